@@ -1,0 +1,189 @@
+/** All character devices of a launch by their labels: opened, used by one frontend each, exchanged, removed. */
+import { Failure, SyscallError } from "../sys/failure.ts";
+import { ERRNO } from "../sys/linux/errno.ts";
+import type { Waiter } from "../sys/poll.ts";
+import type { System } from "../sys/system.ts";
+import type { Chardev, ChardevInfo, ChardevSpec } from "./chardev.ts";
+import { fileChardev } from "./file.ts";
+import { keyboard } from "./keyboard.ts";
+import { Mux, type MuxActions } from "./mux.ts";
+import { nullChardev } from "./null.ts";
+import { pipeChardev } from "./pipe.ts";
+import { ptyChardev } from "./pty.ts";
+import { ringbufChardev } from "./ringbuf.ts";
+import { Slot } from "./slot.ts";
+import { SocketChardev } from "./socket.ts";
+import { stdioChardev } from "./stdio.ts";
+
+interface Entry {
+  readonly slot: Slot;
+  readonly mux: Mux | undefined;
+  readonly kind: ChardevSpec["backend"]["kind"];
+}
+
+/** The table; it owns the devices. */
+export class ChardevTable implements Disposable {
+  readonly #entries = new Map<string, Entry>();
+  /** Labels of devices on stdio that somebody types at; of the others standard input is not read. */
+  readonly #typedAt: ReadonlySet<string>;
+
+  constructor(
+    private readonly system: System,
+    private readonly tell: (line: string) => void,
+    private readonly actions: MuxActions,
+    typedAt: readonly string[],
+  ) {
+    this.#typedAt = new Set(typedAt);
+  }
+
+  /** Opens a device. Throws Failure, naming the option as it was typed. */
+  open(spec: ChardevSpec): void {
+    const { label, mux, backend } = spec;
+    if (this.#entries.has(label)) throw new Failure(spec.typed, `Duplicate ID '${label}' for chardev`);
+    if (backend.kind === "stdio" && this.#has("stdio")) {
+      throw new Failure(
+        spec.typed,
+        "cannot use stdio by multiple character devices",
+        "-serial mon:stdio shares it",
+      );
+    }
+    const slot = this.#slot(spec, mux ? `${label}-base` : label);
+    const shared = mux ? new Mux(label, slot, this.actions) : undefined;
+    this.#entries.set(label, { slot, mux: shared, kind: backend.kind });
+  }
+
+  #has(kind: Entry["kind"]): boolean {
+    return [...this.#entries.values()].some((entry) => entry.kind === kind);
+  }
+
+  #slot(spec: ChardevSpec, label: string): Slot {
+    try {
+      const device = this.#opened(spec, label);
+      try {
+        return new Slot(this.system, label, device, spec.log);
+      } catch (error) {
+        device[Symbol.dispose]();
+        throw error;
+      }
+    } catch (error) {
+      throw error instanceof SyscallError ? explained(error, spec) : error;
+    }
+  }
+
+  #opened(spec: ChardevSpec, label: string): Chardev {
+    const { system } = this;
+    const { backend } = spec;
+    switch (backend.kind) {
+      case "null":
+        return nullChardev(label);
+      case "file":
+        return fileChardev(system, label, backend.path, backend.append);
+      case "pipe":
+        return pipeChardev(system, label, backend.path);
+      case "ringbuf":
+        return ringbufChardev(label, backend.size);
+      case "socket":
+        return new SocketChardev(system, label, backend);
+      case "pty": {
+        const pty = ptyChardev(system, label, backend.link);
+        this.tell(`char device redirected to ${pty.name} (label ${spec.label})`);
+        return pty;
+      }
+      case "stdio": {
+        if (!this.#typedAt.has(spec.label)) return stdioChardev(system, label);
+        return stdioChardev(system, label, (frontend) => keyboard(system, frontend, backend.signal));
+      }
+    }
+  }
+
+  /** Whether there is a device of that label. */
+  has(label: string): boolean {
+    return this.#entries.has(label);
+  }
+
+  /** A device for one frontend; a mux has room for several. Throws Failure where it is taken. */
+  claim(label: string, typed: string): Chardev {
+    const entry = this.#entries.get(label);
+    if (entry === undefined) throw new Failure(typed, `chardev "${label}" not found`);
+    if (entry.mux !== undefined) return entry.mux.port();
+    if (entry.slot.attached) {
+      throw new Failure(
+        typed,
+        `chardev '${label}' is already in use`,
+        `-chardev …,id=${label},mux=on shares it`,
+      );
+    }
+    return entry.slot;
+  }
+
+  /** Every device, a mux and its base apart. */
+  list(): readonly ChardevInfo[] {
+    return [...this.#entries].flatMap(([label, { slot, mux }]) => {
+      const of = {
+        label: slot.label,
+        type: slot.type,
+        filename: slot.filename(),
+        frontendOpen: slot.attached,
+      };
+      return mux === undefined
+        ? [of]
+        : [{ label, type: "chardev-mux", filename: "mux", frontendOpen: true }, of];
+    });
+  }
+
+  /** The slot of a label; undefined where there is none. */
+  find(label: string): Slot | undefined {
+    return this.#entries.get(label)?.slot;
+  }
+
+  /** Whether a frontend, or a mux, uses it. */
+  isBusy(label: string): boolean {
+    return this.find(label)?.attached ?? false;
+  }
+
+  /** Whether it is shared by a mux, so that it cannot be exchanged. */
+  isMux(label: string): boolean {
+    return this.#entries.get(label)?.mux !== undefined;
+  }
+
+  /** Closes a device that nobody uses. */
+  remove(label: string): void {
+    this.find(label)?.[Symbol.dispose]();
+    this.#entries.delete(label);
+  }
+
+  /** Puts another device behind a label. Throws Failure, and the old one stays. */
+  change(spec: ChardevSpec): void {
+    const entry = this.#entries.get(spec.label);
+    if (entry === undefined) return;
+    entry.slot.exchange(this.#opened(spec, spec.label), spec.log);
+    this.#entries.set(spec.label, { ...entry, kind: spec.backend.kind });
+  }
+
+  /** Whether the launch has to wait for a client. Throws Failure where none can come. */
+  awaited(): Slot | undefined {
+    return [...this.#entries.values()].find(({ slot }) => slot.awaited)?.slot;
+  }
+
+  addWaiters(list: Waiter[]): void {
+    for (const { slot, mux } of this.#entries.values()) (mux ?? slot).addWaiters(list);
+  }
+
+  [Symbol.dispose](): void {
+    for (const { slot } of this.#entries.values()) slot[Symbol.dispose]();
+    this.#entries.clear();
+  }
+}
+
+function explained(error: SyscallError, spec: ChardevSpec): Failure {
+  const hint =
+    error.errno === ERRNO.ENXIO && spec.backend.kind === "file"
+      ? "nobody reads this FIFO: start its reader first"
+      : undefined;
+  const { backend } = spec;
+  if (backend.kind === "socket") {
+    const act = backend.server ? "listen on" : "connect to";
+    return new Failure(spec.typed, `Failed to ${act} '${error.subject}': ${error.why}`);
+  }
+  return new Failure(spec.typed, error.why, hint);
+}

@@ -1,0 +1,24 @@
+/** What `-help` and `-version` print; of options it says what the option table says. */
+import { LAUNCH_OPTIONS } from "./option-table.ts";
+
+/** `nitro -version` in one line. @param program name and version. */
+export function versionText(program: string): string {
+  return `${program} (${process.arch === "arm64" ? "aarch64" : "x86_64"}, Bun ${Bun.version})\n`;
+}
+
+/** `nitro -help`. @param title name, version and description. */
+export function helpText(title: string): string {
+  const rows = LAUNCH_OPTIONS.map(({ name, alias, argument, help }) => {
+    const names = alias === undefined ? `-${name}` : `-${name}, -${alias}`;
+    const head = argument === undefined ? names : `${names} ${argument}`;
+    return `  ${head}\n${help.replace(/^/gm, "        ")}\n`;
+  });
+  return (
+    `${title}\n\n` +
+    "usage: nitro [-accel nitro[,debug-mode=on][,enclave-cid=N]] -kernel FILE [-initrd FILE] [-append TEXT] " +
+    "[option...]\n\n" +
+    `options (one dash or two):\n${rows.join("")}\n` +
+    "exit status: 0 stopped on request or powered off in order, 1 not launched, 3 ended before its heartbeat,\n" +
+    "4 crashed by what its console says, 5 ended by itself and nothing tells why\n"
+  );
+}

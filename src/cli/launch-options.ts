@@ -1,0 +1,189 @@
+/** From occurrences to LaunchOptions: repeats merged as QEMU merges them, every value checked by its schema. */
+import type { output, ZodMiniType } from "zod/mini";
+import type { LaunchOptions, Typed } from "../machine/options.ts";
+import { Failure } from "../sys/failure.ts";
+import { TRACE_FLAGS, type TraceFlag } from "../sys/trace.ts";
+import { type Occurrence, typedText } from "./argv.ts";
+import { readChardev } from "./chardev-words.ts";
+import { KeyvalError, parseKeyvals } from "./keyval.ts";
+import type { LaunchOptionName } from "./option-table.ts";
+import {
+  accelSchema,
+  check,
+  commandLineSchema,
+  cpuSchema,
+  displaySchema,
+  machineSchema,
+  memorySchema,
+  nameSchema,
+  pathSchema,
+  smpSchema,
+} from "./schemas.ts";
+import { serialOptions } from "./serial-options.ts";
+
+/** What more-options.ts reads, where any of it is asked for. */
+export type MoreOptions = Pick<LaunchOptions, "uuid" | "memoryBackend" | "process" | "messages">;
+
+const NO_MORE: MoreOptions = {
+  uuid: undefined,
+  memoryBackend: undefined,
+  process: undefined,
+  messages: undefined,
+};
+
+/** Checks a whole command line. Throws Failure, naming the option as it was typed. */
+export function launchOptions(occurrences: readonly Occurrence[], more = NO_MORE): LaunchOptions {
+  const all = (name: LaunchOptionName) => occurrences.filter((occurrence) => occurrence.name === name);
+  const path = (name: LaunchOptionName) => checkedEach(pathSchema, all(name))?.value;
+  const accel = accelerator(all("accel"));
+  properties(machineSchema, all("machine"), { implied: "type", device: "nitro-machine" });
+  checkedEach(cpuSchema, all("cpu"));
+  checkedEach(displaySchema, all("display"));
+  const kernel = path("kernel");
+  if (kernel === undefined) {
+    throw new Failure(
+      "-kernel",
+      "missing; an enclave boots a kernel or an EIF",
+      "nitro -kernel FILE [-initrd FILE] [-append TEXT]",
+    );
+  }
+  return {
+    debugMode: accel["debug-mode"] ?? false,
+    enclaveCid: accel["enclave-cid"] ?? 0n,
+    memoryBytes: memory(all("m")),
+    vcpus: vcpus(all("smp")),
+    kernel,
+    initrd: path("initrd"),
+    commandLine: checkedEach(commandLineSchema, all("append"))?.value,
+    ...serialOptions(occurrences, more.process?.daemonize ?? false),
+    readChardev,
+    pidFile: path("pidfile"),
+    name: properties(nameSchema, all("name"), { implied: "guest" }).guest,
+    paused: all("S").length > 0,
+    staysAfterEnd: all("no-shutdown").length > 0,
+    ...more,
+    trace: traceFlags(all("d")),
+    traceFile: path("D"),
+  };
+}
+
+function accelerator(occurrences: readonly Occurrence[]) {
+  const [first, second] = occurrences;
+  if (first !== undefined && second !== undefined) {
+    throw new Failure(
+      typedText(second),
+      `${typedText(first)} stands before it; QEMU would try the second where the first is missing, ` +
+        "and nitro has but one",
+      "give all properties in one -accel",
+    );
+  }
+  return properties(accelSchema, occurrences, { implied: "accel", device: "nitro-accel" });
+}
+
+/**
+ * Repeats of one option merge key by key, the last value of each counting.
+ * @param names the implied key, and the QOM type that an unknown key is told to be missing from.
+ */
+export function properties<S extends ZodMiniType>(
+  schema: () => S,
+  occurrences: readonly Occurrence[],
+  names: { readonly implied: string; readonly device?: string },
+): Partial<output<S>> {
+  // Where nothing is said, nothing is checked: no schema is made.
+  if (occurrences.length === 0) return {};
+  const merged: Record<string, string> = Object.create(null);
+  const origin = new Map<string, Occurrence>();
+  for (const occurrence of occurrences) {
+    for (const [key, value] of Object.entries(keyvalsOf(occurrence, names.implied).values)) {
+      merged[key] = value;
+      origin.set(key, occurrence);
+    }
+  }
+  const result = check(schema(), { ...merged });
+  if ("value" in result) return result.value;
+  const { key, unknownKey, message } = result.complaint;
+  const from = (key === undefined ? undefined : origin.get(key)) ?? occurrences[0];
+  const unknown =
+    names.device === undefined ? `Invalid parameter '${key}'` : `Property '${names.device}.${key}' not found`;
+  const why = unknownKey ? unknown : message;
+  throw new Failure(
+    from === undefined ? names.implied : typedText(from),
+    why,
+    unknownKey ? propertyHint(from) : undefined,
+  );
+}
+
+function propertyHint(occurrence: Occurrence | undefined): string | undefined {
+  if (occurrence?.name === "accel") return "nitro -accel nitro,help lists the properties";
+  if (occurrence?.name === "machine") return "nitro -M nitro,help lists the properties";
+  return undefined;
+}
+
+function keyvalsOf(occurrence: Occurrence, implied: string) {
+  try {
+    return parseKeyvals(occurrence.value, implied);
+  } catch (error) {
+    throw error instanceof KeyvalError ? new Failure(typedText(occurrence), error.message) : error;
+  }
+}
+
+/** Every occurrence is checked, the last one counts. */
+export function checkedEach<S extends ZodMiniType>(
+  schema: () => S,
+  occurrences: readonly Occurrence[],
+): Typed<output<S>> | undefined {
+  let last: Typed<output<S>> | undefined;
+  for (const occurrence of occurrences) {
+    const result = check(schema(), occurrence.value);
+    if ("complaint" in result) throw new Failure(typedText(occurrence), result.complaint.message);
+    last = { value: result.value, typed: typedText(occurrence) };
+  }
+  return last;
+}
+
+function memory(occurrences: readonly Occurrence[]): Typed<number> | undefined {
+  const { size } = properties(memorySchema, occurrences, { implied: "size", device: "memory" });
+  const last = occurrences.at(-1);
+  // QEMU takes 0 as "the default", too.
+  return size === undefined || size === 0 || last === undefined
+    ? undefined
+    : { value: size, typed: typedText(last) };
+}
+
+function vcpus(occurrences: readonly Occurrence[]): Typed<number> | undefined {
+  const smp = properties(smpSchema, occurrences, { implied: "cpus", device: "smp" });
+  const last = occurrences.at(-1);
+  if (last === undefined) return undefined;
+  const typed = typedText(last);
+  const shape = [smp.sockets, smp.cores, smp.threads].filter((part) => part !== undefined);
+  const product = shape.length === 0 ? undefined : shape.reduce((all, part) => all * part, 1n);
+  const cpus = smp.cpus ?? product;
+  if (cpus === undefined) throw new Failure(typed, "says no number of CPUs", "-smp 2");
+  // What is not said of sockets, cores and threads follows from the rest, if whole numbers can do it.
+  if (product !== undefined && (shape.length === 3 ? product !== cpus : cpus % product !== 0n)) {
+    throw new Failure(
+      typed,
+      `Invalid CPU topology: sockets × cores × threads is ${product}, cpus is ${cpus}`,
+    );
+  }
+  if (smp.maxcpus !== undefined && smp.maxcpus !== cpus) {
+    throw new Failure(typed, "an enclave's CPUs cannot be added later: maxcpus must be cpus", `-smp ${cpus}`);
+  }
+  return { value: Number(cpus), typed };
+}
+
+/** Every occurrence is checked, the last one counts. */
+function traceFlags(occurrences: readonly Occurrence[]): ReadonlySet<TraceFlag> {
+  let flags = new Set<TraceFlag>();
+  for (const occurrence of occurrences) {
+    flags = new Set();
+    for (const item of occurrence.value.split(",")) {
+      if (!Object.hasOwn(TRACE_FLAGS, item)) {
+        const known = Object.keys(TRACE_FLAGS).join(", ");
+        throw new Failure(typedText(occurrence), `there is no trace item '${item}'`, `use ${known}`);
+      }
+      flags.add(item as TraceFlag);
+    }
+  }
+  return flags;
+}

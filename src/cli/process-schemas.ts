@@ -1,0 +1,158 @@
+/** What the options of more-options.ts may say, as schemas.ts does for the others; the messages are QEMU's. */
+import * as z from "zod/mini";
+import type { Account } from "../machine/options.ts";
+import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
+import { parseOnOff, parseSize, parseUint64 } from "./numbers.ts";
+import { field, given, Refused, refuseUnless } from "./schemas.ts";
+
+function onOff(name: string) {
+  return z.optional(field((text) => given(parseOnOff(text), `Parameter '${name}' expects 'on' or 'off'`)));
+}
+
+/** A boolean that can only be `wanted`. */
+function always(name: string, wanted: "on" | "off", why: string) {
+  return z.optional(
+    field((text) => {
+      const value = given(parseOnOff(text), `Parameter '${name}' expects 'on' or 'off'`);
+      refuseUnless(value === (wanted === "on"), `${name}=${text}: ${why}`);
+      return value;
+    }),
+  );
+}
+
+function sized(name: string) {
+  return field((text) => given(parseSize(text, "b"), `Parameter '${name}' expects a size`));
+}
+
+/** -uuid, in small letters. */
+export function uuidSchema() {
+  return field((text) => {
+    const wellFormed = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
+    refuseUnless(wellFormed, "failed to parse UUID string: wrong format");
+    return text.toLowerCase();
+  });
+}
+
+/** -msg */
+export function messageSchema() {
+  return z.strictObject({ timestamp: onOff("timestamp"), "guest-name": onOff("guest-name") });
+}
+
+const POLICIES = ["default", "preferred", "bind", "interleave"] as const;
+/** The kernel's node masks have this many bits at the most. */
+const MOST_NODES = 1024;
+
+function nodeList(text: string): number[] {
+  const nodes = new Set<number>();
+  for (const range of text.split(",")) {
+    const match = /^(\d{1,4})(?:-(\d{1,4}))?$/.exec(range);
+    if (match === null) throw new Refused("Parameter 'host-nodes' expects NUMA nodes, such as 0 or 0-1");
+    const [first, last] = [Number(match[1]), Number(match[2] ?? match[1])];
+    refuseUnless(first <= last && last < MOST_NODES, `Parameter 'host-nodes' has no nodes ${range}`);
+    for (let node = first; node <= last; node++) nodes.add(node);
+  }
+  return [...nodes].sort((a, b) => a - b);
+}
+
+function pageSize(text: string): number {
+  const bytes = given(parseSize(text, "b"), "Parameter 'hugetlbsize' expects a size");
+  refuseUnless(
+    bytes === HUGE_PAGE_BYTES || bytes === GIANT_PAGE_BYTES,
+    bytes < HUGE_PAGE_BYTES
+      ? "an enclave takes pages of 2 MiB at least: use hugetlbsize=2M or 1G"
+      : "nitro takes pages of 2 MiB or 1 GiB: use hugetlbsize=2M or 1G",
+  );
+  return bytes;
+}
+
+const HUGE = "an enclave's memory is huge pages and nothing else";
+const SHARED = "the memory is donated as a mapping of a shared file";
+
+/** -object memory-backend-memfd,… */
+export function memfdSchema() {
+  return z.strictObject({
+    "qom-type": z.optional(field((text) => text)),
+    id: z.optional(field((text) => text)),
+    size: z.optional(sized("size")),
+    hugetlb: always("hugetlb", "on", HUGE),
+    hugetlbsize: z.optional(field(pageSize)),
+    "host-nodes": z.optional(field(nodeList)),
+    policy: z.optional(
+      field((text) => {
+        const policy = POLICIES.find((name) => name === text);
+        return given(policy, `Parameter 'policy' does not accept value '${text}'`);
+      }),
+    ),
+    prealloc: always(
+      "prealloc",
+      "on",
+      "the driver takes allocated pages, so they are always allocated before",
+    ),
+    "prealloc-threads": z.optional(
+      field((text) => {
+        const why = "pages are allocated in ascending order, by one thread: they make fewer regions so";
+        refuseUnless(parseUint64(text) === 1n, why);
+      }),
+    ),
+    reserve: always("reserve", "on", "all pages are allocated before the memory is donated"),
+    share: always("share", "on", SHARED),
+    seal: always("seal", "on", "its file is closed before anybody could change its size"),
+    merge: always("merge", "off", "huge pages cannot be merged, nor can an enclave's be read"),
+    dump: always("dump", "off", "an enclave's memory is not the launcher's to dump"),
+  });
+}
+
+function account(text: string): Account {
+  const ids = /^(\d+)(?::(\d+))?$/.exec(text);
+  if (ids === null) {
+    refuseUnless(/^[^\s:,/]+$/.test(text), `User "${text}" doesn't exist (and is not <uid>:<gid>)`);
+    return { name: text };
+  }
+  // The largest id stands for "leave it" (setresuid(2)).
+  const id = (digits: string) => {
+    const value = Number(digits);
+    refuseUnless(value < 0xffff_ffff, `an id has 32 bits and is not 4294967295: ${digits}`);
+    return value;
+  };
+  const uid = id(ids[1] ?? "");
+  return ids[2] === undefined ? { uid } : { uid, gid: id(ids[2]) };
+}
+
+function folder(path: string): string {
+  refuseUnless(path !== "" && !path.includes("\0"), "Parameter 'chroot' expects the name of a folder");
+  return path;
+}
+
+/** -run-with */
+export function runWithSchema() {
+  const teardown = "the driver gives an enclave's memory back before the launcher ends";
+  return z.strictObject({
+    user: z.optional(field(account)),
+    chroot: z.optional(field(folder)),
+    "exit-with-parent": onOff("exit-with-parent"),
+    "async-teardown": always("async-teardown", "off", teardown),
+  });
+}
+
+function denied(name: string, also: readonly string[] = []) {
+  return z.optional(
+    field((text) => {
+      refuseUnless(["allow", "deny", ...also].includes(text), `invalid argument for ${name}`);
+      refuseUnless(
+        text !== "allow",
+        `${name}=allow: nitro's sandbox is a list of the calls that it needs, and none of these is on it`,
+      );
+    }),
+  );
+}
+
+/** -sandbox */
+export function sandboxSchema() {
+  return z.strictObject({
+    enable: onOff("enable"),
+    obsolete: denied("obsolete"),
+    elevateprivileges: denied("elevateprivileges", ["children"]),
+    spawn: denied("spawn"),
+    resourcecontrol: denied("resourcecontrol"),
+  });
+}

@@ -1,0 +1,46 @@
+/** What a command line asks for. A word without a dash at its head is a subcommand; all else is QEMU's syntax. */
+import type { LaunchOptions } from "../machine/options.ts";
+import { argumentHelp } from "./argument-help.ts";
+import { type Occurrence, scanArguments } from "./argv.ts";
+import { launchOptions } from "./launch-options.ts";
+
+/** Something to print, a launch, one that more-options.ts reads, or words for citty. */
+export type Request =
+  | { readonly print: string }
+  | { readonly more: readonly Occurrence[] }
+  | { readonly topic: "help" | "version" }
+  | { readonly launch: LaunchOptions }
+  | { readonly subcommand: readonly string[] };
+
+/** Options that few launches have: what reads them is loaded for those alone. */
+const MORE: ReadonlySet<Occurrence["name"]> = new Set([
+  "object",
+  "uuid",
+  "daemonize",
+  "run-with",
+  "sandbox",
+  "msg",
+  "readconfig",
+] as const);
+
+function asksForMore({ name, value }: Occurrence): boolean {
+  if (MORE.has(name)) return true;
+  if (name === "machine") return /(^|,)(kernel|initrd|append|memory-backend|smp|memory)[.=]/.test(value);
+  return name === "name" && value.includes("process=");
+}
+
+/** Reads the words after the program's name. Throws Failure for what is wrong in them. */
+export function readCommandLine(words: readonly string[]): Request {
+  const [first] = words;
+  if (first !== undefined && !first.startsWith("-")) return { subcommand: words };
+  const occurrences = scanArguments(words);
+  // QEMU prints help and version as it meets them; nothing has been done by then.
+  for (const occurrence of occurrences) {
+    const { name } = occurrence;
+    if (name === "help" || name === "version") return { topic: name };
+    const help = argumentHelp(occurrence);
+    if (help !== undefined) return { print: help };
+  }
+  if (occurrences.some(asksForMore)) return { more: occurrences };
+  return { launch: launchOptions(occurrences) };
+}

@@ -1,0 +1,44 @@
+/**
+ * Where the enclave's console goes when that is all that was asked for: standard output, a file, nowhere. Everything
+ * else (other devices, monitors, a mux) is session.ts, which such a launch does not load.
+ */
+import type { Chardev, ChardevSpec } from "../chardev/chardev.ts";
+import { fileChardev } from "../chardev/file.ts";
+import { nullChardev } from "../chardev/null.ts";
+import type { Sink } from "../chardev/sink.ts";
+import { stdioChardev } from "../chardev/stdio.ts";
+import { Failure, SyscallError } from "../sys/failure.ts";
+import { ERRNO } from "../sys/linux/errno.ts";
+import type { System } from "../sys/system.ts";
+import type { LaunchOptions } from "./options.ts";
+
+const PLAIN: readonly ChardevSpec["backend"]["kind"][] = ["stdio", "file", "null"];
+
+/** Whether the console is all there is, and goes to a place of these. */
+export function isPlain({ chardevs, monitors, serial }: LaunchOptions): boolean {
+  return (
+    monitors.length === 0 &&
+    chardevs.every(
+      ({ label, mux, log, backend }) =>
+        label === serial.value && !mux && log === undefined && PLAIN.includes(backend.kind),
+    )
+  );
+}
+
+/** Opens the receiver; undefined for `none`, where the console is not even connected. Throws Failure. */
+export function openConsole(system: System, { chardevs, serial }: LaunchOptions): Sink | undefined {
+  const spec = chardevs.find(({ label }) => label === serial.value);
+  if (spec === undefined) return undefined;
+  try {
+    return opened(system, spec);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    const hint = error.errno === ERRNO.ENXIO ? "nobody reads this FIFO: start its reader first" : undefined;
+    throw new Failure(spec.typed, error.why, hint);
+  }
+}
+
+function opened(system: System, { label, backend }: ChardevSpec): Chardev {
+  if (backend.kind === "file") return fileChardev(system, label, backend.path, backend.append);
+  return backend.kind === "null" ? nullChardev(label) : stdioChardev(system, label);
+}

@@ -1,0 +1,185 @@
+/**
+ * The launch, in its order. What can fail cheaply fails first: options, files, the device, the heartbeat's port; only
+ * then is the enclave created and memory taken. The image is complete in memory before the memory is donated. From
+ * NE_CREATE_VM on, everything unwinds in reverse, and the enclave's descriptor takes the enclave with it.
+ */
+import { Enclave, openDevice } from "../accel/enclave.ts";
+import { explainIoctl, type LaunchNumbers } from "../accel/ne-errors.ts";
+import { explainListen, heartbeatTimeoutMs, listenForHeartbeat } from "../devices/heartbeat.ts";
+import { cpuPool, threadsPerCore } from "../host/cpus.ts";
+import { SyscallError } from "../sys/failure.ts";
+import { type Mapping, mapHugePages } from "../sys/memory.ts";
+import { takeSignals } from "../sys/signals.ts";
+import type { System } from "../sys/system.ts";
+import { openConsole } from "./console.ts";
+import { explainDevice, explainMemory } from "./explain.ts";
+import { openImage } from "./image-files.ts";
+import {
+  checkFits,
+  EXPECTED_IMAGE_OFFSET,
+  type MemoryPlan,
+  pageText,
+  planMemory,
+  planVcpus,
+  sizeText,
+  tightMemory,
+} from "./nitro.ts";
+import type { LaunchOptions, MemoryBackend, Typed } from "./options.ts";
+import { type PidFileEnd, writePidFile } from "./pid-file.ts";
+import type { Session } from "./session.ts";
+import { stayWith } from "./stay.ts";
+import { Stopped, type StopRequests, stopRequests } from "./stop.ts";
+import { EXIT } from "./verdict.ts";
+
+/** Makes the session of a launch that has more than a plain console. Throws Failure. */
+export type OpenSession = (system: System, options: LaunchOptions, tell: (line: string) => void) => Session;
+
+/** What only some launches ask for, brought by whoever has loaded it. */
+export interface Extras {
+  /** Maps the enclave's memory by -object's NUMA policy. */
+  readonly mapMemory?: (backend: MemoryBackend, map: () => Mapping) => Mapping;
+  /** Called once when everything is prepared and nothing but the loop is left: the process becomes what it is to be. */
+  readonly settle?: () => void;
+  /** Where character devices or monitors are asked for. */
+  readonly openSession?: OpenSession;
+  readonly pidFileEnd?: PidFileEnd;
+}
+
+/** Launches an enclave and stays with it. Gives the exit status; throws Failure when it cannot be launched. */
+export function launch(
+  system: System,
+  options: LaunchOptions,
+  tell: (line: string) => void,
+  extras: Extras = {},
+): number {
+  using signals = takeSignals(system);
+  const stop = stopRequests(system, signals);
+  try {
+    using session = extras.openSession?.(system, options, tell);
+    return story(system, options, tell, stop, extras, session);
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error;
+    tell(`${error.signal}: stopped before the enclave was started`);
+    return EXIT.stopped;
+  }
+}
+
+function story(
+  system: System,
+  options: LaunchOptions,
+  tell: (line: string) => void,
+  stop: StopRequests,
+  extras: Extras,
+  session: Session | undefined,
+): number {
+  using stack = new DisposableStack();
+  using image = openImage({ system, tell, between: stop.check }, options);
+  const memory = planMemory(options.memoryBytes, image.size, options.memoryBackend);
+  checkFits(memory, EXPECTED_IMAGE_OFFSET, image.size);
+  const threads = threadsPerCore(system);
+  const vcpus = planVcpus(options.vcpus, threads);
+  const sink = session === undefined ? stack.use(openConsole(system, options)) : session.sink;
+  session?.plan({ memory, vcpus: vcpus.value, threadsPerCore: threads });
+  session?.awaitClients(stop);
+  if (session?.quit) return EXIT.stopped;
+  if (options.pidFile !== undefined) stack.use(writePidFile(system, options.pidFile, extras.pidFileEnd));
+  const tight = tightMemory(memory, image.size);
+  if (tight !== undefined) tell(tight);
+
+  using device = explained(() => openDevice(system), explainDevice);
+  const listener = stack.use(explained(() => listenForHeartbeat(system, tell, stop.pause), explainListen));
+  stop.check();
+
+  const cpusAdded: number[] = [];
+  const numbers = () => launchNumbers(system, options, memory, vcpus, threads, cpusAdded.length);
+  const asking = <T>(ask: () => T): T => explained(ask, (error) => explainIoctl(error, numbers()));
+  const enclave = stack.use(asking(() => Enclave.create(system, device)));
+  device.close();
+  const imageOffset = Number(asking(() => enclave.imageOffset()));
+  checkFits(memory, imageOffset, image.size);
+  stop.check();
+
+  using mapping = mapMemory(system, memory, options.memoryBackend, extras);
+  image.load(mapping, imageOffset);
+  asking(() => enclave.donate(mapping));
+  mapping.unmap(); // once donated, the launcher has no more business in it
+  image[Symbol.dispose]();
+  stop.check();
+  while (cpusAdded.length < vcpus.value) cpusAdded.push(asking(() => enclave.addVcpu()));
+  stop.check();
+  const start = () => {
+    const cid = asking(() => enclave.start(options.enclaveCid, options.debugMode));
+    session?.started(Number(cid), cpusAdded);
+    tell(startedLine(options, cid, cpusAdded, memory));
+    return Number(cid);
+  };
+  const settle = () => extras.settle?.();
+  const timeoutMs = heartbeatTimeoutMs(image.size, memory.bytes);
+  const heartbeat = { system, tell, listener, timeoutMs };
+  const serial = options.debugMode && sink !== undefined ? { system, tell, sink } : undefined;
+  const { paused, staysAfterEnd } = options;
+  const when = { start, settle, paused, staysAfterEnd };
+  return stayWith({ system, tell, enclave, ...when, heartbeat, serial, stop, session });
+}
+
+function mapMemory(
+  system: System,
+  plan: MemoryPlan,
+  backend: MemoryBackend | undefined,
+  extras: Extras,
+): Mapping {
+  const map = () => mapHugePages(system, plan.bytes, plan.pageBytes);
+  const policed = backend === undefined ? undefined : extras.mapMemory?.bind(undefined, backend, map);
+  return explained(policed ?? map, (error) => explainMemory(system, error, plan, backend));
+}
+
+function explained<T>(attempt: () => T, explain: (error: SyscallError) => Error): T {
+  try {
+    return attempt();
+  } catch (error) {
+    throw error instanceof SyscallError ? explain(error) : error;
+  }
+}
+
+function launchNumbers(
+  system: System,
+  options: LaunchOptions,
+  memory: MemoryPlan,
+  vcpus: Typed<number>,
+  threads: number,
+  vcpusAdded: number,
+): LaunchNumbers {
+  return {
+    smp: vcpus.typed,
+    vcpus: vcpus.value,
+    vcpusAdded,
+    memory: memory.typed,
+    memoryBytes: memory.bytes,
+    hugePages: memory.bytes / memory.pageBytes,
+    cid: options.enclaveCid,
+    pool: cpuPool(system),
+    threadsPerCore: threads,
+    eifPath: options.kernel,
+    debugMode: options.debugMode,
+  };
+}
+
+function startedLine(
+  options: LaunchOptions,
+  cid: bigint,
+  cpus: readonly number[],
+  memory: MemoryPlan,
+): string {
+  const pages = memory.bytes / memory.pageBytes;
+  const pagesText = `${pages} huge page${pages === 1 ? "" : "s"} of ${pageText(memory.pageBytes)}`;
+  const name = options.name === undefined ? "" : ` ${options.name}`;
+  return (
+    `enclave${name} started: CID ${cid}, ${cpuText(cpus)}, ` +
+    `memory ${sizeText(memory.bytes)} in 1 region of ${pagesText}, ` +
+    (options.debugMode ? "debug mode" : "production mode (no console; -accel nitro,debug-mode=on gives one)")
+  );
+}
+
+function cpuText(cpus: readonly number[]): string {
+  return cpus.length === 1 ? `1 vCPU (CPU ${cpus[0]})` : `${cpus.length} vCPUs (CPUs ${cpus.join(", ")})`;
+}

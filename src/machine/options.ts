@@ -1,0 +1,97 @@
+/** What a launch is asked for: every value checked, nothing left to be guessed below. */
+import type { ChardevSpec } from "../chardev/chardev.ts";
+import type { TraceFlag } from "../sys/trace.ts";
+
+/**
+ * The word before all others by which -daemonize tells the program that it starts anew that it is the daemon, and
+ * which descriptor it reports to. Only who writes the command line can say it: nothing in the environment can.
+ */
+export const HANDED_OVER = "--daemon-status-fd=";
+
+/** A value with the option as the user typed it, for messages. */
+export interface Typed<T> {
+  readonly value: T;
+  /** Such as `-m 512M`. */
+  readonly typed: string;
+}
+
+/** A monitor: on which character device, and how it speaks. */
+export interface MonitorSpec {
+  /** The device's label. */
+  readonly chardev: string;
+  readonly mode: "readline" | "control";
+  /** With control: JSON over several lines. */
+  readonly pretty: boolean;
+  readonly typed: string;
+}
+
+/** -object memory-backend-memfd, where -machine memory-backend= names it. */
+export interface MemoryBackend {
+  readonly id: string;
+  /** The option as it was typed. */
+  readonly typed: string;
+  /** 2 MiB or 1 GiB. */
+  readonly pageBytes: number;
+  readonly policy: "default" | "preferred" | "bind" | "interleave";
+  /** NUMA nodes; none with the default policy. */
+  readonly hostNodes: readonly number[];
+}
+
+/** -run-with user=: a name of /etc/passwd, a user id there, or two ids that need not be there. */
+export type Account =
+  | { readonly name: string }
+  | { readonly uid: number }
+  | { readonly uid: number; readonly gid: number };
+
+/** What the launcher's own process is to be like. */
+export interface ProcessOptions {
+  readonly daemonize: boolean;
+  readonly user: Typed<Account> | undefined;
+  readonly chroot: Typed<string> | undefined;
+  readonly exitWithParent: boolean;
+  readonly sandbox: boolean;
+  /** -name process= */
+  readonly processName: string | undefined;
+}
+
+/** How -msg has messages begin. */
+export interface MessageOptions {
+  readonly timestamp: boolean;
+  readonly guestName: boolean;
+}
+
+/** A whole launch. Sizes are in bytes. */
+export interface LaunchOptions {
+  readonly debugMode: boolean;
+  /** 0 lets the hypervisor choose. */
+  readonly enclaveCid: bigint;
+  /** undefined: by the image's size. */
+  readonly memoryBytes: Typed<number> | undefined;
+  /** undefined: one full core. */
+  readonly vcpus: Typed<number> | undefined;
+  /** A kernel, or a whole EIF. */
+  readonly kernel: string;
+  readonly initrd: string | undefined;
+  readonly commandLine: string | undefined;
+  /** The label of the console's character device; undefined for none. */
+  readonly serial: Typed<string | undefined>;
+  readonly chardevs: readonly ChardevSpec[];
+  readonly monitors: readonly MonitorSpec[];
+  /** Reads a character device as -chardev spells it, for what is added later. Throws Failure. */
+  readonly readChardev: (text: string, typed: string, label?: string) => ChardevSpec;
+  readonly pidFile: string | undefined;
+  readonly name: string | undefined;
+  /** Small letters. */
+  readonly uuid: string | undefined;
+  /** -S: all is prepared, and the start waits for a monitor's `cont`. */
+  readonly paused: boolean;
+  /** -no-shutdown: the launcher stays when the enclave has ended. */
+  readonly staysAfterEnd: boolean;
+  /** undefined: 2 MiB pages of whatever node has them. */
+  readonly memoryBackend: MemoryBackend | undefined;
+  /** undefined: an ordinary process. */
+  readonly process: ProcessOptions | undefined;
+  readonly messages: MessageOptions | undefined;
+  readonly trace: ReadonlySet<TraceFlag>;
+  readonly traceFile: string | undefined;
+}

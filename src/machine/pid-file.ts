@@ -1,0 +1,52 @@
+/** -pidfile: the launcher's process id, locked while it runs and removed when it ends, as QEMU does. */
+import { Failure, SyscallError } from "../sys/failure.ts";
+import { openFile, openFolder, removeFile, removeIn, writeSome } from "../sys/files.ts";
+import { addressOf } from "../sys/libc.ts";
+import { ERRNO } from "../sys/linux/errno.ts";
+import { LOCK_EX, LOCK_NB, O_CREAT, O_NONBLOCK, O_WRONLY } from "../sys/linux/fcntl.ts";
+import { checked, type System } from "../sys/system.ts";
+
+/**
+ * How the file goes at the end: by its path; by its name in a folder that stays open, for a launcher that changes its
+ * working directory; or, where there is no way back to it (a changed root), by being emptied.
+ */
+export type PidFileEnd = "by path" | "in its folder" | "emptied";
+
+/** Writes the file; disposing of it removes it. Throws Failure when another launcher holds it. */
+export function writePidFile(system: System, path: string, end: PidFileEnd = "by path"): Disposable {
+  const what = `-pidfile ${path}`;
+  using folder = new DisposableStack();
+  try {
+    const file = openFile(system, path, O_WRONLY | O_CREAT | O_NONBLOCK, 0o644);
+    try {
+      const locked = system.libc.flock(file.number, LOCK_EX | LOCK_NB);
+      checked(system, "flock", locked, () => `${file.number}, LOCK_EX|LOCK_NB`, path);
+      checked(system, "ftruncate", system.libc.ftruncate(file.number, 0), () => `${file.number}, 0`, path);
+      const text = new TextEncoder().encode(`${process.pid}\n`);
+      const put = writeSome(system, file.number, addressOf(text), text.length);
+      if (put !== text.length) throw new SyscallError("write", put < 0 ? -put : ERRNO.ENOSPC, path);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    const slash = path.lastIndexOf("/");
+    const parent =
+      end === "in its folder" ? folder.use(openFolder(system, path.slice(0, slash + 1) || ".")) : undefined;
+    const held = folder.move();
+    return {
+      [Symbol.dispose]() {
+        if (parent !== undefined) removeIn(system, parent, path.slice(slash + 1));
+        else if (end === "by path") removeFile(system, path);
+        // Whoever has given up the right to remove it can still empty it: no process id is left to be believed.
+        if (end !== "by path") system.libc.ftruncate(file.number, 0);
+        file.close();
+        held.dispose();
+      },
+    };
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    const held = error.call === "flock" && error.errno === ERRNO.EAGAIN;
+    if (held) throw new Failure(what, "another launcher that runs holds it", `cat ${path} tells which`);
+    throw new Failure(what, error.why);
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * Character devices and monitors of a launch, opened before anything is asked of the host and served from then on.
+ * It is loaded only where they are asked for.
+ */
+import { version } from "../../package.json" with { type: "json" };
+import { DEAF } from "../chardev/chardev.ts";
+import type { Sink } from "../chardev/sink.ts";
+import { ChardevTable } from "../chardev/table.ts";
+import type { ChardevsView, MachineView, RunState } from "../monitor/machine-view.ts";
+import { Monitors } from "../monitor/monitors.ts";
+import { blockOf } from "../sys/block.ts";
+import { Failure } from "../sys/failure.ts";
+import { POLLIN } from "../sys/linux/poll.ts";
+import { runLoop, type Waiter } from "../sys/poll.ts";
+import type { System } from "../sys/system.ts";
+import type { MemoryPlan } from "./nitro.ts";
+import type { LaunchOptions } from "./options.ts";
+import type { RunControl } from "./stay.ts";
+import type { StopRequests } from "./stop.ts";
+
+/** What is known of the machine once it is planned, and later. */
+export interface Planned {
+  readonly memory: MemoryPlan;
+  readonly vcpus: number;
+  readonly threadsPerCore: number;
+}
+
+/** How the machine's end came about, in QMP's words. */
+export interface Shutdown {
+  /** Whether it was the enclave's own doing. */
+  readonly guest: boolean;
+  readonly reason: "host-signal" | "guest-shutdown" | "guest-panic";
+}
+
+/** The devices and monitors of one launch; it owns them. */
+export class Session implements Disposable {
+  readonly #table: ChardevTable;
+  readonly #monitors: Monitors;
+  #planned: Planned | undefined;
+  #state: RunState = "prelaunch";
+  #cid: number;
+  #cpus: readonly number[] = [];
+  #quit = false;
+  #control: RunControl | undefined;
+  /** Where the console goes; undefined for none. */
+  readonly sink: Sink | undefined;
+
+  /** Opens all of it. Throws Failure. */
+  constructor(
+    private readonly system: System,
+    private readonly options: LaunchOptions,
+    private readonly tell: (line: string) => void,
+  ) {
+    using stack = new DisposableStack();
+    const { serial, monitors, chardevs } = options;
+    const typedAt = monitors.map(({ chardev }) => chardev);
+    this.#cid = Number(options.enclaveCid);
+    const exit = () => this.#end();
+    this.#table = stack.use(new ChardevTable(system, tell, { exit }, typedAt));
+    for (const spec of chardevs) this.#table.open(spec);
+    if (serial.value !== undefined) {
+      const line = this.#table.claim(serial.value, serial.typed);
+      line.attach(DEAF);
+      this.sink = line;
+    }
+    this.#monitors = new Monitors(this.#view());
+    for (const { chardev, typed, ...mode } of monitors) {
+      this.#monitors.add(this.#table.claim(chardev, typed), mode);
+    }
+    stack.move();
+  }
+
+  /** Whether a monitor, or Ctrl-A x, has asked for the end. */
+  get quit(): boolean {
+    return this.#quit;
+  }
+
+  #end(): void {
+    if (!this.#quit) this.#monitors.announce("SHUTDOWN", { guest: false, reason: "host-ui" });
+    this.#quit = true;
+  }
+
+  /** The machine is decided upon; monitors may ask from now on. */
+  plan(planned: Planned): void {
+    this.#planned = planned;
+  }
+
+  /** The enclave runs. */
+  started(cid: number, cpus: readonly number[]): void {
+    this.#state = "running";
+    this.#cid = cid;
+    this.#cpus = cpus;
+  }
+
+  /** Everything is prepared: from here on a monitor may start what waits. */
+  attach(control: RunControl): void {
+    this.#control = control;
+  }
+
+  /** Starts the enclave that -S holds back. Gives why it cannot, or undefined where it does. */
+  #start(): string | undefined {
+    if (this.#control?.status !== "prelaunch") {
+      return "the enclave runs, and nothing has paused it: an enclave cannot be paused";
+    }
+    try {
+      this.#control.start();
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      return error.message;
+    }
+  }
+
+  /** The enclave is over, or is about to be. */
+  ended(shutdown: Shutdown): void {
+    this.#state = "shutdown";
+    this.#monitors.announce("SHUTDOWN", { ...shutdown });
+  }
+
+  /** Serves until everybody is there that the launch waits for (wait=on). Throws Stopped, Failure. */
+  awaitClients(stop: StopRequests): void {
+    const awaited = this.#table.awaited();
+    if (awaited === undefined) return;
+    this.tell(`waiting for connection on: ${awaited.filename()}`);
+    let signalled = false;
+    const signals: Waiter = {
+      fd: stop.signals.fd,
+      events: POLLIN,
+      deadlineMs: Number.POSITIVE_INFINITY,
+      ready() {
+        signalled = true;
+      },
+      expired() {},
+    };
+    const list: Waiter[] = [];
+    const waiters = () => {
+      list.length = 0;
+      list.push(signals);
+      this.addWaiters(list);
+      return list;
+    };
+    runLoop(this.system, waiters, () => signalled || this.#quit || this.#table.awaited() === undefined);
+    stop.check();
+  }
+
+  addWaiters(list: Waiter[]): void {
+    this.#table.addWaiters(list);
+    this.#monitors.addWaiters(list);
+  }
+
+  #view(): MachineView {
+    const { options } = this;
+    const self = this;
+    return {
+      version,
+      name: options.name,
+      uuid: options.uuid,
+      debugMode: options.debugMode,
+      image: { kernel: options.kernel, initrd: options.initrd, commandLine: options.commandLine },
+      serial: options.serial.value,
+      chardevs: this.#chardevs(),
+      get memory() {
+        const bytes = self.#planned?.memory.bytes ?? 0;
+        const { id = "ram", hostNodes = [], policy = "default" } = options.memoryBackend ?? {};
+        return { id, type: "memory-backend-memfd", bytes, share: true, prealloc: true, hostNodes, policy };
+      },
+      get vcpus() {
+        return self.#planned?.vcpus ?? 0;
+      },
+      get threadsPerCore() {
+        return self.#planned?.threadsPerCore ?? 1;
+      },
+      state: () => this.#state,
+      cid: () => this.#cid,
+      cpus: () => this.#cpus,
+      quit: () => {
+        this.#quit = true;
+      },
+      start: () => this.#start(),
+    };
+  }
+
+  #chardevs(): ChardevsView {
+    const table = this.#table;
+    return {
+      list: () => table.list(),
+      has: (label) => table.has(label),
+      isBusy: (label) => table.isBusy(label),
+      isMux: (label) => table.isMux(label),
+      read: (text, label) => this.options.readChardev(text, "chardev", label),
+      open: (spec) => table.open(spec),
+      change: (spec) => table.change(spec),
+      remove: (label) => table.remove(label),
+      take: (label, most) => table.find(label)?.take(most),
+      put(label, bytes) {
+        const slot = table.find(label);
+        if (slot?.type !== "chardev-ringbuf") return false;
+        slot.write(blockOf(bytes), 0, bytes.length);
+        return true;
+      },
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#monitors.flush();
+    this.#table[Symbol.dispose]();
+  }
+}

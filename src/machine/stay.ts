@@ -1,0 +1,187 @@
+/**
+ * With the enclave until the first of: it has exited, or a signal. One loop, asleep unless something happens. With -S
+ * it begins before the start, with -no-shutdown it goes on after the end.
+ */
+import type { Enclave } from "../accel/enclave.ts";
+import { Heartbeat, type HeartbeatSetup } from "../devices/heartbeat.ts";
+import { SerialConsole, type SerialSetup } from "../devices/serial.ts";
+import { POLLIN } from "../sys/linux/poll.ts";
+import { runLoop, type Waiter } from "../sys/poll.ts";
+import type { StopSignal } from "../sys/signals.ts";
+import type { System } from "../sys/system.ts";
+import type { Session } from "./session.ts";
+import type { StopRequests } from "./stop.ts";
+import { EXIT, verdict } from "./verdict.ts";
+
+/** A running enclave and what was set up for it before the start. */
+export interface Running {
+  readonly system: System;
+  readonly tell: (line: string) => void;
+  readonly enclave: Enclave;
+  /** Starts the enclave and tells of it; gives its CID. Throws Failure. */
+  readonly start: () => number;
+  /** Called once, when nothing but the loop is left. Throws Failure. */
+  readonly settle: () => void;
+  /** -S: whoever has the RunControl starts it. */
+  readonly paused: boolean;
+  /** -no-shutdown. */
+  readonly staysAfterEnd: boolean;
+  readonly heartbeat: HeartbeatSetup;
+  /** undefined where there is no console to be had. */
+  readonly serial: SerialSetup | undefined;
+  readonly stop: StopRequests;
+  /** undefined where there are neither monitors nor devices to serve. */
+  readonly session: Session | undefined;
+}
+
+/** Where a launch stands, in QEMU's words (query-status). */
+export type RunStatus = "prelaunch" | "running" | "shutdown";
+
+/** A launch as a monitor sees it: `start` is what its `cont` does. */
+export interface RunControl {
+  readonly status: RunStatus;
+  /** 0 before the start. */
+  readonly cid: number;
+  /** Starts the enclave that -S holds back; does nothing later. Throws Failure when it cannot be started. */
+  readonly start: () => void;
+}
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** Stays until the end and tells how it came. Gives the exit status. */
+export function stayWith(running: Running): number {
+  using life = new Life(running);
+  running.session?.attach(life);
+  if (!running.paused) life.start();
+  running.settle();
+  runLoop(
+    running.system,
+    () => life.waiters(),
+    () => life.over,
+  );
+  return life.farewell();
+}
+
+/** The time from the preparation's end to the launcher's. */
+class Life implements RunControl, Disposable {
+  status: RunStatus = "prelaunch";
+  cid = 0;
+  #heartbeat: Heartbeat | undefined;
+  #serial: SerialConsole | undefined;
+  #heartbeatAwaited = false;
+  #ended = false;
+  #signal: StopSignal | undefined;
+  readonly #exit: Waiter;
+  readonly #signals: Waiter;
+  readonly #list: Waiter[] = [];
+
+  constructor(private readonly running: Running) {
+    const { enclave, stop } = running;
+    const watched = () => (this.#ended || this.status === "prelaunch" ? -1 : enclave.fd);
+    this.#exit = waiter(watched, 0, () => this.#exited());
+    this.#signals = waiter(
+      () => stop.signals.fd,
+      POLLIN,
+      () => {
+        this.#signal ??= stop.signals.next();
+      },
+    );
+  }
+
+  start(): void {
+    if (this.status !== "prelaunch") return;
+    const { running } = this;
+    this.cid = running.start();
+    this.#heartbeat = new Heartbeat(running.heartbeat, this.cid);
+    if (running.serial !== undefined) this.#serial = new SerialConsole(running.serial, this.cid);
+    this.status = "running";
+  }
+
+  #exited(): void {
+    this.#ended = true;
+    this.#heartbeatAwaited = this.#heartbeat?.awaited ?? false;
+    this.#serial?.enclaveEnded();
+  }
+
+  waiters(): readonly Waiter[] {
+    const list = this.#list;
+    list.length = 0;
+    list.push(this.#signals, this.#exit);
+    if (this.#serial !== undefined) list.push(this.#serial);
+    if (!this.#ended && this.status === "running") this.#heartbeat?.addWaiters(list);
+    this.running.session?.addWaiters(list);
+    return list;
+  }
+
+  /** Asked after every turn: whether the last one has been. */
+  get over(): boolean {
+    if (this.#signal !== undefined || this.running.session?.quit) return true;
+    if (!this.#ended || !(this.#serial?.done ?? true)) return false;
+    if (!this.running.staysAfterEnd) return true;
+    if (this.status === "running") this.#shutDown();
+    return false;
+  }
+
+  /** The enclave is gone and the launcher stays: what it held is given back now. */
+  #shutDown(): void {
+    this.status = "shutdown";
+    this.#announceEnd();
+    this.running.tell(`${this.#verdict().sentence}; nitro stays (-no-shutdown)`);
+    this.running.enclave[Symbol.dispose]();
+    this.#heartbeat?.[Symbol.dispose]();
+  }
+
+  #verdict(): { status: number; sentence: string } {
+    const consoleTail = this.#serial?.tail() ?? "";
+    const { status, sentence } = verdict({ consoleTail, heartbeatAwaited: this.#heartbeatAwaited });
+    return { status, sentence: `the enclave (CID ${this.cid}) ${sentence}` };
+  }
+
+  /** Monitors hear of an end that was the enclave's own. */
+  #announceEnd(): void {
+    const reason = this.#verdict().status === EXIT.crashed ? "guest-panic" : "guest-shutdown";
+    this.running.session?.ended({ guest: true, reason });
+  }
+
+  /** Tells how it ended, and gives the exit status. */
+  farewell(): number {
+    const { tell, staysAfterEnd, session } = this.running;
+    const asked = this.#signal ?? "quit";
+    if (this.#signal !== undefined && !this.#ended) session?.ended({ guest: false, reason: "host-signal" });
+    if (this.status === "prelaunch") {
+      tell(`${asked}: stopped before the enclave was started`);
+      return EXIT.stopped;
+    }
+    if (this.status === "shutdown") return EXIT.stopped;
+    if (!this.#ended) {
+      this.#serial?.flush();
+      tell(`${asked}: stopping the enclave`);
+      return EXIT.stopped;
+    }
+    if (!this.#serial?.done && (this.#signal !== undefined || session?.quit)) {
+      tell(`${asked}: the enclave has ended, the rest of its console is not waited for`);
+    }
+    this.#announceEnd();
+    const { status, sentence } = this.#verdict();
+    tell(sentence);
+    return staysAfterEnd ? EXIT.stopped : status;
+  }
+
+  [Symbol.dispose](): void {
+    this.#serial?.[Symbol.dispose]();
+    this.#heartbeat?.[Symbol.dispose]();
+  }
+}
+
+/** A waiter without a deadline. */
+function waiter(fd: () => number, events: number, ready: () => void): Waiter {
+  return {
+    get fd() {
+      return fd();
+    },
+    events,
+    deadlineMs: NEVER,
+    ready,
+    expired() {},
+  };
+}

@@ -1,0 +1,85 @@
+/** argv in, exit status out: the only place that prints and the only one that ends the process. */
+import type { Occurrence } from "./cli/argv.ts";
+import { readCommandLine } from "./cli/request.ts";
+import { isPlain } from "./machine/console.ts";
+import { launch } from "./machine/launch.ts";
+import { HANDED_OVER, type LaunchOptions } from "./machine/options.ts";
+import { checkOutputs } from "./machine/outputs.ts";
+import { openTraceFile } from "./machine/trace-file.ts";
+import { EXIT } from "./machine/verdict.ts";
+import { Failure } from "./sys/failure.ts";
+import { readText, writeAll } from "./sys/files.ts";
+import { printable } from "./sys/printable.ts";
+import { openSystem, type System } from "./sys/system.ts";
+
+const STDOUT = 1;
+const STDERR = 2;
+
+/** What the launcher says begins with this; -msg may put a time and the enclave's name before it. */
+type Prefix = () => string;
+
+const plainPrefix: Prefix = () => "nitro: ";
+
+function start(system: System, options: LaunchOptions): number {
+  checkOutputs(system, options);
+  using _trace = openTraceFile(system, options, (line) => writeAll(system, STDERR, line));
+  return launch(system, options, teller(system, plainPrefix));
+}
+
+function teller(system: System, prefix: Prefix): (line: string) => void {
+  return (line) => writeAll(system, STDERR, `${prefix()}${printable(line)}\n`);
+}
+
+async function readMore(system: System, occurrences: readonly Occurrence[]): Promise<LaunchOptions> {
+  const { moreLaunchOptions } = await import("./cli/more-options.ts");
+  return moreLaunchOptions(occurrences, (path) => readText(system, path));
+}
+
+async function prefixOf(options: LaunchOptions): Promise<Prefix> {
+  const { messagePrefix } = await import("./cli/more-options.ts");
+  return () => `${messagePrefix(options)}nitro: `;
+}
+
+async function main(): Promise<number> {
+  const system = openSystem();
+  const print = (text: string) => {
+    writeAll(system, STDOUT, text);
+    return 0;
+  };
+  let prefix = plainPrefix;
+  try {
+    const words = process.argv.slice(2);
+    const handedOver = words[0]?.startsWith(HANDED_OVER) ? words.shift() : undefined;
+    const request = readCommandLine(words);
+    if ("launch" in request && handedOver === undefined && isPlain(request.launch)) {
+      return start(system, request.launch);
+    }
+    if ("launch" in request || "more" in request) {
+      const options = "launch" in request ? request.launch : await readMore(system, request.more);
+      if (options.messages !== undefined) prefix = await prefixOf(options);
+      const { launchMore } = await import("./machine/launch-more.ts");
+      const toStderr = (text: string) => writeAll(system, STDERR, text);
+      const tell = teller(system, prefix);
+      return await launchMore(system, { words, handedOver, options, tell, toStderr });
+    }
+    if ("print" in request) return print(request.print);
+    // Loaded only now: a launch does not need it.
+    const { programText, runSubcommand } = await import("./cli/command.ts");
+    if ("topic" in request) return print(await programText(request.topic));
+    return print((await runSubcommand(request.subcommand)).print);
+  } catch (error) {
+    writeAll(system, STDERR, failureText(error, prefix()));
+    return EXIT.notLaunched;
+  }
+}
+
+function failureText(error: unknown, prefix: string): string {
+  if (error instanceof Failure) {
+    const hint = error.hint === undefined ? "" : `hint: ${error.hint}\n`;
+    return printable(`${prefix}${error.what}: ${error.why}\n${hint}`);
+  }
+  const trace = error instanceof Error ? `${error.message}\n${error.stack ?? ""}` : String(error);
+  return `${prefix}a fault of nitro's own: ${trace}\nhint: please report it with these lines and the command line\n`;
+}
+
+process.exit(await main());

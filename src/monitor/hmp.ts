@@ -1,0 +1,100 @@
+/** HMP: QEMU's monitor for people, and for the scripts that wait for its prompt. */
+import type { Chardev, Frontend } from "../chardev/chardev.ts";
+import type { Waiter } from "../sys/poll.ts";
+import type { Surroundings } from "./command.ts";
+import { commandNames, crlf } from "./command-table.ts";
+import { banner } from "./identity.ts";
+import { LineEditor } from "./line-editor.ts";
+import type { Monitor } from "./monitors.ts";
+import { objectTree, propertiesOf, resolve } from "./object-tree.ts";
+import { Outbox } from "./outbox.ts";
+
+const PROMPT = "(qemu) ";
+/** Each key is drawn at once; a few at a time keep what has to be said bounded. */
+const KEYS_AT_ONCE = 128;
+
+/** A monitor in readline mode. */
+export class HmpMonitor implements Frontend, Monitor {
+  readonly #outbox: Outbox;
+  readonly #editor: LineEditor;
+  readonly #decoder = new TextDecoder();
+
+  constructor(
+    private readonly around: Surroundings,
+    line: Chardev,
+  ) {
+    this.#outbox = new Outbox(line);
+    this.#editor = new LineEditor({
+      prompt: PROMPT,
+      show: (text) => this.#outbox.say(crlf(text)),
+      enter: (text) => this.#run(text),
+      complete: (before) => this.#complete(before),
+    });
+  }
+
+  room(): number {
+    return this.#outbox.isFull ? 0 : KEYS_AT_ONCE;
+  }
+
+  receive(bytes: Uint8Array): void {
+    for (const character of this.#decoder.decode(bytes, { stream: true })) this.#editor.key(character);
+  }
+
+  opened(): void {
+    this.#outbox.say(crlf(banner()));
+    this.#editor.prompt();
+  }
+
+  closed(): void {
+    this.#outbox.clear();
+    this.#editor.reset();
+  }
+
+  focus(on: boolean): void {
+    if (on) this.#editor.prompt();
+    else this.#outbox.say("\r\n");
+  }
+
+  /** Events are QMP's. */
+  announce(): void {}
+
+  flush(): void {
+    this.#outbox.flush();
+  }
+
+  addWaiters(list: Waiter[]): void {
+    this.#outbox.addWaiters(list);
+  }
+
+  #run(line: string): void {
+    this.#outbox.say(crlf(this.around.runLine(line)));
+    this.#editor.prompt();
+  }
+
+  /** Commands at the head of the line and after info and help; of the commands of objects, paths and properties. */
+  #complete(before: string) {
+    const words = before.trimStart().split(/\s+/);
+    const word = words.at(-1) ?? "";
+    const [first = "", second = ""] = words;
+    const begins = (names: readonly string[]) => ({
+      word,
+      candidates: names.filter((name) => name.startsWith(word)),
+    });
+    if (words.length === 1) return begins(commandNames(false));
+    if (words.length === 2 && first === "help") return begins(commandNames(false));
+    if (first === "info" && words.length === 2) return begins(commandNames(true));
+    if (first.startsWith("chardev-") && words.length === 2) {
+      return begins(this.around.machine.chardevs.list().map(({ label }) => label));
+    }
+    if (!first.startsWith("qom-")) return begins([]);
+    const root = objectTree(this.around.machine);
+    try {
+      if (words.length === 3) return begins(propertiesOf(resolve(root, second)[1]).map(({ name }) => name));
+      const folder = word.slice(0, word.lastIndexOf("/") + 1);
+      const { children } = resolve(root, folder === "" ? "/" : folder)[1];
+      return begins(Object.keys(children).map((name) => `${folder === "" ? "/" : folder}${name}`));
+    } catch {
+      return begins([]);
+    }
+  }
+}

@@ -1,0 +1,140 @@
+/** QMP: the monitor for programs. A greeting, the negotiation of capabilities, then commands and events. */
+import type { Chardev, Frontend } from "../chardev/chardev.ts";
+import type { Waiter } from "../sys/poll.ts";
+import { checkArguments } from "./argument-check.ts";
+import { type Arguments, CommandError, type Surroundings } from "./command.ts";
+import { qmpCommand } from "./command-table.ts";
+import { qemuVersion } from "./identity.ts";
+import { JsonError, JsonStream } from "./json-stream.ts";
+import { type Json, jsonText } from "./json-text.ts";
+import type { Monitor } from "./monitors.ts";
+import { Outbox } from "./outbox.ts";
+
+const NEGOTIATE = "qmp_capabilities";
+const READ_AT_ONCE = 4096;
+
+/** A monitor in control mode. */
+export class QmpMonitor implements Frontend, Monitor {
+  readonly #outbox: Outbox;
+  #input: JsonStream | undefined;
+  #negotiated = false;
+
+  constructor(
+    private readonly around: Surroundings,
+    line: Chardev,
+    private readonly pretty: boolean,
+  ) {
+    this.#outbox = new Outbox(line);
+  }
+
+  room(): number {
+    return this.#outbox.isFull ? 0 : READ_AT_ONCE;
+  }
+
+  receive(bytes: Uint8Array): void {
+    this.#input?.push(bytes);
+  }
+
+  opened(): void {
+    this.#negotiated = false;
+    this.#input = new JsonStream((value) => this.#answer(value));
+    this.#say({ QMP: { version: qemuVersion(this.around.machine.version), capabilities: [] } });
+  }
+
+  closed(): void {
+    this.#input = undefined;
+    this.#outbox.clear();
+  }
+
+  /** Tells of an event; a client that reads none of them is spared further ones. */
+  announce(event: string, data: Arguments | undefined, atMicroseconds: number): void {
+    if (this.#input === undefined || !this.#negotiated || this.#outbox.isOverfull) return;
+    const timestamp = {
+      seconds: Math.floor(atMicroseconds / 1e6),
+      microseconds: Math.floor(atMicroseconds % 1e6),
+    };
+    this.#say(data === undefined ? { timestamp, event } : { timestamp, event, data });
+  }
+
+  flush(): void {
+    this.#outbox.flush();
+  }
+
+  addWaiters(list: Waiter[]): void {
+    this.#outbox.addWaiters(list);
+  }
+
+  #say(value: Json): void {
+    this.#outbox.say(`${jsonText(value, this.pretty)}\r\n`);
+  }
+
+  #answer(input: Json | JsonError): void {
+    const id = identifier(input);
+    try {
+      if (input instanceof JsonError) throw new CommandError(input.message);
+      const value = this.#run(input);
+      this.#say(id === undefined ? { return: value } : { return: value, id });
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      const told = { class: error.kind, desc: error.message };
+      this.#say(id === undefined ? { error: told } : { id, error: told });
+    }
+  }
+
+  #run(input: Json): Json {
+    const { execute, args } = request(input);
+    if (execute === NEGOTIATE) {
+      if (this.#negotiated) {
+        const why = "Capabilities negotiation is already complete, command ignored";
+        throw new CommandError(why, "CommandNotFound");
+      }
+      checkCapabilities(args);
+      this.#negotiated = true;
+      return {};
+    }
+    if (!this.#negotiated) {
+      throw new CommandError(`Expecting capabilities negotiation with '${NEGOTIATE}'`, "CommandNotFound");
+    }
+    const command = qmpCommand(execute);
+    if (command === undefined) {
+      throw new CommandError(`The command ${execute} has not been found`, "CommandNotFound");
+    }
+    return command.run(this.around, checkArguments(command, args));
+  }
+}
+
+function identifier(input: Json | JsonError): Json | undefined {
+  return isObject(input) && "id" in input ? input["id"] : undefined;
+}
+
+function isObject(input: unknown): input is Arguments {
+  return typeof input === "object" && input !== null && !Array.isArray(input) && !(input instanceof Error);
+}
+
+/** The parts of a command as it came. Throws CommandError. */
+function request(input: Json): { readonly execute: string; readonly args: Arguments } {
+  if (!isObject(input)) throw new CommandError("QMP input must be a JSON object");
+  const args = input["arguments"] ?? {};
+  for (const [name, value] of Object.entries(input)) {
+    if (name === "execute") {
+      if (typeof value !== "string") throw new CommandError("QMP input member 'execute' must be a string");
+    } else if (name === "arguments") {
+      if (!isObject(value)) throw new CommandError("QMP input member 'arguments' must be an object");
+    } else if (name !== "id") throw new CommandError(`QMP input member '${name}' is unexpected`);
+  }
+  const { execute } = input;
+  if (typeof execute !== "string") throw new CommandError("QMP input lacks member 'execute'");
+  return { execute, args: isObject(args) ? args : {} };
+}
+
+/** No capability is offered, so none can be enabled. */
+function checkCapabilities(args: Arguments): void {
+  const { enable = [], ...others } = args;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) throw new CommandError(`Parameter '${unknown}' is unexpected`);
+  if (!Array.isArray(enable)) throw new CommandError("Invalid parameter type for 'enable', expected: array");
+  const [wanted] = enable;
+  if (wanted === "oob") throw new CommandError("Capability 'oob' not available");
+  if (wanted !== undefined)
+    throw new CommandError(`Parameter 'null' does not accept value '${String(wanted)}'`);
+}

@@ -1,0 +1,49 @@
+/** What a user is told: what failed, why, and what to type. */
+import { ERRNO, ERRNO_TEXT } from "./linux/errno.ts";
+import { NE_ERRORS } from "./linux/nitro_enclaves.ts";
+
+/** A failure that a user can meet, in three parts; main prints it as `nitro: WHAT: WHY` and `hint: HINT`. */
+export class Failure extends Error {
+  override readonly name: string = "Failure";
+
+  constructor(
+    readonly what: string,
+    readonly why: string,
+    readonly hint?: string,
+  ) {
+    super(`${what}: ${why}`);
+  }
+}
+
+const ERRNO_NAMES: ReadonlyMap<number, keyof typeof ERRNO> = new Map(
+  Object.entries(ERRNO).map(([name, number]) => [number, name as keyof typeof ERRNO]),
+);
+
+/** The errno's name as the kernel's headers give it (`ENOENT`, `NE_ERR_NO_CPUS_AVAIL_IN_POOL`), or `errno N`. */
+export function errnoName(errno: number): string {
+  const driver: Readonly<Record<number, string>> = NE_ERRORS;
+  return ERRNO_NAMES.get(errno) ?? driver[errno] ?? `errno ${errno}`;
+}
+
+/** The errno in words, `No such file or directory (ENOENT)`; one without words has its name alone. */
+export function errnoText(errno: number): string {
+  const name = ERRNO_NAMES.get(errno);
+  if (name !== undefined) return `${ERRNO_TEXT[name]} (${name})`;
+  const own = errnoName(errno);
+  return own.startsWith("errno ") ? own : `${own} (${errno})`;
+}
+
+/** A system call that failed: which, with what errno, on what. */
+export class SyscallError extends Failure {
+  override readonly name = "SyscallError";
+
+  /** @param call the call's or the ioctl's name, @param subject what it was done to, in the user's words. */
+  constructor(
+    readonly call: string,
+    readonly errno: number,
+    readonly subject: string,
+    hint?: string,
+  ) {
+    super(subject === "" ? call : `${call} ${subject}`, errnoText(errno), hint);
+  }
+}

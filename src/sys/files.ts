@@ -1,0 +1,208 @@
+/** File descriptors and what is done with them. Paths are the user's own, so that errors name what was typed. */
+import { KERNEL_ARCHITECTURE } from "./architecture.ts";
+import { SyscallError } from "./failure.ts";
+import { addressOf, cString } from "./libc.ts";
+import { ERRNO } from "./linux/errno.ts";
+import * as fcntl from "./linux/fcntl.ts";
+import { POLLFD_SIZE, POLLOUT } from "./linux/poll.ts";
+import { checked, resultOrErrno, type System } from "./system.ts";
+import { flagNames, quoted } from "./trace.ts";
+
+/** A file descriptor with one owner, closed at the end of the owner's scope. */
+export class Fd implements Disposable {
+  #open = true;
+
+  constructor(
+    private readonly system: System,
+    readonly number: number,
+  ) {}
+
+  /** Closes it; a second time does nothing. An error of close(2) is traced, no more can be done about it. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    resultOrErrno(this.system, "close", this.system.libc.close(this.number), () => `${this.number}`);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+const OPEN_FLAGS = {
+  O_WRONLY: fcntl.O_WRONLY,
+  O_RDWR: fcntl.O_RDWR,
+  O_CREAT: fcntl.O_CREAT,
+  O_TRUNC: fcntl.O_TRUNC,
+  O_APPEND: fcntl.O_APPEND,
+  O_NONBLOCK: fcntl.O_NONBLOCK,
+  O_CLOEXEC: fcntl.O_CLOEXEC,
+};
+
+/**
+ * open(2), always with O_CLOEXEC, and with O_NOCTTY, which the trace does not show: a launcher that leads its session
+ * must not get a terminal by opening one. Throws SyscallError.
+ */
+export function openFile(system: System, path: string, flags: number, mode = 0): Fd {
+  const all = flags | fcntl.O_CLOEXEC;
+  const name = cString(path);
+  const fd = system.libc.open(name, all | fcntl.O_NOCTTY, mode);
+  return new Fd(
+    system,
+    checked(system, "open", fd, () => `${quoted(path)}, ${flagNames(all, OPEN_FLAGS)}`, path),
+  );
+}
+
+/** The size in bytes by lseek(2) to the end: throws ESPIPE for what has no size (a pipe, a terminal). */
+export function sizeOf(system: System, fd: Fd, path: string): number {
+  const end = system.libc.lseek(fd.number, 0, fcntl.SEEK_END);
+  return checked(system, "lseek", Number(end), () => `${fd.number}, 0, SEEK_END`, path);
+}
+
+/** Whether the descriptor has a position: a file has, a pipe, a socket and a terminal have not. */
+export function isSeekable(system: System, fd: number): boolean {
+  const at = Number(system.libc.lseek(fd, 0, fcntl.SEEK_CUR));
+  return resultOrErrno(system, "lseek", at, () => `${fd}, 0, SEEK_CUR`) >= 0;
+}
+
+/**
+ * pread(2) until `length` bytes have come or the file ends.
+ * @param address where to, in a mapping. Returns the bytes read. Throws SyscallError.
+ */
+export function readAt(
+  system: System,
+  fd: Fd,
+  path: string,
+  address: number,
+  length: number,
+  offset: number,
+): number {
+  let done = 0;
+  while (done < length) {
+    const got = Number(system.libc.pread(fd.number, address + done, length - done, offset + done));
+    const at = done;
+    checked(system, "pread", got, () => `${fd.number}, …, ${length - at}, ${offset + at}`, path);
+    if (got === 0) break;
+    done += got;
+  }
+  return done;
+}
+
+/** As readAt, into a buffer of the program's own. */
+export function readBytesAt(system: System, fd: Fd, path: string, into: Uint8Array, offset: number): number {
+  return readAt(system, fd, path, addressOf(into), into.length, offset);
+}
+
+/** read(2) into a buffer: bytes, 0 at the end, or a negative errno. */
+export function readSome(system: System, fd: number, into: Uint8Array): number {
+  const got = Number(system.libc.read(fd, into, into.length));
+  return resultOrErrno(system, "read", got, () => `${fd}, …, ${into.length}`);
+}
+
+/** write(2) of `length` bytes at an address: bytes written, or a negative errno. */
+export function writeSome(system: System, fd: number, address: number, length: number): number {
+  const put = Number(system.libc.write(fd, address, length));
+  return resultOrErrno(system, "write", put, () => `${fd}, …, ${length}`);
+}
+
+/**
+ * The path of an existing file with every link followed, by what /proc says of a descriptor that can do nothing else;
+ * undefined where there is no such file.
+ */
+export function realPath(system: System, path: string): string | undefined {
+  const name = cString(path);
+  const number = system.libc.open(name, fcntl.O_PATH | fcntl.O_CLOEXEC, 0);
+  if (resultOrErrno(system, "open", number, () => `${quoted(path)}, O_PATH|O_CLOEXEC`) < 0) return undefined;
+  using fd = new Fd(system, number);
+  const bytes = new Uint8Array(4096);
+  const link = `/proc/self/fd/${fd.number}`;
+  const got = Number(system.libc.readlink(cString(link), bytes, bytes.length));
+  if (resultOrErrno(system, "readlink", got, () => `${quoted(link)}, …, ${bytes.length}`) < 0)
+    return undefined;
+  return new TextDecoder().decode(bytes.subarray(0, got));
+}
+
+/**
+ * Writes a whole text, for messages and traces: no trace of its own, and nothing is done about a receiver that is gone,
+ * for there is nobody left to tell.
+ */
+export function writeAll(system: System, fd: number, text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let done = 0; done < bytes.length; ) {
+    const put = Number(system.libc.write(fd, addressOf(bytes) + done, bytes.length - done));
+    const errno = put === -1 ? system.libc.errno() : 0;
+    if (errno === ERRNO.EAGAIN) waitWritable(system, fd);
+    else if (put <= 0 && errno !== ERRNO.EINTR) return;
+    done += Math.max(put, 0);
+  }
+}
+
+/**
+ * How a file that is made here goes at the end: by its whole path, for the working directory may be another one by
+ * then; not at all once the root is another one, where that path may be somebody else's file.
+ */
+export function removerOf(system: System, path: string): () => void {
+  const folder = path.startsWith("/") ? "" : `${realPath(system, ".") ?? "."}/`;
+  return () => {
+    if (!system.rootChanged) removeFile(system, `${folder}${path}`);
+  };
+}
+
+/** poll(2) for room on a descriptor that somebody else has made non-blocking. */
+function waitWritable(system: System, fd: number): void {
+  const pollfd = new Uint8Array(POLLFD_SIZE);
+  const view = new DataView(pollfd.buffer);
+  view.setInt32(0, fd, true);
+  view.setInt16(4, POLLOUT, true);
+  system.libc.poll(pollfd, 1, -1);
+}
+
+/** unlink(2); what fails is traced and left: it is called where everything ends. */
+export function removeFile(system: System, path: string): void {
+  const name = cString(path);
+  resultOrErrno(system, "unlink", system.libc.unlink(name), () => quoted(path));
+}
+
+/** A folder to come back to, wherever it may have been moved by then. Throws SyscallError. */
+export function openFolder(system: System, path: string): Fd {
+  return openFile(system, path, fcntl.O_PATH | fcntl.O_DIRECTORY[KERNEL_ARCHITECTURE]);
+}
+
+/** As removeFile, of a file in an open folder. */
+export function removeIn(system: System, folder: Fd, name: string): void {
+  const text = cString(name);
+  const removed = system.libc.processCalls.unlinkat(folder.number, text, 0);
+  resultOrErrno(system, "unlinkat", removed, () => `${folder.number}, ${quoted(name)}, 0`);
+}
+
+/** The whole text of a small file of the kernel's (sysfs, procfs), or undefined where it cannot be read. */
+export function readSmallFile(system: System, path: string): string | undefined {
+  const name = cString(path);
+  const number = system.libc.open(name, fcntl.O_RDONLY | fcntl.O_CLOEXEC, 0);
+  if (resultOrErrno(system, "open", number, () => `${quoted(path)}, O_CLOEXEC`) < 0) return undefined;
+  using fd = new Fd(system, number);
+  const bytes = new Uint8Array(4096);
+  const got = readSome(system, fd.number, bytes);
+  return got < 0 ? undefined : new TextDecoder().decode(bytes.subarray(0, got));
+}
+
+/** The most that a text of the user's may have: a configuration, or a list of accounts. */
+const MOST_TEXT_BYTES = 4 * 1024 * 1024;
+
+/** A whole file as text. Throws SyscallError; EFBIG for more than 4 MiB. */
+export function readText(system: System, path: string): string {
+  using fd = openFile(system, path, fcntl.O_RDONLY);
+  let bytes = new Uint8Array(16 * 1024);
+  for (let length = 0; ; ) {
+    const got = readSome(system, fd.number, bytes.subarray(length));
+    if (got < 0 && got !== -ERRNO.EINTR) throw new SyscallError("read", -got, path);
+    if (got === 0) return new TextDecoder().decode(bytes.subarray(0, length));
+    length += Math.max(got, 0);
+    if (length > MOST_TEXT_BYTES) throw new SyscallError("read", ERRNO.EFBIG, path);
+    if (length === bytes.length) {
+      const larger = new Uint8Array(2 * bytes.length);
+      larger.set(bytes);
+      bytes = larger;
+    }
+  }
+}

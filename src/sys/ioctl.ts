@@ -1,0 +1,32 @@
+/** An ioctl is a row: name, direction, type, number and payload; the request code is computed from them. */
+import type { Fields, Struct } from "./struct.ts";
+
+/** asm-generic/ioctl.h: the two direction bits, seen from user space. */
+const IOC_WRITE = 1;
+const IOC_READ = 2;
+
+/** One ioctl. `direction` is the header's: "R" the kernel writes the payload, "W" it reads it, "WR" both. */
+export interface Ioctl<F extends Fields> {
+  readonly name: string;
+  readonly direction: "R" | "W" | "WR";
+  readonly payload: Struct<F>;
+  /** The request code: direction(2) size(14) type(8) number(8). */
+  readonly request: number;
+}
+
+/** Declares an ioctl as asm-generic/ioctl.h's _IOR, _IOW and _IOWR do. */
+export function ioctl<F extends Fields>(
+  name: string,
+  direction: "R" | "W" | "WR",
+  type: number,
+  number: number,
+  payload: Struct<F>,
+): Ioctl<F> {
+  const bits = (direction.includes("R") ? IOC_READ : 0) | (direction.includes("W") ? IOC_WRITE : 0);
+  return {
+    name,
+    direction,
+    payload,
+    request: bits * 2 ** 30 + (payload.size << 16) + (type << 8) + number,
+  };
+}

@@ -1,0 +1,189 @@
+/**
+ * The one door to the kernel: libc, opened once by bun:ffi.
+ *
+ * libc's own wrappers are called by name. The only one that old systems lack is memfd_create, which
+ * glibc has since 2.27 (Amazon Linux 2 has 2.26); there the same call goes through syscall(2).
+ *
+ * A pointer argument takes a typed array, which bun:ffi holds until the call returns, or 0 for NULL;
+ * an address argument takes a number, as mmap returned it.
+ */
+import { dlopen, FFIType, ptr, read, toArrayBuffer } from "bun:ffi";
+
+const { cstring, i32, u32, i64_fast: i64, u64_fast: u64, ptr: pointer } = FFIType;
+/** Addresses of mappings below 2^53, passed and returned as numbers. */
+const address = u64;
+
+/** What is called, with the C prototype of each; the man page of the same name is the source. */
+const SYMBOLS = {
+  // int open(const char *path, int flags, mode_t mode)
+  open: { args: [cstring, i32, u32], returns: i32 },
+  // int close(int fd)
+  close: { args: [i32], returns: i32 },
+  // ssize_t read(int fd, void *buf, size_t count)
+  read: { args: [i32, pointer, u64], returns: i64 },
+  // ssize_t pread(int fd, void *buf, size_t count, off_t offset), into a mapping
+  pread: { args: [i32, address, u64, i64], returns: i64 },
+  // ssize_t write(int fd, const void *buf, size_t count), from an address so that a buffer's middle can be written
+  write: { args: [i32, address, u64], returns: i64 },
+  // ssize_t send(int fd, const void *buf, size_t len, int flags)
+  send: { args: [i32, address, u64, i32], returns: i64 },
+  // off_t lseek(int fd, off_t offset, int whence)
+  lseek: { args: [i32, i64, i32], returns: i64 },
+  // int ftruncate(int fd, off_t length)
+  ftruncate: { args: [i32, i64], returns: i32 },
+  // int unlink(const char *path)
+  unlink: { args: [cstring], returns: i32 },
+  // int symlink(const char *target, const char *linkpath)
+  symlink: { args: [cstring, cstring], returns: i32 },
+  // int flock(int fd, int operation)
+  flock: { args: [i32, i32], returns: i32 },
+  // ssize_t readlink(const char *path, char *buf, size_t size)
+  readlink: { args: [cstring, pointer, u64], returns: i64 },
+  // int ioctl(int fd, unsigned long request, void *argument)
+  ioctl: { args: [i32, u64, pointer], returns: i32 },
+  // void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+  mmap: { args: [address, u64, i32, i32, i32, i64], returns: i64 },
+  // int munmap(void *addr, size_t length)
+  munmap: { args: [address, u64], returns: i32 },
+  // int madvise(void *addr, size_t length, int advice)
+  madvise: { args: [address, u64, i32], returns: i32 },
+  // int fallocate(int fd, int mode, off_t offset, off_t len)
+  fallocate: { args: [i32, i32, i64, i64], returns: i32 },
+  // int poll(struct pollfd *fds, nfds_t nfds, int timeout)
+  poll: { args: [pointer, u64, i32], returns: i32 },
+  // int mprotect(void *addr, size_t length, int prot)
+  mprotect: { args: [address, u64, i32], returns: i32 },
+  // int sigaction(int signum, const struct sigaction *act, struct sigaction *oldact)
+  sigaction: { args: [i32, pointer, pointer], returns: i32 },
+  // int pipe2(int pipefd[2], int flags)
+  pipe2: { args: [pointer, i32], returns: i32 },
+  // int socket(int domain, int type, int protocol)
+  socket: { args: [i32, i32, i32], returns: i32 },
+  // int bind(int fd, const struct sockaddr *addr, socklen_t len)
+  bind: { args: [i32, pointer, u32], returns: i32 },
+  // int listen(int fd, int backlog)
+  listen: { args: [i32, i32], returns: i32 },
+  // int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+  accept4: { args: [i32, pointer, pointer, i32], returns: i32 },
+  // int connect(int fd, const struct sockaddr *addr, socklen_t len)
+  connect: { args: [i32, pointer, u32], returns: i32 },
+  // int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+  getsockopt: { args: [i32, i32, i32, pointer, pointer], returns: i32 },
+  // int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+  setsockopt: { args: [i32, i32, i32, pointer, u32], returns: i32 },
+  // int getsockname(int fd, struct sockaddr *addr, socklen_t *len)
+  getsockname: { args: [i32, pointer, pointer], returns: i32 },
+  // mode_t umask(mode_t mask), which cannot fail
+  umask: { args: [u32], returns: u32 },
+  // long syscall(long number, ...): up to five arguments of a machine word each
+  syscall: { args: [i64, u64, u64, u64, u64, u64], returns: i64 },
+  // int *__errno_location(void)
+  __errno_location: { args: [], returns: pointer },
+} as const;
+
+/** What only some launches call (-daemonize, -run-with, -sandbox …), in a table of its own that they alone open. */
+const PROCESS_SYMBOLS = {
+  // int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+  //   const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]), which returns the error
+  posix_spawn: { args: [pointer, cstring, pointer, pointer, pointer, pointer], returns: i32 },
+  // pid_t waitpid(pid_t pid, int *status, int options)
+  waitpid: { args: [i32, pointer, i32], returns: i32 },
+  // int kill(pid_t pid, int signal)
+  kill: { args: [i32, i32], returns: i32 },
+  // int fcntl(int fd, int command, ...): an integer
+  fcntl: { args: [i32, i32, u64], returns: i32 },
+  // int dup2(int from, int to)
+  dup2: { args: [i32, i32], returns: i32 },
+  // int openat(int dirfd, const char *path, int flags, ...)
+  openat: { args: [i32, cstring, i32, u32], returns: i32 },
+  // int unlinkat(int dirfd, const char *path, int flags)
+  unlinkat: { args: [i32, cstring, i32], returns: i32 },
+  // pid_t setsid(void)
+  setsid: { args: [], returns: i32 },
+  // mode_t umask(mode_t mask)
+  umask: { args: [u32], returns: u32 },
+  // int fchdir(int fd)
+  fchdir: { args: [i32], returns: i32 },
+  // int chdir(const char *path)
+  chdir: { args: [cstring], returns: i32 },
+  // int chroot(const char *path)
+  chroot: { args: [cstring], returns: i32 },
+  // int setgroups(size_t size, const gid_t *list), for all threads
+  setgroups: { args: [u64, pointer], returns: i32 },
+  // int setresgid(gid_t real, gid_t effective, gid_t saved), for all threads
+  setresgid: { args: [u32, u32, u32], returns: i32 },
+  // int setresuid(uid_t real, uid_t effective, uid_t saved), for all threads
+  setresuid: { args: [u32, u32, u32], returns: i32 },
+  // pid_t getppid(void)
+  getppid: { args: [], returns: i32 },
+  // int prctl(int option, unsigned long …)
+  prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
+} as const;
+
+const MEMFD_CREATE = {
+  // int memfd_create(const char *name, unsigned flags)
+  memfd_create: { args: [cstring, u32], returns: i32 },
+} as const;
+
+/** __NR_memfd_create: asm/unistd_64.h on x86_64, asm-generic/unistd.h on aarch64. */
+const NR_MEMFD_CREATE = process.arch === "arm64" ? 279 : 319;
+
+/** Opens libc. Throws when the system's libc is not glibc, which the runtime needs as well. */
+export function openLibc() {
+  const symbols = dlopen("libc.so.6", SYMBOLS).symbols;
+  const errnoAddress = symbols.__errno_location();
+  if (errnoAddress === null) throw new Error("libc gave no errno");
+  let opened: ReturnType<typeof openProcessCalls> | undefined;
+  let memfdCreate: ((name: Uint8Array, flags: number) => number) | undefined;
+  return {
+    ...symbols,
+    /** memfd_create(2), by libc's own wrapper where it has one. */
+    memfd_create(name: Uint8Array, flags: number): number {
+      memfdCreate ??=
+        memfdCreateWrapper() ?? ((n, f) => Number(symbols.syscall(NR_MEMFD_CREATE, ptr(n), f, 0, 0, 0)));
+      return memfdCreate(name, flags);
+    },
+    /** The calls of PROCESS_SYMBOLS, opened when they are asked for. */
+    get processCalls() {
+      opened ??= openProcessCalls();
+      return opened;
+    },
+    /** This thread's errno: read it in the function whose call has just failed, and only then. */
+    errno: (): number => read.i32(errnoAddress, 0),
+  };
+}
+
+function openProcessCalls() {
+  return dlopen("libc.so.6", PROCESS_SYMBOLS).symbols;
+}
+
+function memfdCreateWrapper(): ((name: Uint8Array, flags: number) => number) | undefined {
+  try {
+    const { memfd_create } = dlopen("libc.so.6", MEMFD_CREATE).symbols;
+    return (name, flags) => memfd_create(ptr(name), flags);
+  } catch {
+    return undefined;
+  }
+}
+
+/** libc as it was opened. */
+export type Libc = ReturnType<typeof openLibc>;
+
+/** A NUL-terminated copy of a string, for a `const char *` argument; hold it until the call returns. */
+export function cString(text: string): Uint8Array {
+  return new TextEncoder().encode(`${text}\0`);
+}
+
+/** The address of a typed array's first byte; valid only while the array is held. */
+export function addressOf(bytes: Uint8Array): number {
+  return ptr(bytes);
+}
+
+/**
+ * A view of mapped memory, without a copy.
+ * @param start address of the first byte, @param size bytes. The view dies with the mapping.
+ */
+export function viewOf(start: number, size: number): Uint8Array {
+  if (size === 0) return new Uint8Array(0); // bun:ffi refuses an empty view
+  return new Uint8Array(toArrayBuffer(start as Parameters<typeof toArrayBuffer>[0], 0, size));
+}

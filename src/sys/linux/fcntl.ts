@@ -1,0 +1,20 @@
+/** include/uapi/asm-generic/fcntl.h, linux/fs.h, sys/file.h: what x86_64 and aarch64 share. Data only. */
+export const O_RDONLY = 0o0;
+export const O_WRONLY = 0o1;
+export const O_RDWR = 0o2;
+export const O_CREAT = 0o100;
+export const O_NOCTTY = 0o400;
+export const O_TRUNC = 0o1000;
+export const O_APPEND = 0o2000;
+export const O_NONBLOCK = 0o4000;
+export const O_CLOEXEC = 0o2000000;
+export const O_PATH = 0o10000000;
+/** O_DIRECTORY differs: asm/fcntl.h. */
+export const O_DIRECTORY = { x86_64: 0o200000, aarch64: 0o40000 } as const;
+export const SEEK_CUR = 1;
+export const SEEK_END = 2;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+export const F_SETFD = 2;
+/** Of a pipe only. */
+export const F_GETPIPE_SZ = 1032;

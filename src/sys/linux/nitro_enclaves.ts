@@ -1,0 +1,67 @@
+/** include/uapi/linux/nitro_enclaves.h (Linux 5.10 and later). Data only. */
+import { ioctl } from "../ioctl.ts";
+import { struct, u32, u64 } from "../struct.ts";
+
+const NE_MAGIC = 0xae;
+
+/** __u64 *slot_uid. */
+const slotUid = struct("slot_uid", 8, { slot_uid: u64 });
+/** __u32 *vcpu_id: 0 asks the driver to choose, which writes back what it chose. */
+const vcpuId = struct("vcpu_id", 4, { vcpu_id: u32 });
+
+/** struct ne_image_load_info. */
+export const neImageLoadInfo = struct("ne_image_load_info", 16, { flags: u64, memory_offset: u64 });
+/** struct ne_user_memory_region. */
+export const neUserMemoryRegion = struct("ne_user_memory_region", 24, {
+  flags: u64,
+  memory_size: u64,
+  userspace_addr: u64,
+});
+/** struct ne_enclave_start_info. */
+export const neEnclaveStartInfo = struct("ne_enclave_start_info", 16, { flags: u64, enclave_cid: u64 });
+
+export const NE_CREATE_VM = ioctl("NE_CREATE_VM", "R", NE_MAGIC, 0x20, slotUid);
+export const NE_ADD_VCPU = ioctl("NE_ADD_VCPU", "WR", NE_MAGIC, 0x21, vcpuId);
+export const NE_GET_IMAGE_LOAD_INFO = ioctl("NE_GET_IMAGE_LOAD_INFO", "WR", NE_MAGIC, 0x22, neImageLoadInfo);
+export const NE_SET_USER_MEMORY_REGION = ioctl(
+  "NE_SET_USER_MEMORY_REGION",
+  "W",
+  NE_MAGIC,
+  0x23,
+  neUserMemoryRegion,
+);
+export const NE_START_ENCLAVE = ioctl("NE_START_ENCLAVE", "WR", NE_MAGIC, 0x24, neEnclaveStartInfo);
+
+/** NE_IMAGE_LOAD_INFO flags: the image is an EIF. */
+export const NE_EIF_IMAGE = 0x01n;
+/** Memory regions come in multiples of this, drivers/virt/nitro_enclaves/ne_misc_dev.h. */
+export const NE_MIN_MEM_REGION_SIZE = 2 * 1024 * 1024;
+/** The least memory of an enclave, the same file. */
+export const NE_MIN_ENCLAVE_MEM_SIZE = 64 * 1024 * 1024;
+/** ne_enclave_start_info.flags. */
+export const NE_ENCLAVE_PRODUCTION_MODE = 0x00n;
+export const NE_ENCLAVE_DEBUG_MODE = 0x01n;
+
+/** The errors that only this driver has: positive in errno, from 256 on. */
+export const NE_ERRORS = {
+  256: "NE_ERR_VCPU_ALREADY_USED",
+  257: "NE_ERR_VCPU_NOT_IN_CPU_POOL",
+  258: "NE_ERR_VCPU_INVALID_CPU_CORE",
+  259: "NE_ERR_INVALID_MEM_REGION_SIZE",
+  260: "NE_ERR_INVALID_MEM_REGION_ADDR",
+  261: "NE_ERR_UNALIGNED_MEM_REGION_ADDR",
+  262: "NE_ERR_MEM_REGION_ALREADY_USED",
+  263: "NE_ERR_MEM_NOT_HUGE_PAGE",
+  264: "NE_ERR_MEM_DIFFERENT_NUMA_NODE",
+  265: "NE_ERR_MEM_MAX_REGIONS",
+  266: "NE_ERR_NO_MEM_REGIONS_ADDED",
+  267: "NE_ERR_NO_VCPUS_ADDED",
+  268: "NE_ERR_ENCLAVE_MEM_MIN_SIZE",
+  269: "NE_ERR_FULL_CORES_NOT_USED",
+  270: "NE_ERR_NOT_IN_INIT_STATE",
+  271: "NE_ERR_INVALID_VCPU",
+  272: "NE_ERR_NO_CPUS_AVAIL_IN_POOL",
+  273: "NE_ERR_INVALID_PAGE_SIZE",
+  274: "NE_ERR_INVALID_FLAG_VALUE",
+  275: "NE_ERR_INVALID_ENCLAVE_CID",
+} as const;

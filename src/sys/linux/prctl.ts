@@ -1,0 +1,6 @@
+/** include/uapi/linux/prctl.h. Data only. */
+export const PR_SET_PDEATHSIG = 1;
+export const PR_SET_NAME = 15;
+export const PR_SET_NO_NEW_PRIVS = 38;
+/** Of which PR_SET_VMA_ANON_NAME is the only kind. */
+export const PR_SET_VMA = 0x53564d41;

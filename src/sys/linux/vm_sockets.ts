@@ -1,0 +1,18 @@
+/** include/uapi/linux/vm_sockets.h. Data only. */
+import { array, struct, u8, u16, u32 } from "../struct.ts";
+
+export const AF_VSOCK = 40; // include/linux/socket.h
+export const VMADDR_CID_ANY = 0xffffffff;
+export const VMADDR_CID_HYPERVISOR = 0;
+export const VMADDR_CID_LOCAL = 1;
+export const VMADDR_CID_HOST = 2;
+
+/** struct sockaddr_vm; the last three bytes are its svm_zero. */
+export const sockaddrVm = struct("sockaddr_vm", 16, {
+  svm_family: u16,
+  svm_reserved1: u16,
+  svm_port: u32,
+  svm_cid: u32,
+  svm_flags: u8,
+  svm_zero: array(u8, 3),
+});

@@ -1,0 +1,79 @@
+/**
+ * The loop: one poll(2) over raw descriptors in one thread. It sleeps until one of them is ready or the nearest
+ * deadline has come; nothing ticks, and a turn allocates nothing.
+ */
+
+import { SyscallError } from "./failure.ts";
+import { ERRNO } from "./linux/errno.ts";
+import { POLLFD_SIZE } from "./linux/poll.ts";
+import { resultOrErrno, type System } from "./system.ts";
+
+/** Something that waits: for events on a descriptor, for a time, or for both. */
+export interface Waiter {
+  /** The descriptor, or -1 while there is none to watch. */
+  readonly fd: number;
+  /** Poll events asked for; hang-ups and errors always come. */
+  readonly events: number;
+  /** When to be woken at the latest, in Bun.nanoseconds() milliseconds; Infinity for never. */
+  readonly deadlineMs: number;
+  /** Called with what poll saw on the descriptor. */
+  ready(revents: number): void;
+  /** Called when the deadline has passed. */
+  expired(): void;
+}
+
+/** Milliseconds of a clock that never goes back. */
+export function nowMs(): number {
+  return Bun.nanoseconds() / 1e6;
+}
+
+/** Runs until `done` says so. Waiters may change their descriptor, events and deadline from turn to turn. */
+export function runLoop(system: System, waiters: () => readonly Waiter[], done: () => boolean): void {
+  let table = new DataView(new ArrayBuffer(8 * POLLFD_SIZE));
+  let bytes = new Uint8Array(table.buffer);
+  while (!done()) {
+    const now = waiters();
+    if (now.length * POLLFD_SIZE > bytes.length) {
+      table = new DataView(new ArrayBuffer(2 * now.length * POLLFD_SIZE));
+      bytes = new Uint8Array(table.buffer);
+    }
+    const ready = turn(system, now, table, bytes);
+    if (ready < 0 && ready !== -ERRNO.EINTR) throw new SyscallError("poll", -ready, "");
+    serve(now, ready > 0 ? table : undefined, done);
+  }
+}
+
+function turn(system: System, waiters: readonly Waiter[], table: DataView, bytes: Uint8Array): number {
+  let deadline = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < waiters.length; i++) {
+    const waiter = waiters[i];
+    if (waiter === undefined) continue;
+    table.setInt32(i * POLLFD_SIZE, waiter.fd, true);
+    table.setInt16(i * POLLFD_SIZE + 4, waiter.events, true);
+    table.setInt16(i * POLLFD_SIZE + 6, 0, true);
+    if (waiter.deadlineMs < deadline) deadline = waiter.deadlineMs;
+  }
+  const timeout = deadline === Number.POSITIVE_INFINITY ? -1 : timeoutUntil(deadline);
+  const ready = system.libc.poll(bytes, waiters.length, timeout);
+  return resultOrErrno(system, "poll", ready, () => `${pollArgs(waiters)}, ${waiters.length}, ${timeout}`);
+}
+
+/** Whole milliseconds, rounded up so that a deadline has passed when poll returns; poll takes an int. */
+function timeoutUntil(deadlineMs: number): number {
+  return Math.min(Math.max(Math.ceil(deadlineMs - nowMs()), 0), 0x7fffffff);
+}
+
+function serve(waiters: readonly Waiter[], table: DataView | undefined, done: () => boolean): void {
+  for (let i = 0; i < waiters.length && !done(); i++) {
+    const waiter = waiters[i];
+    if (waiter === undefined) continue;
+    const revents = table === undefined ? 0 : table.getInt16(i * POLLFD_SIZE + 6, true);
+    if (revents !== 0) waiter.ready(revents);
+    else if (waiter.deadlineMs !== Number.POSITIVE_INFINITY && waiter.deadlineMs <= nowMs()) waiter.expired();
+  }
+}
+
+function pollArgs(waiters: readonly Waiter[]): string {
+  const watched = waiters.filter((waiter) => waiter.fd >= 0);
+  return `[${watched.map((waiter) => `{${waiter.fd}, 0x${waiter.events.toString(16)}}`).join(", ")}]`;
+}

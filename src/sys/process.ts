@@ -1,0 +1,188 @@
+/** The process itself: another one of the same program, its session, its root folder and its user. */
+import { KERNEL_ARCHITECTURE } from "./architecture.ts";
+import { SyscallError } from "./failure.ts";
+import { Fd, openFile, readSome } from "./files.ts";
+import { addressOf, cString } from "./libc.ts";
+import { ERRNO } from "./linux/errno.ts";
+import { F_GETPIPE_SZ, F_SETFD, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "./linux/fcntl.ts";
+import { PR_SET_NAME, PR_SET_PDEATHSIG } from "./linux/prctl.ts";
+import { SIGNALS } from "./linux/signal.ts";
+import { checked, type System } from "./system.ts";
+
+/** This program, whatever has become of the file that it was started from (proc(5)). */
+const SELF = "/proc/self/exe";
+
+/** A pipe whose writing end a new program inherits. */
+export function inheritedPipe(system: System): { reading: Fd; writing: Fd } {
+  const ends = new Uint8Array(8);
+  const view = new DataView(ends.buffer);
+  const made = system.libc.pipe2(ends, O_CLOEXEC);
+  const [from, to] = [view.getInt32(0, true), view.getInt32(4, true)];
+  checked(system, "pipe2", made, () => `[${from}, ${to}], O_CLOEXEC`, "");
+  const [reading, writing] = [new Fd(system, from), new Fd(system, to)];
+  checked(system, "fcntl", system.libc.processCalls.fcntl(to, F_SETFD, 0), () => `${to}, F_SETFD, 0`, "");
+  return { reading, writing };
+}
+
+/**
+ * Starts this program anew, by posix_spawn(3), with an environment that has nothing in it. Gives the process id.
+ * @param words argv, the program's own name included. Throws SyscallError.
+ */
+export function spawnSelf(system: System, words: readonly string[]): number {
+  const pid = new Uint8Array(4);
+  const texts = words.map(cString);
+  const argv = new BigUint64Array(texts.length + 1);
+  texts.forEach((text, i) => {
+    argv[i] = BigInt(addressOf(text));
+  });
+  const environment = new BigUint64Array(1);
+  const error = system.libc.processCalls.posix_spawn(pid, cString(SELF), null, null, argv, environment);
+  // The texts are looked at once more so that they are there until here: argv holds their addresses only.
+  if (error !== 0 || texts.length === 0) throw new SyscallError("posix_spawn", error, SELF);
+  const child = new DataView(pid.buffer).getInt32(0, true);
+  system.trace.call?.("posix_spawn", `[${child}], "${SELF}", NULL, NULL, [${texts.length} words], []`, error);
+  return child;
+}
+
+/** Waits for a child's end: its exit status, or the negative number of the signal that ended it (wait(2)). */
+export function waitForExit(system: System, pid: number): number {
+  const status = new Uint8Array(4);
+  for (;;) {
+    const result = system.libc.processCalls.waitpid(pid, status, 0);
+    try {
+      checked(system, "waitpid", result, () => `${pid}, …, 0`, "");
+    } catch (error) {
+      if (error instanceof SyscallError && error.errno === ERRNO.EINTR) continue;
+      throw error;
+    }
+    const word = new DataView(status.buffer).getInt32(0, true);
+    return (word & 0x7f) === 0 ? (word >> 8) & 0xff : -(word & 0x7f);
+  }
+}
+
+/** Sends a child a signal; one that has ended already is no matter. */
+export function signalChild(system: System, pid: number, signal: keyof typeof SIGNALS): void {
+  system.libc.processCalls.kill(pid, SIGNALS[signal]);
+}
+
+/** Whether a descriptor is a pipe. */
+export function isPipe(system: System, fd: number): boolean {
+  return system.libc.processCalls.fcntl(fd, F_GETPIPE_SZ, 0) > 0;
+}
+
+/** Keeps a descriptor from programs that this one might start. */
+export function keepToSelf(system: System, fd: number): void {
+  checked(
+    system,
+    "fcntl",
+    system.libc.processCalls.fcntl(fd, F_SETFD, 1),
+    () => `${fd}, F_SETFD, FD_CLOEXEC`,
+    "",
+  );
+}
+
+/** A session without a terminal. Throws SyscallError. */
+export function newSession(system: System): void {
+  checked(system, "setsid", system.libc.processCalls.setsid(), () => "", "");
+}
+
+/** Makes `to` another name of the open file `from`. Throws SyscallError. */
+export function replaceFd(system: System, from: number, to: number): void {
+  checked(system, "dup2", system.libc.processCalls.dup2(from, to), () => `${from}, ${to}`, "");
+}
+
+/** chdir(2) to /. Throws SyscallError. */
+export function goToRoot(system: System): void {
+  checked(system, "chdir", system.libc.processCalls.chdir(cString("/")), () => '"/"', "/");
+}
+
+/** Makes an open folder the root, and the working directory. Throws SyscallError: EPERM without CAP_SYS_CHROOT. */
+export function changeRoot(system: System, folder: Fd, path: string): void {
+  const calls = system.libc.processCalls;
+  checked(system, "fchdir", calls.fchdir(folder.number), () => `${folder.number}`, path);
+  checked(system, "chroot", calls.chroot(cString(".")), () => '"."', path);
+  system.rootChanged = true;
+  goToRoot(system);
+}
+
+/** A user, and all groups that come with it. */
+export interface Identity {
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+}
+
+/** Becomes somebody else, on all threads that libc knows of. The order is that of the rights needed. */
+export function becomeUser(system: System, { uid, gid, groups }: Identity): void {
+  const calls = system.libc.processCalls;
+  const list = new Uint32Array(groups.length + 1);
+  list.set(groups);
+  const set = calls.setgroups(groups.length, new Uint8Array(list.buffer));
+  checked(system, "setgroups", set, () => `${groups.length}, [${groups.join(", ")}]`, "");
+  checked(system, "setresgid", calls.setresgid(gid, gid, gid), () => `${gid}, ${gid}, ${gid}`, `${gid}`);
+  checked(system, "setresuid", calls.setresuid(uid, uid, uid), () => `${uid}, ${uid}, ${uid}`, `${uid}`);
+}
+
+/** The threads of this process, as /proc tells them; the folder can be opened before it goes out of sight. */
+export function openThreads(system: System): Fd {
+  return openFile(system, "/proc/self/task", O_RDONLY | O_DIRECTORY[KERNEL_ARCHITECTURE]);
+}
+
+/** __NR_getdents64: asm/unistd_64.h, asm-generic/unistd.h. */
+const NR_GETDENTS64 = { x86_64: 217, aarch64: 61 } as const;
+
+/** The status of every thread (proc_pid_status(5)). Throws SyscallError. */
+export function threadStatuses(system: System, threads: Fd): string[] {
+  const statuses: string[] = [];
+  const entries = new Uint8Array(32 * 1024);
+  for (;;) {
+    const number = NR_GETDENTS64[KERNEL_ARCHITECTURE];
+    const got = Number(system.libc.syscall(number, threads.number, addressOf(entries), entries.length, 0, 0));
+    checked(system, "getdents64", got, () => `${threads.number}, …, ${entries.length}`, "/proc/self/task");
+    if (got === 0) return statuses;
+    for (const name of entryNames(entries.subarray(0, got))) {
+      if (/^\d+$/.test(name)) statuses.push(statusOf(system, threads, name));
+    }
+  }
+}
+
+/** The names in struct linux_dirent64 records: u16 length at 16, the name from 19 on. */
+function entryNames(records: Uint8Array): string[] {
+  const names: string[] = [];
+  const view = new DataView(records.buffer, records.byteOffset, records.length);
+  for (let at = 0; at < records.length; at += view.getUint16(at + 16, true)) {
+    const end = records.indexOf(0, at + 19);
+    names.push(new TextDecoder().decode(records.subarray(at + 19, end)));
+  }
+  return names;
+}
+
+function statusOf(system: System, threads: Fd, name: string): string {
+  const path = `${name}/status`;
+  const number = system.libc.processCalls.openat(threads.number, cString(path), O_RDONLY | O_CLOEXEC, 0);
+  const args = () => `${threads.number}, "${path}", O_CLOEXEC`;
+  using fd = new Fd(system, checked(system, "openat", number, args, `/proc/self/task/${path}`));
+  const bytes = new Uint8Array(16 * 1024);
+  const got = readSome(system, fd.number, bytes);
+  if (got < 0) throw new SyscallError("read", -got, `/proc/self/task/${path}`);
+  return new TextDecoder().decode(bytes.subarray(0, got));
+}
+
+/** The process's name, of which the kernel keeps 15 bytes. */
+export function nameProcess(system: System, name: string): void {
+  const text = cString(name);
+  const named = system.libc.processCalls.prctl(PR_SET_NAME, addressOf(text), 0, 0, 0);
+  checked(system, "prctl", named, () => `PR_SET_NAME, ${JSON.stringify(name)}`, "");
+}
+
+/** Has the kernel send SIGTERM when the parent ends. Gives the parent's process id, 1 where it has ended already. */
+export function endWithParent(system: System): number {
+  const set = system.libc.processCalls.prctl(PR_SET_PDEATHSIG, SIGNALS.SIGTERM, 0, 0, 0);
+  checked(system, "prctl", set, () => "PR_SET_PDEATHSIG, SIGTERM", "");
+  return system.libc.processCalls.getppid();
+}
+
+/** The file mode bits that new files of this process do not get. */
+export function setFileMask(system: System, mask: number): void {
+  system.libc.processCalls.umask(mask);
+}

@@ -1,0 +1,121 @@
+/** System call filters: rules in, a BPF program out (seccomp(2)), put on every thread of the process at once. */
+import { KERNEL_ARCHITECTURE } from "./architecture.ts";
+import { Failure } from "./failure.ts";
+import { addressOf } from "./libc.ts";
+import { PR_SET_NO_NEW_PRIVS } from "./linux/prctl.ts";
+import {
+  AUDIT_ARCH,
+  BPF,
+  NR_SECCOMP,
+  SECCOMP_DATA,
+  SECCOMP_FILTER_FLAG_TSYNC,
+  SECCOMP_RET_ALLOW,
+  SECCOMP_RET_ERRNO,
+  SECCOMP_RET_KILL_PROCESS,
+  SECCOMP_SET_MODE_FILTER,
+  SOCK_FILTER_SIZE,
+  SOCK_FPROG_SIZE,
+  X32_SYSCALL_BIT,
+} from "./linux/seccomp.ts";
+import { SYSCALLS } from "./linux/unistd.ts";
+import { checked, type System } from "./system.ts";
+
+/** A system call by its kernel name. */
+export type SyscallName = keyof typeof SYSCALLS;
+
+/** What becomes of a call: it is made, it fails with an errno, or the process is killed. */
+export type Verdict = "allow" | "kill" | { readonly errno: number };
+
+/** What becomes of some calls. `when` looks at the low 32 bits of an argument; where it does not hold: `otherwise`. */
+export interface Rule {
+  readonly calls: readonly SyscallName[];
+  readonly verdict: Verdict;
+  readonly when?: {
+    readonly argument: number;
+    /** One of these values, or all of these bits. */
+    readonly is: { readonly oneOf: readonly number[] } | { readonly bit: number };
+    readonly otherwise: Verdict;
+  };
+}
+
+function code(verdict: Verdict): number {
+  if (verdict === "allow") return SECCOMP_RET_ALLOW;
+  return verdict === "kill" ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO + verdict.errno;
+}
+
+type Instruction = readonly [code: number, jumpTrue: number, jumpFalse: number, k: number];
+
+const ret = (verdict: Verdict): Instruction => [BPF.return, 0, 0, code(verdict)];
+
+/**
+ * The program: calls of another architecture's numbering kill, then the rules in their order (so the most frequent
+ * calls come first), then `otherwise` for the calls that no rule names.
+ */
+export function filterProgram(
+  rules: readonly Rule[],
+  otherwise: Verdict,
+  architecture: keyof typeof AUDIT_ARCH = KERNEL_ARCHITECTURE,
+): Uint8Array {
+  const program: Instruction[] = [
+    [BPF.load, 0, 0, SECCOMP_DATA.arch],
+    [BPF.jumpEqual, 1, 0, AUDIT_ARCH[architecture]],
+    ret("kill"),
+    [BPF.load, 0, 0, SECCOMP_DATA.nr],
+  ];
+  if (architecture === "x86_64") program.push([BPF.jumpAtLeast, 0, 1, X32_SYSCALL_BIT], ret("kill"));
+  for (const rule of rules) {
+    for (const call of rule.calls) {
+      const number = SYSCALLS[call][architecture];
+      if (number === undefined) continue;
+      const body = bodyOf(rule);
+      program.push([BPF.jumpEqual, 0, body.length, number], ...body);
+    }
+  }
+  program.push(ret(otherwise));
+  return encode(program);
+}
+
+function bodyOf({ verdict, when }: Rule): Instruction[] {
+  if (when === undefined) return [ret(verdict)];
+  const load: Instruction = [BPF.load, 0, 0, SECCOMP_DATA.args + 8 * when.argument];
+  const tests: Instruction[] =
+    "bit" in when.is
+      ? [[BPF.jumpSet, 0, 1, when.is.bit]]
+      : when.is.oneOf.map((value, i, { length }) => [
+          BPF.jumpEqual,
+          length - 1 - i,
+          i === length - 1 ? 1 : 0,
+          value,
+        ]);
+  return [load, ...tests, ret(verdict), ret(when.otherwise)];
+}
+
+function encode(program: readonly Instruction[]): Uint8Array {
+  const bytes = new Uint8Array(program.length * SOCK_FILTER_SIZE);
+  const view = new DataView(bytes.buffer);
+  program.forEach(([opcode, jumpTrue, jumpFalse, k], i) => {
+    view.setUint16(i * SOCK_FILTER_SIZE, opcode, true);
+    view.setUint8(i * SOCK_FILTER_SIZE + 2, jumpTrue);
+    view.setUint8(i * SOCK_FILTER_SIZE + 3, jumpFalse);
+    view.setUint32(i * SOCK_FILTER_SIZE + 4, k, true);
+  });
+  return bytes;
+}
+
+/** Puts a program on all threads, for good, with no_new_privs. Throws Failure and SyscallError. */
+export function applyFilter(system: System, program: Uint8Array): void {
+  const { libc } = system;
+  const set = libc.processCalls.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  checked(system, "prctl", set, () => "PR_SET_NO_NEW_PRIVS, 1", "PR_SET_NO_NEW_PRIVS");
+  const fprog = new Uint8Array(SOCK_FPROG_SIZE);
+  const view = new DataView(fprog.buffer);
+  view.setUint16(0, program.length / SOCK_FILTER_SIZE, true);
+  view.setBigUint64(8, BigInt(addressOf(program)), true);
+  const number = NR_SECCOMP[KERNEL_ARCHITECTURE];
+  const [mode, flags] = [SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC];
+  const result = Number(libc.syscall(number, mode, flags, addressOf(fprog), 0, 0));
+  checked(system, "seccomp", result, () => "SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC", "");
+  // A positive result is the id of a thread that has a filter of its own and could not be brought along.
+  if (result !== 0)
+    throw new Failure("seccomp", `thread ${result} has another filter and cannot be given this one`);
+}

@@ -1,0 +1,90 @@
+/** Signals as something to read: a handler writes their numbers to a pipe, whose other end the loop polls. */
+import { Failure } from "./failure.ts";
+import { Fd, readSome } from "./files.ts";
+import { viewOf } from "./libc.ts";
+import { O_CLOEXEC, O_NONBLOCK } from "./linux/fcntl.ts";
+import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE } from "./linux/mman.ts";
+import { SA_RESTART, SIG_IGN, SIGNALS, sigaction } from "./linux/signal.ts";
+import { handlerCode } from "./signal-handler.ts";
+import { checked, type System } from "./system.ts";
+import { hex } from "./trace.ts";
+
+/** Signals that ask for the end. */
+export type StopSignal = "SIGHUP" | "SIGINT" | "SIGTERM";
+const STOP_SIGNALS: readonly StopSignal[] = ["SIGHUP", "SIGINT", "SIGTERM"];
+
+/** The signals that ask the launcher to end. */
+export interface Signals extends Disposable {
+  readonly fd: number;
+  /** The next signal that has come, if one has. */
+  next(): StopSignal | undefined;
+}
+
+/**
+ * Takes the stop signals from here on, and ignores SIGPIPE so that a lost reader is EPIPE. Disposing of it closes the
+ * reading end only: the handler stays for the few instructions until the process ends. Throws SyscallError.
+ */
+export function takeSignals(system: System): Signals {
+  const { reading, writing } = openPipe(system);
+  const handler = executable(system, handlerCode(writing));
+  for (const name of STOP_SIGNALS) setAction(system, name, handler, SA_RESTART);
+  setAction(system, "SIGPIPE", SIG_IGN, 0);
+  const one = new Uint8Array(1);
+  return {
+    fd: reading.number,
+    next() {
+      if (readSome(system, reading.number, one) !== 1) return undefined;
+      const name = STOP_SIGNALS.find((candidate) => SIGNALS[candidate] === one[0]);
+      if (name === undefined) throw new Failure("signals", `signal ${one[0]} came, which was not asked for`);
+      return name;
+    },
+    [Symbol.dispose]() {
+      reading.close();
+    },
+  };
+}
+
+function openPipe(system: System): { reading: Fd; writing: number } {
+  const ends = new Uint8Array(8);
+  const view = new DataView(ends.buffer);
+  const made = system.libc.pipe2(ends, O_NONBLOCK | O_CLOEXEC);
+  const [reading, writing] = [view.getInt32(0, true), view.getInt32(4, true)];
+  checked(system, "pipe2", made, () => `[${reading}, ${writing}], O_NONBLOCK|O_CLOEXEC`, "");
+  return { reading: new Fd(system, reading), writing };
+}
+
+/**
+ * Puts code into a page of its own, which is writable until it is executable. The kernel makes the instruction
+ * cache agree when a page becomes executable for the first time.
+ */
+function executable(system: System, code: Uint8Array): number {
+  const { libc } = system;
+  const length = 4096;
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS;
+  const start = Number(libc.mmap(0, length, PROT_READ | PROT_WRITE, flags, -1, 0));
+  const mmapArgs = () => `NULL, ${length}, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0`;
+  checked(system, "mmap", start, mmapArgs, "");
+  viewOf(start, code.length).set(code);
+  const made = libc.mprotect(start, length, PROT_READ | PROT_EXEC);
+  checked(system, "mprotect", made, () => `${hex(start)}, ${length}, PROT_READ|PROT_EXEC`, "");
+  return start;
+}
+
+function setAction(system: System, name: keyof typeof SIGNALS, handler: number, flags: number): void {
+  const action = sigaction.encode({
+    sa_handler: BigInt(handler),
+    sa_mask: new Array<bigint>(16).fill(0n),
+    sa_flags: flags,
+    padding: 0,
+    sa_restorer: 0n,
+  });
+  const set = system.libc.sigaction(SIGNALS[name], action, null);
+  const what = handler === SIG_IGN ? "SIG_IGN" : hex(handler);
+  checked(
+    system,
+    "sigaction",
+    set,
+    () => `${name}, {${what}, ${flags === 0 ? "0" : "SA_RESTART"}}, NULL`,
+    "",
+  );
+}

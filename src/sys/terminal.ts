@@ -1,0 +1,80 @@
+/** Terminals: the user's, which is put back as it was, and pseudo terminals of our own. */
+import { type Fd, openFile, readSmallFile } from "./files.ts";
+import { O_NOCTTY, O_NONBLOCK, O_RDWR } from "./linux/fcntl.ts";
+import * as tty from "./linux/termios.ts";
+import { checked, resultOrErrno, type System } from "./system.ts";
+
+/** The settings of a terminal, or undefined for what is none. */
+function settingsOf(system: System, fd: number): Uint8Array | undefined {
+  const bytes = new Uint8Array(tty.termios.size);
+  const result = system.libc.ioctl(fd, tty.TCGETS, bytes);
+  return resultOrErrno(system, "ioctl", result, () => `${fd}, TCGETS, …`) < 0 ? undefined : bytes;
+}
+
+function set(system: System, fd: number, settings: Uint8Array): void {
+  const result = system.libc.ioctl(fd, tty.TCSETS, settings);
+  resultOrErrno(system, "ioctl", result, () => `${fd}, TCSETS, …`);
+}
+
+/** Settings by which every key comes at once and unchanged; output is still processed, so that a line feed returns. */
+export function rawSettings(settings: Uint8Array, keepSignals: boolean): Uint8Array {
+  const { c_iflag, c_oflag, c_cflag, c_lflag, c_line, c_cc } = tty.termios.decode(settings);
+  const input =
+    tty.IGNBRK | tty.BRKINT | tty.PARMRK | tty.ISTRIP | tty.INLCR | tty.IGNCR | tty.ICRNL | tty.IXON;
+  const local = tty.ECHO | tty.ECHONL | tty.ICANON | tty.IEXTEN | (keepSignals ? 0 : tty.ISIG);
+  const raw = {
+    c_iflag: (c_iflag & ~input) >>> 0,
+    c_oflag: (c_oflag | tty.OPOST) >>> 0,
+    c_cflag: ((c_cflag & ~(tty.CSIZE | tty.PARENB)) | tty.CS8) >>> 0,
+    c_lflag: (c_lflag & ~local) >>> 0,
+    c_line,
+    c_cc: c_cc.map((value, i) => (i === tty.VMIN ? 1 : i === tty.VTIME ? 0 : value)),
+  };
+  return tty.termios.encode(raw);
+}
+
+/**
+ * Makes a terminal raw until disposal, which puts it back as it was.
+ * Gives undefined where the descriptor is no terminal, or where the program runs in the terminal's background: to
+ * touch it then would stop the program.
+ */
+export function rawTerminal(system: System, fd: number, keepSignals: boolean): Disposable | undefined {
+  const before = settingsOf(system, fd);
+  if (before === undefined || isInBackground(system)) return undefined;
+  set(system, fd, rawSettings(before, keepSignals));
+  return { [Symbol.dispose]: () => set(system, fd, before) };
+}
+
+/** proc_pid_stat(5): field 5 is our process group, field 8 the terminal's foreground group, -1 without a terminal. */
+function isInBackground(system: System): boolean {
+  const stat = readSmallFile(system, "/proc/self/stat");
+  const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ") ?? [];
+  const [, , group, , , foreground] = fields;
+  return foreground !== undefined && Number(foreground) > 0 && group !== foreground;
+}
+
+/** A new pseudo terminal: both of its ends, raw, and the path of the other. Throws SyscallError. */
+export function openPty(system: System): { readonly master: Fd; readonly other: Fd; readonly path: string } {
+  const master = openFile(system, "/dev/ptmx", O_RDWR | O_NONBLOCK | O_NOCTTY);
+  try {
+    const value = new Uint8Array(4);
+    const unlocked = system.libc.ioctl(master.number, tty.TIOCSPTLCK, value);
+    checked(system, "ioctl", unlocked, () => `${master.number}, TIOCSPTLCK, [0]`, "/dev/ptmx");
+    const numbered = system.libc.ioctl(master.number, tty.TIOCGPTN, value);
+    checked(system, "ioctl", numbered, () => `${master.number}, TIOCGPTN, …`, "/dev/ptmx");
+    const path = `/dev/pts/${new DataView(value.buffer).getUint32(0, true)}`;
+    const other = openFile(system, path, O_RDWR | O_NONBLOCK | O_NOCTTY);
+    makeRaw(system, other);
+    return { master, other, path };
+  } catch (error) {
+    master.close();
+    throw error;
+  }
+}
+
+function makeRaw(system: System, terminal: Fd): void {
+  const settings = settingsOf(system, terminal.number);
+  if (settings === undefined) return;
+  const { c_oflag, ...rest } = tty.termios.decode(rawSettings(settings, false));
+  set(system, terminal.number, tty.termios.encode({ ...rest, c_oflag: (c_oflag & ~tty.OPOST) >>> 0 }));
+}

@@ -1,0 +1,87 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { smallSections, writeEif } from "../image/eif-writer.ts";
+import { Folder, firstLine, hasDevice, NO_DEVICE, nitro, runCommand } from "./nitro.ts";
+
+const folder = new Folder();
+afterAll(() => folder[Symbol.dispose]());
+const eif = folder.file("image.eif");
+writeFileSync(eif, writeEif({ flags: process.arch === "arm64" ? 1 : 0, sections: smallSections() }));
+
+function launch(pidfile: string) {
+  const { err, status } = nitro(["-kernel", eif, "-pidfile", pidfile], { cwd: folder.path });
+  return { line: firstLine(err), hint: err.split("\n")[1], status };
+}
+
+describe("-pidfile", () => {
+  test.skipIf(hasDevice)("is removed after a launch that fails", () => {
+    const path = folder.file("pid");
+    expect(launch(path)).toMatchObject({ line: NO_DEVICE, status: 1 });
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test.skipIf(hasDevice)("that a dead launcher left behind is taken over", () => {
+    const path = folder.file("stale");
+    writeFileSync(path, "123456789\n");
+    expect(launch(path)).toMatchObject({ line: NO_DEVICE, status: 1 });
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("that another launcher holds is refused, and left as it is", async () => {
+    const path = folder.file("held");
+    writeFileSync(path, "4711\n");
+    const holder = Bun.spawn(["flock", path, "sh", "-c", "echo held; exec sleep 20"], { stdout: "pipe" });
+    const reader = holder.stdout.getReader();
+    await reader.read();
+    expect(launch(path)).toEqual({
+      line: `nitro: -pidfile ${path}: another launcher that runs holds it`,
+      hint: `hint: cat ${path} tells which`,
+      status: 1,
+    });
+    holder.kill();
+    await holder.exited;
+    expect(readFileSync(path, "utf8")).toBe("4711\n");
+  });
+
+  test("in a folder that is not there", () => {
+    expect(launch("/no/such/pid").line).toBe(
+      "nitro: -pidfile /no/such/pid: No such file or directory (ENOENT)",
+    );
+  });
+
+  test("that is a folder", () => {
+    expect(launch(folder.path).line).toBe(`nitro: -pidfile ${folder.path}: Is a directory (EISDIR)`);
+  });
+
+  test("that is a FIFO does not hold the launch up", () => {
+    const path = folder.file("fifo");
+    runCommand(["mkfifo", path]);
+    expect(launch(path)).toMatchObject({ status: 1 });
+    expect(launch(path).line).toStartWith(`nitro: -pidfile ${path}: `);
+  });
+
+  test("of a launch whose image is bad is not made", () => {
+    const path = folder.file("early");
+    nitro(["-kernel", "/no/such", "-pidfile", path]);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("where this user may not write", () => {
+    if (process.getuid?.() !== 0) return expect(launch("/pid").line).toContain("EACCES");
+    const locked = folder.file("locked");
+    mkdirSync(locked, { mode: 0o755 });
+    chmodSync(folder.path, 0o755);
+    chmodSync(eif, 0o644);
+    const dist = new URL("../../dist/nitro", import.meta.url).pathname;
+    const user = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    const { err } = runCommand([...user, dist, "-kernel", eif, "-pidfile", `${locked}/pid`]);
+    expect(firstLine(err)).toBe(`nitro: -pidfile ${locked}/pid: Permission denied (EACCES)`);
+  });
+
+  test("that is a link to nowhere makes what it points to, and takes the link away", () => {
+    const path = folder.file("link");
+    symlinkSync(folder.file("target"), path);
+    launch(path);
+    expect(existsSync(path)).toBe(false);
+  });
+});

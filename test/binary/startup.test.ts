@@ -1,0 +1,92 @@
+import { describe, expect, test } from "bun:test";
+import { version } from "../../package.json" with { type: "json" };
+import { built, nitro, runCommand } from "./nitro.ts";
+
+describe("what is only printed", () => {
+  test.each([
+    [["-version"], `nitro ${version} (`],
+    [["--version"], `nitro ${version} (`],
+    [["-help"], `nitro ${version}: launches `],
+    [["--help"], `nitro ${version}: launches `],
+    [["-h"], `nitro ${version}: launches `],
+    [["-accel", "help"], "Accelerators supported by nitro:\nnitro\n"],
+    [["-accel", "nitro,help"], "nitro-accel options:\n  debug-mode=<bool>"],
+    [["-M", "help"], "Supported machines are:\nnitro "],
+    [["-machine", "nitro,help"], "nitro-machine options:\n"],
+    [["-cpu", "help"], "Available CPUs:\n  host\n"],
+    [["-d", "help"], "Log items (comma separated):\nsyscalls "],
+  ])("%p goes to standard output, with status 0", (words, start) => {
+    const { out, err, status } = nitro(words);
+    expect(out).toStartWith(start);
+    expect(out).toEndWith("\n");
+    expect({ err, status }).toEqual({ err: "", status: 0 });
+  });
+
+  test("the version tells the architecture and the runtime", () => {
+    expect(nitro(["-version"]).out).toMatch(
+      /^nitro \d+\.\d+\.\d+ \((x86_64|aarch64), Bun \d+\.\d+\.\d+\)\n$/,
+    );
+  });
+
+  test("a reader that goes away early does no harm", () => {
+    const { status } = runCommand(["sh", "-c", `${built("nitro")} -help | head -c 10 >/dev/null`]);
+    expect(status).toBe(0);
+  });
+});
+
+describe("what goes wrong", () => {
+  test("without any words the kernel is missing", () => {
+    expect(nitro([])).toEqual({
+      out: "",
+      err:
+        "nitro: -kernel: missing; an enclave boots a kernel or an EIF\n" +
+        "hint: nitro -kernel FILE [-initrd FILE] [-append TEXT]\n",
+      status: 1,
+    });
+  });
+
+  test.each([
+    [["-nosuch"], "hint: nitro -help lists the options\n"],
+    [["-drive", "file=x"], "hint: put the files into the initrd, or send them over vsock\n"],
+    [["-m=1G"], "hint: the argument stands apart: -m 1G\n"],
+    [["-kernel"], "hint: -kernel FILE\n"],
+    [["-kernel", "/no/such"], "hint: check the path; a relative one starts at the working directory\n"],
+  ])("%p leaves standard output clean and gives a hint", (words, hint) => {
+    const { out, err, status } = nitro(words);
+    expect(out).toBe("");
+    expect(err).toEndWith(hint);
+    expect(err.split("\n").length).toBe(3);
+    expect(status).toBe(1);
+  });
+
+  test.each(["toString", "constructor", "__proto__", "eif", "disk.img"])(
+    "the word %s is no subcommand",
+    (word) => {
+      const { out, err, status } = nitro([word]);
+      expect({ out, status }).toEqual({ out: "", status: 1 });
+      expect(err).toStartWith(`nitro: ${word}: a word without a dash is a disk image to QEMU`);
+    },
+  );
+
+  test("it says the same with standard descriptors closed", () => {
+    for (const closed of ["<&-", ">&-", "<&- >&-"]) {
+      const { err, status } = runCommand(["sh", "-c", `${built("nitro")} -nosuch ${closed}`]);
+      expect([closed, err, status]).toEqual([
+        closed,
+        "nitro: -nosuch: invalid option\nhint: nitro -help lists the options\n",
+        1,
+      ]);
+    }
+    expect(runCommand(["sh", "-c", `${built("nitro")} -nosuch 2>&-`])).toEqual({
+      out: "",
+      err: "",
+      status: 1,
+    });
+  });
+
+  test("a full disk under standard output is no crash", () => {
+    const { err, status } = runCommand(["sh", "-c", `${built("nitro")} -help >/dev/full`]);
+    expect(err).toBe("");
+    expect(status).toBe(0);
+  });
+});

@@ -1,0 +1,197 @@
+/** Options that few launches have: what they come to, and what is refused with which words. */
+import { describe, expect, test } from "bun:test";
+import { messagePrefix, moreLaunchOptions } from "../../src/cli/more-options.ts";
+import { readCommandLine } from "../../src/cli/request.ts";
+import type { LaunchOptions } from "../../src/machine/options.ts";
+import { failureOf } from "../failure-of.ts";
+
+const MIB = 2 ** 20;
+
+function launch(words: readonly string[], files: Readonly<Record<string, string>> = {}): LaunchOptions {
+  const request = readCommandLine(words);
+  if (!("more" in request)) throw new Error("that asks for nothing more");
+  return moreLaunchOptions(request.more, (path) => files[path] ?? "");
+}
+
+const more = (words: string) => launch(["-kernel", "k", ...words.split(" ")]);
+const ordinary = {
+  daemonize: false,
+  user: undefined,
+  chroot: undefined,
+  exitWithParent: false,
+  sandbox: false,
+  processName: undefined,
+};
+
+describe("the machine's properties are options where they stand, and the last one counts", () => {
+  test.each([
+    ["-machine nitro,kernel=a,initrd=b", { kernel: "a", initrd: "b" }],
+    ["-machine kernel=a -kernel c", { kernel: "c" }],
+    ["-kernel c -machine kernel=a", { kernel: "a" }],
+    [
+      "-M kernel=a,memory.size=70M -m 80M",
+      { kernel: "a", memoryBytes: { value: 80 * MIB, typed: "-m 80M" } },
+    ],
+    ["-m 80M -M kernel=a,memory.size=70M", { memoryBytes: { value: 70 * MIB, typed: "-m 80M -M" } }],
+    ["-M kernel=a,smp.cores=2,smp.threads=2", { vcpus: { value: 4 } }],
+    ["-smp 8 -M kernel=a,smp.cpus=4", { vcpus: { value: 4 } }],
+    ["-M kernel=a,append=x=1,,2", { commandLine: "x=1,2" }],
+  ])("%s", (words, expected) => {
+    const { memoryBytes, ...rest } = expected as { memoryBytes?: { value: number } };
+    const options = launch(words.split(" "));
+    expect(options).toMatchObject(rest);
+    if (memoryBytes !== undefined) expect(options.memoryBytes?.value).toBe(memoryBytes.value);
+  });
+});
+
+describe("memory as an object", () => {
+  const object = (more: string) =>
+    `-object memory-backend-memfd,id=m,size=128M${more} -machine memory-backend=m`;
+
+  test.each([
+    ["", { pageBytes: 2 * MIB, policy: "default", hostNodes: [] }],
+    [",hugetlb=on,share=on,prealloc=on,seal=on,merge=off,dump=off,reserve=on", { pageBytes: 2 * MIB }],
+    [",hugetlbsize=2M", { pageBytes: 2 * MIB }],
+    [",hugetlbsize=1G", { pageBytes: 1024 * MIB }],
+    [",policy=bind,host-nodes=0-2", { policy: "bind", hostNodes: [0, 1, 2] }],
+    [",policy=interleave,host-nodes=0,host-nodes=3", { policy: "interleave", hostNodes: [0, 3] }],
+  ])("size=128M%s", (words, expected) => {
+    const options = more(object(words));
+    expect(options.memoryBackend).toMatchObject({ id: "m", ...expected } as Record<string, unknown>);
+    expect(options.memoryBytes?.value).toBe(128 * MIB);
+  });
+
+  test("is read as JSON too, and may repeat the size of -m", () => {
+    const json =
+      '{"qom-type":"memory-backend-memfd","id":"m","size":134217728,"hugetlb":true,"host-nodes":[1],"policy":"bind"}';
+    const options = launch(["-kernel", "k", "-m", "128M", "-object", json, "-machine", "memory-backend=m"]);
+    expect(options.memoryBackend).toMatchObject({ policy: "bind", hostNodes: [1] });
+  });
+
+  test.each([
+    [object(",hugetlb=off"), "hugetlb=off: an enclave's memory is huge pages and nothing else"],
+    [object(",share=off"), "share=off: the memory is donated as a mapping of a shared file"],
+    [object(",prealloc=off"), "prealloc=off: the driver takes allocated pages"],
+    [object(",hugetlbsize=64k"), "an enclave takes pages of 2 MiB at least"],
+    [object(",hugetlbsize=32M"), "nitro takes pages of 2 MiB or 1 GiB"],
+    [object(",bogus=1"), "Property 'memory-backend-memfd.bogus' not found"],
+    [object(",policy=bind"), "host-nodes must be set for policy bind"],
+    [object(",host-nodes=0"), "host-nodes must be empty for policy default"],
+    [object(",policy=foo"), "Parameter 'policy' does not accept value 'foo'"],
+    [object(",host-nodes=2-1,policy=bind"), "Parameter 'host-nodes' has no nodes 2-1"],
+    [`-m 64M ${object("")}`, "Machine memory size does not match the size of the memory backend"],
+    ["-machine memory-backend=n", "Memory backend 'n' not found"],
+    ["-object memory-backend-memfd,id=m,size=1G", "nothing uses this object"],
+    ["-object memory-backend-memfd,size=1G", "Parameter 'id' is missing"],
+    ["-object memory-backend-memfd,id=m", "Parameter 'size' is missing"],
+    ["-object memory-backend-ram,id=m,size=1G", "use memory-backend-memfd"],
+    ["-object rng-random,id=m", "Parameter 'qom-type' does not accept value 'rng-random'"],
+  ])("%s is refused", (words, why) => {
+    expect(failureOf(() => more(words)).why).toContain(why);
+  });
+});
+
+describe("the process", () => {
+  test.each([
+    ["-daemonize", { daemonize: true }],
+    [
+      "-sandbox on,obsolete=deny,elevateprivileges=children,spawn=deny,resourcecontrol=deny",
+      { sandbox: true },
+    ],
+    ["-name a,process=b", { processName: "b" }],
+    ["-run-with exit-with-parent=on", { exitWithParent: true }],
+    ["-run-with chroot=/x", { chroot: { value: "/x", typed: "-run-with chroot=/x" } }],
+    ["-run-with user=bob", { user: { value: { name: "bob" }, typed: "-run-with user=bob" } }],
+    ["-run-with user=7", { user: { value: { uid: 7 }, typed: "-run-with user=7" } }],
+    ["-run-with user=7:8", { user: { value: { uid: 7, gid: 8 }, typed: "-run-with user=7:8" } }],
+  ])("%s", (words, expected) => {
+    expect(more(words).process).toEqual({ ...ordinary, ...expected } as LaunchOptions["process"]);
+  });
+
+  test("is an ordinary one where nothing is asked of it", () => {
+    expect(more("-sandbox off -run-with exit-with-parent=off,async-teardown=off").process).toBeUndefined();
+  });
+
+  test("a daemon's console goes nowhere unless told otherwise", () => {
+    const backendOf = (words: string) => more(words).chardevs.map(({ backend }) => backend);
+    expect(backendOf("-daemonize")).toEqual([{ kind: "null" }]);
+    expect(backendOf("-daemonize -serial file:c")).toMatchObject([{ kind: "file", path: "c" }]);
+    expect(more("-daemonize -nodefaults").serial.value).toBeUndefined();
+  });
+
+  test.each([
+    ["-daemonize -serial stdio", "cannot use stdio with -daemonize"],
+    ["-daemonize -nographic", "cannot be used with -daemonize"],
+    ["-daemonize -run-with exit-with-parent=on", "exit-with-parent=on: a daemon's parent ends at once"],
+    ["-run-with foo=1", "Invalid parameter 'foo'"],
+    ["-run-with user=4294967295", "an id has 32 bits and is not 4294967295: 4294967295"],
+    ["-run-with user=1:4294967296", "an id has 32 bits"],
+    ["-run-with user=a/b", "doesn't exist (and is not <uid>:<gid>)"],
+    ["-run-with async-teardown=on", "async-teardown=on: the driver gives an enclave's memory back"],
+    ["-sandbox maybe", "Parameter 'enable' expects 'on' or 'off'"],
+    ["-sandbox on,spawn=x", "invalid argument for spawn"],
+    ["-sandbox on,spawn=allow", "spawn=allow: nitro's sandbox is a list"],
+    ["-uuid abc", "failed to parse UUID string: wrong format"],
+    ["-msg foo=on", "Invalid parameter 'foo'"],
+  ])("%s is refused", (words, why) => {
+    expect(failureOf(() => more(words)).why).toContain(why);
+  });
+
+  test("-runas and -chroot point at -run-with", () => {
+    expect(failureOf(() => readCommandLine(["-runas", "x"])).hint).toBe(
+      "-run-with user=NAME or -run-with user=UID:GID",
+    );
+    expect(failureOf(() => readCommandLine(["-chroot", "x"])).hint).toBe("-run-with chroot=DIR");
+  });
+});
+
+describe("messages", () => {
+  test("-uuid is kept in small letters, -S and -no-shutdown are told", () => {
+    const options = more("-uuid 0B0C0D0E-0000-1111-2222-ABCDEFABCDEF -S -no-shutdown");
+    expect(options).toMatchObject({
+      uuid: "0b0c0d0e-0000-1111-2222-abcdefabcdef",
+      paused: true,
+      staysAfterEnd: true,
+    });
+  });
+
+  test.each([
+    ["-msg timestamp=on", /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z $/],
+    ["-msg timestamp", /^\d{4}.*Z $/],
+    ["-msg guest-name=on -name web", /^web $/],
+    ["-msg guest-name=on", /^$/],
+    ["-msg timestamp=on,guest-name=on -name web", /^\d{4}.*Z web $/],
+    ["-msg timestamp=off", /^$/],
+  ])("%s", (words, prefix) => {
+    expect(messagePrefix(more(words))).toMatch(prefix);
+  });
+});
+
+describe("-readconfig", () => {
+  const config = (text: string, ...words: string[]) => launch(["-readconfig", "f", ...words], { f: text });
+
+  test("its groups are options at that place", () => {
+    const options = config(
+      '# all\n[machine]\n  type = "nitro"\n  kernel = "k"\n  memory-backend = "m"\n[accel]\naccel = "nitro"\ndebug-mode = "on"\n' +
+        '[object "m"]\nqom-type = "memory-backend-memfd"\nsize = "256M"\n[smp-opts]\ncpus = "2"\n[name]\nguest = "a,b"\n' +
+        '[sandbox]\nenable = "on"\n[run-with]\nuser = "1:1"\n',
+      "-smp",
+      "4",
+    );
+    expect(options).toMatchObject({ kernel: "k", debugMode: true, name: "a,b", vcpus: { value: 4 } });
+    expect(options.memoryBytes?.value).toBe(256 * MIB);
+    expect(options.process).toMatchObject({ sandbox: true, user: { value: { uid: 1, gid: 1 } } });
+  });
+
+  test.each([
+    ['[nosuch]\na = "1"', "There is no option group 'nosuch'"],
+    ['[memory "x"]\nsize = "1"', "Invalid parameter 'id'"],
+    ['x = "1"', "no group defined"],
+    ["[machine]\ntype = nitro", "parse error"],
+    ["[machine", "parse error"],
+    ['[drive "d"]\nfile = "x"', "an enclave has no disks"],
+    ['[machine]\nkernel = "k"\nfoo = "b"', "Property 'nitro-machine.foo' not found"],
+  ])("%p is refused", (text, why) => {
+    expect(failureOf(() => config(text)).why).toBe(why);
+  });
+});

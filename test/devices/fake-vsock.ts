@@ -1,0 +1,83 @@
+/**
+ * vsock as a test wants it: libc's socket calls answered from queues, every call noted. Descriptors count from 100;
+ * a queue that is empty says EAGAIN.
+ */
+import type { System } from "../../src/sys/system.ts";
+import { fakeLibc } from "../sys/fake-libc.ts";
+
+const EAGAIN = 11;
+
+export class FakeVsock {
+  readonly calls: string[] = [];
+  /** Peers that wait to be accepted: their CIDs; a negative one is an errno. */
+  readonly incoming: number[] = [];
+  /** By descriptor: what reading gives, bytes or a negative errno; an empty array is the end. */
+  readonly readable = new Map<number, (number[] | number)[]>();
+  /** What connect gives: 0 or a negative errno; -115 when there is none left. */
+  readonly connects: number[] = [];
+  /** What SO_ERROR tells, one after another. */
+  readonly socketErrors: number[] = [];
+  /** What bind gives: 0 or a negative errno. */
+  readonly binds: number[] = [];
+  /** Bytes sent, by descriptor. */
+  readonly sent = new Map<number, number>();
+  sendResult = 1;
+  readonly system: System;
+  #errno = 0;
+  #next = 100;
+
+  constructor() {
+    this.system = fakeLibc({
+      socket: () => this.#note("socket", this.#next++),
+      bind: () => this.#note("bind", this.binds.shift() ?? 0),
+      listen: () => this.#note("listen", 0),
+      accept4: (_listener, address) => this.#accept(address as Uint8Array),
+      connect: () => this.#note("connect", this.connects.shift() ?? -115),
+      getsockopt: (_fd, _level, _name, value) => {
+        new DataView((value as Uint8Array).buffer).setInt32(0, this.socketErrors.shift() ?? 0, true);
+        return 0;
+      },
+      read: (fd, into) => this.#read(Number(fd), into as Uint8Array),
+      send: (fd) => {
+        this.sent.set(Number(fd), (this.sent.get(Number(fd)) ?? 0) + 1);
+        return this.#result(this.sendResult);
+      },
+      close: (fd) => this.#note(`close ${fd}`, 0),
+      errno: () => this.#errno,
+    });
+  }
+
+  #result(result: number): number {
+    this.#errno = result < 0 ? -result : 0;
+    return result < 0 ? -1 : result;
+  }
+
+  #note(call: string, result: number): number {
+    this.calls.push(call);
+    return this.#result(result);
+  }
+
+  #accept(address: Uint8Array): number {
+    const cid = this.incoming.shift();
+    if (cid === undefined) return this.#result(-EAGAIN);
+    if (cid < 0) return this.#result(cid);
+    const view = new DataView(address.buffer);
+    view.setUint16(0, 40, true);
+    view.setUint32(4, 1024, true);
+    view.setUint32(8, cid, true);
+    return this.#note(`accept ${cid}`, this.#next++);
+  }
+
+  #read(fd: number, into: Uint8Array): number {
+    const next = this.readable.get(fd)?.shift();
+    if (next === undefined) return this.#result(-EAGAIN);
+    if (typeof next === "number") return this.#result(next);
+    into.set(next);
+    return this.#result(next.length);
+  }
+
+  /** Whether a descriptor has been closed. */
+  closed(fd: number): boolean {
+    return this.calls.includes(`close ${fd}`);
+  }
+}

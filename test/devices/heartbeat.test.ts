@@ -1,0 +1,218 @@
+import { describe, expect, test } from "bun:test";
+import {
+  explainListen,
+  Heartbeat,
+  heartbeatTimeoutMs,
+  listenForHeartbeat,
+} from "../../src/devices/heartbeat.ts";
+import { SyscallError } from "../../src/sys/failure.ts";
+import { Fd } from "../../src/sys/files.ts";
+import { ERRNO } from "../../src/sys/linux/errno.ts";
+import { nowMs, type Waiter } from "../../src/sys/poll.ts";
+import { FakeVsock } from "./fake-vsock.ts";
+
+const GIB = 2 ** 30;
+const BYTE = 0xb7;
+
+describe("AWS's time-out", () => {
+  test.each([
+    [1, 1, 180],
+    [50 * 2 ** 20, 512 * 2 ** 20, 180],
+    [6 * GIB, 100 * GIB, 180],
+    [6 * GIB + 1, 100 * GIB, 270],
+    [6 * GIB, 100 * GIB + 1, 270],
+    [12 * GIB + 1, 200 * GIB + 1, 540],
+  ])("for an image of %d bytes in %d bytes of memory is %d s", (image, memory, seconds) => {
+    expect(heartbeatTimeoutMs(image, memory)).toBe(seconds * 1000);
+  });
+});
+
+/** An enclave's heartbeat (CID 16) on a listener with descriptor 50. */
+function started(timeoutMs = 180_000) {
+  const vsock = new FakeVsock();
+  const told: string[] = [];
+  const listener = new Fd(vsock.system, 50);
+  const heartbeat = new Heartbeat(
+    { system: vsock.system, tell: (line) => told.push(line), listener, timeoutMs },
+    16,
+  );
+  const waiters = () => {
+    const list: Waiter[] = [];
+    heartbeat.addWaiters(list);
+    return list;
+  };
+  /** Lets a peer connect and say what it says; then its waiter is woken. */
+  const peer = (cid: number, ...says: (number[] | number)[]) => {
+    vsock.incoming.push(cid);
+    waiters()[0]?.ready(1);
+    const fd = waiters().at(-1)?.fd ?? -1;
+    vsock.readable.set(fd, says);
+    waiters().at(-1)?.ready(1);
+    return fd;
+  };
+  return { vsock, told, heartbeat, waiters, peer };
+}
+
+describe("the enclave's own heartbeat", () => {
+  test("is answered and counted, and the port given back", () => {
+    const { vsock, told, heartbeat, peer, waiters } = started();
+    expect([heartbeat.awaited, heartbeat.arrived]).toEqual([true, false]);
+    const fd = peer(16, [BYTE]);
+    expect([heartbeat.awaited, heartbeat.arrived]).toEqual([false, true]);
+    expect([vsock.sent.get(fd), vsock.closed(fd), vsock.closed(50)]).toEqual([1, true, true]);
+    expect([waiters(), told]).toEqual([[], []]);
+  });
+
+  test("that comes after its connection is waited for", () => {
+    const { heartbeat, peer, vsock, waiters } = started();
+    const fd = peer(16);
+    expect([heartbeat.awaited, vsock.closed(fd)]).toEqual([true, false]);
+    vsock.readable.set(fd, [[BYTE]]);
+    waiters().at(-1)?.ready(1);
+    expect(heartbeat.arrived).toBe(true);
+  });
+
+  test("with a wrong byte is told, not answered, and still waited for", () => {
+    const { heartbeat, told, peer, vsock } = started();
+    const fd = peer(16, [0x42]);
+    expect(told).toEqual(["heartbeat: the enclave sent byte 0x42 in place of 0xb7; it is not answered"]);
+    expect([heartbeat.awaited, vsock.sent.get(fd), vsock.closed(fd)]).toEqual([true, undefined, true]);
+  });
+
+  test.each([
+    ["nothing", []],
+    ["a reset", -104],
+  ])("that is %s does not count", (_name, says) => {
+    const { heartbeat, peer, vsock } = started();
+    const fd = peer(16, says);
+    expect([heartbeat.awaited, vsock.closed(fd)]).toEqual([true, true]);
+  });
+
+  test("whose answer cannot be sent is told with the errno's name", () => {
+    const { told, peer, vsock } = started();
+    vsock.sendResult = -32;
+    peer(16, [BYTE]);
+    expect(told.length).toBe(1);
+    expect(told[0]).toContain("EPIPE");
+  });
+});
+
+describe("a stranger", () => {
+  test("is answered, told and not counted", () => {
+    const { heartbeat, told, peer, vsock } = started();
+    const fd = peer(77, [BYTE]);
+    expect(told).toEqual([
+      "heartbeat: answered one from CID 77, which is not this enclave (CID 16); not counted",
+    ]);
+    expect([heartbeat.awaited, vsock.sent.get(fd), vsock.closed(fd)]).toEqual([true, 1, true]);
+    peer(16, [BYTE]);
+    expect(heartbeat.arrived).toBe(true);
+  });
+
+  test("that says nothing is heard out for five seconds", () => {
+    const { peer, waiters, vsock } = started();
+    const start = nowMs();
+    const fd = peer(77);
+    const waiter = waiters().at(-1);
+    expect(waiter?.deadlineMs).toBeGreaterThanOrEqual(start + 5000);
+    expect(waiter?.deadlineMs).toBeLessThan(start + 6000);
+    waiter?.expired();
+    expect(vsock.closed(fd)).toBe(true);
+  });
+
+  test("of many, the oldest gives way; the enclave's own connection does not", () => {
+    const { peer, waiters, vsock, heartbeat } = started();
+    const own = peer(16);
+    const first = peer(77);
+    for (let i = 0; i < 200; i++) peer(78);
+    expect(waiters().length).toBe(1 + 64);
+    expect([vsock.closed(own), vsock.closed(first)]).toEqual([false, true]);
+    vsock.readable.set(own, [[BYTE]]);
+    waiters()
+      .find(({ fd }) => fd === own)
+      ?.ready(1);
+    expect(heartbeat.arrived).toBe(true);
+  });
+});
+
+describe("no heartbeat", () => {
+  test("within the time-out gives the port back, and the enclave lives on", () => {
+    const { heartbeat, told, waiters, vsock } = started(270_000);
+    const [listening] = waiters();
+    expect((listening?.deadlineMs ?? 0) - nowMs()).toBeGreaterThan(269_000);
+    listening?.expired();
+    expect(told).toEqual([
+      "heartbeat: none came within 270 s; vsock port 9000 is given back, the enclave lives on " +
+        "(an init other than AWS's need not send one)",
+    ]);
+    expect([heartbeat.awaited, vsock.closed(50), waiters()]).toEqual([false, true, []]);
+  });
+
+  test("because no connection can be taken is told", () => {
+    const { heartbeat, told, waiters, vsock } = started();
+    vsock.incoming.push(-24);
+    waiters()[0]?.ready(1);
+    expect(told[0]).toContain("Too many open files (EMFILE)");
+    expect([heartbeat.awaited, vsock.closed(50)]).toEqual([false, true]);
+  });
+});
+
+test("everything is closed at the end", () => {
+  const { heartbeat, peer, vsock } = started();
+  const fds = [peer(16), peer(77)];
+  heartbeat[Symbol.dispose]();
+  expect([...fds, 50].map((fd) => vsock.closed(fd))).toEqual([true, true, true]);
+});
+
+describe("the port", () => {
+  test("is listened on at once where it is free", () => {
+    const vsock = new FakeVsock();
+    const fd = listenForHeartbeat(
+      vsock.system,
+      () => {},
+      () => {},
+    );
+    expect([fd.number, vsock.calls]).toEqual([100, ["socket", "bind", "listen"]]);
+  });
+
+  test("is waited for, told once, while another launcher has it", () => {
+    const vsock = new FakeVsock();
+    vsock.binds.push(-98, -98, -98);
+    const told: string[] = [];
+    const pauses: number[] = [];
+    const fd = listenForHeartbeat(
+      vsock.system,
+      (line) => told.push(line),
+      (ms) => pauses.push(ms),
+    );
+    expect([fd.number, told, pauses]).toEqual([
+      103,
+      ["vsock port 9000 is held by another launcher; waiting up to 30 s"],
+      [100, 100, 100],
+    ]);
+    expect([100, 101, 102].map((closed) => vsock.closed(closed))).toEqual([true, true, true]);
+  });
+
+  test("a signal ends the wait", () => {
+    const vsock = new FakeVsock();
+    vsock.binds.push(-98);
+    const pause = () => {
+      throw new Error("stopped");
+    };
+    expect(() => listenForHeartbeat(vsock.system, () => {}, pause)).toThrow("stopped");
+  });
+
+  test.each([
+    ["EAFNOSUPPORT", "no vsock", "modprobe vsock"],
+    ["EADDRINUSE", "still held by another process after 30 s", "ss --vsock"],
+    ["EACCES", "Permission denied", "outside it"],
+    ["EPERM", "Operation not permitted", "outside it"],
+    ["EMFILE", "Too many open files", "ulimit -n"],
+    ["ENODEV", "No such device", "/dev/vsock"],
+  ] as const)("%s is explained", (name, why, hint) => {
+    const failure = explainListen(new SyscallError("bind", ERRNO[name], "vsock port 9000"));
+    expect(failure.what).toBe("heartbeat");
+    expect(failure.why).toContain(why);
+    expect(failure.hint).toContain(hint);
+  });
+});

@@ -1,0 +1,87 @@
+/** Debian's cloud kernel with a busybox initrd, booted by the emulated parent out of the donated memory. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import type { ParentResult } from "../parent/run.ts";
+import { busyboxInitrd } from "../setup/initrd.ts";
+import { guestKernel, needPrograms } from "../setup/packages.ts";
+import { assembledEif } from "./images.ts";
+import { expectNothingLeft, launch, lines, NITRO, notHere, Workplace } from "./nitro.ts";
+
+const here = new Workplace();
+afterAll(() => here[Symbol.dispose]());
+
+const COMMAND_LINE = "console=ttyS0 panic=-1";
+const UP = 'echo "init: up"\nsleep 0.3\n';
+// With one thread a core, an enclave has one CPU by default, and boots the sooner where it is emulated.
+const scenario = {
+  ...{ checkWrites: false, cpus: 8, threadsPerCore: 1, pool: "2-7" },
+  enclave: { kind: "boot" as const },
+};
+let kernel = "";
+let boots = 0;
+
+beforeAll(() => {
+  if (notHere !== undefined) return;
+  needPrograms("qemu-system-x86_64", "busybox");
+  const { NITRO_GUEST_KERNEL = guestKernel() } = process.env;
+  kernel = NITRO_GUEST_KERNEL;
+});
+
+/** Boots a script as the init and gives what came of it. */
+function boot(script: string, commandLine = `${COMMAND_LINE} quiet`): Promise<ParentResult> {
+  boots += 1;
+  const initrd = here.file(`initrd.${boots}`, busyboxInitrd(script));
+  const words = ["-kernel", kernel, "-initrd", initrd, "-append", commandLine, "-m", "512M"];
+  return launch([NITRO, "-accel", "nitro,debug-mode=on", ...words], scenario);
+}
+
+function expectEnd(result: ParentResult, status: number, told: string): void {
+  expect(lines(result.stderr).at(-1)).toStartWith(`nitro: the enclave (CID 16) ${told}`);
+  expect(result.status).toBe(status);
+  expect(result.report.consoles[0]?.delivered).toBe(result.stdout.length);
+  expectNothingLeft(result);
+}
+
+const answered = [{ cid: 16, byte: 0xb7, outcome: "answered" as const }];
+
+describe.concurrent.skipIf(notHere !== undefined)("a kernel that really boots", () => {
+  test("powers off in order: status 0, its lines on stdout, its heartbeat answered", async () => {
+    const script = `mount -t proc proc /proc\n${UP}echo "args: $(cat /proc/cmdline)"\npoweroff -f\n`;
+    const result = await boot(script, COMMAND_LINE);
+    expect(result.stdout).toMatch(/Linux version \d/);
+    expect(result.stdout).toContain("init: up\r\n");
+    expect(result.stdout).toContain(`args: ${COMMAND_LINE}\r\n`);
+    expect(result.report.heartbeats).toEqual(answered);
+    expectEnd(result, 0, "powered off in order");
+  });
+
+  test("panics when its init exits: status 4", async () => {
+    const result = await boot(`${UP}exit 3\n`);
+    expect(result.report.heartbeats).toEqual(answered);
+    expectEnd(result, 4, "crashed; its console says: Kernel panic - not syncing: Attempted to kill init!");
+  });
+
+  test("panics before its heartbeat: status 3", async () => {
+    const result = await boot("exit 3\n");
+    expect(result.report.heartbeats).toEqual([]);
+    expectEnd(result, 3, "ended before its heartbeat; its console says: Kernel panic - not syncing: ");
+  });
+
+  test("reboots: status 5", async () => {
+    const result = await boot(`${UP}reboot -f\n`);
+    expect(result.report.heartbeats).toEqual(answered);
+    expectEnd(result, 5, "ended by itself, and nothing tells why");
+  });
+
+  test("comes out of an EIF as well", async () => {
+    const initrd = busyboxInitrd(`${UP}poweroff -f\n`);
+    const eif = here.file(
+      "boot.eif",
+      assembledEif(new Uint8Array(readFileSync(kernel)), initrd, COMMAND_LINE),
+    );
+    const result = await launch([NITRO, "-accel", "nitro,debug-mode=on", "-kernel", eif], scenario);
+    expect(result.stdout).toContain("init: up\r\n");
+    expect(result.report.heartbeats).toEqual(answered);
+    expectEnd(result, 0, "powered off in order");
+  });
+});

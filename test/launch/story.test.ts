@@ -1,0 +1,237 @@
+/** A launch from its first call to its last: what is asked of the host, in which order, and what is told. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { assembledEif, crcOf, fakeInitrd, fakeKernel, sha256 } from "./images.ts";
+import {
+  COMMAND_LINE,
+  entries,
+  eventually,
+  expectNothingLeft,
+  HELLO,
+  launch,
+  lines,
+  NITRO,
+  notHere,
+  startLaunch,
+  Workplace,
+} from "./nitro.ts";
+
+const here = new Workplace();
+const large = here.file("large", fakeKernel(40_000_000));
+afterAll(() => here[Symbol.dispose]());
+
+const STORY = [
+  "openat",
+  "bind",
+  "NE_CREATE_VM",
+  "NE_GET_IMAGE_LOAD_INFO",
+  "memfd_create",
+  "NE_SET_USER_MEMORY_REGION",
+  "NE_ADD_VCPU",
+  "NE_START_ENCLAVE",
+  "console connect",
+];
+const quick = { enclave: HELLO };
+
+/** The steps of the launch in the order of the trace; of opens, the device's alone. */
+function steps(trace: Awaited<ReturnType<typeof launch>>["trace"]): string[] {
+  return trace
+    .filter(({ what, path }) => STORY.includes(what) && (what !== "openat" || path === "/dev/nitro_enclaves"))
+    .map(({ what }) => what);
+}
+
+function expectedSteps(vcpus: number, debug: boolean): string[] {
+  const expected = STORY.flatMap((step) => (step === "NE_ADD_VCPU" ? Array(vcpus).fill(step) : [step]));
+  return debug ? expected : expected.slice(0, -1);
+}
+
+const pieces = () => ["-kernel", here.kernel, "-initrd", here.initrd, "-append", COMMAND_LINE];
+
+describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
+  const cases = [
+    { name: "of an EIF in debug mode", image: () => ["-kernel", here.eif], debug: true, vcpus: 2 },
+    { name: "of an EIF in production mode", image: () => ["-kernel", here.eif], debug: false, vcpus: 4 },
+    { name: "of kernel and initrd in debug mode", image: pieces, debug: true, vcpus: 6 },
+    { name: "of kernel and initrd in production mode", image: pieces, debug: false, vcpus: 2 },
+  ];
+  for (const { name, image, debug, vcpus } of cases) {
+    test(`${name} keeps the order and tells what the host was asked`, async () => {
+      const accel = `nitro,debug-mode=${debug ? "on" : "off"},enclave-cid=21`;
+      const command = [NITRO, "-accel", accel, ...image(), "-smp", String(vcpus), "-m", "66M"];
+      const result = await launch(command, quick);
+      expect(result.status).toBe(5);
+      expect(result.stdout).toBe(debug ? "hello\nfrom within\n" : "");
+      expect(steps(result.trace)).toEqual(expectedSteps(vcpus, debug));
+      const [memory] = entries(result, "NE_SET_USER_MEMORY_REGION");
+      expect(memory).toMatchObject({ bytes: 66 * 2 ** 20, imageComplete: true, image: { bytes: 1_066_160 } });
+      const [start] = entries(result, "NE_START_ENCLAVE");
+      expect(start).toMatchObject({ flags: debug ? 1 : 0, askedCid: 21, cid: 21, bytes: 66 * 2 ** 20 });
+      const cpus = entries(result, "NE_ADD_VCPU").map(({ cpu }) => String(cpu));
+      const mode = debug
+        ? "debug mode"
+        : "production mode (no console; -accel nitro,debug-mode=on gives one)";
+      expect(lines(result.stderr)).toEqual([
+        `nitro: enclave started: CID 21, ${vcpus} vCPUs (CPUs ${cpus.join(", ")}), ` +
+          `memory 66M in 1 region of 33 huge pages of 2 MiB, ${mode}`,
+        "nitro: the enclave (CID 21) ended by itself, and nothing tells why",
+      ]);
+      expectNothingLeft(result);
+    });
+  }
+
+  // The sizes and digests are those of what QEMU 11.1 assembles of the same files.
+  const known = [
+    {
+      name: "kernel, initrd and command line",
+      words: pieces,
+      eif: () => assembledEif(fakeKernel(), fakeInitrd(), COMMAND_LINE),
+      digest: "c0cd8f528ce449ea4fdb83a634cefcc4768c7c4d973e57a4f7f18c9cae110a9f",
+    },
+    {
+      name: "a kernel alone",
+      words: () => ["-kernel", here.kernel],
+      eif: () => assembledEif(fakeKernel(), new Uint8Array(0), ""),
+      digest: "7f9badca152ccb0f15a9032214da5a3058f1597a977f343e7295e8566a64ff5c",
+    },
+  ];
+  for (const { name, words, eif, digest } of known) {
+    test(`assembles of ${name} the image that QEMU does`, async () => {
+      const expected = eif();
+      expect(sha256(expected)).toBe(digest);
+      const result = await launch([NITRO, ...words(), "-m", "64M"], quick);
+      const image = { ok: true, bytes: expected.length, crc: crcOf(expected), crcComputed: crcOf(expected) };
+      expect(entries(result, "NE_START_ENCLAVE")[0]).toMatchObject({ image });
+      expectNothingLeft(result);
+    });
+  }
+
+  test("puts the image where the driver says", async () => {
+    const result = await launch(here.debug(), { ...quick, loadOffset: 16 * 2 ** 20 });
+    expect(entries(result, "NE_START_ENCLAVE")[0]).toMatchObject({ image: { ok: true, bytes: 1_066_160 } });
+    expect(result.status).toBe(5);
+    expectNothingLeft(result);
+  });
+
+  test("refuses an image that does not fit where the driver says", async () => {
+    const result = await launch(here.debug(), { loadOffset: 63 * 2 ** 20 + 2 ** 19 });
+    expect(result.status).toBe(1);
+    expect(result.stderr).toContain("nitro: -m 64M: the image has 1066160 bytes and is loaded");
+    expect(result.stderr).toContain("hint: use -m 66M or more");
+    expect(entries(result, "NE_START_ENCLAVE")).toEqual([]);
+    expectNothingLeft(result);
+  });
+
+  for (const threads of [1, 2]) {
+    test(`takes 128 MiB and one core of ${threads} by default`, async () => {
+      const scenario = {
+        ...quick,
+        cpus: 8,
+        threadsPerCore: threads,
+        pool: threads === 1 ? "2-5" : "1-2,5-6",
+      };
+      const result = await launch([NITRO, "-kernel", here.eif], scenario);
+      const start = entries(result, "NE_START_ENCLAVE")[0];
+      expect(start).toMatchObject({ bytes: 128 * 2 ** 20, askedCid: 0, cid: 16 });
+      expect(entries(result, "NE_ADD_VCPU")).toHaveLength(threads);
+      expect(result.status).toBe(5);
+      expectNothingLeft(result);
+    });
+  }
+
+  test("takes four times the image where that is more, in whole huge pages", async () => {
+    const result = await launch([NITRO, "-kernel", large], quick);
+    expect(entries(result, "NE_START_ENCLAVE")[0]).toMatchObject({ bytes: 154 * 2 ** 20 });
+    expect(result.stderr).not.toContain("warning");
+  });
+
+  test("warns where memory is tight, and goes on", async () => {
+    const result = await launch([NITRO, "-kernel", large, "-m", "64M"], quick);
+    const [warning, started] = lines(result.stderr);
+    expect(warning).toStartWith("nitro: warning: -m 64M is less than four times the image (40000598 bytes)");
+    expect(warning).toEndWith("use -m 154M");
+    expect(started).toStartWith("nitro: enclave started: ");
+    expectNothingLeft(result);
+  });
+});
+
+/** Huge pages of the machine's own that nobody has. */
+function freeHugePages(): number {
+  return Number(/^HugePages_Free:\s*(\d+)/m.exec(readFileSync("/proc/meminfo", "latin1"))?.[1] ?? 0);
+}
+
+describe.concurrent.skipIf(notHere !== undefined)("the machine's own huge pages", () => {
+  test("are donated where it has some to spare", async () => {
+    const memory = freeHugePages() >= 128 ? "real" : "stand-in";
+    const result = await launch(here.debug(), { ...quick, memory });
+    expect(entries(result, "NE_SET_USER_MEMORY_REGION")[0]).toMatchObject({ imageComplete: true, result: 0 });
+    expect(result.report.memory).toBe(memory);
+    expect(result.stdout).toBe("hello\nfrom within\n");
+    expect(result.status).toBe(5);
+  });
+});
+
+describe.concurrent.skipIf(notHere !== undefined)("an option", () => {
+  test("-name is told", async () => {
+    const result = await launch(here.debug("-name", "guest=vault"), quick);
+    expect(result.stderr).toContain("nitro: enclave vault started: CID 16, ");
+  });
+
+  test("-pidfile holds the process id while it runs, and is gone afterwards", async () => {
+    const pidFile = here.path("pid");
+    const run = startLaunch({
+      command: here.debug("-pidfile", pidFile, "-serial", `file:${here.path("up")}`),
+      scenario: { enclave: { console: ["up"] } },
+    });
+    await eventually(
+      "the console's first line",
+      () => existsSync(here.path("up")) && here.text("up") === "up\n",
+    );
+    expect(readFileSync(pidFile, "utf8")).toBe(`${run.commandPid()}\n`);
+    run.kill("SIGTERM");
+    const result = await run.finished();
+    expect(result.status).toBe(0);
+    expect(existsSync(pidFile)).toBe(false);
+    expectNothingLeft(result);
+  });
+
+  test("-pidfile held by another launcher is refused before anything is asked for", async () => {
+    const pidFile = here.path("held");
+    const first = here.debug("-pidfile", pidFile, "-serial", `file:${here.path("first")}`).join(" ");
+    const second = here.debug("-pidfile", pidFile).join(" ");
+    const script = `${first} & until grep -qs up ${here.path("first")}; do sleep 0.02; done; ${second}; echo $?; kill $!; wait $!; echo $?`;
+    const result = await launch(["sh", "-c", script], { enclave: { console: ["up"] } });
+    expect(result.stdout).toBe("1\n0\n");
+    expect(result.stderr).toContain(`nitro: -pidfile ${pidFile}: another launcher that runs holds it\n`);
+    expect(entries(result, "NE_CREATE_VM")).toHaveLength(1);
+    expect(existsSync(pidFile)).toBe(false);
+    expectNothingLeft(result);
+  });
+
+  test("-serial file: takes the console, and stdout stays empty", async () => {
+    here.file("console", "left from before, and longer than what follows");
+    const result = await launch(here.debug("-serial", `file:${here.path("console")}`), quick);
+    expect(here.text("console")).toBe("hello\nfrom within\n");
+    expect(result.stdout).toBe("");
+  });
+
+  test("-serial null reads the console and drops it", async () => {
+    const result = await launch(here.debug("-serial", "null"), quick);
+    expect(result.stdout).toBe("");
+    expect(result.report.consoles).toEqual([{ cid: 16, produced: 18, delivered: 18 }]);
+  });
+
+  for (const words of [["-serial", "none"], ["-nodefaults"]]) {
+    test(`${words.join(" ")} does not connect the console; the heartbeat stays`, async () => {
+      const result = await launch(here.debug(...words), quick);
+      expect(result.stdout).toBe("");
+      expect(entries(result, "connect")).toEqual([]);
+      expect(result.report.heartbeats).toEqual([{ cid: 16, byte: 0xb7, outcome: "answered" }]);
+      expect(result.status).toBe(5);
+    });
+  }
+
+  test("-nodefaults with -serial stdio has a console", async () => {
+    const result = await launch(here.debug("-nodefaults", "-serial", "stdio"), quick);
+    expect(result.stdout).toBe("hello\nfrom within\n");
+  });
+});

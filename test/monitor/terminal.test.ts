@@ -1,0 +1,121 @@
+/** A real terminal with a launcher on it: the mux's keys, the prompt, and the terminal's settings afterwards. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { NITRO, notHere, Workplace } from "../launch/nitro.ts";
+import type { ScenarioInput } from "../parent/scenario.ts";
+
+const here = new Workplace();
+afterAll(() => here[Symbol.dispose]());
+
+interface Step {
+  readonly wait?: string;
+  readonly type?: string;
+  readonly signal?: string;
+}
+
+interface Outcome {
+  readonly output: string;
+  readonly changed: boolean;
+  readonly same: boolean;
+  readonly status: number;
+  readonly missing: string | null;
+}
+
+const PARENT = new URL("../parent/main.ts", import.meta.url).pathname;
+
+/** Runs a launch in debug mode on a terminal of its own. */
+async function onTerminal(
+  words: readonly string[],
+  steps: readonly Step[],
+  scenario: ScenarioInput = {},
+): Promise<Outcome> {
+  const enclave = { console: ["hello", "from within"], heartbeatMs: 1, ...scenario.enclave };
+  const settings = JSON.stringify({ memory: "stand-in", ...scenario, enclave });
+  const command = [NITRO, "-accel", "nitro,debug-mode=on,enclave-cid=16", "-kernel", here.eif, "-m", "64M"];
+  const process = Bun.spawn(
+    [
+      "python3",
+      join(import.meta.dir, "with-terminal.py"),
+      JSON.stringify(steps),
+      globalThis.process.execPath,
+      PARENT,
+      "--limit",
+      "40",
+      "-j",
+      settings,
+      "--",
+      ...command,
+      ...words,
+    ],
+    { stdout: "pipe", stdin: "ignore", stderr: "inherit" },
+  );
+  return JSON.parse(await new Response(process.stdout).text());
+}
+
+const PROMPT = "\\(qemu\\) ";
+
+describe.skipIf(notHere !== undefined)("-nographic on a terminal", () => {
+  test("has the console first, a monitor behind Ctrl-A c, and ends with Ctrl-A x", async () => {
+    const outcome = await onTerminal(
+      ["-nographic"],
+      [
+        { wait: "from within", type: "typed at the console, which takes nothing\x01c" },
+        {
+          wait: `monitor - type 'help'.*${PROMPT}`,
+          type: "qom-get /machine/peripheral/nitro-vsock enclave-cid\r",
+        },
+        { wait: `\n16\r.*${PROMPT}`, type: "info stat\t\r" },
+        { wait: `VM status: running.*${PROMPT}`, type: "\x1b[A\x1b[A\r" },
+        { wait: `\n16\r.*${PROMPT}`, type: "info vXrsion\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D\x7fe\x05\r" },
+        { wait: `nitro \\d.*${PROMPT}`, type: "\x01h" },
+        { wait: "C-a C-a +sends C-a", type: "\x01\x01\x01t\x01s\x01b\x01c\x01c" },
+        { wait: PROMPT, type: "\x01x" },
+        { wait: "Terminated" },
+      ],
+    );
+    expect(outcome.missing).toBeNull();
+    expect(outcome).toMatchObject({ changed: true, same: true, status: 0 });
+  });
+
+  const cases: readonly [string, readonly Step[], ScenarioInput, number][] = [
+    [
+      "quit",
+      [
+        { wait: "from within", type: "\x01c" },
+        { wait: PROMPT, type: "quit\r" },
+      ],
+      {},
+      0,
+    ],
+    ["SIGTERM", [{ wait: "from within", signal: "SIGTERM" }], {}, 0],
+    ["SIGHUP", [{ wait: "from within", signal: "SIGHUP" }], {}, 0],
+    [
+      "a crash of the enclave",
+      [{ wait: "from within" }, { wait: "crashed" }],
+      { enclave: { liveMs: 300, console: ["from within", "Kernel panic - not syncing: oops"] } },
+      4,
+    ],
+    ["a launch that cannot be", [{ wait: "nitro: .*hint" }], { pool: "" }, 1],
+  ];
+  test.each(cases)("the terminal is as it was after %s", async (_, steps, scenario, status) => {
+    const outcome = await onTerminal(["-nographic"], steps, scenario);
+    expect([outcome.missing, outcome.same, outcome.status]).toEqual([null, true, status]);
+  });
+
+  test("timestamps stand before each line when they are asked for", async () => {
+    const outcome = await onTerminal(
+      ["-nographic"],
+      [{ wait: "line 1", type: "\x01t" }, { wait: "\\[00:00:0\\d\\.\\d{3}\\] line \\d" }, { type: "\x01x" }],
+      { enclave: { console: Array.from({ length: 30 }, (_, i) => `line ${i}`), consoleEveryMs: 60 } },
+    );
+    expect([outcome.missing, outcome.status]).toEqual([null, 0]);
+  });
+});
+
+test.skipIf(notHere !== undefined)(
+  "without a monitor the terminal is not touched, and Ctrl-C stops",
+  async () => {
+    const outcome = await onTerminal([], [{ wait: "from within", type: "\x03" }]);
+    expect([outcome.missing, outcome.changed, outcome.same, outcome.status]).toEqual([null, false, true, 0]);
+  },
+);

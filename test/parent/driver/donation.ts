@@ -1,0 +1,154 @@
+/** NE_SET_USER_MEMORY_REGION: what is checked before memory is taken, page by page, and the taking itself. */
+
+import type { HugePages } from "../huge-pages.ts";
+import type { Scenario } from "../scenario.ts";
+import { E, NE_ERR } from "../sys/errno.ts";
+import { closeFd, fileSystemOf, identityOf, lengthOf, Mapping, openFile } from "../sys/files.ts";
+import { HUGE_PAGE, MAGIC, O } from "../sys/kernel.ts";
+import { type MappedRange, mappedRanges, readMemory } from "../sys/processes.ts";
+import type { Slot } from "./slot.ts";
+
+/** struct ne_user_memory_region (linux/nitro_enclaves.h). */
+export interface MemoryRegion {
+  flags: bigint;
+  bytes: bigint;
+  address: bigint;
+}
+
+/** A refused donation: the errno, and whether the driver's bug loses a page with it. */
+export interface Refusal {
+  errno: number;
+  leaksPage: boolean;
+}
+
+const userSpaceEnd = 2n ** 47n; // TASK_SIZE_MAX with four page table levels (asm/page_64_types.h), without its last page
+
+function refuse(errno: number): Refusal {
+  const leaky: number[] = [
+    NE_ERR.MEM_NOT_HUGE_PAGE,
+    NE_ERR.MEM_DIFFERENT_NUMA_NODE,
+    NE_ERR.INVALID_PAGE_SIZE,
+  ];
+  return { errno, leaksPage: leaky.includes(errno) };
+}
+
+/** The checks of size and place, in the driver's order; the state and the caller have been checked. */
+export function checkPlace(slot: Slot, region: MemoryRegion, alignmentMatters: boolean): Refusal | undefined {
+  const { address, bytes } = region;
+  const page = BigInt(HUGE_PAGE);
+  if (bytes % page !== 0n) return refuse(NE_ERR.INVALID_MEM_REGION_SIZE);
+  if (address % page !== 0n && alignmentMatters) return refuse(NE_ERR.UNALIGNED_MEM_REGION_ADDR);
+  if (address >= userSpaceEnd || bytes > userSpaceEnd - address)
+    return refuse(NE_ERR.INVALID_MEM_REGION_ADDR);
+  for (const range of slot.ranges) {
+    const start = BigInt(range.address);
+    const end = start + BigInt(range.length);
+    if (address < end && (address + bytes > start || address === start))
+      return refuse(NE_ERR.MEM_REGION_ALREADY_USED);
+  }
+  return bytes === 0n ? refuse(E.ENOMEM) : undefined;
+}
+
+interface Run {
+  range: MappedRange;
+  from: number;
+  to: number;
+  offset: number;
+  pageBytes: number;
+}
+
+/** The page size of what a range maps, 0 for ordinary memory. */
+function pageSizeOf(range: MappedRange, hugePages: HugePages): number {
+  const emulated = hugePages.pageSize(identityOf(range.link) ?? "");
+  if (emulated !== undefined) return emulated;
+  const fd = openFile(range.link, 0);
+  if (fd < 0) return 0;
+  const { type, blockBytes } = fileSystemOf(fd);
+  closeFd(fd);
+  return type === MAGIC.HUGETLBFS ? blockBytes : 0;
+}
+
+/** Walks over the pages as the driver does; gives what is to be mapped, or the first page's refusal. */
+function walk(
+  pid: number,
+  from: number,
+  to: number,
+  scenario: Scenario,
+  hugePages: HugePages,
+): Run[] | Refusal {
+  const runs: Run[] = [];
+  const ranges = mappedRanges(pid, from, to);
+  const foreign =
+    scenario.foreignNodePage === null
+      ? Number.POSITIVE_INFINITY
+      : from + scenario.foreignNodePage * HUGE_PAGE;
+  for (let at = from; at < to; ) {
+    const range = ranges.find((candidate) => candidate.start <= at && at < candidate.end);
+    if (range === undefined) return refuse(E.EFAULT);
+    const pageBytes = pageSizeOf(range, hugePages);
+    if (pageBytes === 0) return refuse(NE_ERR.MEM_NOT_HUGE_PAGE);
+    const offset = at - range.start + range.offset;
+    if (pageBytes < HUGE_PAGE || offset % pageBytes !== 0) return refuse(NE_ERR.INVALID_PAGE_SIZE);
+    const wanted = Math.min(range.end, to) - at;
+    const length = Math.ceil(wanted / pageBytes) * pageBytes; // larger pages are donated whole
+    if (foreign < at + length) return refuse(NE_ERR.MEM_DIFFERENT_NUMA_NODE);
+    runs.push({ range, from: at, to: at + length, offset, pageBytes });
+    at += length;
+  }
+  return runs;
+}
+
+/** The memory behind a run; undefined where a page of it cannot be had. */
+function mapRun(pid: number, run: Run): Mapping | undefined {
+  const length = run.to - run.from;
+  if (!run.range.shared) {
+    // A private mapping's pages are in no file: they are copied, and what is written there later is not seen.
+    const copy = Mapping.ofNothing(length);
+    for (let done = 0; done < length; done += HUGE_PAGE) {
+      readMemory(pid, run.from + done, copy.view.subarray(done, done + HUGE_PAGE));
+    }
+    return copy;
+  }
+  const fd = openFile(run.range.link, O.RDWR);
+  if (fd < 0)
+    throw new Error(`${run.range.link} cannot be opened (errno ${-fd}): the parent must run as root`);
+  try {
+    return lengthOf(fd) < run.offset + length ? undefined : Mapping.ofFile(fd, run.offset, length);
+  } catch {
+    return undefined;
+  } finally {
+    closeFd(fd);
+  }
+}
+
+/** How many regions the device is told of for one donation. */
+function regionCount(bytes: number, scenario: Scenario): number {
+  return scenario.regionBytes === 0 ? 1 : Math.ceil(bytes / scenario.regionBytes);
+}
+
+/** Takes a range of a process's memory; gives the mappings, or why it is refused. Nothing is kept after a refusal. */
+export function takeMemory(
+  slot: Slot,
+  pid: number,
+  region: MemoryRegion,
+  scenario: Scenario,
+  hugePages: HugePages,
+): Mapping[] | Refusal {
+  const from = Number(region.address);
+  const runs = walk(pid, from, from + Number(region.bytes), scenario, hugePages);
+  if (!Array.isArray(runs)) return runs;
+  const bytes = runs.reduce((sum, run) => sum + run.to - run.from, 0);
+  const regions = regionCount(bytes, scenario);
+  if (slot.regions + regions > scenario.maxRegions) return refuse(NE_ERR.MEM_MAX_REGIONS);
+  const mappings: Mapping[] = [];
+  for (const run of runs) {
+    const mapping = mapRun(pid, run);
+    if (mapping === undefined) {
+      for (const taken of mappings) taken.release();
+      return refuse(E.EFAULT);
+    }
+    mappings.push(mapping);
+  }
+  slot.regions += regions;
+  return mappings;
+}

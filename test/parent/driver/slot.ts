@@ -1,0 +1,36 @@
+/** An enclave as the driver sees it, from NE_CREATE_VM to the close of its last descriptor. */
+import type { Enclave } from "../enclave/enclave.ts";
+import type { GuestMemory } from "./guest-memory.ts";
+
+/** Where the launcher's memory was given away. */
+export interface DonatedRange {
+  address: number;
+  length: number;
+}
+
+/** The driver's record of one enclave. */
+export interface Slot {
+  /** Counted from 1. */
+  number: number;
+  /** What NE_CREATE_VM wrote back. */
+  uid: bigint;
+  /** The process whose address space it belongs to. */
+  owner: number;
+  /** Our end of the pipe whose other end is the enclave's descriptor; closed once the enclave has exited. */
+  writeEnd: number | undefined;
+  /** What tells that the launcher's last descriptor is gone. */
+  watch: number;
+  /** What the launcher's descriptor refers to. */
+  identity: string;
+  state: "init" | "running" | "stopped";
+  vcpus: number[];
+  ranges: DonatedRange[];
+  memory: GuestMemory;
+  /** Regions in the device's sense: physically contiguous runs. */
+  regions: number;
+  /** Whether the whole image was seen in the memory. */
+  imageSeen: boolean;
+  cid: number;
+  /** What runs in it once it has started. */
+  enclave?: Enclave;
+}

@@ -1,0 +1,128 @@
+/** The files that tell about the parent instance, computed from the scenario at the moment they are opened. */
+import { existsSync, readFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { formatCpuList, parseCpuList } from "./driver/cpu-pool.ts";
+import type { HugePages } from "./huge-pages.ts";
+import type { Notification } from "./notification.ts";
+import { type PathStatus, S_IFCHR, S_IFDIR, S_IFREG } from "./path-status.ts";
+import type { Scenario } from "./scenario.ts";
+import { E } from "./sys/errno.ts";
+import { closeFd, makeMemfd } from "./sys/files.ts";
+import { HUGE_PAGE, O } from "./sys/kernel.ts";
+import { processStatus } from "./sys/processes.ts";
+
+/** The device's path. */
+export const DEVICE_PATH = "/dev/nitro_enclaves";
+const MISC_MAJOR = 10; // linux/major.h
+const deviceMinor = 124; // given out at boot; any number will do
+
+/** A file's content, null where it does not exist. */
+type Content = () => string | null;
+
+/** Files by path; what is not in the table is the machine's own. A later stage adds rows here. */
+export function emulatedFiles(scenario: Scenario, hugePages: HugePages): Map<string, Content> {
+  const files = new Map<string, Content>();
+  const cores = Math.max(1, Math.floor(scenario.cpus / scenario.threadsPerCore));
+  const all = Array.from({ length: scenario.cpus }, (_, cpu) => cpu);
+  const pool = parseCpuList(scenario.pool);
+  const cpuFolder = "/sys/devices/system/cpu";
+  const line = (cpus: number[]) => () => `${formatCpuList(cpus)}\n`;
+  files.set("/sys/module/nitro_enclaves/parameters/ne_cpus", () =>
+    scenario.device ? `${scenario.pool}\n` : null,
+  );
+  files.set(`${cpuFolder}/cpu0/topology/thread_siblings_list`, line(all.filter((cpu) => cpu % cores === 0)));
+  files.set(`${cpuFolder}/online`, line(all.filter((cpu) => !pool.includes(cpu))));
+  files.set(`${cpuFolder}/offline`, line(pool));
+  files.set(`${cpuFolder}/present`, line(all));
+  if (hugePages.standIn) addHugePageFiles(files, hugePages);
+  for (const [path, content] of Object.entries(scenario.files)) files.set(path, () => content);
+  return files;
+}
+
+function addHugePageFiles(files: Map<string, Content>, hugePages: HugePages): void {
+  const folders = ["/sys/kernel/mm/hugepages", "/sys/devices/system/node/node0/hugepages"];
+  for (const pageBytes of [HUGE_PAGE, 1024 ** 3]) {
+    for (const folder of folders) {
+      const base = `${folder}/hugepages-${pageBytes / 1024}kB`;
+      files.set(`${base}/nr_hugepages`, () => `${hugePages.account(pageBytes).total}\n`);
+      files.set(`${base}/free_hugepages`, () => `${hugePages.account(pageBytes).free}\n`);
+      files.set(`${base}/resv_hugepages`, () => "0\n"); // the stand-in counts a reserved page as taken
+      files.set(`${base}/surplus_hugepages`, () => "0\n");
+    }
+  }
+  files.set("/proc/sys/vm/nr_hugepages", () => `${hugePages.account(HUGE_PAGE).total}\n`);
+  files.set("/proc/meminfo", () => {
+    const { total, free } = hugePages.account(HUGE_PAGE);
+    return readFileSync("/proc/meminfo", "latin1")
+      .replace(/^(HugePages_Total:\s*)\d+/m, `$1${total}`)
+      .replace(/^(HugePages_Free:\s*)\d+/m, `$1${free}`);
+  });
+}
+
+/** Answers the open of an emulated file. */
+export function openEmulated(request: Notification, content: Content, flags: number): void {
+  const text = content();
+  if (text === null) return request.fail(E.ENOENT);
+  if ((flags & O.ACCMODE) !== 0) return request.fail(E.EACCES); // these files are for reading
+  const fd = makeMemfd("emulated", Buffer.from(text));
+  request.replyWithFd(fd, (flags & O.CLOEXEC) !== 0);
+  closeFd(fd);
+}
+
+/** Folders that this machine lacks and emulated files would be in; they can be looked at, but not listed. */
+export function emulatedFolders(files: ReadonlyMap<string, Content>): Set<string> {
+  const folders = new Set<string>();
+  for (const path of files.keys()) {
+    for (let folder = dirname(path); !existsSync(folder); folder = dirname(folder)) folders.add(folder);
+  }
+  return folders;
+}
+
+/** How such a folder looks to stat; undefined where none of its files exists. */
+export function folderStatus(files: ReadonlyMap<string, Content>, folder: string): PathStatus | undefined {
+  const lives = [...files].some(([path, content]) => path.startsWith(`${folder}/`) && content() !== null);
+  return lives ? { mode: S_IFDIR | 0o755, uid: 0, gid: 0, bytes: 0, device: [0, 0] } : undefined;
+}
+
+/** How an emulated file looks to stat; undefined where it does not exist. */
+export function fileStatus(content: Content): PathStatus | undefined {
+  const text = content();
+  if (text === null) return undefined;
+  return { mode: S_IFREG | 0o444, uid: 0, gid: 0, bytes: Buffer.byteLength(text), device: [0, 0] };
+}
+
+/** How the device looks to stat; undefined where it does not exist. */
+export function deviceStatus(scenario: Scenario): PathStatus | undefined {
+  if (!scenario.device) return undefined;
+  const mode = S_IFCHR | Number.parseInt(scenario.deviceMode, 8);
+  return {
+    mode,
+    uid: scenario.deviceUid,
+    gid: scenario.deviceGid,
+    bytes: 0,
+    device: [MISC_MAJOR, deviceMinor],
+  };
+}
+
+/** Why a process may not open the device with these flags, by its real credentials; 0 where it may. */
+export function openRefusal(scenario: Scenario, pid: number, flags: number): number {
+  const access = flags & O.ACCMODE;
+  return deviceRefusal(scenario, pid, (access === 1 ? 0 : 4) | (access === 0 ? 0 : 2));
+}
+
+/** Why a process may not use the device in this way (4 read, 2 write, 1 execute); 0 where it may. */
+export function deviceRefusal(scenario: Scenario, pid: number, needed: number): number {
+  if (!scenario.device) return E.ENOENT;
+  const fields = processStatus(pid);
+  const CAP_DAC_OVERRIDE = 1n << 1n; // linux/capability.h
+  if ((BigInt(`0x${fields.get("CapEff") ?? "0"}`) & CAP_DAC_OVERRIDE) !== 0n) return 0;
+  // The fourth number is the one that the file system goes by (proc(5)).
+  const uid = Number(fields.get("Uid")?.split(/\s+/)[3] ?? 0);
+  const gid = Number(fields.get("Gid")?.split(/\s+/)[3] ?? 0);
+  const groups = [gid, ...(fields.get("Groups") ?? "").split(/\s+/).filter(Boolean).map(Number)];
+  const mode = Number.parseInt(scenario.deviceMode, 8);
+  let allowed = mode & 7;
+  if (uid === scenario.deviceUid) allowed = (mode >> 6) & 7;
+  else if (groups.includes(scenario.deviceGid)) allowed = (mode >> 3) & 7;
+  return (allowed & needed) === needed ? 0 : E.EACCES;
+}

@@ -1,0 +1,245 @@
+/** One run: the command under the filter, the parent instance around it, and the report at the end. */
+
+import { readdirSync, readFileSync } from "node:fs";
+import { Calls } from "./calls.ts";
+import { Driver } from "./driver/driver.ts";
+import { Faults } from "./faults.ts";
+import { buildFilter } from "./filter.ts";
+import { HugePages } from "./huge-pages.ts";
+import { Loop, type Watch } from "./loop.ts";
+import { Listener } from "./notification.ts";
+import { rehearse } from "./rehearsal.ts";
+import { Ledger, type Report } from "./report.ts";
+import type { Scenario } from "./scenario.ts";
+import { signalName } from "./sys/errno.ts";
+import { closeFd, makePipe, readSome } from "./sys/files.ts";
+import { HUGE_PAGE, NR, POLL, PR } from "./sys/kernel.ts";
+import { call, fixedBytes, spawn } from "./sys/libc.ts";
+import {
+  childEnd,
+  copyDescriptor,
+  givenEnvironment,
+  openProcess,
+  type ProcessEnd,
+  sendSignal,
+} from "./sys/processes.ts";
+import { Trace, type TraceEntry } from "./trace.ts";
+import { Vsock } from "./vsock.ts";
+import type { World } from "./world.ts";
+
+/** What is to be run and how. */
+export interface RunOptions {
+  scenario: Scenario;
+  command: readonly string[];
+  /** `UID:GID[:G2,G3]`, or undefined for the supervisor's own user. */
+  user: string | undefined;
+  limitMs: number | undefined;
+  verbose: boolean;
+  /** Set once the supervisor itself is asked to end. */
+  isInterrupted: () => boolean;
+}
+
+/** What came of it. */
+export interface RunResult {
+  report: Report;
+  trace: TraceEntry[];
+}
+
+const SIGKILL = 9; // signal(7)
+const patienceMs = 2000;
+const settleStepMs = 2;
+
+/** Huge pages of the machine's default size. */
+function machinePages(): { total: number; free: number; leaked: number } {
+  const text = readFileSync("/proc/meminfo", "latin1");
+  const number = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s*(\\d+)`, "m").exec(text)?.[1] ?? 0);
+  return { total: number("HugePages_Total"), free: number("HugePages_Free"), leaked: 0 };
+}
+
+function makeWorld(options: RunOptions): World {
+  const { scenario } = options;
+  const standIn = scenario.memory === "stand-in" || (scenario.memory === "auto" && machinePages().free === 0);
+  const trace = new Trace(options.verbose);
+  const loop = new Loop();
+  const hugePages = new HugePages(scenario, standIn);
+  return { scenario, trace, loop, ledger: new Ledger(), hugePages, vsock: new Vsock(scenario, loop, trace) };
+}
+
+/** Starts the command in its stage; gives its process id and the listener for its calls. */
+function startCommand(world: World, options: RunOptions): { pid: number; listener: Listener } {
+  const filter = Buffer.from(buildFilter(world.scenario, world.hugePages.standIn)).toString("base64");
+  const stage = new URL("stage.ts", import.meta.url).pathname;
+  const status = makePipe();
+  const argv = [process.execPath, stage, filter, options.user ?? "-", "--", ...options.command];
+  const pid = spawn(argv, givenEnvironment(), new Map([[3, status.writeEnd]]));
+  closeFd(status.writeEnd);
+  const answer = Buffer.from(fixedBytes(16).buffer);
+  const length = readSome(status.readEnd, answer); // the end of the pipe, where the stage could not do its work
+  closeFd(status.readEnd);
+  if (length <= 0) {
+    sendSignal(pid, 9);
+    throw new Error("the command could not be put under the filter (its message is above)");
+  }
+  const fd = copyDescriptor(pid, Number.parseInt(answer.toString("latin1", 0, length), 10));
+  if (fd < 0) {
+    sendSignal(pid, 9);
+    throw new Error(`pidfd_getfd: errno ${-fd}`);
+  }
+  return { pid, listener: new Listener(fd) };
+}
+
+/** Processes that have this one as their parent: the command, and those it left behind, for whom we are the reaper. */
+function children(): number[] {
+  return readdirSync("/proc/self/task")
+    .flatMap((task) => readFileSync(`/proc/self/task/${task}/children`, "latin1").split(" "))
+    .map(Number)
+    .filter((pid) => pid > 0);
+}
+
+/** Kills what is left until nothing is: the children of a killed process become ours. */
+function endChildren(): void {
+  const deadline = performance.now() + patienceMs;
+  for (let left = children(); left.length > 0 && performance.now() < deadline; left = children()) {
+    for (const child of left) {
+      sendSignal(child, SIGKILL);
+      childEnd(child);
+    }
+    Bun.sleepSync(1);
+  }
+}
+
+/** Serves the listener: one call at a time, what ends have given back before it. */
+function serveCalls(world: World, listener: Listener, driver: Driver, calls: Calls): Watch {
+  const watch = world.loop.watch(
+    listener.fd,
+    POLL.IN,
+    (ready) => {
+      // A hang-up means that nobody is left under the filter.
+      if ((ready & POLL.IN) === 0) return world.loop.unwatch(watch);
+      const request = listener.receive();
+      if (request === undefined) return;
+      driver.freeReleased();
+      calls.answer(request);
+    },
+    1,
+  );
+  return watch;
+}
+
+/** Sends the signals that are due some time after the first start. */
+function armSignals(world: World, driver: Driver, faults: Faults): void {
+  driver.started = (launcher) => {
+    driver.started = () => undefined;
+    for (const { afterMs, send } of faults.timed(launcher)) world.loop.after(afterMs, send);
+  };
+}
+
+/** Tells how the command has ended. */
+function watchEnd(world: World, pid: number, ended: (end: ProcessEnd) => void): void {
+  const processFd = openProcess(pid);
+  if (processFd === undefined) throw new Error("the command ended before it began");
+  const watch = world.loop.watch(
+    processFd,
+    POLL.IN,
+    () => {
+      const end = childEnd(pid);
+      if (end === undefined) return;
+      world.loop.unwatch(watch);
+      closeFd(processFd);
+      ended(end);
+    },
+    2, // a launcher's last calls are answered before its end is looked at
+  );
+}
+
+/** Gives processes that the command has left a moment to end; `done` is told how many have not. */
+function settle(world: World, listening: Watch, done: (left: number) => void): void {
+  const deadline = performance.now() + world.scenario.lingerMs;
+  const emulators = new Set(
+    world.trace.entries.filter(({ what }) => what === "enclave boots").map(({ pid }) => pid),
+  );
+  const look = (): void => {
+    for (const child of children()) childEnd(child); // reaps those that have ended
+    const left = children().filter((child) => !emulators.has(child));
+    if ((left.length === 0 && listening.closed) || performance.now() >= deadline) {
+      if (left.length > 0) world.trace.add("processes left", { count: left.length });
+      done(left.length);
+    } else world.loop.after(settleStepMs, look);
+  };
+  look();
+}
+
+/** How the command ended, as the loop has found out. */
+interface Course {
+  end: ProcessEnd | undefined;
+  overLimit: boolean;
+  wallMs: number;
+  left: number;
+}
+
+function writeReport(world: World, driver: Driver, course: Course): Report {
+  const { ledger, hugePages } = world;
+  const { end, overLimit, wallMs, left } = course;
+  return {
+    ...(end !== undefined && "status" in end ? { status: end.status } : {}),
+    ...(end !== undefined && "signal" in end ? { signal: signalName(end.signal) } : {}),
+    overLimit,
+    wallMs,
+    arrivals: ledger.arrivals,
+    calls: ledger.calls,
+    supervisorMs: Math.round(ledger.supervisorMs * 1000) / 1000,
+    memory: hugePages.standIn ? "stand-in" : "real",
+    hugePages: hugePages.standIn
+      ? hugePages.account(HUGE_PAGE)
+      : { ...machinePages(), leaked: hugePages.account(HUGE_PAGE).leaked },
+    slotsLeft: driver.slotsLeft,
+    processesLeft: left,
+    lateWrites: ledger.lateWrites,
+    heartbeats: ledger.heartbeats,
+    consoles: ledger.consoles.map(({ cid, produced, delivered }) => ({ cid, produced, delivered })),
+    memoryPeaks: [...ledger.peaks.values()],
+  };
+}
+
+/** Runs a command in an emulated parent instance. */
+export async function supervise(options: RunOptions): Promise<RunResult> {
+  const world = makeWorld(options);
+  rehearse(world.hugePages.standIn);
+  const { loop, trace } = world;
+  call(NR.prctl, PR.SET_CHILD_SUBREAPER, 1);
+  const driver = new Driver(world);
+  const faults = new Faults(world.scenario, trace);
+  const calls = new Calls(world, driver, faults);
+  const course: Course = { end: undefined, overLimit: false, wallMs: 0, left: 0 };
+  try {
+    const { pid, listener } = startCommand(world, options);
+    const listening = serveCalls(world, listener, driver, calls);
+    armSignals(world, driver, faults);
+    if (options.limitMs !== undefined) {
+      loop.after(options.limitMs, () => {
+        course.overLimit = true;
+        trace.add("over the limit");
+        sendSignal(pid, SIGKILL);
+      });
+    }
+    watchEnd(world, pid, (end) => {
+      Object.assign(course, { end, wallMs: trace.now() });
+      trace.add("command ended", { ...end });
+      settle(world, listening, (left) => {
+        course.left = left;
+        loop.stop();
+      });
+    });
+    await loop.run(async () => {
+      await Bun.sleep(0);
+      if (options.isInterrupted()) loop.stop();
+    });
+    listener.close();
+  } finally {
+    endChildren();
+  }
+  driver.freeReleased();
+  world.hugePages.collect();
+  return { report: writeReport(world, driver, course), trace: trace.entries.sort((a, b) => a.t - b.t) };
+}

@@ -1,0 +1,160 @@
+/** Other processes: their memory, their descriptors, their end. */
+import { readFileSync } from "node:fs";
+import { closeFd, identityOf, readShortFile } from "./files.ts";
+import { NR } from "./kernel.ts";
+import { addressOf, call } from "./libc.ts";
+
+const localVector = new BigUint64Array(new ArrayBuffer(16)); // struct iovec (linux/uio.h): base, length
+const remoteVector = new BigUint64Array(new ArrayBuffer(16));
+const localAt = addressOf(localVector);
+const remoteAt = addressOf(remoteVector);
+const largestAddress = 2 ** 47; // the end of user space with four page table levels (Documentation/arch/x86/x86_64/mm.rst)
+
+function transfer(nr: number, pid: number, remote: number, local: Uint8Array, length: number): number {
+  if (remote < 0 || remote >= largestAddress) return 0;
+  localVector[0] = BigInt(addressOf(local));
+  localVector[1] = BigInt(length);
+  remoteVector[0] = BigInt(remote);
+  remoteVector[1] = BigInt(length);
+  return Math.max(0, call(nr, pid, localAt, 1, remoteAt, 1, 0));
+}
+
+/** Reads another process's memory; gives how many bytes were readable from that address on. */
+export function readMemory(pid: number, address: number, into: Uint8Array, length = into.length): number {
+  return transfer(NR.process_vm_readv, pid, address, into, length);
+}
+
+/** Writes another process's memory; false where it could not be written as a whole. */
+export function writeMemory(pid: number, address: number, bytes: Uint8Array): boolean {
+  return (
+    bytes.length === 0 || transfer(NR.process_vm_writev, pid, address, bytes, bytes.length) === bytes.length
+  );
+}
+
+const textBuffer = Buffer.from(new ArrayBuffer(4096));
+
+/** Reads a NUL-terminated text of another process; undefined where it is unreadable or longer than a path may be. */
+export function readText(pid: number, address: number): string | undefined {
+  const short = Math.min(256, 4096 - (address % 4096)); // most texts end within the page where they begin
+  let got = readMemory(pid, address, textBuffer, short);
+  let end = textBuffer.subarray(0, got).indexOf(0);
+  if (end < 0) {
+    got = readMemory(pid, address, textBuffer);
+    end = textBuffer.subarray(0, got).indexOf(0);
+  }
+  return end < 0 ? undefined : textBuffer.toString("utf8", 0, end);
+}
+
+/** What one of a process's descriptors refers to, as a key. */
+export function identityOfDescriptor(pid: number, fd: number): string | undefined {
+  return fd < 0 ? undefined : identityOf(`/proc/${pid}/fd/${fd}`);
+}
+
+/** A descriptor for a process; undefined where it is gone. */
+export function openProcess(pid: number): number | undefined {
+  const fd = call(NR.pidfd_open, pid, 0);
+  return fd < 0 ? undefined : fd;
+}
+
+/** A copy of another process's descriptor; gives it, or the negated errno. The caller closes it. */
+export function copyDescriptor(pid: number, fd: number): number {
+  const processFd = call(NR.pidfd_open, pid, 0);
+  if (processFd < 0) return processFd;
+  const copy = call(NR.pidfd_getfd, processFd, fd, 0);
+  closeFd(processFd);
+  return copy;
+}
+
+/** Sends a signal; whether the process was there. */
+export function sendSignal(pid: number, signal: number): boolean {
+  return call(NR.kill, pid, signal) === 0;
+}
+
+/** How a process has ended. */
+export type ProcessEnd = { status: number } | { signal: number };
+
+/** How a child of this process has ended; undefined while it runs. */
+export function childEnd(pid: number): ProcessEnd | undefined {
+  const info = new Int32Array(new ArrayBuffer(128)); // siginfo_t (asm-generic/siginfo.h)
+  const P_PID = 1; // linux/wait.h
+  const WEXITED_NOHANG = 4 | 1; // linux/wait.h
+  if (call(NR.waitid, P_PID, pid, addressOf(info), WEXITED_NOHANG, 0) < 0) return { status: 0 };
+  if (info[0] === 0) return undefined;
+  const CLD_EXITED = 1; // asm-generic/siginfo.h: si_code at 8, si_status at 24
+  return info[2] === CLD_EXITED ? { status: info[6] ?? 0 } : { signal: info[6] ?? 0 };
+}
+
+/** The environment that this process was given; bun adds what it finds in .env files to its own picture of it. */
+export function givenEnvironment(): string[] {
+  return readFileSync("/proc/self/environ", "utf8").split("\0").filter(Boolean);
+}
+
+/** The fields of /proc/PID/status; empty where the process is gone. */
+export function processStatus(pid: number): Map<string, string> {
+  const fields = new Map<string, string>();
+  const text = readShortFile(`/proc/${pid}/status`) ?? "";
+  for (const line of text.split("\n")) {
+    const colon = line.indexOf(":");
+    if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1).trim());
+  }
+  return fields;
+}
+
+/** Whether a signal waits for a thread, or the thread is gone. */
+export function signalState(tid: number): "none" | "pending" | "gone" {
+  const fields = processStatus(tid);
+  if (fields.size === 0 || fields.get("State")?.startsWith("Z")) return "gone";
+  const mask = (name: string): bigint => BigInt(`0x${fields.get(name) ?? "0"}`);
+  return ((mask("SigPnd") | mask("ShdPnd")) & ~mask("SigBlk") & ~mask("SigIgn")) === 0n ? "none" : "pending";
+}
+
+/** Bytes of memory that are the process's own work: anonymous and file pages, in KiB, now and at their highest. */
+export function memoryUse(pid: number): {
+  rssAnonKiB: number;
+  rssFileKiB: number;
+  rssShmemKiB: number;
+  highKiB: number;
+} {
+  const fields = processStatus(pid);
+  const number = (name: string): number => Number.parseInt(fields.get(name) ?? "0", 10);
+  return {
+    rssAnonKiB: number("RssAnon"),
+    rssFileKiB: number("RssFile"),
+    rssShmemKiB: number("RssShmem"),
+    highKiB: number("VmHWM"),
+  };
+}
+
+/** One mapping of another process. */
+export interface MappedRange {
+  start: number;
+  end: number;
+  shared: boolean;
+  /** Where in the file the range begins. */
+  offset: number;
+  /** The name by which /proc/PID/map_files knows it. */
+  link: string;
+  name: string;
+}
+
+/** The mappings of a process that touch the given range, in ascending order. */
+export function mappedRanges(pid: number, from: number, to: number): MappedRange[] {
+  const ranges: MappedRange[] = [];
+  let text = "";
+  try {
+    text = readFileSync(`/proc/${pid}/maps`, "latin1");
+  } catch {
+    return ranges;
+  }
+  for (const line of text.split("\n")) {
+    const match = /^([0-9a-f]+)-([0-9a-f]+) (\S+) ([0-9a-f]+) \S+ \d+\s*(.*)$/.exec(line);
+    if (match === null) continue;
+    const [, first = "", last = "", access = "", offset = "", name = ""] = match;
+    const start = Number.parseInt(first, 16);
+    const end = Number.parseInt(last, 16);
+    if (end <= from || start >= to) continue;
+    const link = `/proc/${pid}/map_files/${first.replace(/^0+(?=.)/, "")}-${last.replace(/^0+(?=.)/, "")}`;
+    ranges.push({ start, end, shared: access[3] === "s", offset: Number.parseInt(offset, 16), link, name });
+  }
+  return ranges;
+}

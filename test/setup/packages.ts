@@ -1,0 +1,149 @@
+/**
+ * What the tests, the demo and the benchmark need beside npm's packages, brought by apt: programs are installed (with
+ * sudo where the user is not root), a guest kernel and an arm64 libc are only unpacked, into node_modules/.cache.
+ */
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+export const ROOT = join(import.meta.dir, "../..");
+const CACHE = join(ROOT, "node_modules/.cache/nitro");
+
+/** A program that must be there, and Debian's package that has it. */
+const PROGRAMS = {
+  "qemu-system-x86_64": "qemu-system-x86",
+  busybox: "busybox-static",
+  "qemu-aarch64-static": "qemu-user-static",
+  gcc: "gcc libc6-dev zlib1g-dev",
+  strace: "strace",
+  setpriv: "util-linux",
+  socat: "socat",
+  python3: "python3",
+} as const;
+export type Program = keyof typeof PROGRAMS;
+
+let listsAreFresh = false;
+
+function run(command: readonly string[], cwd = ROOT): { ok: boolean; output: string } {
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" };
+  const { exitCode, stdout, stderr } = Bun.spawnSync([...command], { cwd, env, stdin: "ignore" });
+  return { ok: exitCode === 0, output: stdout.toString() + stderr.toString() };
+}
+
+function must(command: readonly string[], cwd = ROOT): string {
+  const { ok, output } = run(command, cwd);
+  if (!ok) throw new Error(`${command.join(" ")} failed:\n${output}`);
+  return output;
+}
+
+function asRoot(command: readonly string[]): readonly string[] {
+  return process.getuid?.() === 0 ? command : ["sudo", "-n", ...command];
+}
+
+function freshLists(): void {
+  if (listsAreFresh) return;
+  must(asRoot(["apt-get", "update", "-qq"]));
+  listsAreFresh = true;
+}
+
+/** Installs those of the programs that are missing. Throws, naming what to type, where that cannot be done. */
+export function needPrograms(...programs: Program[]): void {
+  const missing = programs.filter((program) => Bun.which(program) === null);
+  if (missing.length === 0) return;
+  const packages = missing.flatMap((program) => PROGRAMS[program].split(" "));
+  console.log(`setup: apt-get install ${packages.join(" ")}`);
+  try {
+    freshLists();
+    must(asRoot(["apt-get", "install", "-y", "-qq", "--no-install-recommends", ...packages]));
+  } catch (error) {
+    throw new Error(`setup: these are needed: apt-get install ${packages.join(" ")}`, { cause: error });
+  }
+}
+
+/** Makes a folder once: `fill` works in a fresh one, which takes the name only when it is complete. */
+function once(name: string, fill: (folder: string) => void): string {
+  const folder = join(CACHE, name);
+  if (existsSync(folder)) return folder;
+  const work = `${folder}.${process.pid}`;
+  rmSync(work, { recursive: true, force: true });
+  mkdirSync(work, { recursive: true });
+  fill(work);
+  renameSync(work, folder);
+  return folder;
+}
+
+/** Debian's cloud kernel for amd64, as its package ships it: the path of the vmlinuz. */
+export function guestKernel(): string {
+  const folder = once("guest-kernel", (work) => {
+    console.log("setup: unpacking Debian's linux-image-cloud-amd64");
+    freshLists();
+    const depends = must(["apt-cache", "depends", "linux-image-cloud-amd64"]);
+    const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
+    if (name === undefined) throw new Error(`setup: no kernel package in: ${depends}`);
+    must(["apt-get", "download", "-qq", name], work);
+    unpack(work);
+  });
+  const name = readdirSync(join(folder, "boot")).find((file) => file.startsWith("vmlinuz-"));
+  if (name === undefined) throw new Error(`setup: no vmlinuz in ${folder}; remove the folder and try again`);
+  return join(folder, "boot", name);
+}
+
+function unpack(folder: string, into = folder): void {
+  for (const file of readdirSync(folder).filter((name) => name.endsWith(".deb"))) {
+    must(["dpkg-deb", "-x", join(folder, file), into]);
+    rmSync(join(folder, file));
+  }
+}
+
+/**
+ * A folder with Debian's python3-qemu-qmp, a QMP client that is not ours, for PYTHONPATH. It is pure Python; where this
+ * Debian lacks it, it is taken from a newer one, with apt's lists of its own.
+ */
+export function qmpClient(): string {
+  const folder = once("qemu-qmp", (work) => {
+    console.log("setup: unpacking Debian's python3-qemu-qmp");
+    const state = join(work, "apt");
+    mkdirSync(join(state, "lists/partial"), { recursive: true });
+    mkdirSync(join(state, "sources.d"));
+    const keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    const source = `deb [signed-by=${keys}] http://deb.debian.org/debian forky main\n`;
+    writeFileSync(join(state, "sources.list"), source);
+    const options = [
+      ["Dir::Etc::SourceList", join(state, "sources.list")],
+      ["Dir::Etc::SourceParts", join(state, "sources.d")],
+      ["Dir::State", state],
+      ["Dir::State::status", "/dev/null"],
+      ["Dir::Cache::pkgcache", ""],
+      ["Dir::Cache::srcpkgcache", ""],
+      ["Acquire::Languages", "none"],
+      ["APT::Sandbox::User", "root"],
+    ].flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+    must(["apt-get", "-qq", ...options, "update"], work);
+    must(["apt-get", "-qq", ...options, "download", "python3-qemu-qmp"], work);
+    unpack(work);
+    rmSync(state, { recursive: true });
+  });
+  return join(folder, "usr/lib/python3/dist-packages");
+}
+
+/** A folder with an arm64 glibc, for qemu-aarch64-static -L; apt keeps lists of its own for it. */
+export function arm64Sysroot(): string {
+  return once("arm64-sysroot", (work) => {
+    console.log("setup: unpacking Debian's libc6 for arm64");
+    const state = join(work, "apt");
+    mkdirSync(join(state, "lists/partial"), { recursive: true });
+    const options = [
+      ["APT::Architecture", "arm64"],
+      ["APT::Architectures::", "arm64"],
+      ["Dir::State", state],
+      ["Dir::State::status", "/dev/null"],
+      ["Dir::Cache::pkgcache", ""],
+      ["Dir::Cache::srcpkgcache", ""],
+      ["Acquire::Languages", "none"],
+      ["APT::Sandbox::User", "root"],
+    ].flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+    must(["apt-get", "-qq", ...options, "update"], work);
+    must(["apt-get", "-qq", ...options, "download", "libc6", "libgcc-s1"], work);
+    unpack(work);
+    rmSync(state, { recursive: true });
+  });
+}

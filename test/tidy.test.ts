@@ -1,0 +1,332 @@
+/** The rules of the house, held by tests: each failure lists the places and says what to do instead. */
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, normalize } from "node:path";
+import { dependencies, devDependencies } from "../package.json" with { type: "json" };
+import lock from "../package-lock.json" with { type: "json" };
+
+const ROOT = join(import.meta.dir, "..");
+
+interface Source {
+  /** From the project's root: `src/sys/poll.ts`. */
+  readonly path: string;
+  readonly lines: readonly string[];
+  readonly text: string;
+}
+
+function sources(folder: string): Source[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts") && !name.includes("node_modules"))
+    .sort()
+    .map((name) => {
+      const text = readFileSync(join(ROOT, folder, name), "utf8");
+      return { path: `${folder}/${name}`, text, lines: text.split("\n") };
+    });
+}
+
+const SRC = sources("src");
+const TEST = sources("test");
+const ALL = [...SRC, ...TEST];
+
+/** The lines that match, each with its place; comments do not count where `code` is asked for. */
+function places(files: readonly Source[], pattern: RegExp, what: "text" | "code" = "code"): string[] {
+  return files.flatMap(({ path, lines }) =>
+    lines.flatMap((line, i) => {
+      const isComment = /^\s*(\/\/|\/?\*)/.test(line);
+      const looked = what === "code" ? line.replace(/\s\/\/ .*$/, "") : line;
+      return (what === "text" || !isComment) && pattern.test(looked)
+        ? [`${path}:${i + 1}: ${line.trim()}`]
+        : [];
+    }),
+  );
+}
+
+/** Holds when nothing was found; else fails with the places and the advice. */
+function none(found: readonly string[], advice: string): void {
+  if (found.length > 0) throw new Error(`${advice}:\n  ${found.join("\n  ")}`);
+  expect(found).toEqual([]);
+}
+
+/** A folder of src, or a file at its head: `sys`, `main.ts`. */
+function folderOf(path: string): string {
+  return path.split("/")[1] ?? "";
+}
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+  readonly typeOnly: boolean;
+}
+
+function imports(): Import[] {
+  return SRC.flatMap(({ path, text }) =>
+    [...text.matchAll(/(import|export)( type)?\b[^;"]*?"([^"]+)"/g)]
+      .filter(([, , , target = ""]) => target.startsWith("."))
+      .map(([, , type, target = ""]) => ({
+        from: path,
+        to: normalize(join(path, "..", target)),
+        typeOnly: type !== undefined,
+      })),
+  );
+}
+
+/** Floors of the house from the top; a folder imports from its own and from lower floors only. */
+const FLOORS = [
+  ["main.ts"],
+  ["cli"],
+  ["machine"],
+  ["monitor", "devices", "chardev", "accel", "image", "host"],
+  ["sys"],
+];
+
+function floorOf(folder: string): number {
+  return FLOORS.findIndex((floor) => floor.includes(folder));
+}
+
+describe("the direction of imports", () => {
+  test("every folder of src has its floor", () => {
+    const unknown = [...new Set(SRC.map(({ path }) => folderOf(path)))].filter(
+      (name) => floorOf(name) === -1,
+    );
+    none(unknown, "give the folder a place in FLOORS, and in src/README.md");
+  });
+
+  test("goes down: main, cli, machine, then what machine introduces, then sys", () => {
+    const up = imports().filter(
+      ({ from, to }) => to.startsWith("src/") && floorOf(folderOf(to)) < floorOf(folderOf(from)),
+    );
+    none(
+      up.map(({ from, to }) => `${from} imports ${to}`),
+      "pass the value in from above, or move what both need down",
+    );
+  });
+
+  test("folders on one floor do not know each other, but for the types of a sink and a character device", () => {
+    const across = imports().filter(({ from, to, typeOnly }) => {
+      const [here, there] = [folderOf(from), folderOf(to)];
+      const sink = typeOnly && ["src/chardev/sink.ts", "src/chardev/chardev.ts"].includes(to);
+      return here !== there && floorOf(here) === floorOf(there) && !sink;
+    });
+    none(
+      across.map(({ from, to }) => `${from} imports ${to}`),
+      "let machine introduce them: pass a value or a function in",
+    );
+  });
+
+  test("nothing of src is imported from test", () => {
+    none(places(SRC, /from "[./]*\/test\//), "src stands on its own: move it into src, or copy it");
+  });
+
+  test("no file imports itself in a circle", () => {
+    const edges = new Map<string, string[]>();
+    for (const { from, to, typeOnly } of imports()) {
+      if (!typeOnly) edges.set(from, [...(edges.get(from) ?? []), to]);
+    }
+    const circles: string[] = [];
+    const visit = (path: string, way: readonly string[]) => {
+      if (way.includes(path)) circles.push([...way.slice(way.indexOf(path)), path].join(" → "));
+      else for (const next of edges.get(path) ?? []) visit(next, [...way, path]);
+    };
+    visit("src/main.ts", []);
+    none([...new Set(circles)], "cut the circle: move what both need into a file of its own");
+  });
+});
+
+describe("one door", () => {
+  test("bun:ffi is imported in sys/libc.ts only", () => {
+    const others = SRC.filter(({ path }) => path !== "src/sys/libc.ts");
+    none(places(others, /bun:ffi/), "add the call to sys/libc.ts, and wrap it in sys/");
+  });
+
+  test("only main ends the process and says anything by itself", () => {
+    const others = SRC.filter(({ path }) => path !== "src/main.ts");
+    none(
+      places(
+        others,
+        /process\.(exit|abort|kill|stdout|stderr)|\bconsole\.\w+\(|writeAll\(system, (1|2|STDOUT|STDERR)\b/,
+      ),
+      "throw a Failure, or take a `tell` from above",
+    );
+  });
+
+  test("the environment and the working directory are not read", () => {
+    none(
+      places(SRC, /process\.(env|cwd)|Bun\.env|import\.meta\.env/),
+      "what a launch depends on stands on its command line",
+    );
+  });
+
+  test("src imports nothing of Node's: it costs start-up time", () => {
+    none(places(SRC, /(from|import|require)\s*\(?"(node:|fs|path|os|child_process|crypto|util)/), "use sys/");
+  });
+
+  test("nothing runs another program or code that is made at run time", () => {
+    none(
+      places(SRC, /Bun\.(spawn|\$)|new Function\(|\beval\(|child_process/),
+      "an enclave's descriptor must not leak",
+    );
+  });
+});
+
+describe("size", () => {
+  const MOST_LINES = 300;
+  const MOST_COLUMNS = 120;
+  const MOST_FUNCTION_LINES = 60;
+
+  test(`a file has at most ${MOST_LINES} lines`, () => {
+    const long = SRC.filter(({ lines }) => lines.length > MOST_LINES + 1);
+    none(
+      long.map(({ path, lines }) => `${path}: ${lines.length - 1} lines`),
+      "cut the file along its ideas",
+    );
+  });
+
+  test(`a line has at most ${MOST_COLUMNS} columns`, () => {
+    none(
+      SRC.flatMap(({ path, lines }) =>
+        lines.flatMap((line, i) => (line.length > MOST_COLUMNS ? [`${path}:${i + 1}: ${line.length}`] : [])),
+      ),
+      "break the line; a long text is cut into strings joined by +",
+    );
+  });
+
+  test(`a function has at most ${MOST_FUNCTION_LINES} lines`, () => {
+    // The formatter puts a function's end at the indentation of its beginning.
+    const begins =
+      /^(\s*)(?:(?:export )?(?:async )?function\b|(?:(?:static|async|private|get|set) )*#?\w+\(.*\).*\{$)/;
+    const opensBlock = /^\s*(if|for|while|switch|catch)\b/;
+    const long = SRC.flatMap(({ path, lines }) =>
+      lines.flatMap((line, i) => {
+        const indent = begins.exec(line)?.[1];
+        if (indent === undefined || opensBlock.test(line)) return [];
+        const end = lines.findIndex((candidate, j) => j > i && candidate.startsWith(`${indent}}`));
+        return end - i + 1 > MOST_FUNCTION_LINES ? [`${path}:${i + 1}: ${end - i + 1} lines`] : [];
+      }),
+    );
+    none(long, "the story fits one screen: give its steps names");
+  });
+});
+
+describe("types", () => {
+  test("there is no any, no assertion that something is there, no silenced check", () => {
+    none(places(ALL, /(:|<|as|,) any\b(?! )|\bany\[\]/), "use unknown and look, or a type parameter");
+    none(places(SRC, /\w!(\.|;|,|\)|\[)/), "look whether it is there");
+    none(
+      places(ALL, new RegExp(["@ts-", "(ignore|expect-error|nocheck)"].join("")), "text"),
+      "mend the types",
+    );
+    none(places(SRC, /biome-ignore/, "text"), "write it so that Biome agrees");
+  });
+
+  test("every export of src has a doc comment, or stands among those of a table that has one", () => {
+    const bare = SRC.filter(({ path }) => !path.startsWith("src/sys/linux/")).flatMap(({ path, lines }) =>
+      lines.flatMap((line, i) => {
+        if (!/^export (?!\{|\*)/.test(line)) return [];
+        const above = lines[i - 1] ?? "";
+        const beside = /\/\/ \S/.test(line);
+        // Constants one after another share the comment of the first.
+        const sibling = /^export const .*;$/.test(line) && /^export const .*;$/.test(above);
+        return above.endsWith("*/") || beside || sibling ? [] : [`${path}:${i + 1}: ${line}`];
+      }),
+    );
+    none(bare, "say in one sentence what it is: /** … */ right above");
+  });
+
+  test("every file of src says at its head what it is", () => {
+    const bare = SRC.filter(({ lines }) => !lines[0]?.startsWith("/**")).map(({ path }) => path);
+    none(bare, "begin the file with /** … */");
+  });
+});
+
+describe("the kernel's constants", () => {
+  const files = SRC.filter(({ path }) => path.startsWith("src/sys/linux/"));
+
+  test("name the header that they come from, and are data only", () => {
+    expect(files.length).toBeGreaterThan(5);
+    const bare = files.filter(({ lines }) => !/^\/\*\* include\/.*\.h/.test(lines[0] ?? ""));
+    none(
+      bare.map(({ path }) => path),
+      "begin with /** include/….h: … Data only. */",
+    );
+    none(places(files, /\bfunction\b|=>|\bclass\b/), "a file per header, data only: put functions into sys/");
+  });
+
+  test("stand nowhere else", () => {
+    const elsewhere = SRC.filter(({ path }) => !path.startsWith("src/sys/linux/"));
+    none(
+      places(
+        elsewhere,
+        /const ((AF|SOCK|SOL|SO|MSG|MAP|PROT|MFD|SIG|SFD|LOCK|SEEK|VMADDR|O|NE)_[A-Z0-9_]+|POLL[A-Z]+) =/,
+      ),
+      "put it into sys/linux, in the file of its header",
+    );
+  });
+});
+
+describe("names and leftovers", () => {
+  test("file names are kebab-case nouns, the kernel's headers' apart", () => {
+    const odd = ALL.map(({ path }) => path).filter((path) => {
+      const name = path.split("/").at(-1) ?? "";
+      return path.includes("/linux/")
+        ? !/^[a-z_]+\.ts$/.test(name)
+        : !/^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.ts$/.test(name);
+    });
+    none(odd, "write it small, words joined by -");
+  });
+
+  test("nothing is called utils, helpers, manager", () => {
+    const vague = ALL.map(({ path }) => path).filter((path) =>
+      /(^|[/.-])(utils?|helpers?|managers?|misc|common|lib)([/.-]|$)/.test(path),
+    );
+    none(vague, "name the file after what it holds");
+  });
+
+  test("nothing is left to be done", () => {
+    const words = new RegExp(["\\b(TO", "DO|FIX", "ME|XX", "X|HA", "CK)\\b"].join(""));
+    none(places(ALL, words, "text"), "do it, or say in the README why not");
+  });
+
+  test("no test is run alone or put off", () => {
+    none(places(TEST, /\b(test|describe|it)\.(only|todo)\(/), "run them all");
+  });
+
+  test("the map has every folder of src", () => {
+    const map = readFileSync(join(ROOT, "src/README.md"), "utf8");
+    const missing = [...new Set(SRC.map(({ path }) => folderOf(path)))].filter((name) => !map.includes(name));
+    none(missing, "add it to src/README.md");
+  });
+});
+
+describe("dependencies", () => {
+  test("at run time there are zod and citty, no more", () => {
+    expect(Object.keys(dependencies).sort()).toEqual(["citty", "zod"]);
+    const packages = /from "(?!\.|bun:ffi"|zod\/mini"|citty")[^"]*"/;
+    none(places(SRC, packages), "src imports zod/mini, citty and its own files");
+  });
+
+  test("every version is exact, and the lock has the same", () => {
+    const packages: Readonly<Record<string, { version?: string }>> = lock.packages;
+    for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
+      expect([name, version]).toEqual([name, expect.stringMatching(/^\d+\.\d+\.\d+$/)]);
+      expect([name, packages[`node_modules/${name}`]?.version]).toEqual([name, version]);
+    }
+  });
+
+  test("the lock holds the integrity of both runtimes, of the pinned version", () => {
+    for (const name of ["@oven/bun-linux-x64", "@oven/bun-linux-aarch64"] as const) {
+      const { version, integrity } = lock.packages[`node_modules/${name}`];
+      expect([name, version]).toEqual([name, devDependencies.bun]);
+      expect(integrity).toMatch(/^sha512-[A-Za-z0-9+/]{86}==$/);
+    }
+  });
+
+  test("every package of the lock has an integrity", () => {
+    const bare = Object.entries(lock.packages).filter(
+      ([name, about]) => name !== "" && !("integrity" in about),
+    );
+    none(
+      bare.map(([name]) => name),
+      "run npm install anew",
+    );
+  });
+});
