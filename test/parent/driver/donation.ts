@@ -57,12 +57,12 @@ interface Run {
   pageBytes: number;
 }
 
-/** The page size of what a range maps, 0 for ordinary memory. */
-function pageSizeOf(range: MappedRange, hugePages: HugePages): number {
+/** The page size of what a range maps, 0 for ordinary memory; undefined where it is gone, for its process has died. */
+function pageSizeOf(range: MappedRange, hugePages: HugePages): number | undefined {
   const emulated = hugePages.pageSize(identityOf(range.link) ?? "");
   if (emulated !== undefined) return emulated;
   const fd = openFile(range.link, 0);
-  if (fd < 0) return 0;
+  if (fd < 0) return range.name.startsWith("/") ? undefined : 0; // a named range has its link as long as it is mapped
   const { type, blockBytes } = fileSystemOf(fd);
   closeFd(fd);
   return type === MAGIC.HUGETLBFS ? blockBytes : 0;
@@ -86,6 +86,7 @@ function walk(
     const range = ranges.find((candidate) => candidate.start <= at && at < candidate.end);
     if (range === undefined) return refuse(E.EFAULT);
     const pageBytes = pageSizeOf(range, hugePages);
+    if (pageBytes === undefined) return refuse(E.EFAULT);
     if (pageBytes === 0) return refuse(NE_ERR.MEM_NOT_HUGE_PAGE);
     const offset = at - range.start + range.offset;
     if (pageBytes < HUGE_PAGE || offset % pageBytes !== 0) return refuse(NE_ERR.INVALID_PAGE_SIZE);
@@ -110,6 +111,7 @@ function mapRun(pid: number, run: Run): Mapping | undefined {
     return copy;
   }
   const fd = openFile(run.range.link, O.RDWR);
+  if (-fd === E.ENOENT) return undefined; // its process has been killed meanwhile
   if (fd < 0)
     throw new Error(`${run.range.link} cannot be opened (errno ${-fd}): the parent must run as root`);
   try {
