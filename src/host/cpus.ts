@@ -1,29 +1,36 @@
-/** The parent's CPUs: threads of a core, and the driver's pool. */
+/** The parent's CPUs as a launch needs them: threads of a core, the driver's pool. topology.ts knows all of them. */
 import { readSmallFile } from "../sys/files.ts";
 import type { System } from "../sys/system.ts";
+import { parseCpuList } from "./cpu-list.ts";
+
+/** The folder of a CPU, or of all of them. */
+export const CPU_FOLDER = "/sys/devices/system/cpu";
+
+/** The driver's parameter: its CPU pool as a list. */
+export const POOL_FILE = "/sys/module/nitro_enclaves/parameters/ne_cpus";
 
 /**
  * Threads of one core. CPU 0 is asked, for it is never in the pool: the topology of a pool CPU, which is offline,
  * cannot be read. Where sysfs says nothing: 2 on x86_64, 1 on aarch64, as EC2 has them.
  */
 export function threadsPerCore(system: System): number {
-  const list = readSmallFile(system, "/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")?.trim();
-  return countCpus(list) ?? (process.arch === "arm64" ? 1 : 2);
+  return siblingsOfCpu0(system).length;
 }
 
-/** How many CPUs a list such as `0,4` or `0-1` names; undefined where it is not one. */
-export function countCpus(list: string | undefined): number | undefined {
-  if (list === undefined || !/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(list)) return undefined;
-  let count = 0;
-  for (const range of list.split(",")) {
-    const [first = 0, last = first] = range.split("-").map(Number);
-    if (last < first) return undefined;
-    count += last - first + 1;
-  }
-  return count;
+/** CPU 0 and the other threads of its core, as threadsPerCore. */
+export function siblingsOfCpu0(system: System): number[] {
+  const list = readSmallFile(system, `${CPU_FOLDER}/cpu0/topology/thread_siblings_list`);
+  const siblings = list === undefined ? undefined : parseCpuList(list);
+  if (siblings !== undefined && siblings.length > 0) return siblings;
+  return process.arch === "arm64" ? [0] : [0, 1];
 }
 
 /** The pool's CPU list; "" while it is empty, undefined where the driver is not loaded. */
 export function cpuPool(system: System): string | undefined {
-  return readSmallFile(system, "/sys/module/nitro_enclaves/parameters/ne_cpus")?.trim();
+  return readSmallFile(system, POOL_FILE)?.trim();
+}
+
+/** The pool's CPUs, ascending; none while it is empty or cannot be read. */
+export function poolCpus(system: System): number[] {
+  return parseCpuList(cpuPool(system) ?? "") ?? [];
 }

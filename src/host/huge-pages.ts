@@ -1,4 +1,4 @@
-/** The parent's huge pages, as sysfs counts them. Asked only when a message needs the numbers. */
+/** The parent's huge pages, as sysfs counts them: of the whole machine and of each NUMA node. */
 import { readSmallFile } from "../sys/files.ts";
 import type { System } from "../sys/system.ts";
 
@@ -12,20 +12,36 @@ export function hugePageFolder(pageBytes: number, node?: number): string {
 export interface HugePages {
   readonly total: number | undefined;
   readonly free: number | undefined;
-  /** Promised to mappings that have not touched them yet: not to be had by others. */
+  /** Promised to mappings that have not touched them yet, so not to be had; counted for the whole machine only. */
   readonly reserved: number | undefined;
+  /** Beyond the pool's size (overcommit): gone when they are given back. */
+  readonly surplus: number | undefined;
 }
 
-/** Reads the counters of the whole machine. */
-export function hugePages(system: System, pageBytes: number): HugePages {
-  const folder = hugePageFolder(pageBytes);
+/** Reads the counters of the whole machine, or of one NUMA node. */
+export function hugePages(system: System, pageBytes: number, node?: number): HugePages {
+  const folder = hugePageFolder(pageBytes, node);
   const figure = (name: string) => {
     const text = readSmallFile(system, `${folder}/${name}`)?.trim();
-    return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
+    return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
   };
   return {
     total: figure("nr_hugepages"),
     free: figure("free_hugepages"),
-    reserved: figure("resv_hugepages"),
+    reserved: node === undefined ? figure("resv_hugepages") : undefined,
+    surplus: figure("surplus_hugepages"),
   };
+}
+
+/**
+ * How many pages a launch can have: those that are free and not promised to anybody; on a node, at most so many of the
+ * node's own. Undefined where the kernel has no pages of that size.
+ */
+export function availablePages(system: System, pageBytes: number, node?: number): number | undefined {
+  const { free, reserved } = hugePages(system, pageBytes);
+  if (free === undefined) return undefined;
+  const everywhere = Math.max(0, free - (reserved ?? 0));
+  if (node === undefined) return everywhere;
+  // Without NUMA there are no folders of nodes: the machine's pages are the node's.
+  return Math.min(everywhere, hugePages(system, pageBytes, node).free ?? everywhere);
 }

@@ -122,6 +122,15 @@ export function realPath(system: System, path: string): string | undefined {
   return new TextDecoder().decode(bytes.subarray(0, got));
 }
 
+/** Whether a path leads somewhere, by a descriptor that can do nothing else; what it leads to is not opened. */
+export function pathExists(system: System, path: string): boolean {
+  const name = cString(path);
+  const number = system.libc.open(name, fcntl.O_PATH | fcntl.O_CLOEXEC, 0);
+  if (resultOrErrno(system, "open", number, () => `${quoted(path)}, O_PATH|O_CLOEXEC`) < 0) return false;
+  new Fd(system, number).close();
+  return true;
+}
+
 /**
  * Writes a whole text, for messages and traces: no trace of its own, and nothing is done about a receiver that is gone,
  * for there is nobody left to tell.

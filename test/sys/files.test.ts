@@ -7,6 +7,7 @@ import {
   Fd,
   isSeekable,
   openFile,
+  pathExists,
   readBytesAt,
   readSmallFile,
   readSome,
@@ -129,6 +130,11 @@ describe("reading", () => {
     expect(readSmallFile(system, path)).toBe("0123456789");
     expect(readSmallFile(system, join(folder, "missing"))).toBeUndefined();
     expect(readSmallFile(system, folder)).toBeUndefined();
+    expect([path, folder, join(folder, "missing")].map((each) => pathExists(system, each))).toEqual([
+      true,
+      true,
+      false,
+    ]);
   });
 });
 
