@@ -66,7 +66,10 @@ async function main(): Promise<number> {
     // Loaded only now: a launch does not need it.
     const { programText, runSubcommand } = await import("./cli/command.ts");
     if ("topic" in request) return print(await programText(request.topic));
-    return print((await runSubcommand(request.subcommand)).print);
+    const tell = teller(system, plainPrefix);
+    const printed = await runSubcommand(request.subcommand, { system, tell });
+    print(printed.print);
+    return printed.status ?? 0;
   } catch (error) {
     writeAll(system, STDERR, failureText(error, prefix()));
     return EXIT.notLaunched;

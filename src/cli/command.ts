@@ -1,23 +1,35 @@
 /**
- * The program as a citty command: its name, version and description, and its subcommands, of which there are none yet.
+ * The program as a citty command: its name, version and description, and its subcommands, each loaded when it is named.
  * A launch does not come this way. QEMU's syntax is not citty's, which drops repeats, takes unknown options in silence
  * and reads the value in `-append -h` as a request for help; and a launch should not wait for what it does not need.
  */
 import { type CommandDef, defineCommand, runCommand } from "citty";
 import { version } from "../../package.json" with { type: "json" };
+import type { System } from "../sys/system.ts";
 import { positionalWord } from "./argv.ts";
 import { helpText, versionText } from "./help.ts";
 
-/** What a command gives: text to print on standard output; it exits with 0. */
+/** What a command gives: text for standard output, and the exit status. */
 export interface Printed {
   readonly print: string;
+  /** 0 where it is left out. */
+  readonly status?: number;
 }
 
-const commands: Readonly<Record<string, CommandDef>> = {};
+/** What a command is given beside its words. */
+export interface Surroundings {
+  readonly system: System;
+  /** Says a line on standard error. */
+  readonly tell: (line: string) => void;
+}
+
+/** A subcommand: its citty definition for these surroundings, whose `run` gives what is printed. */
+export type Subcommand = (around: Surroundings) => CommandDef;
+
+const commands: Readonly<Record<string, () => Promise<Subcommand>>> = {};
 
 const nitro = defineCommand({
   meta: { name: "nitro", version, description: "launches an AWS Nitro Enclave with QEMU's command line" },
-  subCommands: { ...commands },
 });
 
 /** What `-help` or `-version` print, from the command's own name, version and description. */
@@ -28,10 +40,19 @@ export async function programText(topic: "help" | "version"): Promise<string> {
 }
 
 /** Runs the subcommand that the first word names. Throws Failure where there is none of that name. */
-export async function runSubcommand(words: readonly string[]): Promise<Printed> {
+export async function runSubcommand(words: readonly string[], around: Surroundings): Promise<Printed> {
   const [name = "", ...rest] = words;
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (command === undefined) throw positionalWord(name);
-  const { result } = await runCommand(command, { rawArgs: [...rest] });
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (load === undefined) throw positionalWord(name);
+  const command = (await load())(around);
+  const { result } = await runCommand(command, { rawArgs: rest });
+  return printed(result);
+}
+
+function printed(result: unknown): Printed {
+  if (typeof result === "object" && result !== null && "print" in result) {
+    const status = "status" in result && typeof result.status === "number" ? result.status : 0;
+    return { print: String(result.print), status };
+  }
   return { print: String(result ?? "") };
 }

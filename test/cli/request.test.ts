@@ -4,7 +4,10 @@ import { programText, runSubcommand } from "../../src/cli/command.ts";
 import { LAUNCH_OPTIONS } from "../../src/cli/option-table.ts";
 import { readCommandLine } from "../../src/cli/request.ts";
 import { Failure } from "../../src/sys/failure.ts";
+import { openSystem } from "../../src/sys/system.ts";
 import { failureOf } from "../failure-of.ts";
+
+const around = { system: openSystem(), tell() {} };
 
 function asked(...words: string[]): string {
   const request = readCommandLine(words);
@@ -92,12 +95,12 @@ describe("a word without a dash", () => {
   });
 
   test("that names none is told as QEMU's disk image", async () => {
-    expect(runSubcommand(["disk.img"])).rejects.toBeInstanceOf(Failure);
-    expect(runSubcommand(["disk.img"])).rejects.toThrow("an enclave has no disks");
+    expect(runSubcommand(["disk.img"], around)).rejects.toBeInstanceOf(Failure);
+    expect(runSubcommand(["disk.img"], around)).rejects.toThrow("an enclave has no disks");
   });
 
   test.each(["toString", "constructor", "__proto__"])("%s names none either", async (word) => {
-    expect(runSubcommand([word])).rejects.toBeInstanceOf(Failure);
+    expect(runSubcommand([word], around)).rejects.toBeInstanceOf(Failure);
   });
 
   test("after an option is no subcommand", () => {
