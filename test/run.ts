@@ -9,6 +9,7 @@ needPrograms(
   "strace",
   "setpriv",
   "socat",
+  "openssl",
   "python3",
 );
 const kernel = guestKernel();

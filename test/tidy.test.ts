@@ -56,16 +56,19 @@ interface Import {
   readonly from: string;
   readonly to: string;
   readonly typeOnly: boolean;
+  /** import(): loaded when it is come to. */
+  readonly onDemand: boolean;
 }
 
 function imports(): Import[] {
   return SRC.flatMap(({ path, text }) =>
     [...text.matchAll(/(import|export)( type)?\b[^;"]*?"([^"]+)"/g)]
       .filter(([, , , target = ""]) => target.startsWith("."))
-      .map(([, , type, target = ""]) => ({
+      .map(([whole, , type, target = ""]) => ({
         from: path,
         to: normalize(join(path, "..", target)),
         typeOnly: type !== undefined,
+        onDemand: whole.startsWith("import("),
       })),
   );
 }
@@ -132,6 +135,12 @@ describe("the direction of imports", () => {
   });
 });
 
+/** What only some launches and the subcommands load may use what Node has and sys has not. */
+const OFF_THE_WAY: readonly { readonly file: string; readonly modules: readonly string[] }[] = [
+  { file: "src/image/certificate.ts", modules: ["crypto"] },
+  { file: "src/image/signature.ts", modules: ["crypto"] },
+];
+
 describe("one door", () => {
   test("bun:ffi is imported in sys/libc.ts only", () => {
     const others = SRC.filter(({ path }) => path !== "src/sys/libc.ts");
@@ -156,8 +165,31 @@ describe("one door", () => {
     );
   });
 
-  test("src imports nothing of Node's: it costs start-up time", () => {
-    none(places(SRC, /(from|import|require)\s*\(?"(node:|fs|path|os|child_process|crypto|util)/), "use sys/");
+  test("src imports nothing of Node's, which costs start-up time, but where no launch loads it", () => {
+    const others = SRC.filter(({ path }) => !OFF_THE_WAY.some(({ file }) => path.startsWith(file)));
+    none(
+      places(others, /(from|import|require)\s*\(?"(node:|fs|path|os|child_process|crypto|util)/),
+      "use sys/",
+    );
+    for (const { file, modules } of OFF_THE_WAY) {
+      const own = SRC.filter(({ path }) => path.startsWith(file));
+      expect([file, own.length > 0]).toEqual([file, true]);
+      const other = new RegExp(`(from|import|require)\\s*\\(?"node:(?!(${modules.join("|")})")`);
+      none(places(own, other), `${file} may import ${modules.join(", ")} of Node's only`);
+    }
+  });
+
+  test("a plain launch loads nothing of Node's: no chain of imports leads there from main", () => {
+    const edges = imports();
+    const loaded = new Set(["src/main.ts"]);
+    for (const path of loaded) {
+      for (const { from, to, typeOnly, onDemand } of edges) {
+        if (from === path && !typeOnly && !onDemand) loaded.add(to);
+      }
+    }
+    const off = [...loaded].filter((path) => OFF_THE_WAY.some(({ file }) => path.startsWith(file)));
+    none(off, "load it by import(), where it is asked for");
+    expect(loaded.size).toBeGreaterThan(20);
   });
 
   test("nothing runs another program or code that is made at run time", () => {
@@ -298,10 +330,10 @@ describe("names and leftovers", () => {
 });
 
 describe("dependencies", () => {
-  test("at run time there are zod and citty, no more", () => {
-    expect(Object.keys(dependencies).sort()).toEqual(["citty", "zod"]);
-    const packages = /from "(?!\.|bun:ffi"|zod\/mini"|citty")[^"]*"/;
-    none(places(SRC, packages), "src imports zod/mini, citty and its own files");
+  test("at run time there are zod, citty and cborg, no more", () => {
+    expect(Object.keys(dependencies).sort()).toEqual(["cborg", "citty", "zod"]);
+    const packages = /from "(?!\.|bun:ffi"|node:|zod\/mini"|citty"|cborg")[^"]*"/;
+    none(places(SRC, packages), "src imports zod/mini, citty, cborg and its own files");
   });
 
   test("every version is exact, and the lock has the same", () => {

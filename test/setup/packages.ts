@@ -17,6 +17,7 @@ const PROGRAMS = {
   strace: "strace",
   setpriv: "util-linux",
   socat: "socat",
+  openssl: "openssl",
   python3: "python3",
 } as const;
 export type Program = keyof typeof PROGRAMS;
