@@ -78,6 +78,7 @@ const FLOORS = [
   ["main.ts"],
   ["cli"],
   ["machine"],
+  ["pool"],
   ["monitor", "devices", "chardev", "accel", "image", "host"],
   ["sys"],
 ];

@@ -26,7 +26,9 @@ export interface Surroundings {
 /** A subcommand: its citty definition for these surroundings, whose `run` gives what is printed. */
 export type Subcommand = (around: Surroundings) => CommandDef;
 
-const commands: Readonly<Record<string, () => Promise<Subcommand>>> = {};
+const commands: Readonly<Record<string, () => Promise<Subcommand>>> = {
+  pool: async () => (await import("./pool-command.ts")).poolCommand,
+};
 
 const nitro = defineCommand({
   meta: { name: "nitro", version, description: "launches an AWS Nitro Enclave with QEMU's command line" },

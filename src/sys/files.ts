@@ -195,6 +195,22 @@ export function readSmallFile(system: System, path: string): string | undefined 
   return got < 0 ? undefined : new TextDecoder().decode(bytes.subarray(0, got));
 }
 
+/**
+ * Writes a setting into a file of the kernel's (sysfs, procfs), in one write(2), as the kernel takes it: 0, or the
+ * negative errno of the open or the write.
+ */
+export function writeSetting(system: System, path: string, text: string): number {
+  const name = cString(path);
+  const number = system.libc.open(name, fcntl.O_WRONLY | fcntl.O_CLOEXEC, 0);
+  const opened = resultOrErrno(system, "open", number, () => `${quoted(path)}, O_WRONLY|O_CLOEXEC`);
+  if (opened < 0) return opened;
+  using fd = new Fd(system, number);
+  const bytes = new TextEncoder().encode(text);
+  const put = Number(system.libc.write(fd.number, addressOf(bytes), bytes.length));
+  const args = () => `${fd.number}, ${quoted(text)}, ${bytes.length}`;
+  return Math.min(0, resultOrErrno(system, "write", put, args));
+}
+
 /** The most that a text of the user's may have: a configuration, or a list of accounts. */
 const MOST_TEXT_BYTES = 4 * 1024 * 1024;
 

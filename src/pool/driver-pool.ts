@@ -1,0 +1,76 @@
+/**
+ * The driver's CPU pool, written by its rules (ne_misc_dev.c, ne_set_kernel_param). A write that is refused has
+ * destroyed the pool that was there, so the old list is written again; an empty list releases the pool and is refused
+ * all the same.
+ */
+import { cpuListText, parseCpuList } from "../host/cpu-list.ts";
+import { cpuPool, POOL_FILE } from "../host/cpus.ts";
+import { driverFault } from "../host/driver.ts";
+import { errnoText, Failure } from "../sys/failure.ts";
+import { readSmallFile, writeSetting } from "../sys/files.ts";
+import { ERRNO } from "../sys/linux/errno.ts";
+import type { System } from "../sys/system.ts";
+
+/** The pool's CPUs, ascending. Throws Failure where the driver is not loaded, saying what to type. */
+export function readPool(system: System): number[] {
+  const list = cpuPool(system);
+  if (list !== undefined) return parseCpuList(list) ?? [];
+  const { why, mend } = driverFault(system) ?? {
+    why: "the driver does not tell its pool",
+    mend: `ls -l ${POOL_FILE}`,
+  };
+  throw new Failure("the CPU pool", why, mend);
+}
+
+/**
+ * Makes these CPUs the pool. Throws Failure where the driver refuses them; the pool is then as it was.
+ * @param before the pool's CPUs until now.
+ */
+export function writePool(system: System, cpus: readonly number[], before: readonly number[]): void {
+  const list = cpuListText(cpus);
+  const result = writeSetting(system, POOL_FILE, `${list}\n`);
+  if (result === 0) return;
+  throw refusal(system, `the CPU pool ${list}`, -result, () => restorePool(system, before));
+}
+
+/** Writes a former pool again. Gives what is wrong then, if anything is. */
+export function restorePool(system: System, before: readonly number[]): string | undefined {
+  const list = cpuListText(before);
+  writeSetting(system, POOL_FILE, `${list}\n`);
+  const now = cpuListText(readPool(system));
+  return now === list
+    ? undefined
+    : `the pool is ${now === "" ? "empty" : now} now, it was ${list || "empty"}`;
+}
+
+/** Gives all CPUs back to the parent. Throws Failure while an enclave runs. */
+export function emptyPool(system: System): void {
+  const result = writeSetting(system, POOL_FILE, "\n");
+  if (result === 0 || result === -ERRNO.EINVAL) return;
+  throw refusal(system, "the CPU pool", -result, () => undefined);
+}
+
+function refusal(system: System, what: string, errno: number, restore: () => string | undefined): Failure {
+  if (errno === ERRNO.EACCES || errno === ERRNO.EROFS || (errno === ERRNO.EPERM && !mayAdminister(system))) {
+    return new Failure(what, `${POOL_FILE}: ${errnoText(errno)}`, "run it as root: sudo nitro pool");
+  }
+  if (errno === ERRNO.EPERM) {
+    return new Failure(
+      what,
+      "an enclave runs, and the driver does not change its pool then; nothing was changed",
+      "stop every enclave first: pgrep -a nitro; nitro-cli terminate-enclave --all",
+    );
+  }
+  const left = restore();
+  return new Failure(
+    what,
+    `the driver refuses it (${errnoText(errno)}); ${left ?? "the pool is as it was"}`,
+    "its reason is in the kernel log: dmesg | grep nitro_enclaves | tail",
+  );
+}
+
+/** CAP_SYS_ADMIN, which the driver asks for (linux/capability.h: 21), by proc_pid_status(5). */
+function mayAdminister(system: System): boolean {
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readSmallFile(system, "/proc/self/status") ?? "")?.[1];
+  return effective === undefined || ((BigInt(`0x${effective}`) >> 21n) & 1n) === 1n;
+}

@@ -1,0 +1,84 @@
+/** `nitro pool status` and `nitro pool release`. */
+import { availablePages, hugePages } from "../host/huge-pages.ts";
+import { type Core, readTopology, shapeOf, type Topology } from "../host/topology.ts";
+import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
+import type { System } from "../sys/system.ts";
+import { emptyPool, readPool } from "./driver-pool.ts";
+import { NodePages } from "./node-pages.ts";
+import type { PageCounts } from "./plan.ts";
+
+/** Huge pages of one size on one node. */
+export interface PagesOfNode {
+  /** undefined where the kernel knows no NUMA. */
+  readonly node: number | undefined;
+  readonly pageBytes: number;
+  readonly total: number;
+  readonly free: number;
+}
+
+/** The pool as it is. */
+export interface PoolStatus {
+  readonly pool: readonly number[];
+  readonly cores: readonly Core[];
+  readonly node: number | undefined;
+  readonly threadsPerCore: number;
+  /** Of every node and size that has any. */
+  readonly pages: readonly PagesOfNode[];
+  /** Bytes of huge pages that an enclave of this pool can have. */
+  readonly availableBytes: number;
+}
+
+const SIZES = [GIANT_PAGE_BYTES, HUGE_PAGE_BYTES];
+
+/** Reads the pool, its cores and all huge pages. Throws Failure where the driver is not loaded. */
+export function poolStatus(system: System): PoolStatus {
+  const pool = readPool(system);
+  const topology = readTopology(system);
+  const { cores, nodes } = shapeOf(topology, pool);
+  const node = nodes[0];
+  const places = topology.nodes.length === 0 ? [undefined] : topology.nodes;
+  const pages = places.flatMap((place) => SIZES.flatMap((pageBytes) => pagesOn(system, pageBytes, place)));
+  const onNode = topology.nodes.length === 0 ? undefined : node;
+  const available = SIZES.map((pageBytes) => (availablePages(system, pageBytes, onNode) ?? 0) * pageBytes);
+  return {
+    pool,
+    cores,
+    node,
+    threadsPerCore: topology.threadsPerCore,
+    pages,
+    availableBytes: node === undefined ? 0 : available.reduce((all, bytes) => all + bytes, 0),
+  };
+}
+
+function pagesOn(system: System, pageBytes: number, node: number | undefined): PagesOfNode[] {
+  const { total = 0, free = 0 } = hugePages(system, pageBytes, node);
+  return total === 0 ? [] : [{ node, pageBytes, total, free }];
+}
+
+/** What was given back. */
+export interface Released {
+  /** The pool's CPUs until then. */
+  readonly pool: readonly number[];
+  readonly node: number | undefined;
+  readonly pagesBefore: PageCounts;
+  /** Pages that somebody else holds. */
+  readonly pagesLeft: PageCounts;
+  readonly topology: Topology;
+}
+
+/**
+ * Empties the pool and gives its node's huge pages back. Without a pool nothing tells whose the pages are, and they are
+ * left. Throws Failure while an enclave runs.
+ */
+export function releasePool(system: System): Released {
+  const pool = readPool(system);
+  const topology = readTopology(system);
+  const none = { giant: 0, huge: 0 };
+  if (pool.length === 0) return { pool, node: undefined, pagesBefore: none, pagesLeft: none, topology };
+  const node = shapeOf(topology, pool).nodes[0] ?? 0;
+  emptyPool(system);
+  const pages = new NodePages(system, topology.nodes.length === 0 ? undefined : node);
+  const pagesBefore = pages.counts();
+  pages.restore(none);
+  return { pool, node, pagesBefore, pagesLeft: pages.counts(), topology };
+}
