@@ -20,10 +20,10 @@ type Prefix = () => string;
 
 const plainPrefix: Prefix = () => "nitro: ";
 
-function start(system: System, options: LaunchOptions): number {
+async function start(system: System, options: LaunchOptions): Promise<number> {
   checkOutputs(system, options);
   using _trace = openTraceFile(system, options, (line) => writeAll(system, STDERR, line));
-  return launch(system, options, teller(system, plainPrefix));
+  return await launch(system, options, teller(system, plainPrefix));
 }
 
 function teller(system: System, prefix: Prefix): (line: string) => void {
@@ -52,7 +52,7 @@ async function main(): Promise<number> {
     const handedOver = words[0]?.startsWith(HANDED_OVER) ? words.shift() : undefined;
     const request = readCommandLine(words);
     if ("launch" in request && handedOver === undefined && isPlain(request.launch)) {
-      return start(system, request.launch);
+      return await start(system, request.launch);
     }
     if ("launch" in request || "more" in request) {
       const options = "launch" in request ? request.launch : await readMore(system, request.more);

@@ -12,11 +12,13 @@ const MACHINE_HELP = "Supported machines are:\nnitro                AWS Nitro En
 const MACHINE_PROPERTIES =
   "nitro-machine options:\n" +
   "  accel=<string>         - the accelerator: nitro\n" +
+  "  any-kernel=<bool>      - launch whatever -kernel names, as it is (default: off)\n" +
   "  append=<string>        - the kernel's command line, as -append\n" +
   "  initrd=<string>        - the initial ramdisk, as -initrd\n" +
   "  kernel=<string>        - the kernel or EIF, as -kernel\n" +
   "  memory.size=<size>     - the memory, as -m\n" +
   "  memory-backend=<string> - the id of the -object that the memory is made of\n" +
+  "  ramdisk=<string>       - a further ramdisk after -initrd's; each ramdisk= is one more\n" +
   "  smp.cpus=<int>         - vCPUs, as -smp; also smp.sockets, smp.cores, smp.threads, smp.maxcpus\n";
 const OBJECT_HELP = "List of user creatable objects:\n  memory-backend-memfd\n";
 const OBJECT_PROPERTIES =

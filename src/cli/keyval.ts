@@ -11,6 +11,8 @@
 /** What a list says. */
 export interface Keyvals {
   readonly values: Readonly<Record<string, string>>;
+  /** Every pair as it stands there, repeats included. */
+  readonly pairs: readonly (readonly [key: string, value: string])[];
   readonly help: boolean;
 }
 
@@ -31,6 +33,7 @@ export function parseKeyvals(
   bare?: (word: string) => [string, string],
 ): Keyvals {
   const values: Record<string, string> = Object.create(null);
+  const pairs: [string, string][] = [];
   let help = false;
   splitAtCommas(text).forEach((part, index) => {
     if (part === "help" || part === "?") {
@@ -39,10 +42,13 @@ export function parseKeyvals(
     }
     const equals = part.indexOf("=");
     if (equals === -1) {
-      if (index === 0 && part !== "") values[implied] = part;
-      else if (bare !== undefined && part !== "") {
+      if (index === 0 && part !== "") {
+        values[implied] = part;
+        pairs.push([implied, part]);
+      } else if (bare !== undefined && part !== "") {
         const [key, value] = bare(part);
         values[key] = value;
+        pairs.push([key, value]);
       } else
         throw new KeyvalError(
           part === "" ? "Invalid parameter ''" : `Expected '=' after parameter '${part}'`,
@@ -52,10 +58,11 @@ export function parseKeyvals(
     const key = part.slice(0, equals);
     if (!/^[A-Za-z][A-Za-z0-9_.-]*$/.test(key)) throw new KeyvalError(`Invalid parameter '${key}'`);
     const value = part.slice(equals + 1);
+    pairs.push([key, value]);
     const before = lists.includes(key) ? values[key] : undefined;
     values[key] = before === undefined ? value : `${before},${value}`;
   });
-  return { values, help };
+  return { values, pairs, help };
 }
 
 /** Splits at single commas; a doubled one is a comma of the value. */

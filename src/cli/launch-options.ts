@@ -22,13 +22,18 @@ import {
 import { serialOptions } from "./serial-options.ts";
 
 /** What more-options.ts reads, where any of it is asked for. */
-export type MoreOptions = Pick<LaunchOptions, "uuid" | "memoryBackend" | "process" | "messages">;
+export type MoreOptions = Pick<
+  LaunchOptions,
+  "uuid" | "memoryBackend" | "process" | "messages" | "ramdisks" | "anyKernel"
+>;
 
 const NO_MORE: MoreOptions = {
   uuid: undefined,
   memoryBackend: undefined,
   process: undefined,
   messages: undefined,
+  ramdisks: [],
+  anyKernel: false,
 };
 
 /** Checks a whole command line. Throws Failure, naming the option as it was typed. */

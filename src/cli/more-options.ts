@@ -7,7 +7,8 @@ import { Failure, SyscallError } from "../sys/failure.ts";
 import { HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import { type Occurrence, typedText } from "./argv.ts";
 import { readConfig } from "./config-file.ts";
-import { KeyvalError, parseKeyvals } from "./keyval.ts";
+import { type ImageProperty, imageOptions, isImageProperty } from "./image-options.ts";
+import { KeyvalError, type Keyvals, parseKeyvals } from "./keyval.ts";
 import { checkedEach, launchOptions, properties } from "./launch-options.ts";
 import type { LaunchOptionName } from "./option-table.ts";
 import { memfdSchema, messageSchema, runWithSchema, sandboxSchema, uuidSchema } from "./process-schemas.ts";
@@ -18,7 +19,9 @@ export function moreLaunchOptions(
   typed: readonly Occurrence[],
   readText: (path: string) => string,
 ): LaunchOptions {
-  const { occurrences, backendId } = spreadMachine(typed.flatMap((each) => configured(each, readText)));
+  const { occurrences, backendId, image } = spreadMachine(
+    typed.flatMap((each) => configured(each, readText)),
+  );
   const all = (name: LaunchOptionName) => occurrences.filter((occurrence) => occurrence.name === name);
   const process = processOptions(all);
   const backend = memoryBackend(all("object"), backendId);
@@ -27,6 +30,7 @@ export function moreLaunchOptions(
     uuid: checkedEach(uuidSchema, all("uuid"))?.value,
     memoryBackend: backend?.backend,
     process,
+    ...imageOptions(image),
     messages: { timestamp: messages.timestamp ?? false, guestName: messages["guest-name"] ?? false },
   });
   const memoryBytes = backend === undefined ? options.memoryBytes : sizeOf(backend, options.memoryBytes);
@@ -57,21 +61,26 @@ const SPREAD: Readonly<Record<string, LaunchOptionName>> = {
   append: "append",
 };
 
+interface Spread {
+  readonly occurrences: readonly Occurrence[];
+  readonly backendId: Typed<string> | undefined;
+  readonly image: readonly ImageProperty[];
+}
+
 /** The machine's properties that are options of their own become these, where they stand: the last one counts. */
-function spreadMachine(occurrences: readonly Occurrence[]): {
-  occurrences: Occurrence[];
-  backendId: Typed<string> | undefined;
-} {
+function spreadMachine(occurrences: readonly Occurrence[]): Spread {
   let backendId: Typed<string> | undefined;
+  const image: ImageProperty[] = [];
   const spread = occurrences.flatMap((occurrence) => {
     if (occurrence.name !== "machine") return [occurrence];
     const typed = typedText(occurrence);
     const { dashed } = occurrence;
     const rest: string[] = [];
     const others: Occurrence[] = [];
-    for (const [key, value] of Object.entries(pairsOf(occurrence, "type"))) {
+    for (const [key, value] of pairListOf(occurrence, "type")) {
       const option = SPREAD[key];
       if (key === "memory-backend") backendId = { value, typed };
+      else if (isImageProperty(key)) image.push({ key, value, occurrence });
       else if (option !== undefined) others.push({ name: option, dashed, value, typed });
       else if (key.startsWith("smp."))
         others.push({ name: "smp", dashed, value: pair(key.slice(4), value), typed });
@@ -80,7 +89,7 @@ function spreadMachine(occurrences: readonly Occurrence[]): {
     }
     return rest.length === 0 ? others : [{ ...occurrence, value: rest.join(","), typed }, ...others];
   });
-  return { occurrences: spread, backendId };
+  return { occurrences: spread, backendId, image };
 }
 
 function pair(key: string, value: string): string {
@@ -88,20 +97,35 @@ function pair(key: string, value: string): string {
 }
 
 function pairsOf(occurrence: Occurrence, implied: string): Readonly<Record<string, string>> {
+  return keyvalsOf(occurrence, implied).values;
+}
+
+/** Every pair in its order, repeats included. */
+function pairListOf(occurrence: Occurrence, implied: string): Keyvals["pairs"] {
+  return keyvalsOf(occurrence, implied).pairs;
+}
+
+function keyvalsOf(occurrence: Occurrence, implied: string): Omit<Keyvals, "help"> {
   const { value } = occurrence;
   try {
-    return value.startsWith("{") ? jsonPairs(value) : parseKeyvals(value, implied, ["host-nodes"]).values;
+    return value.startsWith("{") ? jsonPairs(value) : parseKeyvals(value, implied, ["host-nodes"]);
   } catch (error) {
     if (!(error instanceof KeyvalError || error instanceof SyntaxError)) throw error;
     throw new Failure(typedText(occurrence), error.message);
   }
 }
 
-/** -object '{"qom-type": …}', which tools write. */
-function jsonPairs(text: string): Record<string, string> {
+/** -object '{"qom-type": …}', which tools write; a list stands for repeats of its key. */
+function jsonPairs(text: string): Omit<Keyvals, "help"> {
   const parsed: unknown = JSON.parse(text);
   const words = (value: unknown) => (value === true ? "on" : value === false ? "off" : String(value));
-  return Object.fromEntries(Object.entries(Object(parsed)).map(([key, value]) => [key, words(value)]));
+  const entries = Object.entries(Object(parsed));
+  const each = ([key, value]: [string, unknown]) =>
+    (Array.isArray(value) ? value : [value]).map((one): [string, string] => [key, words(one)]);
+  return {
+    values: Object.fromEntries(entries.map(([key, value]) => [key, words(value)])),
+    pairs: entries.flatMap(each),
+  };
 }
 
 function processOptions(all: (name: LaunchOptionName) => Occurrence[]): ProcessOptions | undefined {

@@ -29,7 +29,9 @@ const ROWS = [
     help:
       "the machine (default: nitro)\n" +
       "  kernel=, initrd=, append=, smp.cpus=, memory.size= as the options of these names\n" +
-      "  memory-backend=ID   the -object that the memory is made of",
+      "  memory-backend=ID   the -object that the memory is made of\n" +
+      "  ramdisk=FILE        a further ramdisk after -initrd's; it may stand more than once\n" +
+      "  any-kernel=on       launch whatever -kernel names (default: off)",
   },
   { name: "cpu", argument: "host", help: "the CPU model; an enclave's is the host's" },
   {
@@ -52,7 +54,11 @@ const ROWS = [
       "  hugetlbsize=2M|1G   the size of its pages (default: 2M)\n" +
       "  host-nodes=N[-N],policy=bind|preferred|interleave   the NUMA nodes that it comes from",
   },
-  { name: "kernel", argument: "FILE", help: "the kernel (bzImage; arm64 Image), or a whole EIF" },
+  {
+    name: "kernel",
+    argument: "FILE",
+    help: "the kernel (bzImage; arm64 Image, flat, gzipped or in an EFI zboot image), or a whole EIF",
+  },
   { name: "initrd", argument: "FILE", help: "the initial ramdisk" },
   { name: "append", argument: "TEXT", help: "the kernel's command line" },
   {

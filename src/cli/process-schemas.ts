@@ -5,8 +5,13 @@ import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import { parseOnOff, parseSize, parseUint64 } from "./numbers.ts";
 import { field, given, Refused, refuseUnless } from "./schemas.ts";
 
+/** A boolean of this name. */
+export function onOffSchema(name: string) {
+  return field((text) => given(parseOnOff(text), `Parameter '${name}' expects 'on' or 'off'`));
+}
+
 function onOff(name: string) {
-  return z.optional(field((text) => given(parseOnOff(text), `Parameter '${name}' expects 'on' or 'off'`)));
+  return z.optional(onOffSchema(name));
 }
 
 /** A boolean that can only be `wanted`. */

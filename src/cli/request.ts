@@ -23,9 +23,12 @@ const MORE: ReadonlySet<Occurrence["name"]> = new Set([
   "readconfig",
 ] as const);
 
+/** Properties that are read by more-options.ts; as JSON all are. */
+const MACHINE_MORE = /^\{|(^|,)(kernel|initrd|append|memory-backend|smp|memory|ramdisk|any-kernel)[.=]/;
+
 function asksForMore({ name, value }: Occurrence): boolean {
   if (MORE.has(name)) return true;
-  if (name === "machine") return /(^|,)(kernel|initrd|append|memory-backend|smp|memory)[.=]/.test(value);
+  if (name === "machine") return MACHINE_MORE.test(value);
   return name === "name" && value.includes("process=");
 }
 

@@ -1,5 +1,5 @@
 /**
- * What an EIF made of a kernel, a command line and a ramdisk will be, before a byte of it is read: the header,
+ * What an EIF made of a kernel, a command line and ramdisks will be, before a byte of it is read: the header,
  * and for each piece where it stands. The same inputs give the same file as QEMU 11.1's launch, byte for byte:
  * version 4, sections kernel, cmdline, ramdisk, metadata one after another, metadata `{}`, no defaults.
  */
@@ -15,10 +15,13 @@ import {
   type SectionName,
 } from "./eif-layout.ts";
 
+/** A file that goes into the image: the kernel, or the ramdisk of this number. */
+export type FileName = "kernel" | number;
+
 /** One run of the image's bytes, in file order: bytes that are known, or a file that is read. */
 export type Piece =
   | { readonly offset: number; readonly bytes: Uint8Array }
-  | { readonly offset: number; readonly file: "kernel" | "initrd"; readonly size: number };
+  | { readonly offset: number; readonly file: FileName; readonly size: number };
 
 /** The whole image: its size in bytes, and its pieces without a gap, the header first with a CRC of 0. */
 export interface EifPlan {
@@ -26,21 +29,29 @@ export interface EifPlan {
   readonly pieces: readonly Piece[];
 }
 
-/** What goes in; sizes in bytes, an initrd of 0 bytes where there is none. */
+/** What goes in; sizes in bytes. */
 export interface EifInput {
   readonly architecture: Architecture;
   readonly kernelSize: number;
-  readonly initrdSize: number;
+  /** Of each ramdisk, in order. Where there is none, the image has an empty section in its place, as QEMU's has. */
+  readonly ramdiskSizes: readonly number[];
   readonly commandLine: string;
 }
 
-/** Lays the image out. */
+/** The most ramdisks that an image has room for beside kernel, command line and metadata. */
+export const MOST_RAMDISKS = EIF_MAX_SECTIONS - 3;
+
+type SectionContent = [SectionName, Uint8Array | { readonly file: FileName; readonly size: number }];
+
+/** Lays the image out. @param input has at most MOST_RAMDISKS ramdisks. */
 export function planEif(input: EifInput): EifPlan {
   const text = new TextEncoder();
-  const sections: [SectionName, Uint8Array | { file: "kernel" | "initrd"; size: number }][] = [
+  const ramdisks: SectionContent[] = input.ramdiskSizes.map((size, file) => ["ramdisk", { file, size }]);
+  if (ramdisks.length === 0) ramdisks.push(["ramdisk", new Uint8Array(0)]);
+  const sections: SectionContent[] = [
     ["kernel", { file: "kernel", size: input.kernelSize }],
     ["cmdline", text.encode(input.commandLine)],
-    ["ramdisk", { file: "initrd", size: input.initrdSize }],
+    ...ramdisks,
     ["metadata", text.encode("{}")],
   ];
   const pieces: Piece[] = [];

@@ -4,30 +4,16 @@
  */
 import { eifCrc } from "../image/crc.ts";
 import { type Architecture, eifHeader } from "../image/eif-layout.ts";
-import { type EifPlan, planEif } from "../image/eif-plan.ts";
-import { checkCrc, EifError, hex32, type ImageBytes, isEif, readEif } from "../image/eif-reader.ts";
-import { bootableFormat, KERNEL_HEAD_BYTES, kernelFormat } from "../image/kernel-format.ts";
-import { Failure, SyscallError } from "../sys/failure.ts";
-import { type Fd, openFile, readAt, readBytesAt, sizeOf } from "../sys/files.ts";
-import { ERRNO } from "../sys/linux/errno.ts";
-import { O_NONBLOCK, O_RDONLY } from "../sys/linux/fcntl.ts";
+import { type EifPlan, type FileName, MOST_RAMDISKS, planEif } from "../image/eif-plan.ts";
+import { checkCrc, EifError, hex32, isEif, readEif } from "../image/eif-reader.ts";
+import { KernelError, kernelComplaint, kernelForm, kernelFormat } from "../image/kernel-format.ts";
+import { Failure } from "../sys/failure.ts";
 import type { Mapping } from "../sys/memory.ts";
-import type { System } from "../sys/system.ts";
+import { type InputFile, openRegular, type Payload, type Surroundings } from "./input-file.ts";
 import type { LaunchOptions } from "./options.ts";
 
 /** This program's architecture, which is the parent's. */
 export const ARCHITECTURE: Architecture = process.arch === "arm64" ? "aarch64" : "x86_64";
-
-/** A signal is looked for after each piece of this size. */
-const LOAD_BYTES = 64 * 1024 * 1024;
-
-/** What the image needs from the launch that loads it. */
-interface Surroundings {
-  readonly system: System;
-  readonly tell: (line: string) => void;
-  /** Called between pieces of long work; throws when the launcher is asked to stop. */
-  readonly between: () => void;
-}
 
 /** An image that is known to be loadable. */
 export interface Image extends Disposable {
@@ -37,133 +23,52 @@ export interface Image extends Disposable {
   load(memory: Mapping, offset: number): void;
 }
 
-/** Opens what -kernel and -initrd name; an EIF is checked to its last byte. Throws Failure and SyscallError. */
-export function openImage(around: Surroundings, options: LaunchOptions): Image {
+/**
+ * Opens what -kernel, -initrd and ramdisk= name; an EIF is checked to its last byte, a compressed kernel unpacked.
+ * Throws Failure and SyscallError.
+ */
+export async function openImage(around: Surroundings, options: LaunchOptions): Promise<Image> {
   using stack = new DisposableStack();
-  const kernel = stack.use(openRegular(around, "-kernel", options.kernel));
-  const { head } = kernel;
-  if (isEif(head)) {
+  const file = stack.use(openRegular(around, `-kernel ${options.kernel}`, options.kernel));
+  if (isEif(file.head)) {
     refuseBesideEif(options);
-    const image = checkedEif(around, kernel);
+    const image = checkedEif(around, file);
     stack.move();
     return image;
   }
-  checkKernel(around, kernel, head);
-  const initrd =
-    options.initrd === undefined ? undefined : stack.use(openRegular(around, "-initrd", options.initrd));
-  const image = assembled(kernel, initrd, options.commandLine ?? "");
-  stack.move();
+  const kernel = await kernelOf(around, file, options);
+  const ramdisks = ramdiskFiles(around, options).map((ramdisk) => stack.use(ramdisk));
+  const image = assembled(kernel, ramdisks, options.commandLine ?? "", stack.move());
   return image;
 }
 
-/** A file of the user's, open for reading, with the size that it had then. */
-class InputFile implements Disposable, ImageBytes {
-  constructor(
-    private readonly around: Surroundings,
-    readonly option: string,
-    readonly path: string,
-    private readonly fd: Fd,
-  ) {
-    // Read before it is sized: a folder opens and may have a size, but says EISDIR here, and a pipe ESPIPE.
-    const bytes = new Uint8Array(KERNEL_HEAD_BYTES);
-    this.head = bytes.subarray(0, this.read(bytes, 0));
-    this.size = this.#named(() => sizeOf(around.system, fd, path));
-  }
-
-  /** The first bytes, as they were when the file was opened. */
-  readonly head: Uint8Array;
-  /** Bytes, as they were when the file was opened. */
-  readonly size: number;
-
-  get what(): string {
-    return `${this.option} ${this.path}`;
-  }
-
-  read(into: Uint8Array, offset: number): number {
-    return this.#named(() => readBytesAt(this.around.system, this.fd, this.path, into, offset));
-  }
-
-  /** Reads the whole file into memory at `offset`, feeding the CRC. Throws Failure where it has become shorter. */
-  load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void): void {
-    const { system, between } = this.around;
-    for (let at = 0; at < this.size; at += LOAD_BYTES) {
-      const length = Math.min(LOAD_BYTES, this.size - at);
-      const to = memory.start + offset + at;
-      const got = this.#named(() => readAt(system, this.fd, this.path, to, length, at));
-      if (got < length) throw this.changed(`it has ${at + got} bytes now, it had ${this.size}`);
-      add(memory.view(offset + at, length));
-      between();
-    }
-  }
-
-  changed(how: string): Failure {
-    return new Failure(
-      this.what,
-      `the file changed while it was being read: ${how}`,
-      "launch again when it is whole",
-    );
-  }
-
-  #named<T>(read: () => T): T {
-    try {
-      return read();
-    } catch (error) {
-      throw error instanceof SyscallError ? explainFile(error, this.what) : error;
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.fd.close();
-  }
-}
-
-function openRegular(around: Surroundings, option: string, path: string): InputFile {
-  const what = `${option} ${path}`;
-  using stack = new DisposableStack();
-  try {
-    // O_NONBLOCK: a FIFO must not hold the launch up; for a file it means nothing.
-    const fd = stack.use(openFile(around.system, path, O_RDONLY | O_NONBLOCK));
-    const file = new InputFile(around, option, path, fd);
-    if (file.size === 0) {
-      const why =
-        file.head.length === 0 ? "the file is empty" : "it has no size, so it is no file but a device";
-      throw new Failure(what, why, `look at it: ls -l ${path}`);
-    }
-    stack.move();
-    return file;
-  } catch (error) {
-    throw error instanceof SyscallError ? explainFile(error, what) : error;
-  }
-}
-
-function explainFile(error: SyscallError, what: string): Failure {
-  switch (error.errno) {
-    case ERRNO.ESPIPE:
-      return new Failure(
-        what,
-        "not a regular file; its size must be known before it is read",
-        "save it to a file first",
-      );
-    case ERRNO.EISDIR:
-      return new Failure(what, error.why, "name a file in it");
-    case ERRNO.ENOENT:
-      return new Failure(what, error.why, "check the path; a relative one starts at the working directory");
-    case ERRNO.EACCES:
-      return new Failure(what, error.why, "check the permissions of the file and of the folders above it");
-    default:
-      return new Failure(what, error.why);
-  }
-}
-
-function refuseBesideEif(options: LaunchOptions): void {
+function refuseBesideEif({ kernel, initrd, ramdisks, commandLine }: LaunchOptions): void {
   const beside =
-    options.initrd !== undefined ? "-initrd" : options.commandLine !== undefined ? "-append" : undefined;
+    initrd !== undefined
+      ? "-initrd"
+      : (ramdisks[0]?.typed ?? (commandLine !== undefined ? "-append" : undefined));
   if (beside === undefined) return;
   throw new Failure(
     beside,
-    `-kernel ${options.kernel} is an EIF, which has its own ramdisks and command line`,
+    `-kernel ${kernel} is an EIF, which has its own ramdisks and command line`,
     `leave out ${beside}, or give the plain kernel with -kernel`,
   );
+}
+
+/** The files of the ramdisks, -initrd's first. Throws Failure. */
+function ramdiskFiles(around: Surroundings, { initrd, ramdisks }: LaunchOptions): InputFile[] {
+  const extra = ramdisks[MOST_RAMDISKS - (initrd === undefined ? 0 : 1)];
+  if (extra !== undefined) {
+    throw new Failure(
+      extra.typed,
+      `an image has room for ${MOST_RAMDISKS} ramdisks`,
+      "join some of them: cat A B > C; the kernel joins them as well",
+    );
+  }
+  const files: InputFile[] = [];
+  if (initrd !== undefined) files.push(openRegular(around, `-initrd ${initrd}`, initrd));
+  for (const { value, typed } of ramdisks) files.push(openRegular(around, typed, value));
+  return files;
 }
 
 function checkedEif(around: Surroundings, file: InputFile): Image {
@@ -193,35 +98,61 @@ function checkedEif(around: Surroundings, file: InputFile): Image {
   }
 }
 
-function checkKernel(around: Surroundings, file: InputFile, head: Uint8Array): void {
-  const format = kernelFormat(head);
-  if (format.boots === ARCHITECTURE) return;
-  around.tell(
-    `warning: ${file.what} is ${format.name}; an enclave on ${ARCHITECTURE} starts ${bootableFormat(ARCHITECTURE)}, ` +
-      "with anything else it hangs and prints nothing",
-  );
+/** What goes in as the kernel: the file as it is, or what is unpacked from it. Throws Failure. */
+async function kernelOf(around: Surroundings, file: InputFile, options: LaunchOptions): Promise<Payload> {
+  if (options.anyKernel) {
+    const format = kernelFormat(file.head);
+    if (format.boots !== ARCHITECTURE) {
+      around.tell(`warning: ${file.what}: ${kernelComplaint(format, ARCHITECTURE)}`);
+    }
+    return file;
+  }
+  try {
+    const form = kernelForm(file.head, ARCHITECTURE, file.path);
+    if (form === "flat") return file;
+    // Loaded only now: most kernels are flat.
+    const { unpackKernel } = await import("../image/kernel-unpack.ts");
+    return heldPayload(unpackKernel(file, form, file.path));
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw error;
+    throw new Failure(file.what, error.why, error.hint ?? "-M nitro,any-kernel=on launches it all the same");
+  }
 }
 
-function assembled(kernel: InputFile, initrd: InputFile | undefined, commandLine: string): Image {
+function heldPayload(bytes: Uint8Array): Payload {
+  return {
+    size: bytes.length,
+    load(memory, offset, add) {
+      const place = memory.view(offset, bytes.length);
+      place.set(bytes);
+      add(place);
+    },
+  };
+}
+
+function assembled(
+  kernel: Payload,
+  ramdisks: readonly Payload[],
+  commandLine: string,
+  owned: DisposableStack,
+): Image {
   const plan = planEif({
     architecture: ARCHITECTURE,
     kernelSize: kernel.size,
-    initrdSize: initrd?.size ?? 0,
+    ramdiskSizes: ramdisks.map(({ size }) => size),
     commandLine,
   });
+  const payload = (name: FileName) => (name === "kernel" ? kernel : ramdisks[name]);
   return {
     size: plan.size,
-    load: (memory, offset) => loadPlan(plan, { kernel, initrd }, memory, offset),
-    [Symbol.dispose]() {
-      kernel[Symbol.dispose]();
-      initrd?.[Symbol.dispose]();
-    },
+    load: (memory, offset) => loadPlan(plan, payload, memory, offset),
+    [Symbol.dispose]: () => owned.dispose(),
   };
 }
 
 function loadPlan(
   plan: EifPlan,
-  files: { readonly kernel: InputFile; readonly initrd: InputFile | undefined },
+  payload: (name: FileName) => Payload | undefined,
   memory: Mapping,
   offset: number,
 ): void {
@@ -231,7 +162,7 @@ function loadPlan(
       const place = memory.view(offset + piece.offset, piece.bytes.length);
       place.set(piece.bytes);
       crc.add(place);
-    } else files[piece.file]?.load(memory, offset + piece.offset, (bytes) => crc.add(bytes));
+    } else payload(piece.file)?.load(memory, offset + piece.offset, (bytes) => crc.add(bytes));
   }
   const field = memory.view(offset + eifHeader.offsets.eif_crc32, 4);
   new DataView(field.buffer, field.byteOffset, 4).setUint32(0, crc.value());

@@ -45,9 +45,9 @@ export async function launchMore(system: System, asked: Asked): Promise<number> 
     using prepared = await prepareProcess(system, process, status);
     extras.settle = prepared.settle;
     extras.pidFileEnd = process.chroot === undefined ? "in its folder" : "emptied";
-    return launch(system, options, tell, extras);
+    return await launch(system, options, tell, extras);
   }
-  return launch(system, options, tell, extras);
+  return await launch(system, options, tell, extras);
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };

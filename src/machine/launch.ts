@@ -46,17 +46,17 @@ export interface Extras {
 }
 
 /** Launches an enclave and stays with it. Gives the exit status; throws Failure when it cannot be launched. */
-export function launch(
+export async function launch(
   system: System,
   options: LaunchOptions,
   tell: (line: string) => void,
   extras: Extras = {},
-): number {
+): Promise<number> {
   using signals = takeSignals(system);
   const stop = stopRequests(system, signals);
   try {
     using session = extras.openSession?.(system, options, tell);
-    return story(system, options, tell, stop, extras, session);
+    return await story(system, options, tell, stop, extras, session);
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
     tell(`${error.signal}: stopped before the enclave was started`);
@@ -64,16 +64,16 @@ export function launch(
   }
 }
 
-function story(
+async function story(
   system: System,
   options: LaunchOptions,
   tell: (line: string) => void,
   stop: StopRequests,
   extras: Extras,
   session: Session | undefined,
-): number {
+): Promise<number> {
   using stack = new DisposableStack();
-  using image = openImage({ system, tell, between: stop.check }, options);
+  using image = await openImage({ system, tell, between: stop.check }, options);
   const memory = planMemory(options.memoryBytes, image.size, options.memoryBackend);
   checkFits(memory, EXPECTED_IMAGE_OFFSET, image.size);
   const threads = threadsPerCore(system);

@@ -72,6 +72,10 @@ export interface LaunchOptions {
   /** A kernel, or a whole EIF. */
   readonly kernel: string;
   readonly initrd: string | undefined;
+  /** -M ramdisk=, in order: they come after -initrd's. */
+  readonly ramdisks: readonly Typed<string>[];
+  /** -M any-kernel=on: whatever -kernel names is launched. */
+  readonly anyKernel: boolean;
   readonly commandLine: string | undefined;
   /** The label of the console's character device; undefined for none. */
   readonly serial: Typed<string | undefined>;

@@ -7,6 +7,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { version } from "../../package.json" with { type: "json" };
 import { smallSections, writeEif } from "../image/eif-writer.ts";
+import { arm64Image, gzipped, zboot, zstandard } from "../image/kernels.ts";
 import { HostileFolder } from "./hostile.ts";
 import {
   built,
@@ -43,6 +44,14 @@ function aarch64(words: readonly string[], around: Surroundings = {}): Ended {
     cwd: around.cwd ?? "/",
     env: { PATH: path },
   });
+}
+
+/** The same with one bit in its middle changed. */
+function damaged(bytes: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(bytes);
+  const middle = copy.length >> 1;
+  copy[middle] = (copy[middle] ?? 0) ^ 0x04;
+  return copy;
 }
 
 describe.skipIf(notHere !== undefined)("the program for aarch64", () => {
@@ -96,14 +105,50 @@ describe.skipIf(notHere !== undefined)("the program for aarch64", () => {
     );
   });
 
-  test("warns of a kernel that is none for aarch64", () => {
+  test("refuses a kernel that is none for aarch64", () => {
     const bytes = Buffer.alloc(2048);
     bytes.write("HdrS", 0x202);
     writeFileSync(hostile.file("bzImage"), bytes);
     expect(firstLine(aarch64(["-kernel", hostile.file("bzImage")]).err)).toBe(
-      `nitro: warning: -kernel ${hostile.file("bzImage")} is an x86 bzImage; an enclave on aarch64 starts a flat arm64 ` +
+      `nitro: -kernel ${hostile.file("bzImage")}: it is an x86 bzImage; an enclave on aarch64 starts a flat arm64 ` +
         "Image, with anything else it hangs and prints nothing",
     );
+  });
+
+  const flat = arm64Image();
+  const zstd = zstandard(flat);
+  const kernels: readonly (readonly [name: string, bytes: Uint8Array])[] = [
+    ["Image", flat],
+    ["Image.gz", gzipped(flat)],
+    ["vmlinuz.gzip.efi", zboot(gzipped(flat), flat)],
+    ["vmlinuz.zstd.efi", zboot(zstd, flat, { compression: "zstd" })],
+  ];
+
+  test.skipIf(hasDevice).each(kernels)("takes %s, and misses the device", (name, bytes) => {
+    writeFileSync(hostile.file(name), bytes);
+    const { err, status } = aarch64(["-kernel", hostile.file(name)]);
+    expect(firstLine(err)).toBe(NO_DEVICE);
+    expect(status).toBe(1);
+  });
+
+  test.each([
+    ["damaged.gz", damaged(gzipped(flat)), "it is compressed with gzip and damaged: "],
+    ["cut.gz", gzipped(flat).subarray(0, 5000), "it is compressed with gzip, and cut short"],
+    [
+      "tar.gz",
+      gzipped(Buffer.from("some text ".repeat(500))),
+      "it is compressed with gzip, and inside is a text file",
+    ],
+    [
+      "lzma.efi",
+      zboot(zstd, flat, { compression: "lzma" }),
+      "it is an EFI zboot image whose payload is compressed with",
+    ],
+  ] as const)("refuses %s", (name, bytes, why) => {
+    writeFileSync(hostile.file(name), bytes);
+    const { err, status } = aarch64(["-kernel", hostile.file(name)]);
+    expect(firstLine(err)).toStartWith(`nitro: -kernel ${hostile.file(name)}: ${why}`);
+    expect(status).toBe(1);
   });
 
   test("obeys no file of its working directory and no name in its environment", () => {

@@ -15,10 +15,15 @@ function put(name: string, bytes: Uint8Array | string): string {
   return folder.file(name);
 }
 
-const kernel = put(
-  "kernel",
-  new Uint8Array(4096).map((_, i) => i),
-);
+/** A kernel for this machine, by its looks. */
+function kernelBytes(): Buffer {
+  const bytes = Buffer.alloc(4096, 1);
+  if (ARM) bytes.write("ARM\x64", 0x38, "latin1");
+  else bytes.write("HdrS", 0x202, "latin1");
+  return bytes;
+}
+
+const kernel = put("kernel", kernelBytes());
 const eif = put("good.eif", good);
 
 /** Launches and gives the first line, having seen that nothing else went wrong: the device was not reached. */
@@ -32,61 +37,64 @@ function refused(...words: string[]): string {
 describe.each([
   ["-kernel", []],
   ["-initrd", ["-kernel", kernel]],
-] as const)("a file that %s names", (option, before) => {
+  ["-M ramdisk=", ["-kernel", kernel]],
+] as const)("a file that %s names", (typed, before) => {
+  const isOption = typed !== "-M ramdisk=";
+  const words = (path: string) => (isOption ? [typed, path] : ["-M", `ramdisk=${path}`]);
+  const option = isOption ? `${typed} ` : typed;
   const refuse = (path: string) => {
-    const { out, err, status } = nitro([...before, option, path], { cwd: folder.path });
+    const { out, err, status } = nitro([...before, ...words(path)], { cwd: folder.path });
     expect({ out, status }).toEqual({ out: "", status: 1 });
     expect(err).not.toContain("/dev/nitro_enclaves");
-    const lines = err.split("\n").filter((line) => !line.startsWith("nitro: warning: "));
-    return lines[0]?.replace(/^nitro: /, "");
+    return firstLine(err).replace(/^nitro: /, "");
   };
 
   test("is missing", () => {
-    expect(refuse("missing")).toBe(`${option} missing: No such file or directory (ENOENT)`);
+    expect(refuse("missing")).toBe(`${option}missing: No such file or directory (ENOENT)`);
   });
 
   test("is a folder", () => {
     mkdirSync(folder.file("sub"), { recursive: true });
-    expect(refuse(folder.file("sub"))).toBe(`${option} ${folder.file("sub")}: Is a directory (EISDIR)`);
+    expect(refuse(folder.file("sub"))).toBe(`${option}${folder.file("sub")}: Is a directory (EISDIR)`);
   });
 
   test("is a folder in memory", () => {
-    expect(refuse("/dev/shm")).toBe(`${option} /dev/shm: Is a directory (EISDIR)`);
+    expect(refuse("/dev/shm")).toBe(`${option}/dev/shm: Is a directory (EISDIR)`);
   });
 
   test("is below something that is no folder", () => {
-    expect(refuse(`${kernel}/x`)).toBe(`${option} ${kernel}/x: Not a directory (ENOTDIR)`);
+    expect(refuse(`${kernel}/x`)).toBe(`${option}${kernel}/x: Not a directory (ENOTDIR)`);
   });
 
   test("is empty", () => {
     const empty = put("empty", "");
-    expect(refuse(empty)).toBe(`${option} ${empty}: the file is empty`);
+    expect(refuse(empty)).toBe(`${option}${empty}: the file is empty`);
   });
 
   test("is a FIFO that nobody writes", () => {
     runCommand(["mkfifo", folder.file("fifo")]);
     expect(refuse(folder.file("fifo"))).toBe(
-      `${option} ${folder.file("fifo")}: not a regular file; its size must be known before it is read`,
+      `${option}${folder.file("fifo")}: not a regular file; its size must be known before it is read`,
     );
   });
 
   test.each(["/dev/zero", "/dev/null"])("is %s", (device) => {
-    expect(refuse(device)).toStartWith(`${option} ${device}: `);
+    expect(refuse(device)).toStartWith(`${option}${device}: `);
   });
 
   test("is a terminal or a socket's end", () => {
     const { err, status } = runCommand([
       "sh",
       "-c",
-      `true | ${built("nitro")} ${[...before, option].join(" ")} /dev/stdin`,
+      `true | ${built("nitro")} ${[...before, ...words("/dev/stdin")].join(" ")}`,
     ]);
     expect(status).toBe(1);
-    expect(err).toContain(`${option} /dev/stdin: not a regular file`);
+    expect(err).toContain(`${option}/dev/stdin: not a regular file`);
   });
 
   test("has a name that is too long", () => {
     const name = "x".repeat(300);
-    expect(refuse(name)).toBe(`${option} ${name}: File name too long (ENAMETOOLONG)`);
+    expect(refuse(name)).toBe(`${option}${name}: File name too long (ENAMETOOLONG)`);
   });
 });
 
@@ -146,6 +154,7 @@ describe("an EIF", () => {
     ["-append", ["-append", "quiet"]],
     ["-append", ["-append", ""]],
     ["-initrd", ["-append", "quiet", "-initrd", kernel]],
+    [`-M ramdisk=${kernel}`, ["-append", "quiet", "-M", `nitro,ramdisk=${kernel}`]],
   ])("with %s beside it", (option, words) => {
     expect(refused("-kernel", eif, ...words)).toBe(
       `${option}: -kernel ${eif} is an EIF, which has its own ramdisks and command line`,
@@ -161,6 +170,71 @@ describe("an EIF", () => {
     });
     const path = put("big.eif", big);
     expect(refused("-kernel", path, "-m", "32")).toBe("-m 32: an enclave has 64 MiB of memory at least");
+  });
+});
+
+describe("what is no kernel for this machine", () => {
+  const needs = ARM
+    ? "an enclave on aarch64 starts a flat arm64 Image, with anything else it hangs and prints nothing"
+    : "an enclave on x86_64 starts an x86 bzImage, with anything else it hangs and prints nothing";
+  const foreign = Buffer.alloc(2048, 1);
+  if (ARM) foreign.write("HdrS", 0x202, "latin1");
+  else foreign.write("ARM\x64", 0x38, "latin1");
+
+  test.each([
+    ["a-text-file", "version https://git-lfs.github.com/spec/v1\n", "a text file"],
+    ["a-script", "#!/bin/sh\nexit 0\n", "a script"],
+    [
+      "vmlinux",
+      `${"\x7fELF\x02\x01\x01".padEnd(18, "\0")}\x3e\0`,
+      "an ELF file for x86_64 (a vmlinux, if it is a kernel)",
+    ],
+    ["initrd.cpio", `070701${"0".repeat(104)}`, "a cpio archive"],
+    ["kernel.xz", "\xfd7zXZ\0\0\x04", "compressed with xz"],
+    ["kernel.zst", "\x28\xb5\x2f\xfd\x04\0", "compressed with zstd"],
+    ["one-byte", "\x01", "of no known format"],
+    ["pattern", "\x01\x02\x03\xff".repeat(1000), "of no known format"],
+    ["zeros", "\0".repeat(4096), "nothing but zeros at its head"],
+  ])("%s is refused with what it is", (name, content, what) => {
+    const path = put(name, Buffer.from(content, "latin1"));
+    expect(refused("-kernel", path)).toBe(`-kernel ${path}: it is ${what}; ${needs}`);
+  });
+
+  test("one of another architecture", () => {
+    const path = put("foreign", foreign);
+    const [what, hint] = ARM ? ["an x86 bzImage", "arm64"] : ["an arm64 Image", "x86_64"];
+    const { err } = nitro(["-kernel", path]);
+    expect(err).toBe(
+      `nitro: -kernel ${path}: it is ${what}; ${needs}\nhint: use a kernel that was built for ${hint}\n`,
+    );
+  });
+
+  test("its hint has a command for this file, or how to insist", () => {
+    const xz = put("some.xz", Buffer.from("\xfd7zXZ\0\0\x04", "latin1"));
+    const name = ARM ? "Image" : "bzImage, if that is inside";
+    expect(nitro(["-kernel", xz]).err).toContain(`\nhint: xz -dc ${xz} > ${name}\n`);
+    const text = put("some.txt", "hello\n");
+    expect(nitro(["-kernel", text]).err).toContain(
+      "\nhint: -M nitro,any-kernel=on launches it all the same\n",
+    );
+  });
+
+  test.skipIf(hasDevice)("is launched all the same with any-kernel=on, with a warning", () => {
+    const path = put("insisted", "hello\n");
+    const { err, status } = nitro(["-kernel", path, "-M", "nitro,any-kernel=on"]);
+    expect(err.split("\n").slice(0, 2)).toEqual([
+      `nitro: warning: -kernel ${path}: it is a text file; ${needs}`,
+      NO_DEVICE,
+    ]);
+    expect(status).toBe(1);
+    expect(refused("-kernel", path, "-M", "any-kernel=on", "-M", "any-kernel=off")).toContain(
+      "it is a text file",
+    );
+  });
+
+  test("more ramdisks than an image has room for", () => {
+    const many = Array.from({ length: 30 }, () => ["-M", `ramdisk=${eif}`]).flat();
+    expect(refused("-kernel", kernel, ...many)).toBe(`-M ramdisk=${eif}: an image has room for 29 ramdisks`);
   });
 });
 

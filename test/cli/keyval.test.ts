@@ -32,6 +32,15 @@ describe("the grammar", () => {
     expect(parseKeyvals(text, "type").help).toBe(false);
   });
 
+  test("every pair is kept in its order, repeats included", () => {
+    expect(parseKeyvals("nitro,a=1,b=2,a=3,,4", "type").pairs).toEqual([
+      ["type", "nitro"],
+      ["a", "1"],
+      ["b", "2"],
+      ["a", "3,4"],
+    ]);
+  });
+
   test("a key may be called as a property of every object is", () => {
     expect(Object.entries(parseKeyvals("toString=1,constructor=3", "type").values)).toEqual([
       ["toString", "1"],

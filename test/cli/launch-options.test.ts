@@ -35,6 +35,8 @@ describe("a launch with nothing but an image", () => {
       vcpus: undefined,
       kernel: "k",
       initrd: undefined,
+      ramdisks: [],
+      anyKernel: false,
       commandLine: undefined,
       serial: { value: "serial0", typed: "-serial stdio" },
       chardevs: [device("-serial stdio", { kind: "stdio", signal: true })],

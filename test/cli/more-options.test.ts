@@ -44,6 +44,51 @@ describe("the machine's properties are options where they stand, and the last on
   });
 });
 
+describe("properties of the machine's image", () => {
+  const ramdisks = (words: readonly string[], files = {}) =>
+    launch(["-kernel", "k", ...words], files).ramdisks.map(({ value }) => value);
+
+  test("every ramdisk= is one more, in order, from wherever it is said", () => {
+    expect(ramdisks(["-M", "nitro,ramdisk=a,ramdisk=b", "-machine", "ramdisk=c"])).toEqual(["a", "b", "c"]);
+    expect(ramdisks(["-M", "nitro,ramdisk=x,,y,ramdisk=a=b"])).toEqual(["x,y", "a=b"]);
+    expect(ramdisks(["-M", "ramdisk=a", "-M", "ramdisk=a"])).toEqual(["a", "a"]);
+    expect(ramdisks(["-machine", '{"type":"nitro","ramdisk":["a,b","c"]}'])).toEqual(["a,b", "c"]);
+    expect(ramdisks(["-machine", '{"type":"nitro","ramdisk":"a"}'])).toEqual(["a"]);
+    const file = '[machine]\nramdisk = "b,c"\nramdisk = "d"\n';
+    expect(ramdisks(["-M", "ramdisk=a", "-readconfig", "f"], { f: file })).toEqual(["a", "b,c", "d"]);
+  });
+
+  test("it is told as it was typed", () => {
+    const options = launch(["-kernel", "k", "-machine", "nitro,ramdisk=a,any-kernel=on"]);
+    expect(options.ramdisks).toEqual([{ value: "a", typed: "-machine ramdisk=a" }]);
+    expect(options.anyKernel).toBe(true);
+    expect(options.initrd).toBeUndefined();
+  });
+
+  test.each([
+    ["any-kernel=on", true],
+    ["nitro,any-kernel=off", false],
+    ["any-kernel=on,any-kernel=off", false],
+    ["ramdisk=a", false],
+  ])("-M %s", (words, expected) => {
+    expect(launch(["-kernel", "k", "-M", words]).anyKernel).toBe(expected);
+  });
+
+  test("of any-kernel across -M the last counts", () => {
+    expect(launch(["-kernel", "k", "-M", "any-kernel=off", "-M", "any-kernel=on"]).anyKernel).toBe(true);
+  });
+
+  test.each([
+    ["any-kernel=maybe", "Parameter 'any-kernel' expects 'on' or 'off'"],
+    ["any-kernel=maybe,any-kernel=on", "Parameter 'any-kernel' expects 'on' or 'off'"],
+    ["ramdisk=", "expects the name of a file"],
+    ["ramdisks=a,ramdisk=b", "Property 'nitro-machine.ramdisks' not found"],
+  ])("-M %s is refused", (words, why) => {
+    const failure = failureOf(() => launch(["-kernel", "k", "-M", words]));
+    expect([failure.what, failure.why]).toEqual([`-M ${words}`, why]);
+  });
+});
+
 describe("memory as an object", () => {
   const object = (more: string) =>
     `-object memory-backend-memfd,id=m,size=128M${more} -machine memory-backend=m`;

@@ -29,14 +29,14 @@ function assembled(
   const plan = planEif({
     architecture,
     kernelSize: files.kernel.length,
-    initrdSize: files.initrd.length,
+    ramdiskSizes: files.initrd.length === 0 ? [] : [files.initrd.length],
     commandLine,
   });
   const bytes = new Uint8Array(plan.size);
   let end = 0;
   for (const piece of plan.pieces) {
     expect(piece.offset).toBe(end);
-    const content = "bytes" in piece ? piece.bytes : files[piece.file];
+    const content = "bytes" in piece ? piece.bytes : piece.file === "kernel" ? files.kernel : files.initrd;
     bytes.set(content, piece.offset);
     end += content.length;
   }
@@ -84,7 +84,7 @@ describe("a plan", () => {
 
   test("of files of several gigabytes holds no byte of them", () => {
     const size = 5 * 2 ** 30 + 1;
-    const plan = planEif({ architecture: "x86_64", kernelSize: 10, initrdSize: size, commandLine: "" });
+    const plan = planEif({ architecture: "x86_64", kernelSize: 10, ramdiskSizes: [size], commandLine: "" });
     expect(plan.size).toBe(548 + 4 * 12 + 10 + size + 2);
     expect(plan.pieces.filter((piece) => "file" in piece).map((piece) => piece.offset)).toEqual([560, 594]);
   });

@@ -1,7 +1,7 @@
 /** A launch from its first call to its last: what is asked of the host, in which order, and what is told. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
-import { assembledEif, crcOf, fakeInitrd, fakeKernel, sha256 } from "./images.ts";
+import { assembledEif, crcOf, eifOf, fakeInitrd, fakeKernel, sha256 } from "./images.ts";
 import {
   COMMAND_LINE,
   entries,
@@ -104,6 +104,41 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
       expectNothingLeft(result);
     });
   }
+
+  // The launch writes exactly what an independent writer of the format makes of the same files.
+  const several = [
+    { name: "two ramdisks after -initrd's", initrd: true, extra: [40_001, 5] },
+    { name: "ramdisks without -initrd", initrd: false, extra: [7, 40_001] },
+  ];
+  for (const { name, initrd, extra } of several) {
+    test(`assembles an image of ${name}`, async () => {
+      const disks = extra.map((length, i) => fakeInitrd(length + i));
+      const words = disks.flatMap((bytes, i) => ["-M", `nitro,ramdisk=${here.file(`${name}-${i}`, bytes)}`]);
+      const all = initrd ? [fakeInitrd(), ...disks] : disks;
+      const expected = eifOf([
+        { type: "kernel", bytes: fakeKernel() },
+        { type: "cmdline", bytes: new TextEncoder().encode("quiet") },
+        ...all.map((bytes) => ({ type: "ramdisk", bytes }) as const),
+        { type: "metadata", bytes: new TextEncoder().encode("{}") },
+      ]);
+      const first = initrd ? ["-initrd", here.initrd] : [];
+      const command = [NITRO, "-kernel", here.kernel, ...words, ...first, "-append", "quiet", "-m", "64M"];
+      const result = await launch(command, quick);
+      const image = { ok: true, bytes: expected.length, crc: crcOf(expected), crcComputed: crcOf(expected) };
+      expect(entries(result, "NE_START_ENCLAVE")[0]).toMatchObject({ image });
+      expectNothingLeft(result);
+    });
+  }
+
+  test("launches whatever -kernel names where it is told to, byte for byte", async () => {
+    const text = new TextEncoder().encode("no kernel at all\n");
+    const expected = assembledEif(text, new Uint8Array(0), "");
+    const command = [NITRO, "-kernel", here.file("text", text), "-M", "any-kernel=on", "-m", "64M"];
+    const result = await launch(command, quick);
+    const image = { ok: true, bytes: expected.length, crc: crcOf(expected) };
+    expect(entries(result, "NE_START_ENCLAVE")[0]).toMatchObject({ image });
+    expect(result.stderr).toStartWith("nitro: warning: -kernel ");
+  });
 
   test("puts the image where the driver says", async () => {
     const result = await launch(here.debug(), { ...quick, loadOffset: 16 * 2 ** 20 });

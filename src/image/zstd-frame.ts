@@ -1,0 +1,56 @@
+/**
+ * The frame of Zstandard (RFC 8878, 3.1.1) from the outside: what it says of its content's size, and where it ends. The
+ * decompressor takes a frame that is cut short for one that is whole.
+ */
+
+/** The frame's first four bytes, little-endian. */
+const MAGIC = 0xfd2fb528;
+/** The most that a frame's header has. */
+export const ZSTD_HEADER_BYTES = 18;
+const DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const;
+
+/** What a frame's header says; bytes. */
+export interface ZstdHeader {
+  readonly headerBytes: number;
+  /** Of the content; undefined where the header does not tell. */
+  readonly contentBytes: number | undefined;
+  readonly hasChecksum: boolean;
+}
+
+/** Reads a frame's header from its first ZSTD_HEADER_BYTES; undefined for what is none, or is cut short. */
+export function zstdHeader(head: Uint8Array): ZstdHeader | undefined {
+  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
+  if (head.length < 6 || view.getUint32(0, true) !== MAGIC) return undefined;
+  const descriptor = head[4] ?? 0;
+  const singleSegment = (descriptor & 0x20) !== 0;
+  const sizeFlag = descriptor >> 6;
+  const sizeBytes = sizeFlag === 0 ? (singleSegment ? 1 : 0) : 1 << sizeFlag;
+  const at = 5 + (singleSegment ? 0 : 1) + (DICTIONARY_ID_BYTES[descriptor & 3] ?? 0);
+  if (head.length < at + sizeBytes) return undefined;
+  const headerBytes = at + sizeBytes;
+  return { headerBytes, contentBytes: contentSize(view, at, sizeBytes), hasChecksum: (descriptor & 4) !== 0 };
+}
+
+function contentSize(view: DataView, at: number, sizeBytes: number): number | undefined {
+  if (sizeBytes === 1) return view.getUint8(at);
+  if (sizeBytes === 2) return view.getUint16(at, true) + 256;
+  if (sizeBytes === 4) return view.getUint32(at, true);
+  return sizeBytes === 8 ? Number(view.getBigUint64(at, true)) : undefined;
+}
+
+/** Where the frame that begins these bytes ends; undefined where it goes on beyond them, or is no frame. */
+export function zstdFrameEnd(bytes: Uint8Array): number | undefined {
+  const header = zstdHeader(bytes);
+  if (header === undefined) return undefined;
+  for (let at = header.headerBytes; at + 3 <= bytes.length; ) {
+    const block = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16);
+    const type = (block >> 1) & 3;
+    if (type === 3) return undefined;
+    at += 3 + (type === 1 ? 1 : block >> 3);
+    if ((block & 1) === 1) {
+      const end = at + (header.hasChecksum ? 4 : 0);
+      return end <= bytes.length ? end : undefined;
+    }
+  }
+  return undefined;
+}

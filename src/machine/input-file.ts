@@ -1,0 +1,123 @@
+/** A file of the user's that goes into the image: opened and sized first, read straight into memory later. */
+import type { ImageBytes } from "../image/eif-reader.ts";
+import { KERNEL_HEAD_BYTES } from "../image/kernel-format.ts";
+import { Failure, SyscallError } from "../sys/failure.ts";
+import { type Fd, openFile, readAt, readBytesAt, sizeOf } from "../sys/files.ts";
+import { ERRNO } from "../sys/linux/errno.ts";
+import { O_NONBLOCK, O_RDONLY } from "../sys/linux/fcntl.ts";
+import type { Mapping } from "../sys/memory.ts";
+import type { System } from "../sys/system.ts";
+
+/** A signal is looked for after each piece of this size. */
+const LOAD_BYTES = 64 * 1024 * 1024;
+
+/** What the image needs from the launch that loads it. */
+export interface Surroundings {
+  readonly system: System;
+  readonly tell: (line: string) => void;
+  /** Called between pieces of long work; throws when the launcher is asked to stop. */
+  readonly between: () => void;
+}
+
+/** Bytes of known length that can be put into the image. */
+export interface Payload {
+  readonly size: number;
+  /** Writes all of it into memory from `offset` on, and hands it to `add` piece by piece. Throws Failure. */
+  load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void): void;
+}
+
+/** A file of the user's, open for reading, with the size that it had then. */
+export class InputFile implements Disposable, ImageBytes, Payload {
+  constructor(
+    private readonly around: Surroundings,
+    /** The file in the user's words: `-kernel bzImage`. */
+    readonly what: string,
+    readonly path: string,
+    private readonly fd: Fd,
+  ) {
+    // Read before it is sized: a folder opens and may have a size, but says EISDIR here, and a pipe ESPIPE.
+    const bytes = new Uint8Array(KERNEL_HEAD_BYTES);
+    this.head = bytes.subarray(0, this.read(bytes, 0));
+    this.size = this.#named(() => sizeOf(around.system, fd, path));
+  }
+
+  /** The first bytes, as they were when the file was opened. */
+  readonly head: Uint8Array;
+  /** Bytes, as they were when the file was opened. */
+  readonly size: number;
+
+  read(into: Uint8Array, offset: number): number {
+    return this.#named(() => readBytesAt(this.around.system, this.fd, this.path, into, offset));
+  }
+
+  /** Reads the whole file into memory at `offset`, feeding the CRC. Throws Failure where it has become shorter. */
+  load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void): void {
+    const { system, between } = this.around;
+    for (let at = 0; at < this.size; at += LOAD_BYTES) {
+      const length = Math.min(LOAD_BYTES, this.size - at);
+      const to = memory.start + offset + at;
+      const got = this.#named(() => readAt(system, this.fd, this.path, to, length, at));
+      if (got < length) throw this.changed(`it has ${at + got} bytes now, it had ${this.size}`);
+      add(memory.view(offset + at, length));
+      between();
+    }
+  }
+
+  changed(how: string): Failure {
+    return new Failure(
+      this.what,
+      `the file changed while it was being read: ${how}`,
+      "launch again when it is whole",
+    );
+  }
+
+  #named<T>(read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      throw error instanceof SyscallError ? explainFile(error, this.what) : error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.fd.close();
+  }
+}
+
+/** Opens a regular file that has something in it. @param what names it in messages. Throws Failure. */
+export function openRegular(around: Surroundings, what: string, path: string): InputFile {
+  using stack = new DisposableStack();
+  try {
+    // O_NONBLOCK: a FIFO must not hold the launch up; for a file it means nothing.
+    const fd = stack.use(openFile(around.system, path, O_RDONLY | O_NONBLOCK));
+    const file = new InputFile(around, what, path, fd);
+    if (file.size === 0) {
+      const why =
+        file.head.length === 0 ? "the file is empty" : "it has no size, so it is no file but a device";
+      throw new Failure(what, why, `look at it: ls -l ${path}`);
+    }
+    stack.move();
+    return file;
+  } catch (error) {
+    throw error instanceof SyscallError ? explainFile(error, what) : error;
+  }
+}
+
+function explainFile(error: SyscallError, what: string): Failure {
+  switch (error.errno) {
+    case ERRNO.ESPIPE:
+      return new Failure(
+        what,
+        "not a regular file; its size must be known before it is read",
+        "save it to a file first",
+      );
+    case ERRNO.EISDIR:
+      return new Failure(what, error.why, "name a file in it");
+    case ERRNO.ENOENT:
+      return new Failure(what, error.why, "check the path; a relative one starts at the working directory");
+    case ERRNO.EACCES:
+      return new Failure(what, error.why, "check the permissions of the file and of the folders above it");
+    default:
+      return new Failure(what, error.why);
+  }
+}
