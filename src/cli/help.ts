@@ -19,6 +19,6 @@ export function helpText(title: string): string {
     "[option...]\n\n" +
     `options (one dash or two):\n${rows.join("")}\n` +
     "exit status: 0 stopped on request or powered off in order, 1 not launched, 3 ended before its heartbeat,\n" +
-    "4 crashed by what its console says, 5 ended by itself and nothing tells why\n"
+    "or stopped for want of it, 4 crashed by what its console says, 5 ended by itself and nothing tells why\n"
   );
 }

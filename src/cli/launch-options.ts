@@ -1,6 +1,6 @@
 /** From occurrences to LaunchOptions: repeats merged as QEMU merges them, every value checked by its schema. */
 import type { output, ZodMiniType } from "zod/mini";
-import type { LaunchOptions, Typed } from "../machine/options.ts";
+import type { HeartbeatOptions, LaunchOptions, Typed } from "../machine/options.ts";
 import { Failure } from "../sys/failure.ts";
 import { TRACE_FLAGS, type TraceFlag } from "../sys/trace.ts";
 import { type Occurrence, typedText } from "./argv.ts";
@@ -55,6 +55,7 @@ export function launchOptions(occurrences: readonly Occurrence[], more = NO_MORE
   return {
     debugMode: accel["debug-mode"] ?? false,
     enclaveCid: accel["enclave-cid"] ?? 0n,
+    heartbeat: heartbeat(accel, all("accel")),
     memoryBytes: memory(all("m")),
     vcpus: vcpus(all("smp")),
     kernel,
@@ -83,6 +84,22 @@ function accelerator(occurrences: readonly Occurrence[]) {
     );
   }
   return properties(accelSchema, occurrences, { implied: "accel", device: "nitro-accel" });
+}
+
+function heartbeat(
+  accel: ReturnType<typeof accelerator>,
+  occurrences: readonly Occurrence[],
+): HeartbeatOptions {
+  const { heartbeat: policy = "auto", "heartbeat-timeout": seconds } = accel;
+  const [occurrence] = occurrences;
+  if (policy === "none" && seconds !== undefined && occurrence !== undefined) {
+    throw new Failure(
+      typedText(occurrence),
+      "heartbeat=none waits for no heartbeat, so there is no time-out",
+      "leave out heartbeat-timeout, or use heartbeat=auto or heartbeat=require",
+    );
+  }
+  return { policy, timeoutMs: seconds === undefined ? undefined : 1000 * seconds };
 }
 
 /**

@@ -20,7 +20,10 @@ const ROWS = [
     help:
       "the accelerator (default: nitro)\n" +
       "  debug-mode=on|off   give the enclave a console; its attested PCRs are then zeros (default: off)\n" +
-      "  enclave-cid=N       the enclave's vsock CID, 4 to 4294967294 (default: 0, one is chosen)",
+      "  enclave-cid=N       the enclave's vsock CID, 4 to 4294967294 (default: 0, one is chosen)\n" +
+      "  heartbeat=auto|require|none   wait for AWS's init to tell that it is up; with require, stop an enclave\n" +
+      "                      that does not; with none, do not listen (default: auto)\n" +
+      "  heartbeat-timeout=N seconds to wait for it (default: 180, more for large images and memories)",
   },
   {
     name: "machine",

@@ -50,6 +50,22 @@ function enclaveCid(text: string): bigint {
   return cid;
 }
 
+const HEARTBEATS = ["auto", "require", "none"] as const;
+/** Nobody waits for longer than a day. */
+const MOST_HEARTBEAT_SECONDS = 86_400n;
+
+function heartbeatPolicy(text: string) {
+  const policy = HEARTBEATS.find((name) => name === text);
+  return given(policy, `Parameter 'heartbeat' does not accept value '${text}': use ${HEARTBEATS.join(", ")}`);
+}
+
+function heartbeatSeconds(text: string): number {
+  const seconds = parseUint64(text) ?? 0n;
+  const range = `Parameter 'heartbeat-timeout' expects seconds, 1 to ${MOST_HEARTBEAT_SECONDS}`;
+  refuseUnless(seconds > 0n && seconds <= MOST_HEARTBEAT_SECONDS, range);
+  return Number(seconds);
+}
+
 function count(name: string) {
   return z.optional(
     field((text) => {
@@ -73,6 +89,8 @@ export function accelSchema() {
       field((text) => given(parseOnOff(text), "Parameter 'debug-mode' expects 'on' or 'off'")),
     ),
     "enclave-cid": z.optional(field(enclaveCid)),
+    heartbeat: z.optional(field(heartbeatPolicy)),
+    "heartbeat-timeout": z.optional(field(heartbeatSeconds)),
   });
 }
 

@@ -26,10 +26,15 @@ const PORT_RETRY_MS = 100;
 const STRANGER_PATIENCE_MS = 5_000;
 const MOST_PEERS = 64;
 
+/** For whoever required a heartbeat that did not come. */
+const HOW_IT_COMES =
+  `the enclave's init sends byte 0xb7 to CID 3, port ${HEARTBEAT_PORT}, as AWS's does once it is up; ` +
+  "the enclave's console tells how far it came: -accel nitro,debug-mode=on shows it";
+
 const GIB = 2 ** 30;
 
 /** How long AWS's CLI waits for a heartbeat, in milliseconds, by the image's and the enclave's size in bytes. */
-export function heartbeatTimeoutMs(imageBytes: number, memoryBytes: number): number {
+export function awsTimeoutMs(imageBytes: number, memoryBytes: number): number {
   const image = 1 + Math.floor((imageBytes - 1) / (6 * GIB));
   const memory = 1 + Math.floor((memoryBytes - 1) / (100 * GIB));
   return 90_000 * (image + memory);
@@ -67,6 +72,8 @@ export interface HeartbeatSetup {
   /** Listening since before the start; owned from here on. */
   readonly listener: Fd;
   readonly timeoutMs: number;
+  /** Whether the enclave is to be stopped without one. */
+  readonly required: boolean;
 }
 
 /** The heartbeat from the start of the enclave on. */
@@ -78,10 +85,11 @@ export class Heartbeat implements Disposable {
   readonly #one = new Uint8Array(1);
   #deadlineMs: number;
 
-  /** @param cid the enclave's own CID. */
+  /** @param cid the enclave's own CID, @param missed called when a required heartbeat has not come. */
   constructor(
     private readonly setup: HeartbeatSetup,
     private readonly cid: number,
+    private readonly missed: () => void,
   ) {
     this.#deadlineMs = nowMs() + setup.timeoutMs;
     const deadlineMs = () => this.#deadlineMs;
@@ -117,9 +125,7 @@ export class Heartbeat implements Disposable {
     if (typeof incoming === "number") {
       if (wouldBlock(incoming)) return;
       const failure = new SyscallError("accept4", -incoming, `vsock port ${HEARTBEAT_PORT}`);
-      this.setup.tell(`heartbeat: ${failure.message}; the port is given back, the enclave lives on`);
-      this.#giveBackPort();
-      return;
+      return this.#giveUp(failure.message);
     }
     this.setup.system.trace.vsock?.(`heartbeat: connection from CID ${incoming.cid} port ${incoming.port}`);
     if (this.#peers.length >= MOST_PEERS) this.#dropOldestStranger();
@@ -171,12 +177,21 @@ export class Heartbeat implements Disposable {
   }
 
   #timeOut(): void {
-    const seconds = Math.round(this.setup.timeoutMs / 1000);
-    this.setup.tell(
-      `heartbeat: none came within ${seconds} s; vsock port ${HEARTBEAT_PORT} is given back, the enclave lives on ` +
-        "(an init other than AWS's need not send one)",
-    );
+    this.#giveUp(`none came within ${Math.round(this.setup.timeoutMs / 1000)} s`);
+  }
+
+  #giveUp(why: string): void {
+    const { required, tell } = this.setup;
     this.#giveBackPort();
+    if (required) {
+      tell(`heartbeat: ${why}; heartbeat=require stops the enclave (${HOW_IT_COMES})`);
+      this.missed();
+    } else {
+      tell(
+        `heartbeat: ${why}; vsock port ${HEARTBEAT_PORT} is given back, the enclave lives on ` +
+          "(an init other than AWS's need not send one)",
+      );
+    }
   }
 
   #giveBackPort(): void {

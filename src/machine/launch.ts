@@ -5,7 +5,12 @@
  */
 import { Enclave, openDevice } from "../accel/enclave.ts";
 import { explainIoctl, type LaunchNumbers } from "../accel/ne-errors.ts";
-import { explainListen, heartbeatTimeoutMs, listenForHeartbeat } from "../devices/heartbeat.ts";
+import {
+  awsTimeoutMs,
+  explainListen,
+  type HeartbeatSetup,
+  listenForHeartbeat,
+} from "../devices/heartbeat.ts";
 import { cpuPool, threadsPerCore } from "../host/cpus.ts";
 import { SyscallError } from "../sys/failure.ts";
 import { type Mapping, mapHugePages } from "../sys/memory.ts";
@@ -79,7 +84,8 @@ async function story(
   const threads = threadsPerCore(system);
   const vcpus = planVcpus(options.vcpus, threads);
   const sink = session === undefined ? stack.use(openConsole(system, options)) : session.sink;
-  session?.plan({ memory, vcpus: vcpus.value, threadsPerCore: threads });
+  const heartbeatTimeoutMs = heartbeatTimeout(options, image.size, memory);
+  session?.plan({ memory, vcpus: vcpus.value, threadsPerCore: threads, heartbeatTimeoutMs });
   session?.awaitClients(stop);
   if (session?.quit) return EXIT.stopped;
   if (options.pidFile !== undefined) stack.use(writePidFile(system, options.pidFile, extras.pidFileEnd));
@@ -87,7 +93,8 @@ async function story(
   if (tight !== undefined) tell(tight);
 
   using device = explained(() => openDevice(system), explainDevice);
-  const listener = stack.use(explained(() => listenForHeartbeat(system, tell, stop.pause), explainListen));
+  const heartbeat = heartbeatSetup(system, options, tell, stop, heartbeatTimeoutMs);
+  stack.use(heartbeat?.listener);
   stop.check();
 
   const cpusAdded: number[] = [];
@@ -114,12 +121,29 @@ async function story(
     return Number(cid);
   };
   const settle = () => extras.settle?.();
-  const timeoutMs = heartbeatTimeoutMs(image.size, memory.bytes);
-  const heartbeat = { system, tell, listener, timeoutMs };
   const serial = options.debugMode && sink !== undefined ? { system, tell, sink } : undefined;
   const { paused, staysAfterEnd } = options;
   const when = { start, settle, paused, staysAfterEnd };
   return stayWith({ system, tell, enclave, ...when, heartbeat, serial, stop, session });
+}
+
+/** Takes the port, where a heartbeat is waited for at all. Throws Failure. */
+function heartbeatSetup(
+  system: System,
+  { heartbeat }: LaunchOptions,
+  tell: (line: string) => void,
+  stop: StopRequests,
+  timeoutMs: number,
+): HeartbeatSetup | undefined {
+  if (heartbeat.policy === "none") return undefined;
+  const listener = explained(() => listenForHeartbeat(system, tell, stop.pause), explainListen);
+  return { system, tell, listener, timeoutMs, required: heartbeat.policy === "require" };
+}
+
+/** 0 where nobody waits. */
+function heartbeatTimeout({ heartbeat }: LaunchOptions, imageBytes: number, memory: MemoryPlan): number {
+  if (heartbeat.policy === "none") return 0;
+  return heartbeat.timeoutMs ?? awsTimeoutMs(imageBytes, memory.bytes);
 }
 
 function mapMemory(
@@ -176,7 +200,10 @@ function startedLine(
   return (
     `enclave${name} started: CID ${cid}, ${cpuText(cpus)}, ` +
     `memory ${sizeText(memory.bytes)} in 1 region of ${pagesText}, ` +
-    (options.debugMode ? "debug mode" : "production mode (no console; -accel nitro,debug-mode=on gives one)")
+    (options.debugMode
+      ? "debug mode"
+      : "production mode (no console; -accel nitro,debug-mode=on gives one)") +
+    (options.heartbeat.policy === "none" ? ", heartbeat=none" : "")
   );
 }
 

@@ -15,6 +15,14 @@ export interface Typed<T> {
   readonly typed: string;
 }
 
+/** Whether and how long the enclave's heartbeat is waited for. */
+export interface HeartbeatOptions {
+  /** auto: it may stay away; require: an enclave without one is stopped; none: nobody listens. */
+  readonly policy: "auto" | "require" | "none";
+  /** undefined: AWS's time-out, by the sizes of image and memory. */
+  readonly timeoutMs: number | undefined;
+}
+
 /** A monitor: on which character device, and how it speaks. */
 export interface MonitorSpec {
   /** The device's label. */
@@ -65,6 +73,7 @@ export interface LaunchOptions {
   readonly debugMode: boolean;
   /** 0 lets the hypervisor choose. */
   readonly enclaveCid: bigint;
+  readonly heartbeat: HeartbeatOptions;
   /** undefined: by the image's size. */
   readonly memoryBytes: Typed<number> | undefined;
   /** undefined: one full core. */

@@ -23,13 +23,15 @@ export interface Planned {
   readonly memory: MemoryPlan;
   readonly vcpus: number;
   readonly threadsPerCore: number;
+  /** 0 where the heartbeat is not waited for. */
+  readonly heartbeatTimeoutMs: number;
 }
 
 /** How the machine's end came about, in QMP's words. */
 export interface Shutdown {
   /** Whether it was the enclave's own doing. */
   readonly guest: boolean;
-  readonly reason: "host-signal" | "guest-shutdown" | "guest-panic";
+  readonly reason: "host-signal" | "host-error" | "guest-shutdown" | "guest-panic";
 }
 
 /** The devices and monitors of one launch; it owns them. */
@@ -156,6 +158,10 @@ export class Session implements Disposable {
       name: options.name,
       uuid: options.uuid,
       debugMode: options.debugMode,
+      get heartbeat() {
+        const timeoutSeconds = (self.#planned?.heartbeatTimeoutMs ?? 0) / 1000;
+        return { policy: options.heartbeat.policy, timeoutSeconds };
+      },
       image: { kernel: options.kernel, initrd: options.initrd, commandLine: options.commandLine },
       serial: options.serial.value,
       chardevs: this.#chardevs(),

@@ -26,7 +26,8 @@ export interface Running {
   readonly paused: boolean;
   /** -no-shutdown. */
   readonly staysAfterEnd: boolean;
-  readonly heartbeat: HeartbeatSetup;
+  /** undefined where nobody listens for it. */
+  readonly heartbeat: HeartbeatSetup | undefined;
   /** undefined where there is no console to be had. */
   readonly serial: SerialSetup | undefined;
   readonly stop: StopRequests;
@@ -70,6 +71,7 @@ class Life implements RunControl, Disposable {
   #serial: SerialConsole | undefined;
   #heartbeatAwaited = false;
   #ended = false;
+  #stoppedForHeartbeat = false;
   #signal: StopSignal | undefined;
   readonly #exit: Waiter;
   readonly #signals: Waiter;
@@ -92,9 +94,18 @@ class Life implements RunControl, Disposable {
     if (this.status !== "prelaunch") return;
     const { running } = this;
     this.cid = running.start();
-    this.#heartbeat = new Heartbeat(running.heartbeat, this.cid);
+    if (running.heartbeat !== undefined) {
+      this.#heartbeat = new Heartbeat(running.heartbeat, this.cid, () => this.#stopForHeartbeat());
+    }
     if (running.serial !== undefined) this.#serial = new SerialConsole(running.serial, this.cid);
     this.status = "running";
+  }
+
+  /** A required heartbeat has not come: the enclave is stopped, and the rest is as if it had ended by itself. */
+  #stopForHeartbeat(): void {
+    this.#stoppedForHeartbeat = true;
+    this.#exited();
+    this.running.enclave[Symbol.dispose]();
   }
 
   #exited(): void {
@@ -133,12 +144,17 @@ class Life implements RunControl, Disposable {
 
   #verdict(): { status: number; sentence: string } {
     const consoleTail = this.#serial?.tail() ?? "";
-    const { status, sentence } = verdict({ consoleTail, heartbeatAwaited: this.#heartbeatAwaited });
+    const { status, sentence } = verdict({
+      consoleTail,
+      heartbeatAwaited: this.#heartbeatAwaited,
+      stoppedForHeartbeat: this.#stoppedForHeartbeat,
+    });
     return { status, sentence: `the enclave (CID ${this.cid}) ${sentence}` };
   }
 
   /** Monitors hear of an end that was the enclave's own. */
   #announceEnd(): void {
+    if (this.#stoppedForHeartbeat) return this.running.session?.ended({ guest: false, reason: "host-error" });
     const reason = this.#verdict().status === EXIT.crashed ? "guest-panic" : "guest-shutdown";
     this.running.session?.ended({ guest: true, reason });
   }

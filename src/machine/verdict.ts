@@ -6,7 +6,7 @@ export const EXIT = {
   stopped: 0,
   /** It could not be launched, usage included. */
   notLaunched: 1,
-  /** It ended before its heartbeat. */
+  /** It ended before its heartbeat, or was stopped because it was required and did not come. */
   noHeartbeat: 3,
   /** It crashed, by what the console says. */
   crashed: 4,
@@ -20,6 +20,8 @@ export interface Ending {
   readonly consoleTail: string;
   /** The heartbeat had not come, and its time-out had not passed. */
   readonly heartbeatAwaited: boolean;
+  /** It was stopped because its heartbeat, which was required, had not come. */
+  readonly stoppedForHeartbeat: boolean;
 }
 
 /** The kernel's and AWS's init's own last words (kernel/reboot.c, kernel/panic.c, aws-nitro-enclaves-sdk-bootstrap). */
@@ -35,6 +37,8 @@ export function verdict(ending: Ending): { status: number; sentence: string } {
   const tail = ending.consoleTail;
   const crash = CRASH.map((pattern) => pattern.exec(tail)?.[0]).find((words) => words !== undefined);
   const last = crash === undefined ? "" : `; its console says: ${printable(crash)}`;
+  if (ending.stoppedForHeartbeat)
+    return { status: EXIT.noHeartbeat, sentence: `was stopped without a heartbeat${last}` };
   if (crash === undefined && POWER_OFF.test(tail)) {
     return { status: EXIT.stopped, sentence: "powered off in order" };
   }

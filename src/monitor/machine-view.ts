@@ -23,6 +23,8 @@ export interface MachineView {
   readonly name: string | undefined;
   readonly uuid: string | undefined;
   readonly debugMode: boolean;
+  /** Whether the enclave's heartbeat is waited for, and how long. */
+  readonly heartbeat: { readonly policy: string; readonly timeoutSeconds: number };
   readonly memory: MemoryView;
   /** How many vCPUs the enclave is to have. */
   readonly vcpus: number;

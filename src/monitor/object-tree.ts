@@ -99,6 +99,8 @@ function machineObject(machine: MachineView): TreeObject {
   const accelerator = object("nitro-accel", {
     "debug-mode": property("bool", () => machine.debugMode),
     "enclave-cid": property("uint64", () => machine.cid()),
+    heartbeat: property("HeartbeatPolicy", () => machine.heartbeat.policy),
+    "heartbeat-timeout": property("uint64", () => machine.heartbeat.timeoutSeconds),
   });
   return object("nitro-machine", properties, {
     peripheral: object("container", {}, { "nitro-vsock": bridge(machine) }),

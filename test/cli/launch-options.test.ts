@@ -31,6 +31,7 @@ describe("a launch with nothing but an image", () => {
     expect(launch()).toEqual({
       debugMode: false,
       enclaveCid: 0n,
+      heartbeat: { policy: "auto", timeoutMs: undefined },
       memoryBytes: undefined,
       vcpus: undefined,
       kernel: "k",
@@ -69,6 +70,14 @@ describe("each option", () => {
     ["-accel nitro,enclave-cid=4294967294", { enclaveCid: 0xfffffffen }],
     ["-accel nitro,enclave-cid=0", { enclaveCid: 0n }],
     ["-accel nitro,enclave-cid=4,enclave-cid=5", { enclaveCid: 5n }],
+    ["-accel nitro,heartbeat=auto", {}],
+    ["-accel nitro,heartbeat=none", { heartbeat: { policy: "none", timeoutMs: undefined } }],
+    ["-accel nitro,heartbeat=require", { heartbeat: { policy: "require", timeoutMs: undefined } }],
+    [
+      "-accel nitro,heartbeat=require,heartbeat-timeout=1",
+      { heartbeat: { policy: "require", timeoutMs: 1000 } },
+    ],
+    ["-accel heartbeat-timeout=86400", { heartbeat: { policy: "auto", timeoutMs: 86_400_000 } }],
     ["-M nitro", {}],
     ["-machine type=nitro,accel=nitro", {}],
     ["-cpu host", {}],
@@ -129,6 +138,7 @@ const SIZE = "Parameter 'size' expects a size: a number with k, M, G, T, P or E,
 const CID_TAKEN = "CIDs 1, 2 and 3 are taken: use 4 to 4294967294, or 0 to have one chosen";
 const CID_WIDE = "a CID has 32 bits: use 4 to 4294967294, or 0 to have one chosen";
 const CID = "Parameter 'enclave-cid' expects uint64";
+const TIMEOUT = "Parameter 'heartbeat-timeout' expects seconds, 1 to 86400";
 const DEBUG = "Parameter 'debug-mode' expects 'on' or 'off'";
 const ACCEL = "an enclave runs on the Nitro hypervisor: use -accel nitro, which is the default";
 const MACHINE = "unsupported machine type; use -M nitro, which is the default";
@@ -153,6 +163,22 @@ const BAD: readonly (readonly [words: string, why: string, what?: string])[] = [
   ["-accel nitro,enclave-cid=3", CID_TAKEN],
   ["-accel nitro,enclave-cid=0xffffffff", CID_WIDE],
   ["-accel nitro,enclave-cid=4294967296", CID_WIDE],
+  [
+    "-accel nitro,heartbeat=maybe",
+    "Parameter 'heartbeat' does not accept value 'maybe': use auto, require, none",
+  ],
+  ["-accel nitro,heartbeat=", "Parameter 'heartbeat' does not accept value '': use auto, require, none"],
+  ["-accel nitro,heartbeat-timeout=0", TIMEOUT],
+  ["-accel nitro,heartbeat-timeout=-1", TIMEOUT],
+  ["-accel nitro,heartbeat-timeout=1.5", TIMEOUT],
+  ["-accel nitro,heartbeat-timeout=5s", TIMEOUT],
+  ["-accel nitro,heartbeat-timeout=", TIMEOUT],
+  ["-accel nitro,heartbeat-timeout=86401", TIMEOUT],
+  ["-accel nitro,heartbeat-timeout=18446744073709551616", TIMEOUT],
+  [
+    "-accel nitro,heartbeat-timeout=5,heartbeat=none",
+    "heartbeat=none waits for no heartbeat, so there is no time-out",
+  ],
   ["-accel nitro,debug-mode", "Expected '=' after parameter 'debug-mode'"],
   ["-accel nitro,=1", "Invalid parameter ''"],
   ["-accel ,", "Invalid parameter ''"],

@@ -1,10 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import {
-  explainListen,
-  Heartbeat,
-  heartbeatTimeoutMs,
-  listenForHeartbeat,
-} from "../../src/devices/heartbeat.ts";
+import { awsTimeoutMs, explainListen, Heartbeat, listenForHeartbeat } from "../../src/devices/heartbeat.ts";
 import { SyscallError } from "../../src/sys/failure.ts";
 import { Fd } from "../../src/sys/files.ts";
 import { ERRNO } from "../../src/sys/linux/errno.ts";
@@ -23,18 +18,19 @@ describe("AWS's time-out", () => {
     [6 * GIB, 100 * GIB + 1, 270],
     [12 * GIB + 1, 200 * GIB + 1, 540],
   ])("for an image of %d bytes in %d bytes of memory is %d s", (image, memory, seconds) => {
-    expect(heartbeatTimeoutMs(image, memory)).toBe(seconds * 1000);
+    expect(awsTimeoutMs(image, memory)).toBe(seconds * 1000);
   });
 });
 
 /** An enclave's heartbeat (CID 16) on a listener with descriptor 50. */
-function started(timeoutMs = 180_000) {
+function started(timeoutMs = 180_000, required = false) {
   const vsock = new FakeVsock();
   const told: string[] = [];
   const listener = new Fd(vsock.system, 50);
   const heartbeat = new Heartbeat(
-    { system: vsock.system, tell: (line) => told.push(line), listener, timeoutMs },
+    { system: vsock.system, tell: (line) => told.push(line), listener, timeoutMs, required },
     16,
+    () => told.push("missed"),
   );
   const waiters = () => {
     const list: Waiter[] = [];
@@ -146,6 +142,26 @@ describe("no heartbeat", () => {
         "(an init other than AWS's need not send one)",
     ]);
     expect([heartbeat.awaited, vsock.closed(50), waiters()]).toEqual([false, true, []]);
+  });
+
+  test("that is required is told with what to look at, and the enclave's owner is called", () => {
+    const { heartbeat, told, waiters, vsock } = started(5_000, true);
+    waiters()[0]?.expired();
+    expect(told).toEqual([
+      "heartbeat: none came within 5 s; heartbeat=require stops the enclave (the enclave's init sends byte 0xb7 " +
+        "to CID 3, port 9000, as AWS's does once it is up; the enclave's console tells how far it came: " +
+        "-accel nitro,debug-mode=on shows it)",
+      "missed",
+    ]);
+    expect([heartbeat.awaited, vsock.closed(50), waiters()]).toEqual([false, true, []]);
+  });
+
+  test("that is required, because no connection can be taken, stops the enclave too", () => {
+    const { told, waiters, vsock } = started(5_000, true);
+    vsock.incoming.push(-24);
+    waiters()[0]?.ready(1);
+    expect(told[0]).toContain("Too many open files (EMFILE); heartbeat=require stops the enclave");
+    expect(told[1]).toBe("missed");
   });
 
   test("because no connection can be taken is told", () => {

@@ -89,6 +89,91 @@ describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
   });
 });
 
+/** The words of a launch with a policy. */
+function policy(words: string): string[] {
+  return here.debug().map((word) => (word === "nitro,debug-mode=on" ? `${word},${words}` : word));
+}
+
+const REQUIRED =
+  "nitro: heartbeat: none came within 1 s; heartbeat=require stops the enclave (the enclave's init sends byte 0xb7 " +
+  "to CID 3, port 9000, as AWS's does once it is up; the enclave's console tells how far it came: " +
+  "-accel nitro,debug-mode=on shows it)";
+
+describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
+  const silent = { heartbeatMs: null, console: ["no init here"] };
+
+  test("require stops the enclave at the time-out, with status 3", async () => {
+    const result = await launch(policy("heartbeat=require,heartbeat-timeout=1"), { enclave: silent });
+    expect(lines(result.stderr).slice(1)).toEqual([
+      REQUIRED,
+      "nitro: the enclave (CID 16) was stopped without a heartbeat",
+    ]);
+    expect(lines(result.stdout)).toEqual(["no init here"]);
+    expect(result.status).toBe(3);
+    const [start, free] = ["NE_START_ENCLAVE", "slot freed"].map((what) => entries(result, what)[0]?.t ?? 0);
+    expect((free ?? 0) - (start ?? 0)).toBeGreaterThanOrEqual(1000);
+    expect(entries(result, "enclave exited")).toEqual([]);
+    expectNothingLeft(result);
+  });
+
+  test("require with -no-shutdown gives the enclave back and stays", async () => {
+    const words = [...policy("heartbeat=require,heartbeat-timeout=1"), "-no-shutdown"];
+    const scenario = { enclave: silent, signals: [{ afterMs: 2500, signal: "SIGTERM" }] };
+    const result = await launch(words, scenario);
+    expect(lines(result.stderr).slice(1)).toEqual([
+      REQUIRED,
+      "nitro: the enclave (CID 16) was stopped without a heartbeat; nitro stays (-no-shutdown)",
+    ]);
+    expect(result.status).toBe(0);
+    expectNothingLeft(result);
+  });
+
+  test("require does nothing more once it has come", async () => {
+    const enclave = { heartbeatMs: 100, liveMs: 1600 };
+    const result = await launch(policy("heartbeat=require,heartbeat-timeout=1"), { enclave });
+    expect(lines(result.stderr).slice(1)).toEqual([
+      "nitro: the enclave (CID 16) ended by itself, and nothing tells why",
+    ]);
+    expect(result.status).toBe(5);
+  });
+
+  test("auto notes the time-out and goes on", async () => {
+    const enclave = { ...silent, liveMs: 1600 };
+    const result = await launch(policy("heartbeat=auto,heartbeat-timeout=1"), { enclave });
+    expect(lines(result.stderr)[1]).toStartWith("nitro: heartbeat: none came within 1 s; ");
+    expect(lines(result.stderr)[1]).toEndWith(
+      "the enclave lives on (an init other than AWS's need not send one)",
+    );
+    expect(result.status).toBe(5);
+  });
+
+  test("none touches no port, and says so", async () => {
+    const scenario = { takenPorts: [9000], enclave: { ...silent, liveMs: LIVE_MS } };
+    const result = await launch(policy("heartbeat=none"), scenario);
+    expect(lines(result.stderr)[0]).toEndWith(", debug mode, heartbeat=none");
+    expect(entries(result, "bind")).toEqual([]);
+    expect(result.status).toBe(5);
+    expectNothingLeft(result);
+  });
+
+  test("the time-out counts from the start, which -S puts off", async () => {
+    const words = policy("heartbeat=require,heartbeat-timeout=1");
+    const paused = shellWords([...words, "-S", "-qmp", "stdio", "-serial", "none"]);
+    const get = (property: string) =>
+      JSON.stringify({ execute: "qom-get", arguments: { path: "/machine/accel", property } });
+    const asked = ["qmp_capabilities", "cont"].map((execute) => JSON.stringify({ execute }));
+    asked.splice(1, 0, get("heartbeat"), get("heartbeat-timeout"));
+    const keys = `sleep 1.5; printf '%s\\n' ${shellWords(asked)}; sleep 3`;
+    const result = await launch(["sh", "-c", `{ ${keys}; } | ${paused}`], { enclave: silent });
+    expect(result.stdout).toContain('{"return": "require"}\r\n{"return": 1}\r\n');
+    expect(result.stdout).toContain('"event": "SHUTDOWN", "data": {"guest": false, "reason": "host-error"}');
+    expect(lines(result.stderr)).toContain(REQUIRED);
+    expect(result.status).toBe(3);
+    const [start, free] = ["NE_START_ENCLAVE", "slot freed"].map((what) => entries(result, what)[0]?.t ?? 0);
+    expect((free ?? 0) - (start ?? 0)).toBeGreaterThanOrEqual(1000);
+  });
+});
+
 describe.concurrent.skipIf(notHere !== undefined)("vsock port 9000", () => {
   test("is given back after the heartbeat: the next launcher need not wait for the enclave's end", async () => {
     const trace = here.path("first-trace");

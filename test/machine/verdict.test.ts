@@ -23,13 +23,26 @@ describe("how an enclave ended by itself", () => {
       "crashed; its console says: child exited with error 1",
     ],
   ])("%p, heartbeat awaited %p: %d", (consoleTail, heartbeatAwaited, status, sentence) => {
-    expect(verdict({ consoleTail, heartbeatAwaited })).toEqual({ status, sentence });
+    expect(verdict({ consoleTail, heartbeatAwaited, stoppedForHeartbeat: false })).toEqual({
+      status,
+      sentence,
+    });
+  });
+
+  test.each([
+    ["", "was stopped without a heartbeat"],
+    [`${PANIC}\n`, `was stopped without a heartbeat; its console says: ${PANIC}`],
+    ["reboot: Power down\n", "was stopped without a heartbeat"],
+  ])("%p, stopped for want of a heartbeat: 3", (consoleTail, sentence) => {
+    const told = verdict({ consoleTail, heartbeatAwaited: false, stoppedForHeartbeat: true });
+    expect(told).toEqual({ status: 3, sentence });
   });
 
   test("the enclave's words are told without control characters, cut at 120", () => {
     const { sentence } = verdict({
       consoleTail: `Kernel panic - not syncing: \x1b]0;title\x07\u009b2J${"x".repeat(300)}`,
       heartbeatAwaited: false,
+      stoppedForHeartbeat: false,
     });
     expect(sentence).toStartWith("crashed; its console says: Kernel panic - not syncing: ?]0;title??2Jxxx");
     expect(sentence.length).toBe("crashed; its console says: ".length + 120);
@@ -40,6 +53,7 @@ describe("how an enclave ended by itself", () => {
     verdict({
       consoleTail: "child exited with error ".repeat(400) + "reboot: ".repeat(400),
       heartbeatAwaited: false,
+      stoppedForHeartbeat: false,
     });
     expect(Bun.nanoseconds() - start).toBeLessThan(100e6);
   });
