@@ -2,7 +2,6 @@
 
 import type { Detail, Driver } from "./driver/driver.ts";
 import {
-  DEVICE_PATH,
   deviceRefusal,
   deviceStatus,
   emulatedFiles,
@@ -10,9 +9,12 @@ import {
   fileStatus,
   folderStatus,
   openEmulated,
-  openRefusal,
 } from "./emulated-files.ts";
 import type { Faults } from "./faults.ts";
+import { DEVICE_PATH } from "./files/driver-files.ts";
+import { FileCalls } from "./files/file-calls.ts";
+import { ParentFiles } from "./files/parent-files.ts";
+import { accessOf } from "./files/permission.ts";
 import type { Notification } from "./notification.ts";
 import { answerStatus, pathArgument } from "./path-status.ts";
 import { E, errnoName } from "./sys/errno.ts";
@@ -40,6 +42,9 @@ interface Call {
 export class Calls {
   private readonly files;
   private readonly folders;
+  /** Where there is a topology, calls about files go here first. */
+  private readonly fileCalls: FileCalls | undefined;
+  private readonly parentFiles: ParentFiles | undefined;
   private executed = false;
 
   constructor(
@@ -49,6 +54,15 @@ export class Calls {
   ) {
     this.files = emulatedFiles(world.scenario, world.hugePages);
     this.folders = emulatedFolders(this.files);
+    const { instance } = world;
+    if (!instance.described) return;
+    this.parentFiles = new ParentFiles(instance, driver);
+    this.fileCalls = new FileCalls(this.parentFiles, instance);
+  }
+
+  /** Removes what would outlast the run. */
+  close(): void {
+    this.parentFiles?.copies.close();
   }
 
   /** Answers a call, or sees to it that it is answered later. */
@@ -86,6 +100,8 @@ export class Calls {
 
   private subjectOf(request: Notification): string {
     const { nr } = request;
+    const named = this.fileCalls?.subjectOf(request);
+    if (named !== undefined) return named;
     if (nr === NR.openat) return readText(request.tid, request.wide(1)) ?? "";
     if (nr === NR.open) return readText(request.tid, request.wide(0)) ?? "";
     const path = pathArgument(nr);
@@ -96,6 +112,11 @@ export class Calls {
 
   private serve(call: Call): void {
     const { request } = call;
+    const detail = this.fileCalls?.serve(request, call.subject);
+    if (this.fileCalls !== undefined && detail !== null) {
+      call.detail = detail;
+      return;
+    }
     switch (request.nr) {
       case NR.openat:
         return this.open(call, request.u32(2));
@@ -126,8 +147,7 @@ export class Calls {
   private open(call: Call, flags: number): void {
     const { request, subject: path } = call;
     if (path === DEVICE_PATH) {
-      const { scenario } = this.world;
-      const refusal = openRefusal(scenario, request.pid, flags);
+      const refusal = deviceRefusal(this.world.instance, request.pid, accessOf(flags));
       call.detail = { path };
       if (refusal !== 0) return request.fail(refusal);
       request.replyWithFd(this.driver.deviceFd, (flags & O.CLOEXEC) !== 0);
@@ -142,7 +162,7 @@ export class Calls {
   /** stat, access and their like. */
   private status(call: Call): void {
     const { request, subject: path } = call;
-    const { scenario } = this.world;
+    const { instance } = this.world;
     const content = this.files.get(path);
     if (this.folders.has(path)) return answerStatus(request, folderStatus(this.files, path), () => 0);
     if (path !== DEVICE_PATH && content === undefined) return request.proceed();
@@ -150,7 +170,7 @@ export class Calls {
     if (content !== undefined) {
       return answerStatus(request, fileStatus(content), (bits) => ((bits & 3) === 0 ? 0 : E.EACCES));
     }
-    answerStatus(request, deviceStatus(scenario), (bits) => deviceRefusal(scenario, request.pid, bits));
+    answerStatus(request, deviceStatus(instance), (bits) => deviceRefusal(instance, request.pid, bits));
   }
 
   private ioctl(call: Call): void {

@@ -1,7 +1,9 @@
 /** The files that tell about the parent instance, computed from the scenario at the moment they are opened. */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { formatCpuList, parseCpuList } from "./driver/cpu-pool.ts";
+import { formatCpuList, parseCpuList } from "./driver/cpu-list.ts";
+import { DEVICE_MINOR, MISC_MAJOR } from "./files/driver-files.ts";
+import { refusalOf } from "./files/permission.ts";
 import type { HugePages } from "./huge-pages.ts";
 import type { Notification } from "./notification.ts";
 import { type PathStatus, S_IFCHR, S_IFDIR, S_IFREG } from "./path-status.ts";
@@ -9,12 +11,7 @@ import type { Scenario } from "./scenario.ts";
 import { E } from "./sys/errno.ts";
 import { closeFd, makeMemfd } from "./sys/files.ts";
 import { HUGE_PAGE, O } from "./sys/kernel.ts";
-import { processStatus } from "./sys/processes.ts";
-
-/** The device's path. */
-export const DEVICE_PATH = "/dev/nitro_enclaves";
-const MISC_MAJOR = 10; // linux/major.h
-const deviceMinor = 124; // given out at boot; any number will do
+import type { Instance } from "./topology/instance.ts";
 
 /** A file's content, null where it does not exist. */
 type Content = () => string | null;
@@ -92,37 +89,16 @@ export function fileStatus(content: Content): PathStatus | undefined {
 }
 
 /** How the device looks to stat; undefined where it does not exist. */
-export function deviceStatus(scenario: Scenario): PathStatus | undefined {
-  if (!scenario.device) return undefined;
-  const mode = S_IFCHR | Number.parseInt(scenario.deviceMode, 8);
-  return {
-    mode,
-    uid: scenario.deviceUid,
-    gid: scenario.deviceGid,
-    bytes: 0,
-    device: [MISC_MAJOR, deviceMinor],
-  };
-}
-
-/** Why a process may not open the device with these flags, by its real credentials; 0 where it may. */
-export function openRefusal(scenario: Scenario, pid: number, flags: number): number {
-  const access = flags & O.ACCMODE;
-  return deviceRefusal(scenario, pid, (access === 1 ? 0 : 4) | (access === 0 ? 0 : 2));
+export function deviceStatus(instance: Instance): PathStatus | undefined {
+  if (!instance.hasDevice) return undefined;
+  const { deviceMode, deviceUid, deviceGid } = instance;
+  const device: [number, number] = [MISC_MAJOR, DEVICE_MINOR];
+  return { mode: S_IFCHR | deviceMode, uid: deviceUid, gid: deviceGid, bytes: 0, device };
 }
 
 /** Why a process may not use the device in this way (4 read, 2 write, 1 execute); 0 where it may. */
-export function deviceRefusal(scenario: Scenario, pid: number, needed: number): number {
-  if (!scenario.device) return E.ENOENT;
-  const fields = processStatus(pid);
-  const CAP_DAC_OVERRIDE = 1n << 1n; // linux/capability.h
-  if ((BigInt(`0x${fields.get("CapEff") ?? "0"}`) & CAP_DAC_OVERRIDE) !== 0n) return 0;
-  // The fourth number is the one that the file system goes by (proc(5)).
-  const uid = Number(fields.get("Uid")?.split(/\s+/)[3] ?? 0);
-  const gid = Number(fields.get("Gid")?.split(/\s+/)[3] ?? 0);
-  const groups = [gid, ...(fields.get("Groups") ?? "").split(/\s+/).filter(Boolean).map(Number)];
-  const mode = Number.parseInt(scenario.deviceMode, 8);
-  let allowed = mode & 7;
-  if (uid === scenario.deviceUid) allowed = (mode >> 6) & 7;
-  else if (groups.includes(scenario.deviceGid)) allowed = (mode >> 3) & 7;
-  return (allowed & needed) === needed ? 0 : E.EACCES;
+export function deviceRefusal(instance: Instance, pid: number, needed: number): number {
+  if (!instance.hasDevice) return E.ENOENT;
+  const { deviceMode, deviceUid, deviceGid } = instance;
+  return refusalOf({ mode: deviceMode, uid: deviceUid, gid: deviceGid }, pid, needed);
 }

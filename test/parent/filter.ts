@@ -1,5 +1,6 @@
 /** The seccomp filter: which system calls are put before the supervisor, as a classic BPF program. */
 
+import { treeCalls } from "./files/file-calls.ts";
 import { pathCalls } from "./path-status.ts";
 import type { Scenario } from "./scenario.ts";
 import { AF, AUDIT_ARCH_X86_64, F_ADD_SEALS, MAP, MFD, NE, NR, O, SECCOMP, SO_ERROR } from "./sys/kernel.ts";
@@ -85,8 +86,21 @@ function rulesFor(scenario: Scenario, standIn: boolean): Rule[] {
   if (standIn)
     rules.push({ nr: NR.fcntl, when: [{ arg: 1, oneOf: [F_ADD_SEALS] }] }, { nr: NR.fstatfs, when: [] });
   if (scenario.opens === "all") for (const nr of pathCalls) rules.push({ nr, when: [] });
+  if (scenario.topology !== null) rules.push(...topologyRules());
   for (const [name, nr] of Object.entries(faultable)) if (named.has(name)) rules.push({ nr, when: [] });
   return rules;
+}
+
+/** What else is looked at where there is a topology. */
+function topologyRules(): Rule[] {
+  // Orders to the kernel are short; a console's output, which is not, is let through.
+  const isShort: Condition = { arg: 2, noBit: 0xfffff000 };
+  return [
+    ...treeCalls.map((nr): Rule => ({ nr, when: [] })),
+    { nr: NR.write, when: [isShort] },
+    { nr: NR.pwrite64, when: [isShort] },
+    ...[NR.writev, NR.sendfile, NR.copy_file_range].map((nr): Rule => ({ nr, when: [] })),
+  ];
 }
 
 function conditionCode(condition: Condition, toAllow: number): Instruction[] {

@@ -6,8 +6,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { isatty } from "node:tty";
+import { ScenarioError } from "./checks.ts";
 import { defaultBehaviour, type Scenario, type ScenarioInput } from "./scenario.ts";
-import { checkScenario, ScenarioError } from "./scenario-check.ts";
+import { checkScenario } from "./scenario-check.ts";
 import { supervise } from "./supervisor.ts";
 
 const STATUS_OVER_LIMIT = 124;

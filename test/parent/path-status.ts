@@ -14,12 +14,16 @@ export interface PathStatus {
   bytes: number;
   /** Major and minor number of a device. */
   device: [major: number, minor: number];
+  /** The file system's device and the file's inode, where programs may compare them. */
+  place?: [device: number, inode: number];
 }
 
 /** linux/stat.h: a character device. */
 export const S_IFCHR = 0o020000;
 /** linux/stat.h: a folder. */
 export const S_IFDIR = 0o040000;
+/** linux/stat.h: a symbolic link. */
+export const S_IFLNK = 0o120000;
 /** linux/stat.h: an ordinary file. */
 export const S_IFREG = 0o100000;
 
@@ -46,7 +50,9 @@ export function pathArgument(nr: number): number | undefined {
 function statRecord(status: PathStatus): Uint8Array<ArrayBuffer> {
   const bytes = fixedBytes(144);
   const view = new DataView(bytes.buffer);
-  view.setBigUint64(8, 1n, true);
+  const [device, inode] = status.place ?? [0, 1];
+  view.setBigUint64(0, BigInt(device), true);
+  view.setBigUint64(8, BigInt(inode), true);
   view.setBigUint64(16, 1n, true);
   view.setUint32(24, status.mode, true);
   view.setUint32(28, status.uid, true);
@@ -68,10 +74,14 @@ function statxRecord(status: PathStatus): Uint8Array<ArrayBuffer> {
   view.setUint32(20, status.uid, true);
   view.setUint32(24, status.gid, true);
   view.setUint16(28, status.mode, true);
-  view.setBigUint64(32, 1n, true);
+  const [device, inode] = status.place ?? [0, 1];
+  view.setBigUint64(32, BigInt(inode), true);
   view.setBigUint64(40, BigInt(status.bytes), true);
   view.setUint32(128, status.device[0], true);
   view.setUint32(132, status.device[1], true);
+  // linux/kdev_t.h: new_encode_dev puts the lowest byte of the minor number below the major one, the rest above.
+  view.setUint32(136, (device >>> 8) & 0xfff, true);
+  view.setUint32(140, (device & 0xff) | ((device >>> 12) & 0xfff00), true);
   return bytes;
 }
 

@@ -5,8 +5,8 @@
 
 import { Calls } from "./calls.ts";
 import { Driver } from "./driver/driver.ts";
-import { DEVICE_PATH } from "./emulated-files.ts";
 import { Faults } from "./faults.ts";
+import { DEVICE_PATH } from "./files/driver-files.ts";
 import { HugePages } from "./huge-pages.ts";
 import { Loop } from "./loop.ts";
 import { Notification } from "./notification.ts";
@@ -15,6 +15,7 @@ import { defaultScenario } from "./scenario.ts";
 import { closeFd } from "./sys/files.ts";
 import { AF, AT_FDCWD, HUGE_PAGE, MAP, MFD, NE, NR, O, PROT, SOCK, SOCKADDR_VM_BYTES } from "./sys/kernel.ts";
 import { addressOf, call, cString, fixedBytes } from "./sys/libc.ts";
+import { Instance } from "./topology/instance.ts";
 import { Trace } from "./trace.ts";
 import { Vsock } from "./vsock.ts";
 
@@ -89,7 +90,16 @@ export function rehearse(standIn: boolean): void {
   const scenario = defaultScenario;
   const [trace, loop, ledger] = [new Trace(false), new Loop(), new Ledger()];
   const hugePages = new HugePages(scenario, standIn);
-  const world = { scenario, trace, loop, ledger, hugePages, vsock: new Vsock(scenario, loop, trace) };
+  const instance = new Instance(scenario);
+  const world = {
+    scenario,
+    instance,
+    trace,
+    loop,
+    ledger,
+    hugePages,
+    vsock: new Vsock(scenario, loop, trace),
+  };
   const driver = new Driver(world);
   const calls = new Calls(world, driver, new Faults(scenario, trace));
   for (let count = 0; count < rounds; count++) {

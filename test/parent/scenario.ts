@@ -1,5 +1,8 @@
 /** What the emulated parent instance is like, how its enclaves behave, and what goes wrong: every field with its default. */
 
+import { defaultHost, type Host } from "./topology/host.ts";
+import type { Topology, TopologyInput } from "./topology/topology.ts";
+
 /** Fails or delays a trapped call. */
 export interface Fault {
   /** A call's name (`NE_ADD_VCPU`, `memfd_create`, `bind`), or `openat:PATH` for the open of one path. */
@@ -81,6 +84,10 @@ export interface Scenario {
   deviceUid: number;
   /** Its group. */
   deviceGid: number;
+  /** The hardware; null where `cpus` and `threadsPerCore` say all there is to know. */
+  topology: Topology | null;
+  /** The system on it; it counts with a topology only. */
+  host: Host;
   /** CPUs of the parent instance; CPU i and CPU i + cpus / threadsPerCore share a core. */
   cpus: number;
   /** Threads of a core. */
@@ -156,6 +163,8 @@ export const defaultScenario: Scenario = {
   deviceMode: "0660",
   deviceUid: 0,
   deviceGid: 0,
+  topology: null,
+  host: defaultHost,
   cpus: 16,
   threadsPerCore: 2,
   pool: "1-4,9-12",
@@ -183,4 +192,9 @@ export const defaultScenario: Scenario = {
 };
 
 /** What a scenario file holds: any of the fields, the others keep their defaults. */
-export type ScenarioInput = Partial<Omit<Scenario, "enclave">> & { enclave?: Partial<EnclaveBehaviour> };
+export type ScenarioInput = Partial<Omit<Scenario, "enclave" | "topology" | "host">> & {
+  enclave?: Partial<EnclaveBehaviour>;
+  /** An instance type's name, or what differs from one. */
+  topology?: string | Partial<TopologyInput>;
+  host?: Partial<Omit<Host, "cgroup">> & { cgroup?: Partial<Host["cgroup"]> };
+};

@@ -71,9 +71,11 @@ function keepDescriptors(): void {
   for (const fd of [4, 5]) call(NR.fcntl, fd, F_SETFD, 0);
 }
 
+/** Tells the supervisor, which answers no calls yet: write(2) may be one of those that wait for an answer. */
 function tell(text: string): void {
   const bytes = cString(text);
-  mustCall("write", NR.write, statusFd, addressOf(bytes), bytes.length - 1);
+  const vector = new BigUint64Array([BigInt(addressOf(bytes)), BigInt(bytes.length - 1)]);
+  mustCall("pwritev2", NR.pwritev2, statusFd, addressOf(vector), 1, -1, -1, 0);
 }
 
 function main(argv: string[]): number {
@@ -93,10 +95,9 @@ function main(argv: string[]): number {
     // A process with no privileges may install a filter only if it can gain none; root's command keeps its set-uid helpers.
     if (process.geteuid?.() !== 0) mustCall("prctl", NR.prctl, PR.SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (filter.length === 0) keepDescriptors();
-    const listener = filter.length === 0 ? 0 : installFilter(filter);
+    if (filter.length > 0) tell(`${installFilter(filter)}\n`);
     if (user !== "-") becomeUser(user);
     mustCall("prctl", NR.prctl, PR.SET_PDEATHSIG, SIGKILL, 0, 0, 0); // a change of user would have cleared it
-    if (filter.length > 0) tell(`${listener}\n`);
     call(NR.fcntl, statusFd, F_SETFD, FD_CLOEXEC);
     mustCall("execve", NR.execve, addressOf(path), argsAt, environmentAt);
   } catch (error) {

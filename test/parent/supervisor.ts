@@ -23,6 +23,7 @@ import {
   type ProcessEnd,
   sendSignal,
 } from "./sys/processes.ts";
+import { Instance } from "./topology/instance.ts";
 import { Trace, type TraceEntry } from "./trace.ts";
 import { Vsock } from "./vsock.ts";
 import type { World } from "./world.ts";
@@ -63,7 +64,10 @@ function makeWorld(options: RunOptions): World {
   const trace = new Trace(options.verbose);
   const loop = new Loop();
   const hugePages = new HugePages(scenario, standIn);
-  return { scenario, trace, loop, ledger: new Ledger(), hugePages, vsock: new Vsock(scenario, loop, trace) };
+  const instance = new Instance(scenario);
+  const vsock = new Vsock(scenario, loop, trace);
+  vsock.isThere = () => instance.hasVsock;
+  return { scenario, instance, trace, loop, ledger: new Ledger(), hugePages, vsock };
 }
 
 /** Starts the command in its stage; gives its process id and the listener for its calls. */
@@ -238,6 +242,7 @@ export async function supervise(options: RunOptions): Promise<RunResult> {
     listener.close();
   } finally {
     endChildren();
+    calls.close();
   }
   driver.freeReleased();
   world.hugePages.collect();

@@ -48,6 +48,8 @@ export type HypervisorPort = (port: number) => ((fd: number) => void) | undefine
 
 /** All vsock sockets of the parent instance. */
 export class Vsock {
+  /** Whether the family is there. */
+  isThere: () => boolean = () => this.scenario.vsock;
   /** Who listens on the hypervisor's ports. */
   hypervisor: HypervisorPort = () => undefined;
   private readonly base = `nitro-parent/${process.pid}/${Math.random().toString(36).slice(2)}/`;
@@ -97,7 +99,7 @@ export class Vsock {
 
   /** socket(AF_VSOCK, …). */
   create(request: Notification): void {
-    if (!this.scenario.vsock) return request.fail(E.EAFNOSUPPORT);
+    if (!this.isThere()) return request.fail(E.EAFNOSUPPORT);
     const type = request.u32(1);
     if ((type & SOCK.TYPE_MASK) !== SOCK.STREAM) return request.fail(94); // ESOCKTNOSUPPORT (asm-generic/errno.h)
     if (request.u32(2) !== 0 && request.u32(2) !== AF.VSOCK) return request.fail(E.EPROTONOSUPPORT);

@@ -7,10 +7,10 @@ import { closeFd, identityOf, makeMemfd, makePipe, UseWatch } from "../sys/files
 import { CID, POLL } from "../sys/kernel.ts";
 import { fixedBytes } from "../sys/libc.ts";
 import type { World } from "../world.ts";
-import { CpuPool } from "./cpu-pool.ts";
 import { checkPlace, takeMemory } from "./donation.ts";
 import { GuestMemory } from "./guest-memory.ts";
 import { checkImage, type ImageReport } from "./image.ts";
+import { writePool } from "./pool-file.ts";
 import type { Slot } from "./slot.ts";
 
 const LEAST_MEMORY = 64 * 1024 * 1024; // linux/nitro_enclaves.h: NE_ERR_ENCLAVE_MEM_MIN_SIZE's limit
@@ -27,14 +27,12 @@ export class Driver {
   /** Called once an enclave has started, with its launcher. */
   started: (pid: number) => void = () => undefined;
   private readonly deviceIdentity = identityOf("", this.deviceFd);
-  private readonly pool: CpuPool;
   private readonly slots = new Map<string, Slot>();
   private readonly uses = new UseWatch();
   private created = 0;
   private enclavesStarted = 0;
 
   constructor(private readonly world: World) {
-    this.pool = new CpuPool(world.scenario);
     world.vsock.hypervisor = (port) => this.consoleOn(port);
     world.loop.watch(this.uses.fd, POLL.IN, () => this.freeReleased());
   }
@@ -42,6 +40,14 @@ export class Driver {
   /** Enclaves that somebody still holds. */
   get slotsLeft(): number {
     return this.slots.size;
+  }
+
+  /** A write to ne_cpus; gives 0 or the errno. */
+  writePool(text: string, pid: number): number {
+    const { instance, trace } = this.world;
+    const errno = writePool(instance, text, pid, this.slots.size > 0);
+    trace.add("pool written", { text: text.trimEnd(), errno, pool: instance.poolCpus });
+    return errno;
   }
 
   /** Whether a descriptor's identity is the device's. */
@@ -57,7 +63,7 @@ export class Driver {
   /** NE_CREATE_VM. */
   createVm(request: Notification): Detail {
     const { scenario, trace } = this.world;
-    if (!this.pool.hasFreeCore) return refuse(request, NE_ERR.NO_CPUS_AVAIL_IN_POOL);
+    if (!this.world.instance.pool.hasFreeCore) return refuse(request, NE_ERR.NO_CPUS_AVAIL_IN_POOL);
     // Four enclaves are all a parent instance has; the errno of the fifth is a guess.
     if (this.slots.size >= scenario.maxEnclaves) return refuse(request, E.EBUSY);
     const { readEnd, writeEnd } = makePipe();
@@ -146,7 +152,7 @@ export class Driver {
     if (view === undefined) return refuse(request, E.EFAULT);
     const asked = view.getUint32(0, true);
     if (slot.state !== "init") return refuse(request, NE_ERR.NOT_IN_INIT_STATE, { asked });
-    const cpu = this.pool.add(slot, asked);
+    const cpu = this.world.instance.pool.add(slot, asked);
     if (cpu < 0) return refuse(request, -cpu, { asked });
     // The driver notices a foreign address space only after it has reserved the core.
     if (slot.owner !== request.pid) return refuse(request, E.EIO, { asked });
@@ -195,7 +201,7 @@ export class Driver {
     if (slot.ranges.length === 0) return NE_ERR.NO_MEM_REGIONS_ADDED;
     if (slot.memory.length < LEAST_MEMORY) return NE_ERR.ENCLAVE_MEM_MIN_SIZE;
     if (slot.vcpus.length === 0) return NE_ERR.NO_VCPUS_ADDED;
-    return this.pool.coresComplete(slot) ? 0 : NE_ERR.FULL_CORES_NOT_USED;
+    return this.world.instance.pool.coresComplete(slot) ? 0 : NE_ERR.FULL_CORES_NOT_USED;
   }
 
   private launch(slot: Slot, debug: boolean, image: ImageReport): void {
@@ -255,7 +261,7 @@ export class Driver {
     slot.enclave?.stop();
     this.lookForWrites(slot, "end");
     slot.memory.release();
-    this.pool.release(slot);
+    this.world.instance.pool.release(slot);
     if (slot.writeEnd !== undefined) closeFd(slot.writeEnd);
     this.world.trace.add("slot freed", { slot: slot.number, cid: slot.cid, wasRunning });
   }

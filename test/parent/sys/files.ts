@@ -81,25 +81,26 @@ export function readiness(fd: number, events: number): number {
   return ((pollRecord[1] ?? 0) >>> 16) & (events | POLL.ERR | POLL.HUP);
 }
 
-/**
- * A tmpfs whose files are mapped at 2 MiB boundaries: huge=always makes the kernel choose such addresses. It is mounted
- * nowhere, so that it vanishes with this process. Gives a descriptor of its root, undefined where the kernel refuses.
- */
-export function makeHugeTmpfs(): number | undefined {
+/** A tmpfs that is mounted nowhere, so that it vanishes with this process; undefined where the kernel refuses. */
+export function makeTmpfs(options: Readonly<Record<string, string>> = {}): number | undefined {
   const type = cString("tmpfs");
   const context = call(NR.fsopen, addressOf(type), FS.CLOEXEC);
   if (context < 0) return undefined;
-  const key = cString("huge");
-  const value = cString("always");
-  const size = cString("size");
-  const unlimited = cString("0");
-  const configured =
-    call(NR.fsconfig, context, FS.SET_STRING, addressOf(key), addressOf(value), 0) === 0 &&
-    call(NR.fsconfig, context, FS.SET_STRING, addressOf(size), addressOf(unlimited), 0) === 0 &&
-    call(NR.fsconfig, context, FS.CREATE, 0, 0, 0) === 0;
+  let configured = true;
+  for (const [name, text] of Object.entries(options)) {
+    const [key, value] = [cString(name), cString(text)];
+    if (call(NR.fsconfig, context, FS.SET_STRING, addressOf(key), addressOf(value), 0) !== 0)
+      configured = false;
+  }
+  configured &&= call(NR.fsconfig, context, FS.CREATE, 0, 0, 0) === 0;
   const mount = configured ? call(NR.fsmount, context, FS.CLOEXEC, 0) : -1;
   closeFd(context);
   return mount < 0 || type.length === 0 ? undefined : mount;
+}
+
+/** A tmpfs whose files are mapped at 2 MiB boundaries: huge=always makes the kernel choose such addresses. */
+export function makeHugeTmpfs(): number | undefined {
+  return makeTmpfs({ huge: "always", size: "0" });
 }
 
 /** A nameless file in a folder given by descriptor; gives its descriptor or the negated errno. */

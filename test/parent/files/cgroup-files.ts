@@ -1,0 +1,127 @@
+/** /proc/self/cgroup and /sys/fs/cgroup. */
+import { formatCpuList } from "../driver/cpu-list.ts";
+import { E } from "../sys/errno.ts";
+import { cgroupPageName, UNLIMITED_V1 } from "../topology/cgroups.ts";
+import type { Instance } from "../topology/instance.ts";
+import type { Tree } from "./tree.ts";
+
+const root = "/sys/fs/cgroup";
+
+/** Adds them. */
+export function addCgroupFiles(tree: Tree, instance: Instance): void {
+  tree.hide(root);
+  if (instance.cgroups.version === 2) addVersion2(tree, instance);
+  else addVersion1(tree, instance);
+}
+
+function nodesOf(instance: Instance): number[] {
+  return Array.from({ length: instance.topology.nodes }, (_, node) => node);
+}
+
+/** A file that holds a limit and takes a new one. */
+function addLimit(tree: Tree, instance: Instance, folder: string, place: string, name: string, none: string) {
+  const { cgroups } = instance;
+  tree.file(
+    `${place}/${name}`,
+    () => `${cgroups.value(folder, name) ?? none}\n`,
+    0o644,
+    (text) => {
+      const word = text.trim();
+      if (!/^(max|-1|\d+[kmgKMG]?)$/.test(word) && !name.startsWith("cpu")) return E.EINVAL;
+      cgroups.setValue(folder, name, inBytes(word, none));
+      return 0;
+    },
+  );
+}
+
+function inBytes(word: string, none: string): string {
+  if (word === "-1" || word === "max") return none;
+  const match = /^(\d+)([kmg])$/i.exec(word);
+  if (match === null) return word;
+  return String(Number(match[1]) * 1024 ** (1 + "kmg".indexOf((match[2] ?? "k").toLowerCase())));
+}
+
+function addVersion2(tree: Tree, instance: Instance): void {
+  const { cgroups } = instance;
+  const controllers = (): string => `cpuset cpu io memory${cgroups.hasHugetlb ? " hugetlb" : ""} pids\n`;
+  tree.file("/proc/*/cgroup", () => `0::${cgroups.path}\n`);
+  tree.file(`${root}/cgroup.controllers`, () => "cpuset cpu io memory hugetlb pids rdma misc\n");
+  tree.file(`${root}/cgroup.subtree_control`, controllers);
+  tree.file(`${root}/cgroup.procs`, () => "1\n");
+  addCpuset(tree, instance, "/", root);
+  for (const folder of cgroups.folders) {
+    const place = `${root}${folder}`;
+    tree.file(`${place}/cgroup.controllers`, controllers);
+    tree.file(`${place}/cgroup.subtree_control`, () => (folder === cgroups.path ? "\n" : controllers()));
+    tree.file(`${place}/cgroup.type`, () => "domain\n");
+    tree.file(`${place}/cgroup.procs`, ({ pid }) => (folder === cgroups.path ? `${pid}\n` : ""));
+    tree.file(`${place}/memory.current`, () => "16777216\n");
+    for (const name of ["memory.min", "memory.low"]) addLimit(tree, instance, folder, place, name, "0");
+    for (const name of ["memory.high", "memory.max", "memory.swap.max", "pids.max"]) {
+      addLimit(tree, instance, folder, place, name, "max");
+    }
+    addLimit(tree, instance, folder, place, "cpu.max", "max 100000");
+    addCpuset(tree, instance, folder, place);
+    addHugetlb(tree, instance, folder, place, ["current", "max"], "max");
+  }
+}
+
+function addCpuset(tree: Tree, instance: Instance, folder: string, place: string): void {
+  const { cgroups } = instance;
+  const effective = (what: "mems" | "cpus") => () =>
+    `${formatCpuList(cgroups.allowed(what, what === "mems" ? nodesOf(instance) : instance.online))}\n`;
+  tree.file(`${place}/cpuset.mems.effective`, effective("mems"));
+  tree.file(`${place}/cpuset.cpus.effective`, effective("cpus"));
+  if (folder === "/") return;
+  addLimit(tree, instance, folder, place, "cpuset.mems", "");
+  addLimit(tree, instance, folder, place, "cpuset.cpus", "");
+}
+
+function addHugetlb(
+  tree: Tree,
+  instance: Instance,
+  folder: string,
+  place: string,
+  [usage, limit]: [string, string],
+  none: string,
+): void {
+  const { cgroups, memory } = instance;
+  if (!cgroups.hasHugetlb) return;
+  for (const { pageBytes } of memory.pools.values()) {
+    const size = `hugetlb.${cgroupPageName(pageBytes)}`;
+    const charged = (kind: "used" | "reserved") => () => {
+      memory.look();
+      return `${cgroups.charged.get(pageBytes)?.[kind] ?? 0}\n`;
+    };
+    tree.file(`${place}/${size}.${usage}`, charged("used"));
+    tree.file(`${place}/${size}.rsvd.${usage}`, charged("reserved"));
+    addLimit(tree, instance, folder, place, `${size}.${limit}`, none);
+    addLimit(tree, instance, folder, place, `${size}.rsvd.${limit}`, none);
+  }
+}
+
+const controllersV1 = ["hugetlb", "memory", "cpuset"];
+
+function addVersion1(tree: Tree, instance: Instance): void {
+  const { cgroups } = instance;
+  const none = String(UNLIMITED_V1);
+  const rows = controllersV1.map(
+    (name, index) => `${controllersV1.length - index}:${name}:${cgroups.path}\n`,
+  );
+  tree.file("/proc/*/cgroup", () => rows.join(""));
+  for (const folder of ["/", ...cgroups.folders]) {
+    const place = (controller: string): string => `${root}/${controller}${folder === "/" ? "" : folder}`;
+    tree.file(`${place("memory")}/memory.usage_in_bytes`, () => "16777216\n");
+    addLimit(tree, instance, folder, place("memory"), "memory.limit_in_bytes", none);
+    addHugetlb(tree, instance, folder, place("hugetlb"), ["usage_in_bytes", "limit_in_bytes"], none);
+    addLimit(tree, instance, folder, place("cpuset"), "cpuset.mems", formatCpuList(nodesOf(instance)));
+    addLimit(tree, instance, folder, place("cpuset"), "cpuset.cpus", formatCpuList(instance.online));
+    const effective = (): string => `${formatCpuList(cgroups.allowed("mems", nodesOf(instance)))}\n`;
+    tree.file(`${place("cpuset")}/cpuset.effective_mems`, effective);
+    for (const controller of controllersV1) {
+      tree.file(`${place(controller)}/cgroup.procs`, ({ pid }) =>
+        folder === cgroups.path ? `${pid}\n` : "",
+      );
+    }
+  }
+}

@@ -1,0 +1,168 @@
+/** The driver's files: the device, modules and their parameters, the PCI device, the list of miscellaneous devices. */
+import type { Instance } from "../topology/instance.ts";
+import type { Tree } from "./tree.ts";
+
+/** The device's path. */
+export const DEVICE_PATH = "/dev/nitro_enclaves";
+/** The pool's parameter. */
+export const POOL_PATH = "/sys/module/nitro_enclaves/parameters/ne_cpus";
+/** linux/major.h: miscellaneous devices. */
+export const MISC_MAJOR = 10;
+/** The device's minor number, given out at boot; any will do. */
+export const DEVICE_MINOR = 124;
+const VSOCK_MINOR = 121; // given out at boot as well
+
+const PCI_BUS = "/sys/bus/pci/devices";
+const PCI_ROOT = "/sys/devices/pci0000:00";
+
+/** A PCI function of an instance. */
+interface PciFunction {
+  slot: string;
+  vendor: string;
+  device: string;
+  class: string;
+  driver: () => string | null;
+  isThere: () => boolean;
+}
+
+/** Adds them. */
+export function addDriverFiles(
+  tree: Tree,
+  instance: Instance,
+  writePool: (text: string, pid: number) => number,
+): void {
+  tree.add(DEVICE_PATH, {
+    kind: "device",
+    exists: () => instance.hasDevice,
+    owner: () => ({ mode: instance.deviceMode, uid: instance.deviceUid, gid: instance.deviceGid }),
+    number: [MISC_MAJOR, DEVICE_MINOR],
+  });
+  tree.add("/dev/vsock", {
+    kind: "device",
+    exists: () => instance.hasVsock,
+    owner: () => ({ mode: 0o666, uid: 0, gid: 0 }),
+    number: [MISC_MAJOR, VSOCK_MINOR],
+  });
+  tree.file("/proc/misc", () => {
+    const rows = instance.hasDevice ? [`${DEVICE_MINOR} nitro_enclaves`] : [];
+    if (instance.hasVsock) rows.push(`${VSOCK_MINOR} vsock`);
+    return [...rows, "231 snapshot", "236 device-mapper", "227 mcelog", "1 psaux"]
+      .map((row) => `${row.replace(/^\d+/, (minor) => minor.padStart(3))}\n`)
+      .join("");
+  });
+  addModules(tree, instance);
+  const whileLoaded = (text: () => string) => () => (instance.hasModule("nitro_enclaves") ? text() : null);
+  tree.file(
+    POOL_PATH,
+    whileLoaded(() => `${instance.poolText}\n`),
+    0o644,
+    (text, { pid }) => writePool(text, pid),
+  );
+  addPci(tree, instance);
+}
+
+/** What holds a module: those that were built on it. */
+const users: Readonly<Record<string, readonly string[]>> = {
+  vsock: ["vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport", "vhost_vsock"],
+  vmw_vsock_virtio_transport_common: ["vmw_vsock_virtio_transport", "vhost_vsock"],
+};
+
+function addModules(tree: Tree, instance: Instance): void {
+  const holders = (name: string): string[] =>
+    (users[name] ?? []).filter((user) => instance.modules.get(user) === "loaded");
+  tree.hide("/sys/module");
+  tree.file("/proc/modules", () =>
+    [...instance.modules]
+      .filter(([, state]) => state === "loaded")
+      .map(([name]) => {
+        const by = holders(name);
+        return `${name} 49152 ${by.length} ${by.length === 0 ? "-" : `${by.join(",")},`} Live 0x0000000000000000\n`;
+      })
+      .join(""),
+  );
+  tree.file("/sys/module/kernel/parameters/panic", () => "0\n", 0o644);
+  for (const name of instance.modules.keys()) {
+    const whileThere = (text: () => string) => () => (instance.hasModule(name) ? text() : null);
+    const whileLoaded = (text: () => string) => () =>
+      instance.modules.get(name) === "loaded" ? text() : null;
+    tree.file(
+      `/sys/module/${name}/uevent`,
+      whileThere(() => ""),
+      0o200,
+    );
+    tree.file(
+      `/sys/module/${name}/initstate`,
+      whileLoaded(() => "live\n"),
+    );
+    tree.file(
+      `/sys/module/${name}/refcnt`,
+      whileLoaded(() => `${holders(name).length}\n`),
+    );
+    tree.file(
+      `/sys/module/${name}/coresize`,
+      whileLoaded(() => "49152\n"),
+    );
+  }
+}
+
+function addPci(tree: Tree, instance: Instance): void {
+  const always = () => true;
+  const enclaves = () => (instance.hasModule("nitro_enclaves") ? "nitro_enclaves" : null);
+  const functions: PciFunction[] = [
+    {
+      slot: "0000:00:00.0",
+      vendor: "0x8086",
+      device: "0x1237",
+      class: "0x060000",
+      driver: () => null,
+      isThere: always,
+    },
+    {
+      slot: "0000:00:04.0",
+      vendor: "0x1d0f",
+      device: "0x8061",
+      class: "0x010802",
+      driver: () => "nvme",
+      isThere: always,
+    },
+    {
+      slot: "0000:00:05.0",
+      vendor: "0x1d0f",
+      device: "0xec20",
+      class: "0x020000",
+      driver: () => "ena",
+      isThere: always,
+    },
+    {
+      ...{ slot: "0000:00:02.0", vendor: "0x1d0f", device: "0xe4c1", class: "0x088000" },
+      ...{ driver: enclaves, isThere: () => instance.enclaveOption },
+    },
+  ];
+  tree.hide("/sys/bus/pci");
+  tree.hide(PCI_ROOT);
+  for (const { slot, vendor, device, class: kind, driver, isThere } of functions) {
+    const own = `${PCI_ROOT}/${slot}`;
+    const text = (value: string) => () => (isThere() ? `${value}\n` : null);
+    tree.link(`${PCI_BUS}/${slot}`, () => (isThere() ? `../../../devices/pci0000:00/${slot}` : null));
+    tree.file(`${own}/vendor`, text(vendor));
+    tree.file(`${own}/device`, text(device));
+    tree.file(`${own}/class`, text(kind));
+    tree.file(`${own}/enable`, text("1"), 0o644);
+    tree.file(`${own}/numa_node`, text(instance.topology.nodes > 1 ? "0" : "-1"), 0o644);
+    const modalias = `pci:v0000${vendor.slice(2).toUpperCase()}d0000${device.slice(2).toUpperCase()}`;
+    tree.file(
+      `${own}/modalias`,
+      text(`${modalias}sv00000000sd00000000bc${kind.slice(2, 4)}sc${kind.slice(4, 6)}i00`),
+    );
+    const bound = (): string | null => (isThere() ? driver() : null);
+    tree.link(`${own}/driver`, () => (bound() === null ? null : `../../../bus/pci/drivers/${bound()}`));
+    const name = driver();
+    if (name !== null || driver === enclaves) {
+      const drivers = `/sys/bus/pci/drivers/${name ?? "nitro_enclaves"}`;
+      tree.link(`${drivers}/${slot}`, () =>
+        bound() === null ? null : `../../../../devices/pci0000:00/${slot}`,
+      );
+      tree.file(`${drivers}/uevent`, () => (driver() === null ? null : ""), 0o200);
+    }
+  }
+}

@@ -1,0 +1,143 @@
+/** Which calls concern the emulated tree, and where in their arguments the path, the folder and the flags stand. */
+import { posix } from "node:path";
+import type { Notification } from "../notification.ts";
+import { pathCalls } from "../path-status.ts";
+import { E } from "../sys/errno.ts";
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, NR, O } from "../sys/kernel.ts";
+import { fixedBytes } from "../sys/libc.ts";
+import { readText } from "../sys/processes.ts";
+import type { Instance } from "../topology/instance.ts";
+import { folderOf } from "./folder-copies.ts";
+import type { ParentFiles } from "./parent-files.ts";
+import { KERNEL_BUILD } from "./system-files.ts";
+import type { Found } from "./tree.ts";
+
+/** Places in a call's arguments; `folder` is missing where a path is taken from the working folder. */
+interface Place {
+  folder?: number;
+  path: number;
+  /** The flags that say whether a link at the end is followed, and the bit that says no. */
+  noFollow?: { argument: number; bit: number } | true;
+}
+
+const places = new Map<number, Place>([
+  [NR.open, { path: 0, noFollow: { argument: 1, bit: O.NOFOLLOW } }],
+  [NR.openat, { folder: 0, path: 1, noFollow: { argument: 2, bit: O.NOFOLLOW } }],
+  [NR.stat, { path: 0 }],
+  [NR.lstat, { path: 0, noFollow: true }],
+  [NR.newfstatat, { folder: 0, path: 1, noFollow: { argument: 3, bit: AT_SYMLINK_NOFOLLOW } }],
+  [NR.statx, { folder: 0, path: 1, noFollow: { argument: 2, bit: AT_SYMLINK_NOFOLLOW } }],
+  [NR.access, { path: 0 }],
+  [NR.faccessat, { folder: 0, path: 1 }],
+  [NR.faccessat2, { folder: 0, path: 1, noFollow: { argument: 3, bit: AT_SYMLINK_NOFOLLOW } }],
+  [NR.getxattr, { path: 0 }],
+  [NR.lgetxattr, { path: 0, noFollow: true }],
+  [NR.listxattr, { path: 0 }],
+  [NR.llistxattr, { path: 0, noFollow: true }],
+  [NR.readlink, { path: 0, noFollow: true }],
+  [NR.readlinkat, { folder: 0, path: 1, noFollow: true }],
+  [NR.chmod, { path: 0 }],
+  [NR.fchmodat, { folder: 0, path: 1 }],
+  [NR.fchmodat2, { folder: 0, path: 1 }],
+  [NR.chown, { path: 0 }],
+  [NR.lchown, { path: 0 }],
+  [NR.fchownat, { folder: 0, path: 1 }],
+]);
+
+/** Where the mode, or the user's and then the group's number, stands. */
+const changes = new Map<number, number>([
+  [NR.chmod, 1],
+  [NR.fchmodat, 2],
+  [NR.fchmodat2, 2],
+  [NR.chown, 1],
+  [NR.lchown, 1],
+  [NR.fchownat, 2],
+]);
+const modeCalls: number[] = [NR.chmod, NR.fchmodat, NR.fchmodat2];
+const linkCalls: number[] = [NR.readlink, NR.readlinkat];
+const attributeCalls: number[] = [NR.getxattr, NR.lgetxattr, NR.listxattr, NR.llistxattr];
+const writeCalls: number[] = [NR.write, NR.pwrite64, NR.writev];
+
+/** Calls that are looked at beside opens and stats where there is a topology. */
+export const treeCalls: readonly number[] = [...changes.keys(), ...linkCalls, ...attributeCalls, NR.uname];
+
+/** Answers the calls about files of a parent instance that has a topology. */
+export class FileCalls {
+  constructor(
+    private readonly files: ParentFiles,
+    private readonly instance: Instance,
+  ) {}
+
+  /** The absolute path that a call is about; undefined for calls that name none. */
+  subjectOf(request: Notification): string | undefined {
+    const place = places.get(request.nr);
+    if (place === undefined) return this.files.writtenPath(request);
+    const text = readText(request.tid, request.wide(place.path)) ?? "";
+    if (text === "" || text.startsWith("/")) return text;
+    const folder = place.folder === undefined ? AT_FDCWD : request.i32(place.folder);
+    const base = folderOf(request.tid, folder === AT_FDCWD ? undefined : folder);
+    return base === undefined ? text : posix.join(this.files.copies.pathOf(base), text);
+  }
+
+  /** Answers a call; gives what the trace is to say, undefined where it concerns nothing emulated, null for others' calls. */
+  serve(request: Notification, subject: string): Record<string, unknown> | undefined | null {
+    const { nr } = request;
+    if (nr === NR.uname) return this.uname(request);
+    if (writeCalls.includes(nr)) {
+      this.files.write(request);
+      return subject === "" ? undefined : { path: subject };
+    }
+    if (nr === NR.sendfile || nr === NR.copy_file_range) return this.copy(request);
+    const place = places.get(nr);
+    if (place === undefined) return null;
+    return subject === "" ? this.pass(request) : this.path(request, place, subject);
+  }
+
+  private path(request: Notification, place: Place, subject: string): Record<string, unknown> | undefined {
+    const { nr } = request;
+    const { noFollow } = place;
+    const stays =
+      noFollow === true || (noFollow !== undefined && (request.u32(noFollow.argument) & noFollow.bit) !== 0);
+    const found = this.files.find(subject, request, !stays);
+    if (found.kind === "foreign") return this.pass(request);
+    const change = changes.get(nr);
+    if (pathCalls.includes(nr)) this.files.status(request, found);
+    else if (linkCalls.includes(nr)) this.files.readLink(request, found);
+    else if (attributeCalls.includes(nr)) attribute(request, found);
+    else if (change === undefined) this.files.open(request, found, request.u32(nr === NR.open ? 1 : 2));
+    else if (modeCalls.includes(nr)) this.files.changeMode(request, found, request.u32(change));
+    else this.files.changeOwner(request, found, request.i32(change), request.i32(change + 1));
+    return { path: found.path };
+  }
+
+  private pass(request: Notification): undefined {
+    request.proceed();
+  }
+
+  /** Data cannot be moved into such files from others, so that programs fall back to writing. */
+  private copy(request: Notification): undefined {
+    const target = request.nr === NR.sendfile ? 0 : 2;
+    if (this.files.isWritten(request, request.i32(target))) request.fail(E.EINVAL);
+    else request.proceed();
+  }
+
+  /** struct new_utsname (linux/utsname.h): six fields of 65 bytes. */
+  private uname(request: Notification): Record<string, unknown> {
+    const bytes = fixedBytes(6 * 65);
+    const { host } = this.instance.scenario;
+    const texts = ["Linux", "ip-10-0-0-1", host.kernel, KERNEL_BUILD, this.instance.topology.arch, "(none)"];
+    texts.forEach((text, index) => {
+      bytes.set(new TextEncoder().encode(text).subarray(0, 64), 65 * index);
+    });
+    if (request.write(request.wide(0), bytes)) request.reply(0);
+    else request.fail(E.EFAULT);
+    return { machine: this.instance.topology.arch };
+  }
+}
+
+/** Extended attributes: there are none. */
+function attribute(request: Notification, found: Found): void {
+  if (found.kind === "absent") request.fail(E.ENOENT);
+  else if (request.nr === NR.listxattr || request.nr === NR.llistxattr) request.reply(0);
+  else request.fail(E.ENODATA);
+}

@@ -1,0 +1,65 @@
+/** Who may do what with a file, by a process's real credentials. */
+import { E } from "../sys/errno.ts";
+import { O } from "../sys/kernel.ts";
+import { processStatus } from "../sys/processes.ts";
+
+/** A file's owner and permission bits. */
+export interface Owner {
+  mode: number;
+  uid: number;
+  gid: number;
+}
+
+/** linux/capability.h: opens and lists whatever it likes. */
+const CAP_DAC_OVERRIDE = 1;
+/** linux/capability.h: changes others' files. */
+const CAP_FOWNER = 3;
+/** linux/capability.h: gives files away. */
+const CAP_CHOWN = 0;
+/** linux/capability.h: administers the system. */
+export const CAP_SYS_ADMIN = 21;
+
+/** Whether a process has a capability in effect. */
+export function hasCapability(pid: number, capability: number): boolean {
+  const effective = BigInt(`0x${processStatus(pid).get("CapEff") ?? "0"}`);
+  return (effective & (1n << BigInt(capability))) !== 0n;
+}
+
+/** The user and the groups that the file system goes by. */
+function identity(pid: number): { uid: number; groups: number[] } {
+  const fields = processStatus(pid);
+  // The fourth number is the one that the file system goes by (proc(5)).
+  const uid = Number(fields.get("Uid")?.split(/\s+/)[3] ?? 0);
+  const gid = Number(fields.get("Gid")?.split(/\s+/)[3] ?? 0);
+  const groups = (fields.get("Groups") ?? "").split(/\s+/).filter(Boolean).map(Number);
+  return { uid, groups: [gid, ...groups] };
+}
+
+/** The access (4 read, 2 write) that an open with these flags needs. */
+export function accessOf(flags: number): number {
+  const access = flags & O.ACCMODE;
+  return (access === 1 ? 0 : 4) | (access === 0 ? 0 : 2);
+}
+
+/** Why a process may not use a file in this way (4 read, 2 write, 1 execute); 0 where it may. */
+export function refusalOf({ mode, uid, gid }: Owner, pid: number, needed: number): number {
+  if (hasCapability(pid, CAP_DAC_OVERRIDE)) return 0;
+  const caller = identity(pid);
+  let allowed = mode & 7;
+  if (caller.uid === uid) allowed = (mode >> 6) & 7;
+  else if (caller.groups.includes(gid)) allowed = (mode >> 3) & 7;
+  return (allowed & needed) === needed ? 0 : E.EACCES;
+}
+
+/** Why a process may not change a file's permissions; 0 where it may. */
+export function chmodRefusal(owner: Owner, pid: number): number {
+  return identity(pid).uid === owner.uid || hasCapability(pid, CAP_FOWNER) ? 0 : E.EPERM;
+}
+
+/** Why a process may not give a file to somebody (-1: as it is); 0 where it may. */
+export function chownRefusal(owner: Owner, pid: number, uid: number, gid: number): number {
+  if (hasCapability(pid, CAP_CHOWN)) return 0;
+  const caller = identity(pid);
+  const own = caller.uid === owner.uid && (uid === -1 || uid === owner.uid);
+  return own && (gid === -1 || caller.groups.includes(gid)) ? 0 : E.EPERM;
+}

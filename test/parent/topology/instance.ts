@@ -1,0 +1,102 @@
+/** The state of one parent instance, as far as it changes: CPUs online, the pool, modules, the device's owner. */
+import { parseCpuList } from "../driver/cpu-list.ts";
+import { CpuPool } from "../driver/cpu-pool.ts";
+import { NodeMemory } from "../memory/node-memory.ts";
+import type { Scenario } from "../scenario.ts";
+import { Cgroups } from "./cgroups.ts";
+import type { ModuleState } from "./host.ts";
+import { plainTopology, type Topology } from "./topology.ts";
+
+const GIB = 1024 ** 3;
+const HUGE = 2 * 1024 * 1024;
+
+/** One parent instance. */
+export class Instance {
+  readonly topology: Topology;
+  /** Whether the scenario describes hardware: without it files and policies are the machine's own but for a few. */
+  readonly described: boolean;
+  readonly pool: CpuPool;
+  readonly memory: NodeMemory;
+  readonly modules: Map<string, ModuleState>;
+  readonly cgroups: Cgroups;
+  /** The pool's parameter, byte for byte. */
+  poolText: string;
+  /** CPUs that the pool has taken. */
+  poolCpus: readonly number[];
+  /** CPUs that somebody has taken offline by hand. */
+  readonly offlineByHand = new Set<number>();
+  enclaveOption: boolean;
+  deviceMode: number;
+  deviceUid: number;
+  deviceGid: number;
+
+  constructor(readonly scenario: Scenario) {
+    const { host } = scenario;
+    this.described = scenario.topology !== null;
+    this.topology = scenario.topology ?? plainTopology(scenario.cpus, scenario.threadsPerCore);
+    this.poolText = scenario.pool;
+    this.poolCpus = parseCpuList(scenario.pool);
+    this.pool = new CpuPool(this.topology, this.poolCpus);
+    this.memory = new NodeMemory(
+      this.topology,
+      host,
+      new Map([
+        [HUGE, scenario.hugePages],
+        [GIB, scenario.hugePages1G],
+      ]),
+    );
+    this.modules = new Map(Object.entries(host.modules));
+    this.cgroups = new Cgroups(host.cgroup);
+    this.enclaveOption = host.enclaveOption;
+    this.deviceMode = Number.parseInt(scenario.deviceMode, 8);
+    this.deviceUid = scenario.deviceUid;
+    this.deviceGid = scenario.deviceGid;
+  }
+
+  /** Gives the pool's CPUs back to the parent and takes others. */
+  setPool(text: string, cpus: readonly number[]): void {
+    this.poolText = text;
+    this.poolCpus = cpus;
+    for (const cpu of cpus) this.offlineByHand.delete(cpu);
+    this.pool.set(cpus);
+  }
+
+  /** Whether a module does its work. */
+  hasModule(name: string): boolean {
+    const state = this.modules.get(name);
+    return state === "loaded" || state === "builtin";
+  }
+
+  /** Whether /dev/nitro_enclaves is there: the driver is loaded and has found its PCI device. */
+  get hasDevice(): boolean {
+    if (!this.described) return this.scenario.device;
+    return this.scenario.device && this.enclaveOption && this.hasModule("nitro_enclaves");
+  }
+
+  /** Whether sockets of AF_VSOCK can be had. */
+  get hasVsock(): boolean {
+    return this.scenario.vsock && (!this.described || this.hasModule("vsock"));
+  }
+
+  /** CPUs that the parent's programs run on. */
+  get online(): number[] {
+    const { cpus } = this.topology;
+    return cpus.filter(({ id }) => this.isOnline(id)).map(({ id }) => id);
+  }
+
+  /** Whether the parent's programs run on a CPU. */
+  isOnline(cpu: number): boolean {
+    return !this.poolCpus.includes(cpu) && !this.offlineByHand.has(cpu);
+  }
+
+  /** CPUs that are neither the parent's nor absent. */
+  get offline(): number[] {
+    return this.topology.cpus.filter(({ id }) => !this.isOnline(id)).map(({ id }) => id);
+  }
+
+  /** The online CPUs of a CPU's core. */
+  siblings(cpu: number): number[] {
+    const core = this.topology.cpus[cpu]?.core;
+    return this.online.filter((id) => this.topology.cpus[id]?.core === core);
+  }
+}
