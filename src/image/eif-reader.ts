@@ -8,6 +8,7 @@ import {
   EIF_FLAG_AARCH64,
   EIF_MAGIC,
   EIF_MAX_SECTIONS,
+  EIF_METADATA_MAX_BYTES,
   EIF_METADATA_SINCE,
   EIF_SECTION,
   EIF_SIGNATURE_MAX_BYTES,
@@ -130,59 +131,77 @@ function sectionName(type: number): SectionName | undefined {
 
 function readSection(image: ImageBytes, index: number, at: bigint, size: bigint, end: number): Section {
   const where = `section ${index}`;
+  const entry = eifHeader.offsets.section_offsets + 8 * index;
   if (at < BigInt(end)) {
-    throw new EifError(`${where} begins at byte ${at}, before byte ${end}, where what precedes it ends`);
+    throw new EifError(
+      `${where} begins at byte ${at} (so the header at byte ${entry}), before byte ${end}, where what precedes it ends`,
+    );
   }
   if (at + BigInt(eifSectionHeader.size) > BigInt(image.size)) {
-    throw new EifError(`${where} begins at byte ${at}, the file has ${image.size} bytes`);
+    throw new EifError(
+      `${where} begins at byte ${at} (so the header at byte ${entry}), the file has ${image.size} bytes`,
+    );
   }
   const offset = Number(at);
   const header = eifSectionHeader.decode(readExactly(image, offset, eifSectionHeader.size, where));
   const name = sectionName(header.section_type);
   if (name === undefined)
     throw new EifError(`${where} at byte ${at} has the unknown type ${header.section_type}`);
+  const typed = `${where} (${name}, type ${header.section_type})`;
   // AWS's signer leaves the header's size as it was when it signs anew: there the section's own size counts.
   if (header.section_size !== size && name !== "signature") {
-    throw new EifError(
-      `${where} (${name}) at byte ${at} says ${header.section_size} bytes, the header says ${size}`,
-    );
+    throw new EifError(`${typed} at byte ${at} says ${header.section_size} bytes, the header says ${size}`);
   }
   const payload = offset + eifSectionHeader.size;
   if (header.section_size > BigInt(image.size - payload)) {
     throw new EifError(
-      `${where} (${name}) has ${header.section_size} bytes from byte ${payload}, the file has ${image.size} bytes`,
+      `${typed} has ${header.section_size} bytes from byte ${payload}, the file has ${image.size} bytes`,
     );
   }
   return { name, offset: payload, size: Number(header.section_size) };
 }
 
+/** How messages name a section: its number, its type in both ways, the byte where its header stands. */
+function named(sections: readonly Section[], index: number): string {
+  const { name, offset } = sections[index] ?? { name: "kernel", offset: eifSectionHeader.size };
+  return `section ${index} (${name}, type ${EIF_SECTION[name]}) at byte ${offset - eifSectionHeader.size}`;
+}
+
+/** Which sections there may be, how many, in which order and how long. */
 function checkSections(sections: readonly Section[], version: number): void {
-  const at = (name: SectionName) => sections.findIndex((section) => section.name === name);
-  const count = (name: SectionName) => sections.filter((section) => section.name === name).length;
-  for (const name of ["kernel", "cmdline"] as const) {
-    if (count(name) !== 1) throw new EifError(`it has ${count(name)} ${name} sections, not one`);
+  const all = (name: SectionName) => sections.flatMap((section, i) => (section.name === name ? [i] : []));
+  for (const name of ["kernel", "cmdline", "signature", "metadata"] as const) {
+    const [first, second] = all(name);
+    if (second !== undefined) {
+      throw new EifError(`${named(sections, second)} is a second one; an image has one ${name}`);
+    }
+    const needed = name === "metadata" ? version >= EIF_METADATA_SINCE : name !== "signature";
+    if (first === undefined && needed) {
+      throw new EifError(
+        `it has no ${name} (type ${EIF_SECTION[name]}) among its ${sections.length} sections, ` +
+          `as an image of version ${version} must`,
+      );
+    }
+    const since = { signature: EIF_SIGNATURE_SINCE, metadata: EIF_METADATA_SINCE, kernel: 0, cmdline: 0 }[
+      name
+    ];
+    if (first !== undefined && version < since) {
+      throw new EifError(`${named(sections, first)} is what version ${version} does not know`);
+    }
   }
-  if (at("ramdisk") !== -1 && at("ramdisk") < at("kernel")) {
+  const kernel = all("kernel")[0] ?? 0;
+  const early = all("ramdisk").find((ramdisk) => ramdisk < kernel);
+  if (early !== undefined) {
     throw new EifError(
-      `section ${at("ramdisk")} is a ramdisk before the kernel, which is section ${at("kernel")}`,
+      `${named(sections, early)} stands before the kernel, which is ${named(sections, kernel)}`,
     );
   }
-  const signatures = count("signature");
-  if (signatures > 1) throw new EifError(`it has ${signatures} signature sections, at most one is allowed`);
-  if (signatures === 1 && version < EIF_SIGNATURE_SINCE) {
-    throw new EifError(`section ${at("signature")} is a signature, which version ${version} does not know`);
-  }
-  const signature = sections[at("signature")];
-  if (signature !== undefined && signature.size > EIF_SIGNATURE_MAX_BYTES) {
-    throw new EifError(
-      `the signature has ${signature.size} bytes, at most ${EIF_SIGNATURE_MAX_BYTES} are allowed`,
-    );
-  }
-  const metadata = count("metadata");
-  if (version >= EIF_METADATA_SINCE && metadata !== 1) {
-    throw new EifError(`it has ${metadata} metadata sections; version ${version} has exactly one`);
-  }
-  if (version < EIF_METADATA_SINCE && metadata !== 0) {
-    throw new EifError(`section ${at("metadata")} is metadata, which version ${version} does not know`);
-  }
+  checkLength(sections, all("signature")[0], EIF_SIGNATURE_MAX_BYTES);
+  checkLength(sections, all("metadata")[0], EIF_METADATA_MAX_BYTES);
+}
+
+function checkLength(sections: readonly Section[], index: number | undefined, most: number): void {
+  const { size = 0 } = (index === undefined ? undefined : sections[index]) ?? {};
+  if (index === undefined || size <= most) return;
+  throw new EifError(`${named(sections, index)} has ${size} bytes, at most ${most} are allowed`);
 }

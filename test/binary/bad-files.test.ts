@@ -124,7 +124,7 @@ describe("an EIF", () => {
   test("that is cut", () => {
     const cut = put("cut.eif", good.subarray(0, 615));
     expect(refused("-kernel", cut)).toBe(
-      `-kernel ${cut}: ${NOT} section 3 (metadata) has 2 bytes from byte 614, the file has 615 bytes`,
+      `-kernel ${cut}: ${NOT} section 3 (metadata, type 5) has 2 bytes from byte 614, the file has 615 bytes`,
     );
     const stub = put("stub.eif", good.subarray(0, 100));
     expect(refused("-kernel", stub)).toBe(

@@ -59,6 +59,10 @@ describe("good images", () => {
       spec({ sections: [...smallSections(), { ...SIGNATURE, headerSize: 0n }] }),
     ],
     [
+      "metadata of the greatest size",
+      spec({ sections: [KERNEL, CMDLINE, RAMDISK, section("metadata", " ".repeat(1024 * 1024))] }),
+    ],
+    [
       "a signature of the greatest size",
       spec({ sections: [...smallSections(), section("signature", "s".repeat(32768))] }),
     ],
@@ -105,17 +109,17 @@ const BAD: readonly (readonly [name: string, spec: EifSpec, message: string])[] 
   [
     "more sections than there are",
     spec({ count: 5 }),
-    "section 4 begins at byte 0, before byte 616, where what precedes it ends",
+    "section 4 begins at byte 0 (so the header at byte 60), before byte 616, where what precedes it ends",
   ],
   [
     "a section in the header",
     spec({ sections: [{ ...KERNEL, headerOffset: 500n }, CMDLINE, RAMDISK, METADATA] }),
-    "section 0 begins at byte 500, before byte 548, where what precedes it ends",
+    "section 0 begins at byte 500 (so the header at byte 28), before byte 548, where what precedes it ends",
   ],
   [
     "overlapping sections",
     spec({ sections: [KERNEL, { ...CMDLINE, headerOffset: 565n }, RAMDISK, METADATA] }),
-    "section 1 begins at byte 565, before byte 566, where what precedes it ends",
+    "section 1 begins at byte 565 (so the header at byte 36), before byte 566, where what precedes it ends",
   ],
   [
     "offsets that fall",
@@ -127,22 +131,22 @@ const BAD: readonly (readonly [name: string, spec: EifSpec, message: string])[] 
         METADATA,
       ],
     }),
-    "section 1 begins at byte 548, before byte 583, where what precedes it ends",
+    "section 1 begins at byte 548 (so the header at byte 36), before byte 583, where what precedes it ends",
   ],
   [
     "an offset beyond the file",
     spec({ sections: [KERNEL, CMDLINE, RAMDISK, { ...METADATA, headerOffset: 5000n }] }),
-    "section 3 begins at byte 5000, the file has 616 bytes",
+    "section 3 begins at byte 5000 (so the header at byte 52), the file has 616 bytes",
   ],
   [
     "an offset that leaves no room for the section's header",
     spec({ sections: [KERNEL, CMDLINE, RAMDISK, { ...METADATA, headerOffset: 605n }] }),
-    "section 3 begins at byte 605, the file has 616 bytes",
+    "section 3 begins at byte 605 (so the header at byte 52), the file has 616 bytes",
   ],
   [
     "an offset near 2^64",
     spec({ sections: [KERNEL, CMDLINE, RAMDISK, { ...METADATA, headerOffset: BIG }] }),
-    `section 3 begins at byte ${BIG}, the file has 616 bytes`,
+    `section 3 begins at byte ${BIG} (so the header at byte 52), the file has 616 bytes`,
   ],
   [
     "an unknown type",
@@ -157,66 +161,119 @@ const BAD: readonly (readonly [name: string, spec: EifSpec, message: string])[] 
   [
     "sizes that disagree",
     spec({ sections: [KERNEL, { ...CMDLINE, headerSize: 6n }, RAMDISK, METADATA] }),
-    "section 1 (cmdline) at byte 566 says 5 bytes, the header says 6",
+    "section 1 (cmdline, type 2) at byte 566 says 5 bytes, the header says 6",
   ],
   [
     "a size beyond the file",
     spec({ sections: [KERNEL, CMDLINE, RAMDISK, { ...METADATA, headerSize: 3n, ownSize: 3n }] }),
-    "section 3 (metadata) has 3 bytes from byte 614, the file has 616 bytes",
+    "section 3 (metadata, type 5) has 3 bytes from byte 614, the file has 616 bytes",
   ],
   [
     "a size near 2^64",
     spec({ sections: [KERNEL, CMDLINE, RAMDISK, { ...METADATA, headerSize: BIG, ownSize: BIG }] }),
-    `section 3 (metadata) has ${BIG} bytes from byte 614, the file has 616 bytes`,
+    `section 3 (metadata, type 5) has ${BIG} bytes from byte 614, the file has 616 bytes`,
   ],
   [
     "a signature longer than the file",
     spec({ sections: [...smallSections(), { ...SIGNATURE, ownSize: 7n }] }),
-    "section 4 (signature) has 7 bytes from byte 628, the file has 634 bytes",
+    "section 4 (signature, type 4) has 7 bytes from byte 628, the file has 634 bytes",
   ],
-  ["no kernel", spec({ sections: [CMDLINE, METADATA] }), "it has 0 kernel sections, not one"],
+  [
+    "no kernel",
+    spec({ sections: [CMDLINE, METADATA] }),
+    "it has no kernel (type 1) among its 2 sections, as an image of version 4 must",
+  ],
   [
     "two kernels",
     spec({ sections: [KERNEL, KERNEL, CMDLINE, METADATA] }),
-    "it has 2 kernel sections, not one",
+    "section 1 (kernel, type 1) at byte 566 is a second one; an image has one kernel",
   ],
-  ["no cmdline", spec({ sections: [KERNEL, METADATA] }), "it has 0 cmdline sections, not one"],
+  [
+    "no cmdline",
+    spec({ sections: [KERNEL, METADATA] }),
+    "it has no cmdline (type 2) among its 2 sections, as an image of version 4 must",
+  ],
   [
     "two cmdlines",
     spec({ sections: [KERNEL, CMDLINE, CMDLINE, METADATA] }),
-    "it has 2 cmdline sections, not one",
+    "section 2 (cmdline, type 2) at byte 583 is a second one; an image has one cmdline",
   ],
   [
     "a ramdisk before the kernel",
     spec({ sections: [RAMDISK, KERNEL, CMDLINE, METADATA] }),
-    "section 0 is a ramdisk before the kernel, which is section 1",
+    "section 0 (ramdisk, type 3) at byte 548 stands before the kernel, which is section 1 (kernel, type 1) at byte 567",
   ],
   [
     "two signatures",
     spec({ sections: [...smallSections(), SIGNATURE, SIGNATURE] }),
-    "it has 2 signature sections, at most one is allowed",
+    "section 5 (signature, type 4) at byte 634 is a second one; an image has one signature",
   ],
   [
     "a signature in version 2",
     { version: 2, sections: [KERNEL, CMDLINE, RAMDISK, SIGNATURE] },
-    "section 3 is a signature, which version 2 does not know",
+    "section 3 (signature, type 4) at byte 602 is what version 2 does not know",
   ],
   [
     "a signature that is too long",
     spec({ sections: [...smallSections(), section("signature", "s".repeat(32769))] }),
-    "the signature has 32769 bytes, at most 32768 are allowed",
+    "section 4 (signature, type 4) at byte 616 has 32769 bytes, at most 32768 are allowed",
+  ],
+  [
+    "metadata that is too long",
+    spec({ sections: [KERNEL, CMDLINE, RAMDISK, section("metadata", " ".repeat(1024 * 1024 + 1))] }),
+    "section 3 (metadata, type 5) at byte 602 has 1048577 bytes, at most 1048576 are allowed",
+  ],
+  [
+    "a ramdisk before the kernel in AWS's order",
+    spec({ sections: [CMDLINE, METADATA, RAMDISK, KERNEL] }),
+    "section 2 (ramdisk, type 3) at byte 579 stands before the kernel, which is section 3 (kernel, type 1) at byte 598",
+  ],
+  [
+    "metadata in version 2",
+    spec({ version: 2 }),
+    "section 3 (metadata, type 5) at byte 602 is what version 2 does not know",
+  ],
+  ["version 0", spec({ version: 0 }), "version 0 at byte 4; versions 2 to 4 are known"],
+  [
+    "a section that begins in the header of the one before",
+    spec({ sections: [KERNEL, { ...CMDLINE, headerOffset: 559n }, RAMDISK, METADATA] }),
+    "section 1 begins at byte 559 (so the header at byte 36), before byte 566, where what precedes it ends",
+  ],
+  [
+    "the same section twice",
+    spec({ sections: [KERNEL, CMDLINE, RAMDISK, { ...METADATA, headerOffset: 583n, headerSize: 7n }] }),
+    "section 3 begins at byte 583 (so the header at byte 52), before byte 602, where what precedes it ends",
+  ],
+  [
+    "a signature whose own size is near 2^64",
+    spec({ sections: [...smallSections(), { ...SIGNATURE, ownSize: BIG }] }),
+    `section 4 (signature, type 4) has ${BIG} bytes from byte 628, the file has 634 bytes`,
+  ],
+  [
+    "a kernel that ends where the file ends",
+    spec({ sections: [{ ...KERNEL, headerSize: 56n, ownSize: 56n }, CMDLINE, RAMDISK, METADATA] }),
+    "section 1 begins at byte 566 (so the header at byte 36), before byte 616, where what precedes it ends",
+  ],
+  [
+    "a kernel that ends one byte later",
+    spec({ sections: [{ ...KERNEL, headerSize: 57n, ownSize: 57n }, CMDLINE, RAMDISK, METADATA] }),
+    "section 0 (kernel, type 1) has 57 bytes from byte 560, the file has 616 bytes",
   ],
   [
     "version 4 without metadata",
     spec({ sections: [KERNEL, CMDLINE, RAMDISK] }),
-    "it has 0 metadata sections; version 4 has exactly one",
+    "it has no metadata (type 5) among its 3 sections, as an image of version 4 must",
   ],
   [
     "two metadata sections",
     spec({ sections: [...smallSections(), METADATA] }),
-    "it has 2 metadata sections; version 4 has exactly one",
+    "section 4 (metadata, type 5) at byte 616 is a second one; an image has one metadata",
   ],
-  ["metadata in version 3", spec({ version: 3 }), "section 3 is metadata, which version 3 does not know"],
+  [
+    "metadata in version 3",
+    spec({ version: 3 }),
+    "section 3 (metadata, type 5) at byte 602 is what version 3 does not know",
+  ],
 ];
 
 describe("every rule, broken once", () => {
