@@ -18,7 +18,7 @@ export const EIF_SIGNATURE_SINCE = 3;
 export const EIF_METADATA_SINCE = 4;
 /** EIF_SIGNATURE_MAX_SIZE. */
 export const EIF_SIGNATURE_MAX_BYTES = 32768;
-/** The most metadata that is taken. AWS's tools know no bound; theirs, with all that Docker says, has some kilobytes. */
+/** The most metadata that is taken. AWS's tools know no bound; theirs has some kilobytes, Docker's words included. */
 export const EIF_METADATA_MAX_BYTES = 1024 * 1024;
 
 /** The header at the start of the file. */
