@@ -16,7 +16,6 @@ import {
   NE_SET_USER_MEMORY_REGION,
   NE_START_ENCLAVE,
 } from "../sys/linux/nitro_enclaves.ts";
-import type { Mapping } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
 
 /** The driver's device node. */
@@ -52,12 +51,15 @@ export class Enclave implements Disposable {
       .value.memory_offset;
   }
 
-  /** NE_SET_USER_MEMORY_REGION: gives the whole mapping to the enclave. The image must be in it. */
-  donate(memory: Mapping): void {
+  /**
+   * NE_SET_USER_MEMORY_REGION: gives mapped memory to the enclave, behind what it has already. The image must be in it.
+   * @param start its address, @param size bytes.
+   */
+  donate(start: number, size: number): void {
     callIoctl(this.system, this.fd, NE_SET_USER_MEMORY_REGION, {
       flags: 0n,
-      memory_size: BigInt(memory.size),
-      userspace_addr: BigInt(memory.start),
+      memory_size: BigInt(size),
+      userspace_addr: BigInt(start),
     });
   }
 

@@ -17,8 +17,10 @@ export interface LaunchNumbers {
   /** `-m 512M`, or `-m 128M (the default)`. */
   readonly memory: string;
   readonly memoryBytes: number;
-  /** 2 MiB pages in the enclave's memory. */
-  readonly hugePages: number;
+  /** Its pages in words: `256 huge pages of 2 MiB`. */
+  readonly pages: string;
+  /** The node that they are bound to; undefined where there is but one. */
+  readonly node: number | undefined;
   readonly cid: bigint;
   /** The CPU pool as the driver's parameter tells it; "" is an empty one, undefined where it cannot be read. */
   readonly pool: string | undefined;
@@ -80,14 +82,16 @@ const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
   },
   264: {
     why: (n) =>
-      `some of the ${n.hugePages} huge pages are on another NUMA node than the CPU pool; ${poolText(n)}`,
-    hint: (n) =>
-      `reserve ${n.hugePages} pages of 2 MiB on the pool's node, such as: ` +
-      `echo ${n.hugePages} > /sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages, ` +
-      "and start nitro under numactl --membind=0",
+      `the driver finds some of ${n.pages} on another NUMA node than the CPU pool; ${poolText(n)}` +
+      (n.node === undefined
+        ? ""
+        : `, on node ${n.node} as sysfs tells, and so are the pages as the kernel does`),
+    hint: () =>
+      "the driver loses a huge page at each such failure, until the next reboot: do not try again in a loop; " +
+      "ls -d /sys/devices/system/cpu/cpu*/node* tells the node of each CPU, and numactl --membind=N binds nitro to one",
   },
   265: {
-    why: (n) => `the ${n.hugePages} huge pages of ${n.memory} lie in more pieces than the driver takes`,
+    why: (n) => `${n.pages} (${n.memory}) lie in more pieces than the driver takes`,
     hint: () =>
       "use less memory with -m, or reboot and reserve the huge pages at boot, where they lie together",
   },

@@ -4,7 +4,6 @@
  */
 import type { LaunchOptions, MemoryBackend, ProcessOptions, Typed } from "../machine/options.ts";
 import { Failure, SyscallError } from "../sys/failure.ts";
-import { HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import { type Occurrence, typedText } from "./argv.ts";
 import { readConfig } from "./config-file.ts";
 import { type ImageProperty, imageOptions, isImageProperty } from "./image-options.ts";
@@ -221,7 +220,7 @@ function memfd(object: Occurrence): SizedBackend {
       "ls -d /sys/devices/system/node/node*",
     );
   }
-  const pageBytes = rest.hugetlbsize ?? HUGE_PAGE_BYTES;
+  const pageBytes = rest.hugetlbsize;
   return { backend: { id, typed, pageBytes, policy, hostNodes }, sizeBytes: size };
 }
 

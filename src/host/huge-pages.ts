@@ -18,30 +18,41 @@ export interface HugePages {
   readonly surplus: number | undefined;
 }
 
+/** One counter of a folder; undefined where it cannot be read. */
+function counter(system: System, folder: string, name: string): number | undefined {
+  const text = readSmallFile(system, `${folder}/${name}`)?.trim();
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
+
 /** Reads the counters of the whole machine, or of one NUMA node. */
 export function hugePages(system: System, pageBytes: number, node?: number): HugePages {
   const folder = hugePageFolder(pageBytes, node);
-  const figure = (name: string) => {
-    const text = readSmallFile(system, `${folder}/${name}`)?.trim();
-    return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
-  };
   return {
-    total: figure("nr_hugepages"),
-    free: figure("free_hugepages"),
-    reserved: node === undefined ? figure("resv_hugepages") : undefined,
-    surplus: figure("surplus_hugepages"),
+    total: counter(system, folder, "nr_hugepages"),
+    free: counter(system, folder, "free_hugepages"),
+    reserved: node === undefined ? counter(system, folder, "resv_hugepages") : undefined,
+    surplus: counter(system, folder, "surplus_hugepages"),
   };
 }
 
 /**
  * How many pages a launch can have: those that are free and not promised to anybody; on a node, at most so many of the
- * node's own. Undefined where the kernel has no pages of that size.
+ * node's own. Undefined where the kernel has no pages of that size. A launch asks for no more files than it takes.
  */
 export function availablePages(system: System, pageBytes: number, node?: number): number | undefined {
-  const { free, reserved } = hugePages(system, pageBytes);
+  const folder = hugePageFolder(pageBytes);
+  const free = counter(system, folder, "free_hugepages");
   if (free === undefined) return undefined;
-  const everywhere = Math.max(0, free - (reserved ?? 0));
+  const everywhere = Math.max(0, free - (counter(system, folder, "resv_hugepages") ?? 0));
   if (node === undefined) return everywhere;
   // Without NUMA there are no folders of nodes: the machine's pages are the node's.
-  return Math.min(everywhere, hugePages(system, pageBytes, node).free ?? everywhere);
+  const own = counter(system, hugePageFolder(pageBytes, node), "free_hugepages");
+  return Math.min(everywhere, own ?? everywhere);
+}
+
+/** Pages of a size that the kernel would make when they are asked for, beyond those that there are (overcommit). */
+export function overcommitPages(system: System, pageBytes: number): number {
+  const folder = hugePageFolder(pageBytes);
+  const most = counter(system, folder, "nr_overcommit_hugepages") ?? 0;
+  return Math.max(0, most - (counter(system, folder, "surplus_hugepages") ?? 0));
 }

@@ -21,7 +21,7 @@ export interface Asked {
 /** Launches, here or in the background. Gives the exit status; throws Failure. */
 export async function launchMore(system: System, asked: Asked): Promise<number> {
   const { options, handedOver, tell } = asked;
-  const { process, memoryBackend } = options;
+  const { process } = options;
   if (handedOver !== undefined && !process?.daemonize) throw new Failure(handedOver, "invalid option");
   const daemon = process?.daemonize ? await import("./daemon.ts") : undefined;
   if (daemon !== undefined && handedOver === undefined)
@@ -35,10 +35,6 @@ export async function launchMore(system: System, asked: Asked): Promise<number> 
   if (!isPlain(options)) {
     const { Session } = await import("./session.ts");
     extras.openSession = (...all) => new Session(...all);
-  }
-  if (memoryBackend !== undefined && memoryBackend.policy !== "default") {
-    const { underPolicy } = await import("../sys/numa.ts");
-    extras.mapMemory = ({ policy, hostNodes }, map) => underPolicy(system, policy, hostNodes, map);
   }
   if (process !== undefined) {
     const { prepareProcess } = await import("./settle.ts");

@@ -13,7 +13,6 @@ import {
 } from "../devices/heartbeat.ts";
 import { cpuPool, threadsPerCore } from "../host/cpus.ts";
 import { SyscallError } from "../sys/failure.ts";
-import { type Mapping, mapHugePages } from "../sys/memory.ts";
 import { takeSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 import { openConsole } from "./console.ts";
@@ -23,14 +22,17 @@ import {
   checkFits,
   EXPECTED_IMAGE_OFFSET,
   type MemoryPlan,
-  pageText,
+  type MemorySize,
   planMemory,
-  planVcpus,
+  rangesText,
   sizeText,
   tightMemory,
-} from "./nitro.ts";
-import type { LaunchOptions, MemoryBackend, Typed } from "./options.ts";
+} from "./memory.ts";
+import { planVcpus } from "./nitro.ts";
+import type { LaunchOptions, Typed } from "./options.ts";
+import { planMemoryPages } from "./page-supply.ts";
 import { type PidFileEnd, writePidFile } from "./pid-file.ts";
+import { type PreparedMemory, prepareMemory } from "./preparation.ts";
 import type { Session } from "./session.ts";
 import { stayWith } from "./stay.ts";
 import { Stopped, type StopRequests, stopRequests } from "./stop.ts";
@@ -41,8 +43,6 @@ export type OpenSession = (system: System, options: LaunchOptions, tell: (line: 
 
 /** What only some launches ask for, brought by whoever has loaded it. */
 export interface Extras {
-  /** Maps the enclave's memory by -object's NUMA policy. */
-  readonly mapMemory?: (backend: MemoryBackend, map: () => Mapping) => Mapping;
   /** Called once when everything is prepared and nothing but the loop is left: the process becomes what it is to be. */
   readonly settle?: () => void;
   /** Where character devices or monitors are asked for. */
@@ -79,20 +79,21 @@ async function story(
 ): Promise<number> {
   using stack = new DisposableStack();
   using image = await openImage({ system, tell, between: stop.check }, options);
-  const memory = planMemory(options.memoryBytes, image.size, options.memoryBackend);
-  checkFits(memory, EXPECTED_IMAGE_OFFSET, image.size);
+  const size = planMemory(options.memoryBytes, image.size, options.memoryBackend);
+  checkFits(size, EXPECTED_IMAGE_OFFSET, image.size);
   const threads = threadsPerCore(system);
   const vcpus = planVcpus(options.vcpus, threads);
   const sink = session === undefined ? stack.use(openConsole(system, options)) : session.sink;
-  const heartbeatTimeoutMs = heartbeatTimeout(options, image.size, memory);
-  session?.plan({ memory, vcpus: vcpus.value, threadsPerCore: threads, heartbeatTimeoutMs });
+  const heartbeatTimeoutMs = heartbeatTimeout(options, image.size, size);
+  session?.plan({ memory: size, vcpus: vcpus.value, threadsPerCore: threads, heartbeatTimeoutMs });
   session?.awaitClients(stop);
   if (session?.quit) return EXIT.stopped;
   if (options.pidFile !== undefined) stack.use(writePidFile(system, options.pidFile, extras.pidFileEnd));
-  const tight = tightMemory(memory, image.size);
+  const tight = tightMemory(size, image.size);
   if (tight !== undefined) tell(tight);
 
   using device = explained(() => openDevice(system), explainDevice);
+  const memory = planMemoryPages(system, size, options.memoryBackend, image.size);
   const heartbeat = heartbeatSetup(system, options, tell, stop, heartbeatTimeoutMs);
   stack.use(heartbeat?.listener);
   stop.check();
@@ -106,10 +107,12 @@ async function story(
   checkFits(memory, imageOffset, image.size);
   stop.check();
 
-  using mapping = mapMemory(system, memory, options.memoryBackend, extras);
-  image.load(mapping, imageOffset);
-  asking(() => enclave.donate(mapping));
-  mapping.unmap(); // once donated, the launcher has no more business in it
+  {
+    // Once donated, the launcher has no more business in it.
+    using prepared = prepare(system, memory, options, stop.check);
+    image.load(prepared.mapping, imageOffset);
+    for (const { address, length } of prepared.donations) asking(() => enclave.donate(address, length));
+  }
   image[Symbol.dispose]();
   stop.check();
   while (cpusAdded.length < vcpus.value) cpusAdded.push(asking(() => enclave.addVcpu()));
@@ -120,10 +123,9 @@ async function story(
     tell(startedLine(options, cid, cpusAdded, memory));
     return Number(cid);
   };
-  const settle = () => extras.settle?.();
   const serial = options.debugMode && sink !== undefined ? { system, tell, sink } : undefined;
   const { paused, staysAfterEnd } = options;
-  const when = { start, settle, paused, staysAfterEnd };
+  const when = { start, settle: () => extras.settle?.(), paused, staysAfterEnd };
   return stayWith({ system, tell, enclave, ...when, heartbeat, serial, stop, session });
 }
 
@@ -141,20 +143,19 @@ function heartbeatSetup(
 }
 
 /** 0 where nobody waits. */
-function heartbeatTimeout({ heartbeat }: LaunchOptions, imageBytes: number, memory: MemoryPlan): number {
+function heartbeatTimeout({ heartbeat }: LaunchOptions, imageBytes: number, memory: MemorySize): number {
   if (heartbeat.policy === "none") return 0;
   return heartbeat.timeoutMs ?? awsTimeoutMs(imageBytes, memory.bytes);
 }
 
-function mapMemory(
+function prepare(
   system: System,
   plan: MemoryPlan,
-  backend: MemoryBackend | undefined,
-  extras: Extras,
-): Mapping {
-  const map = () => mapHugePages(system, plan.bytes, plan.pageBytes);
-  const policed = backend === undefined ? undefined : extras.mapMemory?.bind(undefined, backend, map);
-  return explained(policed ?? map, (error) => explainMemory(system, error, plan, backend));
+  { memoryBackend }: LaunchOptions,
+  between: () => void,
+): PreparedMemory {
+  const make = () => prepareMemory(system, plan, between);
+  return explained(make, (error) => explainMemory(system, error, plan, memoryBackend));
 }
 
 function explained<T>(attempt: () => T, explain: (error: SyscallError) => Error): T {
@@ -179,7 +180,8 @@ function launchNumbers(
     vcpusAdded,
     memory: memory.typed,
     memoryBytes: memory.bytes,
-    hugePages: memory.bytes / memory.pageBytes,
+    pages: rangesText(memory.ranges),
+    node: memory.node,
     cid: options.enclaveCid,
     pool: cpuPool(system),
     threadsPerCore: threads,
@@ -194,12 +196,11 @@ function startedLine(
   cpus: readonly number[],
   memory: MemoryPlan,
 ): string {
-  const pages = memory.bytes / memory.pageBytes;
-  const pagesText = `${pages} huge page${pages === 1 ? "" : "s"} of ${pageText(memory.pageBytes)}`;
   const name = options.name === undefined ? "" : ` ${options.name}`;
+  const node = memory.node === undefined ? "" : ` on NUMA node ${memory.node}`;
   return (
     `enclave${name} started: CID ${cid}, ${cpuText(cpus)}, ` +
-    `memory ${sizeText(memory.bytes)} in 1 region of ${pagesText}, ` +
+    `memory ${sizeText(memory.bytes)} in ${rangesText(memory.ranges)}${node}, ` +
     (options.debugMode
       ? "debug mode"
       : "production mode (no console; -accel nitro,debug-mode=on gives one)") +

@@ -38,8 +38,8 @@ export interface MemoryBackend {
   readonly id: string;
   /** The option as it was typed. */
   readonly typed: string;
-  /** 2 MiB or 1 GiB. */
-  readonly pageBytes: number;
+  /** 2 MiB or 1 GiB; undefined where it is left to the planner. */
+  readonly pageBytes: number | undefined;
   readonly policy: "default" | "preferred" | "bind" | "interleave";
   /** NUMA nodes; none with the default policy. */
   readonly hostNodes: readonly number[];
@@ -100,7 +100,7 @@ export interface LaunchOptions {
   readonly paused: boolean;
   /** -no-shutdown: the launcher stays when the enclave has ended. */
   readonly staysAfterEnd: boolean;
-  /** undefined: 2 MiB pages of whatever node has them. */
+  /** undefined: nothing is said about the memory but its size. */
   readonly memoryBackend: MemoryBackend | undefined;
   /** undefined: an ordinary process. */
   readonly process: ProcessOptions | undefined;

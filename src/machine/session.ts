@@ -13,14 +13,14 @@ import { Failure } from "../sys/failure.ts";
 import { POLLIN } from "../sys/linux/poll.ts";
 import { runLoop, type Waiter } from "../sys/poll.ts";
 import type { System } from "../sys/system.ts";
-import type { MemoryPlan } from "./nitro.ts";
+import type { MemorySize } from "./memory.ts";
 import type { LaunchOptions } from "./options.ts";
 import type { RunControl } from "./stay.ts";
 import type { StopRequests } from "./stop.ts";
 
 /** What is known of the machine once it is planned, and later. */
 export interface Planned {
-  readonly memory: MemoryPlan;
+  readonly memory: MemorySize;
   readonly vcpus: number;
   readonly threadsPerCore: number;
   /** 0 where the heartbeat is not waited for. */

@@ -120,6 +120,17 @@ const PROCESS_SYMBOLS = {
   prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
 } as const;
 
+/** What only large memories and machines with several NUMA nodes call, in a table of its own as well. */
+const MEMORY_SYMBOLS = {
+  // long syscall(long number, ...): six arguments of a machine word each
+  syscall: { args: [i64, u64, u64, u64, u64, u64, u64], returns: i64 },
+  // int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument),
+  // which returns the error; the code's and the argument's addresses
+  pthread_create: { args: [pointer, pointer, address, address], returns: i32 },
+  // int pthread_join(pthread_t thread, void **result), which returns the error
+  pthread_join: { args: [u64, pointer], returns: i32 },
+} as const;
+
 const MEMFD_CREATE = {
   // int memfd_create(const char *name, unsigned flags)
   memfd_create: { args: [cstring, u32], returns: i32 },
@@ -134,6 +145,7 @@ export function openLibc() {
   const errnoAddress = symbols.__errno_location();
   if (errnoAddress === null) throw new Error("libc gave no errno");
   let opened: ReturnType<typeof openProcessCalls> | undefined;
+  let memory: ReturnType<typeof openMemoryCalls> | undefined;
   let memfdCreate: ((name: Uint8Array, flags: number) => number) | undefined;
   return {
     ...symbols,
@@ -148,6 +160,11 @@ export function openLibc() {
       opened ??= openProcessCalls();
       return opened;
     },
+    /** The calls of MEMORY_SYMBOLS, opened when they are asked for. */
+    get memoryCalls() {
+      memory ??= openMemoryCalls();
+      return memory;
+    },
     /** This thread's errno: read it in the function whose call has just failed, and only then. */
     errno: (): number => read.i32(errnoAddress, 0),
   };
@@ -155,6 +172,11 @@ export function openLibc() {
 
 function openProcessCalls() {
   return dlopen("libc.so.6", PROCESS_SYMBOLS).symbols;
+}
+
+/** By libpthread's name, which old systems have these calls in; in a newer one it leads to libc's. */
+function openMemoryCalls() {
+  return dlopen("libpthread.so.0", MEMORY_SYMBOLS).symbols;
 }
 
 function memfdCreateWrapper(): ((name: Uint8Array, flags: number) => number) | undefined {

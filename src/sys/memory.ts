@@ -1,15 +1,20 @@
-/** Huge pages: an anonymous file of them, mapped, filled in ascending order, given back at the end of scope. */
+/** Huge pages: anonymous files of them, allocated piece by piece, and mapped one after another at rising addresses. */
 
 import { SyscallError } from "./failure.ts";
 import { Fd } from "./files.ts";
 import { cString, viewOf } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";
 import {
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_NORESERVE,
+  MAP_PRIVATE,
   MAP_SHARED,
   MFD_CLOEXEC,
   MFD_HUGE_1GB,
   MFD_HUGE_2MB,
   MFD_HUGETLB,
+  PROT_NONE,
   PROT_READ,
   PROT_WRITE,
 } from "./linux/mman.ts";
@@ -23,6 +28,7 @@ export const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
 export const GIANT_PAGE_BYTES = 1024 * 1024 * 1024;
 
 const MEMFD_FLAGS = { MFD_CLOEXEC, MFD_HUGETLB, MFD_HUGE_1GB, MFD_HUGE_2MB };
+const NAME = "nitro-enclave";
 
 /** A mapping with one owner. `bytes` dies with it. */
 export class Mapping implements Disposable {
@@ -42,16 +48,19 @@ export class Mapping implements Disposable {
     return viewOf(this.start + offset, length);
   }
 
+  /** Writes a zero to each page, so that it is in the page table: for fresh memory only, which is zeros. */
+  touch(offset: number, length: number, pageBytes: number): void {
+    // A view has at most 4 GiB.
+    for (let at = offset; at < offset + length; at += GIANT_PAGE_BYTES) {
+      const view = this.view(at, Math.min(GIANT_PAGE_BYTES, offset + length - at));
+      for (let i = 0; i < view.length; i += pageBytes) view[i] = 0;
+    }
+  }
+
   unmap(): void {
     if (!this.#mapped) return;
     this.#mapped = false;
-    checked(
-      this.system,
-      "munmap",
-      this.system.libc.munmap(this.start, this.size),
-      () => `${hex(this.start)}, ${this.size}`,
-      "",
-    );
+    unmap(this.system, this.start, this.size);
   }
 
   [Symbol.dispose](): void {
@@ -59,48 +68,116 @@ export class Mapping implements Disposable {
   }
 }
 
-/**
- * Maps `size` bytes of huge pages, shared, from an anonymous file, all of them allocated from the first to the
- * last: the driver then meets long ascending runs. fallocate(2) does that and answers with an error where a
- * page cannot be had, in place of the SIGBUS of a first touch; every kernel since 4.3 has it for huge pages.
- * @param size bytes, a multiple of `pageBytes`, which is HUGE_PAGE_BYTES or GIANT_PAGE_BYTES. Throws SyscallError.
- */
-export function mapHugePages(system: System, size: number, pageBytes = HUGE_PAGE_BYTES): Mapping {
-  const { libc } = system;
-  const name = cString("nitro-enclave");
-  const flags = MFD_CLOEXEC | MFD_HUGETLB | (pageBytes === GIANT_PAGE_BYTES ? MFD_HUGE_1GB : MFD_HUGE_2MB);
-  const number = libc.memfd_create(name, flags);
-  const args = () => `${quoted("nitro-enclave")}, ${flagNames(flags, MEMFD_FLAGS)}`;
-  // The mapping keeps the file: its descriptor is needed no longer than this function.
-  using file = new Fd(system, checked(system, "memfd_create", number, args, ""));
-  checked(
-    system,
-    "ftruncate",
-    libc.ftruncate(file.number, size),
-    () => `${file.number}, ${size}`,
-    "the huge page file",
-  );
-  const start = Number(libc.mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, file.number, 0));
-  const mmapArgs = () => `NULL, ${size}, PROT_READ|PROT_WRITE, MAP_SHARED, ${file.number}, 0`;
-  const mapping = new Mapping(system, checked(system, "mmap", start, mmapArgs, ""), size);
-  try {
-    allocate(system, file, size);
-  } catch (error) {
-    mapping.unmap();
-    throw error;
+/** An anonymous file of huge pages of one size. Its pages stay as long as it is open or mapped. */
+export class HugePageFile implements Disposable {
+  private constructor(
+    private readonly system: System,
+    private readonly fd: Fd,
+    /** HUGE_PAGE_BYTES or GIANT_PAGE_BYTES. */
+    readonly pageBytes: number,
+    /** Bytes, whole pages. */
+    readonly size: number,
+  ) {}
+
+  /** memfd_create(2) with the page size named, and the file's size set; no page is taken yet. Throws SyscallError. */
+  static create(system: System, pageBytes: number, size: number): HugePageFile {
+    const { libc } = system;
+    using stack = new DisposableStack();
+    const name = cString(NAME);
+    const flags = MFD_CLOEXEC | MFD_HUGETLB | (pageBytes === GIANT_PAGE_BYTES ? MFD_HUGE_1GB : MFD_HUGE_2MB);
+    const number = libc.memfd_create(name, flags);
+    const args = () => `${quoted(NAME)}, ${flagNames(flags, MEMFD_FLAGS)}`;
+    const fd = stack.use(new Fd(system, checked(system, "memfd_create", number, args, "")));
+    const sized = libc.ftruncate(fd.number, size);
+    checked(system, "ftruncate", sized, () => `${fd.number}, ${size}`, "the huge page file");
+    stack.move();
+    return new HugePageFile(system, fd, pageBytes, size);
   }
+
+  get number(): number {
+    return this.fd.number;
+  }
+
+  /**
+   * Allocates and zeroes pages, from the first to the last: the driver then meets long ascending runs. fallocate(2)
+   * does that and answers with an error where a page cannot be had, in place of the SIGBUS of a first touch; every
+   * kernel since 4.3 has it for huge pages. Begun anew where a signal interrupts it. Throws SyscallError.
+   */
+  allocate(offset: number, length: number): void {
+    for (;;) {
+      const result = this.system.libc.fallocate(this.number, 0, offset, length);
+      try {
+        checked(this.system, "fallocate", result, () => `${this.number}, 0, ${offset}, ${length}`, "");
+        return;
+      } catch (error) {
+        if (!(error instanceof SyscallError && error.errno === ERRNO.EINTR)) throw error;
+      }
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.fd.close();
+  }
+}
+
+/** A part of a file, in bytes, whole pages. */
+export interface FilePiece {
+  readonly file: HugePageFile;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** A whole file as a piece. */
+export function wholeFile(file: HugePageFile): FilePiece {
+  return { file, offset: 0, length: file.size };
+}
+
+/**
+ * Maps pieces of files, shared, one right after another; those of larger pages first. What is mapped for the first
+ * time is reserved: ENOMEM says here that there are not enough pages. Throws SyscallError; nothing is mapped then.
+ */
+export function mapPieces(system: System, pieces: readonly FilePiece[]): Mapping {
+  const [first, ...others] = pieces;
+  if (first === undefined) throw new RangeError("nothing to map");
+  if (others.length === 0) {
+    const start = mapAt(system, 0, MAP_SHARED, first);
+    return new Mapping(system, start, first.length);
+  }
+  const size = pieces.reduce((sum, { length }) => sum + length, 0);
+  using stack = new DisposableStack();
+  const mapping = stack.use(reserve(system, size, first.file.pageBytes));
+  let at = mapping.start;
+  for (const piece of pieces) {
+    mapAt(system, at, MAP_SHARED | MAP_FIXED, piece);
+    at += piece.length;
+  }
+  stack.move();
   return mapping;
 }
 
-/** fallocate(2) of the whole file, begun anew where a signal interrupts it. */
-function allocate(system: System, file: Fd, size: number): void {
-  for (;;) {
-    const result = system.libc.fallocate(file.number, 0, 0, size);
-    try {
-      checked(system, "fallocate", result, () => `${file.number}, 0, 0, ${size}`, "");
-      return;
-    } catch (error) {
-      if (!(error instanceof SyscallError && error.errno === ERRNO.EINTR)) throw error;
-    }
-  }
+/** mmap(2) of a piece: anywhere for address 0. */
+function mapAt(system: System, address: number, flags: number, { file, offset, length }: FilePiece): number {
+  const access = PROT_READ | PROT_WRITE;
+  const start = Number(system.libc.mmap(address, length, access, flags, file.number, offset));
+  const args = () =>
+    `${address === 0 ? "NULL" : hex(address)}, ${length}, PROT_READ|PROT_WRITE, ` +
+    `${flagNames(flags, { MAP_SHARED, MAP_FIXED })}, ${file.number}, ${offset}`;
+  return checked(system, "mmap", start, args, "");
+}
+
+/** Addresses that nothing else gets, beginning at a boundary of `alignment` bytes. */
+function reserve(system: System, size: number, alignment: number): Mapping {
+  const all = size + alignment;
+  const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  const start = Number(system.libc.mmap(0, all, PROT_NONE, flags, -1, 0));
+  const args = () => `NULL, ${all}, PROT_NONE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_NORESERVE, -1, 0`;
+  checked(system, "mmap", start, args, "");
+  const aligned = Math.ceil(start / alignment) * alignment;
+  if (aligned > start) unmap(system, start, aligned - start);
+  if (aligned < start + alignment) unmap(system, aligned + size, start + alignment - aligned);
+  return new Mapping(system, aligned, size);
+}
+
+function unmap(system: System, start: number, size: number): void {
+  checked(system, "munmap", system.libc.munmap(start, size), () => `${hex(start)}, ${size}`, "");
 }

@@ -2,7 +2,6 @@ import { describe, expect, test } from "bun:test";
 import { DEVICE_PATH, Enclave } from "../../src/accel/enclave.ts";
 import { SyscallError } from "../../src/sys/failure.ts";
 import { Fd } from "../../src/sys/files.ts";
-import { Mapping } from "../../src/sys/memory.ts";
 import type { System } from "../../src/sys/system.ts";
 import { fakeLibc } from "../sys/fake-libc.ts";
 
@@ -35,7 +34,7 @@ describe("an enclave", () => {
       using enclave = Enclave.create(system, new Fd(system, 60));
       expect(enclave.fd).toBe(61);
       expect(enclave.imageOffset()).toBe(8n * 2n ** 20n);
-      enclave.donate(new Mapping(system, 0x7f0000000000, 0x4000000));
+      enclave.donate(0x7f0000000000, 0x4000000);
       expect(enclave.addVcpu()).toBe(3);
       expect(enclave.start(0n, true)).toBe(18n);
     }

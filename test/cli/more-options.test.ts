@@ -94,8 +94,8 @@ describe("memory as an object", () => {
     `-object memory-backend-memfd,id=m,size=128M${more} -machine memory-backend=m`;
 
   test.each([
-    ["", { pageBytes: 2 * MIB, policy: "default", hostNodes: [] }],
-    [",hugetlb=on,share=on,prealloc=on,seal=on,merge=off,dump=off,reserve=on", { pageBytes: 2 * MIB }],
+    ["", { pageBytes: undefined, policy: "default", hostNodes: [] }],
+    [",hugetlb=on,share=on,prealloc=on,seal=on,merge=off,dump=off,reserve=on", { pageBytes: undefined }],
     [",hugetlbsize=2M", { pageBytes: 2 * MIB }],
     [",hugetlbsize=1G", { pageBytes: 1024 * MIB }],
     [",policy=bind,host-nodes=0-2", { policy: "bind", hostNodes: [0, 1, 2] }],

@@ -72,7 +72,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
         : "production mode (no console; -accel nitro,debug-mode=on gives one)";
       expect(lines(result.stderr)).toEqual([
         `nitro: enclave started: CID 21, ${vcpus} vCPUs (CPUs ${cpus.join(", ")}), ` +
-          `memory 66M in 1 region of 33 huge pages of 2 MiB, ${mode}`,
+          `memory 66M in 33 huge pages of 2 MiB, ${mode}`,
         "nitro: the enclave (CID 21) ended by itself, and nothing tells why",
       ]);
       expectNothingLeft(result);

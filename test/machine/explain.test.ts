@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { explainDevice, explainMemory } from "../../src/machine/explain.ts";
+import type { MemoryPlan } from "../../src/machine/memory.ts";
 import { SyscallError } from "../../src/sys/failure.ts";
 import { ERRNO } from "../../src/sys/linux/errno.ts";
 import type { System } from "../../src/sys/system.ts";
-import { fakeLibc } from "../sys/fake-libc.ts";
+import { counters, systemWith } from "../sys/fake-files.ts";
 
 const DEVICE = "/dev/nitro_enclaves";
 
@@ -27,72 +28,52 @@ describe("the device cannot be opened", () => {
   });
 });
 
-/** A machine whose counters of 2 MiB pages say this; a missing one cannot be read. */
-function withPages(counters: { total?: number; free?: number; reserved?: number }): System {
-  const texts = new Map<string, number | undefined>([
-    ["nr_hugepages", counters.total],
-    ["free_hugepages", counters.free],
-    ["resv_hugepages", counters.reserved],
-  ]);
-  let text = "";
-  return fakeLibc({
-    open: (path) => {
-      const name = path instanceof Uint8Array ? new TextDecoder().decode(path).replace(/\0$/, "") : "";
-      const counter = texts.get(name.split("/").at(-1) ?? "");
-      text = `${counter}\n`;
-      return counter === undefined ? -1 : 90;
-    },
-    read: (_fd, into) => {
-      if (!(into instanceof Uint8Array)) throw new Error("read wants a buffer");
-      const bytes = new TextEncoder().encode(text);
-      into.set(bytes);
-      return bytes.length;
-    },
-    close: () => 0,
-    errno: () => ERRNO.ENOENT,
-  });
-}
+/** A machine whose counters of 2 MiB pages say this. */
+const withPages = (total: number, free: number, reserved = 0) =>
+  systemWith({ ...counters(2 ** 21, { total, free, reserved }) });
 
-const PLAN = { bytes: 512 * 2 ** 20, typed: "-m 512M", pageBytes: 2 ** 21 };
+const PLAN = {
+  bytes: 512 * 2 ** 20,
+  typed: "-m 512M",
+  ranges: [{ pageBytes: 2 ** 21, pages: 256 }],
+  node: undefined,
+};
 
-function explained(system: System, call: string, errno: number) {
-  const { what, why, hint } = explainMemory(system, new SyscallError(call, errno, ""), PLAN);
+function explained(system: System, call: string, errno: number, plan: MemoryPlan = PLAN) {
+  const { what, why, hint } = explainMemory(system, new SyscallError(call, errno, "bind, nodes 1"), plan);
   return { what, why, hint };
 }
 
 describe("the huge pages cannot be had", () => {
   const what = "-m 512M: 256 huge pages of 2 MiB";
 
-  test("too few are free: how many there are, and how many to reserve", () => {
-    const system = withPages({ total: 300, free: 100, reserved: 20 });
-    expect(explained(system, "fallocate", ERRNO.ENOSPC)).toEqual({
-      what,
-      why: "80 of 300 are free (fallocate: No space left on device (ENOSPC))",
-      hint: "reserve more: echo 476 > /proc/sys/vm/nr_hugepages",
-    });
-  });
-
-  test("none are reserved at all", () => {
-    expect(explained(withPages({ total: 0, free: 0, reserved: 0 }), "mmap", ERRNO.ENOMEM)).toEqual({
-      what,
-      why: "0 of 0 are free (mmap: Cannot allocate memory (ENOMEM))",
-      hint: "reserve more: echo 256 > /proc/sys/vm/nr_hugepages",
+  test("somebody has taken them meanwhile: how many there are, and how many to reserve", () => {
+    expect(explained(withPages(300, 100, 20), "fallocate", ERRNO.ENOSPC)).toEqual({
+      what: "-m 512M",
+      why:
+        "160M of it can be had: 80 of 300 pages of 2 MiB are free " +
+        "(fallocate: No space left on device (ENOSPC))",
+      hint: "reserve more: nitro pool --memory 952, or echo 476 > /proc/sys/vm/nr_hugepages",
     });
   });
 
   test("enough are free, so that something else holds them back", () => {
-    const told = explained(withPages({ total: 600, free: 600, reserved: 0 }), "fallocate", ERRNO.ENOSPC);
+    const told = explained(withPages(600, 600), "fallocate", ERRNO.ENOSPC);
+    expect(told.what).toBe(what);
     expect(told.why).toBe(
-      "600 of 600 are free, yet they cannot be had (fallocate: No space left on device (ENOSPC)); " +
-        "a cgroup or a NUMA policy holds them back",
+      "as many are free, yet they cannot be had (fallocate: No space left on device (ENOSPC)); " +
+        "a cgroup or a cpuset holds them back",
     );
     expect(told.hint).toContain("hugetlb.2MB.max");
   });
 
-  test("the counters cannot be read", () => {
-    const told = explained(withPages({}), "mmap", ERRNO.ENOMEM);
-    expect(told.why).toStartWith("how many are free cannot be read (mmap: ");
-    expect(told.hint).toBe("reserve more: echo 256 > /proc/sys/vm/nr_hugepages");
+  test("a cpuset leaves out the pool's node", () => {
+    const told = explained(withPages(600, 600), "set_mempolicy", ERRNO.EINVAL, { ...PLAN, node: 1 });
+    expect(told.why).toBe(
+      "the memory cannot be had from NUMA node 1, where the CPU pool is " +
+        "(set_mempolicy bind, nodes 1: Invalid argument (EINVAL))",
+    );
+    expect(told.hint).toContain("Mems_allowed_list");
   });
 
   test.each([
@@ -101,9 +82,9 @@ describe("the huge pages cannot be had", () => {
     ["memfd_create", "EMFILE", "memfd_create: Too many open files", "ulimit -n"],
     ["memfd_create", "EPERM", "memfd_create: Operation not permitted", "outside it"],
     ["mmap", "EACCES", "mmap: Permission denied", "outside it"],
-    ["ftruncate", "EIO", "ftruncate: Input/output error", "nr_hugepages"],
+    ["ftruncate", "EIO", "ftruncate: Input/output error", "dmesg"],
   ] as const)("%s: %s", (call, name, why, hint) => {
-    const told = explained(withPages({ total: 1, free: 1, reserved: 0 }), call, ERRNO[name]);
+    const told = explained(withPages(1, 1), call, ERRNO[name]);
     expect(told.what).toBe(what);
     expect(told.why).toContain(why);
     expect(told.why).toContain(`(${name})`);

@@ -1,6 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { SyscallError } from "../../src/sys/failure.ts";
-import { HUGE_PAGE_BYTES, Mapping, mapHugePages } from "../../src/sys/memory.ts";
+import {
+  GIANT_PAGE_BYTES,
+  HUGE_PAGE_BYTES,
+  HugePageFile,
+  Mapping,
+  mapPieces,
+  wholeFile,
+} from "../../src/sys/memory.ts";
 import { openSystem, type System } from "../../src/sys/system.ts";
 import { fakeLibc } from "./fake-libc.ts";
 
@@ -25,10 +32,20 @@ function withPages(failing?: string, errno = 12): { system: System; calls: strin
   return { system, calls };
 }
 
+/** A file of huge pages, mapped whole and filled, as a launch does. */
+function filled(system: System, pageBytes = HUGE_PAGE_BYTES): Mapping {
+  using file = HugePageFile.create(system, pageBytes, SIZE);
+  using stack = new DisposableStack();
+  const mapping = stack.use(mapPieces(system, [wholeFile(file)]));
+  file.allocate(0, SIZE);
+  stack.move();
+  return mapping;
+}
+
 describe("huge pages", () => {
   test("are asked for by their size, mapped shared, filled from the first to the last", () => {
     const { system, calls } = withPages();
-    const mapping = mapHugePages(system, SIZE);
+    const mapping = filled(system);
     expect(mapping.start).toBe(0x7f0000000000);
     expect(mapping.size).toBe(SIZE);
     expect(calls).toEqual([
@@ -40,6 +57,12 @@ describe("huge pages", () => {
     ]);
   });
 
+  test("of 1 GiB are asked for by that", () => {
+    const { system, calls } = withPages();
+    filled(system, GIANT_PAGE_BYTES);
+    expect(calls[0]).toBe("memfd_create 0x78000005");
+  });
+
   test.each([
     ["memfd_create", []],
     ["ftruncate", ["close 50"]],
@@ -47,13 +70,12 @@ describe("huge pages", () => {
     ["fallocate", [`munmap ${SIZE}`, "close 50"]],
   ])("nothing is left behind where %s fails", (call, after) => {
     const { system, calls } = withPages(call);
-    expect(() => mapHugePages(system, SIZE)).toThrow(SyscallError);
+    expect(() => filled(system)).toThrow(SyscallError);
     const at = calls.findIndex((line) => line.startsWith(call));
     expect(calls.slice(at + 1)).toEqual(after);
   });
 
   test("a signal in the middle of filling begins it anew", () => {
-    const { system } = withPages();
     let tries = 0;
     const fallocate = () => (++tries < 3 ? -1 : 0);
     const interrupted = fakeLibc({
@@ -64,18 +86,80 @@ describe("huge pages", () => {
       fallocate,
       errno: () => 4,
     });
-    expect(mapHugePages(interrupted, SIZE).size).toBe(SIZE);
+    expect(filled(interrupted).size).toBe(SIZE);
     expect(tries).toBe(3);
-    expect(system.trace).toEqual({});
   });
 
   test("are given back once", () => {
     const { system, calls } = withPages();
     {
-      using mapping = mapHugePages(system, SIZE);
+      using mapping = filled(system);
       mapping.unmap();
     }
     expect(calls.filter((line) => line.startsWith("munmap"))).toEqual([`munmap ${SIZE}`]);
+  });
+});
+
+/** A kernel that puts every mapping where it is asked to, else at `free`; fails the mapping of that number. */
+function placing(free: number, failing?: number): { system: System; calls: string[] } {
+  const calls: string[] = [];
+  let mappings = 0;
+  const system = fakeLibc({
+    memfd_create: () => 50,
+    ftruncate: () => 0,
+    mmap: (address, length, protection, flags, fd, offset) => {
+      mappings += 1;
+      const wanted = Number(address) === 0 ? free : Number(address);
+      calls.push(`mmap ${[wanted, length, protection, flags, fd, offset].map(Number).map(hex).join(" ")}`);
+      return mappings === failing ? -1 : wanted;
+    },
+    munmap: (address, length) => {
+      calls.push(`munmap ${hex(Number(address))} ${hex(Number(length))}`);
+      return 0;
+    },
+    close: () => 0,
+    errno: () => 12,
+  });
+  return { system, calls };
+}
+
+const hex = (value: number) => value.toString(16);
+
+describe("pieces of files", () => {
+  const page = HUGE_PAGE_BYTES;
+
+  test("follow one another at addresses that nothing else has, those of larger pages first", () => {
+    const { system, calls } = placing(0x7f0000200000);
+    const giant = HugePageFile.create(system, GIANT_PAGE_BYTES, GIANT_PAGE_BYTES);
+    const huge = HugePageFile.create(system, page, 3 * page);
+    const mapping = mapPieces(system, [
+      wholeFile(giant),
+      { file: huge, offset: 2 * page, length: page },
+      { file: huge, offset: 0, length: 2 * page },
+    ]);
+    expect([mapping.start, mapping.size].map(hex)).toEqual(["7f0040000000", "40600000"]);
+    expect(calls).toEqual([
+      "mmap 7f0000200000 80600000 0 4022 -1 0",
+      "munmap 7f0000200000 3fe00000",
+      "munmap 7f0080600000 200000",
+      "mmap 7f0040000000 40000000 3 11 32 0",
+      "mmap 7f0080000000 200000 3 11 32 400000",
+      "mmap 7f0080200000 400000 3 11 32 0",
+    ]);
+  });
+
+  test("leave nothing behind where one cannot be mapped", () => {
+    const { system, calls } = placing(0x7f0000200000, 3);
+    const file = HugePageFile.create(system, page, 2 * page);
+    const pieces = [page, 0].map((offset) => ({ file, offset, length: page }));
+    expect(() => mapPieces(system, pieces)).toThrow(SyscallError);
+    expect(calls).toEqual([
+      "mmap 7f0000200000 600000 0 4022 -1 0",
+      "munmap 7f0000600000 200000",
+      "mmap 7f0000200000 200000 3 11 32 200000",
+      "mmap 7f0000400000 200000 3 11 32 0",
+      "munmap 7f0000200000 400000",
+    ]);
   });
 });
 

@@ -1,0 +1,2 @@
+/** include/uapi/linux/auxvec.h. Data only. */
+export const AT_PAGESZ = 6n;

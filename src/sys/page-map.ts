@@ -1,0 +1,81 @@
+/**
+ * Where a process's pages are in physical memory, as /proc/self/pagemap tells whoever has CAP_SYS_ADMIN; to others it
+ * says 0 (Documentation/admin-guide/mm/pagemap.rst). An entry has 64 bits for each page of the base size: the page's
+ * frame number in bits 0 to 54, and in bit 63 whether it is there.
+ */
+import { KERNEL_ARCHITECTURE } from "./architecture.ts";
+import { SyscallError } from "./failure.ts";
+import { type Fd, openFile, readAt, readSome } from "./files.ts";
+import { addressOf } from "./libc.ts";
+import { AT_PAGESZ } from "./linux/auxvec.ts";
+import { O_RDONLY } from "./linux/fcntl.ts";
+import type { System } from "./system.ts";
+
+const PATH = "/proc/self/pagemap";
+const ENTRY_BYTES = 8;
+
+/** The page map of this process, where it tells frame numbers. */
+export class PageMap implements Disposable {
+  private constructor(
+    private readonly system: System,
+    private readonly fd: Fd,
+    private readonly basePageBytes: number,
+  ) {}
+
+  /** Opens it; undefined where it does not tell this process where pages are. */
+  static open(system: System): PageMap | undefined {
+    try {
+      using stack = new DisposableStack();
+      const fd = stack.use(openFile(system, PATH, O_RDONLY));
+      const map = new PageMap(system, fd, basePageBytes(system));
+      // A page of the program's own that is certainly there tells whether frame numbers are told.
+      const here = new Uint8Array(1).fill(1);
+      if (map.addresses(addressOf(here), map.basePageBytes, 1) === undefined) return undefined;
+      stack.move();
+      return map;
+    } catch (error) {
+      if (error instanceof SyscallError) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * The physical addresses of pages that follow one another from `start` on; undefined where one of them is not told.
+   * @param pageBytes of each, @param pages how many. Throws SyscallError.
+   */
+  addresses(start: number, pageBytes: number, pages: number): Float64Array | undefined {
+    const entries = new Uint8Array(ENTRY_BYTES * pages);
+    const address = addressOf(entries);
+    const perPage = (pageBytes / this.basePageBytes) * ENTRY_BYTES;
+    const first = Math.floor(start / this.basePageBytes) * ENTRY_BYTES;
+    for (let i = 0; i < pages; i++) {
+      const into = address + ENTRY_BYTES * i;
+      const got = readAt(this.system, this.fd, PATH, into, ENTRY_BYTES, first + i * perPage);
+      if (got < ENTRY_BYTES) return undefined;
+    }
+    const words = new Uint32Array(entries.buffer);
+    const found = new Float64Array(pages);
+    for (let i = 0; i < pages; i++) {
+      const [low = 0, high = 0] = [words[2 * i], words[2 * i + 1]];
+      const frame = (high & 0x7f_ffff) * 2 ** 32 + low;
+      if (high < 2 ** 31 || frame === 0) return undefined;
+      found[i] = frame * this.basePageBytes;
+    }
+    return found;
+  }
+
+  [Symbol.dispose](): void {
+    this.fd.close();
+  }
+}
+
+/** The size of an ordinary page: x86_64 has one, arm64 kernels are built for one of three. Throws SyscallError. */
+function basePageBytes(system: System): number {
+  if (KERNEL_ARCHITECTURE === "x86_64") return 4096;
+  using fd = openFile(system, "/proc/self/auxv", O_RDONLY);
+  const bytes = new Uint8Array(4096);
+  const got = readSome(system, fd.number, bytes);
+  const words = new BigUint64Array(bytes.buffer, 0, Math.max(got, 0) >> 3);
+  for (let i = 0; i + 1 < words.length; i += 2) if (words[i] === AT_PAGESZ) return Number(words[i + 1]);
+  return 4096;
+}
