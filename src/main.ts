@@ -67,7 +67,8 @@ async function main(): Promise<number> {
     const { programText, runSubcommand } = await import("./cli/command.ts");
     if ("topic" in request) return print(await programText(request.topic));
     const tell = teller(system, plainPrefix);
-    const printed = await runSubcommand(request.subcommand, { system, tell });
+    const toStderr = (text: string) => writeAll(system, STDERR, text);
+    const printed = await runSubcommand(request.subcommand, { system, tell, toStderr, stdout: STDOUT });
     print(printed.print);
     return printed.status ?? 0;
   } catch (error) {

@@ -21,6 +21,10 @@ export interface Surroundings {
   readonly system: System;
   /** Says a line on standard error. */
   readonly tell: (line: string) => void;
+  /** Writes to standard error as it is, for what is drawn over there. */
+  readonly toStderr: (text: string) => void;
+  /** The descriptor of standard output, for what is no text. */
+  readonly stdout: number;
 }
 
 /** A subcommand: its citty definition for these surroundings, whose `run` gives what is printed. */
@@ -28,6 +32,7 @@ export type Subcommand = (around: Surroundings) => CommandDef;
 
 const commands: Readonly<Record<string, () => Promise<Subcommand>>> = {
   pool: async () => (await import("./pool-command.ts")).poolCommand,
+  eif: async () => (await import("./eif-command.ts")).eif,
 };
 
 const nitro = defineCommand({

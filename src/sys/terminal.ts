@@ -4,6 +4,11 @@ import { O_NOCTTY, O_NONBLOCK, O_RDWR } from "./linux/fcntl.ts";
 import * as tty from "./linux/termios.ts";
 import { checked, resultOrErrno, type System } from "./system.ts";
 
+/** Whether a descriptor is a terminal. */
+export function isTerminal(system: System, fd: number): boolean {
+  return settingsOf(system, fd) !== undefined;
+}
+
 /** The settings of a terminal, or undefined for what is none. */
 function settingsOf(system: System, fd: number): Uint8Array | undefined {
   const bytes = new Uint8Array(tty.termios.size);

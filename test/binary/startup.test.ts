@@ -59,7 +59,7 @@ describe("what goes wrong", () => {
     expect(status).toBe(1);
   });
 
-  test.each(["toString", "constructor", "__proto__", "eif", "disk.img"])(
+  test.each(["toString", "constructor", "__proto__", "eiff", "disk.img"])(
     "the word %s is no subcommand",
     (word) => {
       const { out, err, status } = nitro([word]);

@@ -7,7 +7,7 @@ import { Failure } from "../../src/sys/failure.ts";
 import { openSystem } from "../../src/sys/system.ts";
 import { failureOf } from "../failure-of.ts";
 
-const around = { system: openSystem(), tell() {} };
+const around = { system: openSystem(), tell() {}, toStderr() {}, stdout: 1 };
 
 function asked(...words: string[]): string {
   const request = readCommandLine(words);

@@ -1,0 +1,80 @@
+/** `eif describe`, and what the other commands say: an image in AWS's keys, and what people read of it. */
+import { basename } from "node:path";
+import type { Certificate } from "../image/certificate.ts";
+import { type Measurement, pcrHex, pcrOfCertificate } from "../image/measurement.ts";
+import { isObject, type Metadata, readMetadata } from "../image/metadata.ts";
+import { openImage, type Survey, surveyImage, textOf } from "./survey.ts";
+import { type Around, beginWork } from "./work.ts";
+
+/** An image as it was found. */
+export interface Described extends Survey {
+  readonly path: string;
+  readonly commandLine: string | undefined;
+  readonly metadata: Metadata | undefined;
+}
+
+/** Reads an image once. Throws Failure. */
+export function describe(around: Around, path: string): Described {
+  using file = openImage(path);
+  using work = beginWork(around, basename(path));
+  const survey = surveyImage(file, work);
+  const text = textOf(file, survey.eif, "metadata");
+  return {
+    ...survey,
+    path,
+    commandLine: textOf(file, survey.eif, "cmdline"),
+    metadata: text === undefined ? undefined : readMetadata(text),
+  };
+}
+
+/** PCRs by their names, in AWS's keys: HashAlgorithm is what its tools print there. */
+export function measurements(
+  { pcr0, pcr1, pcr2 }: Measurement,
+  certificate: Certificate | undefined,
+): Record<string, string> {
+  return {
+    HashAlgorithm: "Sha384 { ... }",
+    PCR0: pcrHex(pcr0),
+    PCR1: pcrHex(pcr1),
+    PCR2: pcrHex(pcr2),
+    ...(certificate === undefined ? {} : { PCR8: pcrHex(pcrOfCertificate(certificate.der)) }),
+  };
+}
+
+/** The keys of AWS's describe-eif (EifDescribeInfo in src/common/json_output.rs of aws-nitro-enclaves-cli). */
+export function describeInfo(image: Described): Record<string, unknown> {
+  const { eif, signature, metadata } = image;
+  const certificate = signature?.read?.certificate;
+  return {
+    EifVersion: eif.version,
+    Measurements: measurements(image.measurement, certificate),
+    IsSigned: signature !== undefined,
+    ...(certificate === undefined ? {} : { SigningCertificate: certificateInfo(certificate) }),
+    CheckCRC: image.crc === eif.crc,
+    ...(signature === undefined ? {} : { SignatureCheck: signature.whyNot === undefined }),
+    ...(metadata?.imageName === undefined ? {} : { ImageName: metadata.imageName }),
+    ...(metadata?.imageVersion === undefined ? {} : { ImageVersion: metadata.imageVersion }),
+    ...(metadata?.build === undefined ? {} : { Metadata: metadataInfo(metadata) }),
+  };
+}
+
+function certificateInfo(certificate: Certificate): Record<string, unknown> {
+  const pairs = certificate.signature.toHex().toUpperCase().match(/../g) ?? [];
+  return {
+    IssuerName: certificate.issuer,
+    Algorithm: certificate.signedWith,
+    NotBefore: certificate.notBefore.text,
+    NotAfter: certificate.notAfter.text,
+    Signature: pairs.join(":"),
+  };
+}
+
+/** AWS's tool spreads the user's own metadata among the build's. */
+function metadataInfo({ build, dockerInfo, custom }: Metadata): Record<string, unknown> {
+  const own = isObject(custom)
+    ? custom
+    : custom === null || custom === undefined
+      ? {}
+      : { CustomMetadata: custom };
+  return { ...own, ...build, DockerInfo: dockerInfo ?? null };
+}

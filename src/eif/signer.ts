@@ -1,0 +1,122 @@
+/** Keys and certificates of the user's, and what they make of an image's PCR0. */
+import {
+  type Certificate,
+  MOST_CERTIFICATE_BYTES,
+  readCertificate,
+  type SigningAlgorithm,
+  validityAt,
+} from "../image/certificate.ts";
+import { EifError } from "../image/eif-reader.ts";
+import {
+  acceptSignature,
+  belongsTo,
+  encodeSignature,
+  readPrivateKey,
+  signWith,
+  type ToBeSigned,
+  toBeSigned,
+} from "../image/signature.ts";
+import { Failure } from "../sys/failure.ts";
+import { readSmall } from "./input.ts";
+import type { Around } from "./work.ts";
+
+/** Files in PEM. */
+export interface SigningFiles {
+  readonly privateKey: string;
+  readonly certificate: string;
+}
+
+/** Somebody who can sign images. */
+export interface Signer {
+  readonly certificate: Certificate;
+  /** The payload of a signature section for an image with this PCR0. */
+  sign(pcr0: Uint8Array): Uint8Array;
+}
+
+/** A certificate that images can be signed for. */
+export interface SigningCertificate {
+  readonly what: string;
+  readonly certificate: Certificate;
+  readonly algorithm: SigningAlgorithm;
+}
+
+const HOW_TO_MAKE_ONE =
+  "openssl ecparam -name secp384r1 -genkey -noout -out key.pem && " +
+  "openssl req -new -x509 -key key.pem -sha384 -subj /CN=enclave -days 365 -out cert.pem";
+
+/** Reads a certificate. Throws Failure. */
+export function openCertificate(path: string): { readonly what: string; readonly certificate: Certificate } {
+  const what = `-signing-certificate ${path}`;
+  const bytes = readSmall(what, path, MOST_CERTIFICATE_BYTES);
+  try {
+    return { what, certificate: readCertificate(bytes, "the certificate") };
+  } catch (error) {
+    throw error instanceof EifError ? new Failure(what, error.message, HOW_TO_MAKE_ONE) : error;
+  }
+}
+
+/**
+ * Reads a certificate to sign with. Throws Failure for one that is expired, or whose key no image can be signed with;
+ * one that is not valid yet draws a warning.
+ */
+export function openSigningCertificate(around: Around, path: string): SigningCertificate {
+  const { what, certificate } = openCertificate(path);
+  const { algorithm, notAfter, notBefore, trailing } = certificate;
+  if (algorithm === undefined) {
+    throw new Failure(what, "its key is not an EC key of P-256, P-384 or P-521", HOW_TO_MAKE_ONE);
+  }
+  const validity = validityAt(certificate, new Date());
+  if (validity === "expired") {
+    const why = `it expired on ${notAfter.text}; no enclave starts that is signed with it`;
+    throw new Failure(what, why, "renew the certificate, with the same key if PCR8 may change");
+  }
+  if (validity === "not yet valid") {
+    around.tell(
+      `warning: ${what}: it is valid from ${notBefore.text} on; before that no enclave starts with it`,
+    );
+  }
+  if (trailing > 0) {
+    around.tell(
+      `warning: ${what}: the first certificate of the file is used; ${trailing} bytes after it are not`,
+    );
+  }
+  return { what, certificate, algorithm };
+}
+
+/** Reads both files. Throws Failure where they do not belong together. */
+export function openSigner(around: Around, files: SigningFiles): Signer {
+  const { certificate, algorithm } = openSigningCertificate(around, files.certificate);
+  const what = `-private-key ${files.privateKey}`;
+  const key = readPrivateKey(readSmall(what, files.privateKey, MOST_CERTIFICATE_BYTES));
+  if (key === undefined) {
+    const why = "it cannot be read as a private key in PEM without a pass phrase";
+    throw new Failure(
+      what,
+      why,
+      "openssl pkey -in FILE takes the pass phrase away; a KMS signs in two steps",
+    );
+  }
+  if (!belongsTo(key, certificate)) {
+    const why = `it is not the key of the certificate ${files.certificate}`;
+    throw new Failure(what, why, `openssl x509 -in ${files.certificate} -noout -pubkey shows whose it is`);
+  }
+  return {
+    certificate,
+    sign(pcr0) {
+      const todo = toBeSigned(algorithm, pcr0);
+      const signature = acceptSignature(certificate, todo, signWith(key, todo));
+      if (signature === undefined)
+        throw new Failure(what, "what it signed does not hold for the certificate");
+      return sectionOf(certificate, todo, signature);
+    },
+  };
+}
+
+/** The section's payload. Throws Failure where the certificate is too long for one. */
+export function sectionOf(certificate: Certificate, todo: ToBeSigned, signature: Uint8Array): Uint8Array {
+  try {
+    return encodeSignature(certificate, todo, signature);
+  } catch (error) {
+    throw error instanceof EifError ? new Failure("-signing-certificate", error.message) : error;
+  }
+}

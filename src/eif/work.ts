@@ -1,0 +1,95 @@
+/** Long work over many bytes: the one buffer that they pass through, and what is done between two pieces. */
+import { Failure } from "../sys/failure.ts";
+import { type StopSignal, takeSignals } from "../sys/signals.ts";
+import type { System } from "../sys/system.ts";
+
+/** What a command is given to do its work with. */
+export interface Work {
+  readonly buffer: Uint8Array;
+  /** Called after each piece, with its size in bytes. Throws Failure when a signal asks for the end. */
+  step(bytes: number): void;
+  /** Says how many bytes there will be, all in all. */
+  expect(bytes: number): void;
+  /**
+   * From here on SIGINT, SIGTERM and SIGHUP end the work in order, so that what has been begun is taken back. Before
+   * it, and where nothing is to be taken back, they end the process as they always do.
+   */
+  takeBack(): void;
+}
+
+/** A command's surroundings. */
+export interface Around {
+  readonly system: System;
+  /** Says a line on standard error. */
+  readonly tell: (line: string) => void;
+  /** Draws on standard error; undefined where that is no terminal. */
+  readonly draw: ((text: string) => void) | undefined;
+}
+
+/** As much as the processor's caches and the kernel like to move at once. */
+const BUFFER_BYTES = 1024 * 1024;
+/** Work of less time than this has no bar. */
+const PATIENCE_MS = 500;
+const REDRAW_MS = 100;
+const BAR_COLUMNS = 40;
+
+/** The signal that ended the work is a failure: no status of 0 where a file was asked for and is not there. */
+function stoppedBy(signal: StopSignal): Failure {
+  return new Failure(signal, "stopped before it was done; nothing was written");
+}
+
+/** Begins work; its end takes the bar away. @param title what stands before the bar. */
+export function beginWork({ system, draw }: Around, title: string): Work & Disposable {
+  using stack = new DisposableStack();
+  let stop = () => {};
+  let taken = false;
+  const bar = draw === undefined ? undefined : stack.use(progressBar(draw, title));
+  const kept = stack.move();
+  return {
+    buffer: new Uint8Array(BUFFER_BYTES),
+    step(bytes) {
+      stop();
+      bar?.step(bytes);
+    },
+    expect: (bytes) => bar?.expect(bytes),
+    takeBack() {
+      if (taken) return;
+      taken = true;
+      const signals = kept.use(takeSignals(system));
+      stop = () => {
+        const signal = signals.next();
+        if (signal !== undefined) throw stoppedBy(signal);
+      };
+    },
+    [Symbol.dispose]: () => kept.dispose(),
+  };
+}
+
+/** A line that is drawn over: `app.eif [#####     ]  50% of 900 MB`. Its end leaves the line empty. */
+export function progressBar(
+  draw: (text: string) => void,
+  title: string,
+  now: () => number = () => performance.now(),
+): Pick<Work, "step" | "expect"> & Disposable {
+  const begun = now();
+  let [done, total, drawn] = [0, 0, 0];
+  return {
+    expect(bytes) {
+      total += bytes;
+    },
+    step(bytes) {
+      done += bytes;
+      const time = now();
+      if (time - begun < PATIENCE_MS || time - drawn < REDRAW_MS) return;
+      drawn = time;
+      const part = total === 0 ? 0 : Math.min(1, done / total);
+      const filled = Math.round(part * BAR_COLUMNS);
+      const bar = "#".repeat(filled) + " ".repeat(BAR_COLUMNS - filled);
+      const percent = String(Math.floor(part * 100)).padStart(3);
+      draw(`\r${title} [${bar}] ${percent}% of ${Math.ceil(total / 1e6)} MB\x1b[K`);
+    },
+    [Symbol.dispose]() {
+      if (drawn !== 0) draw("\r\x1b[K");
+    },
+  };
+}
