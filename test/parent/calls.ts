@@ -15,6 +15,8 @@ import { DEVICE_PATH } from "./files/driver-files.ts";
 import { FileCalls } from "./files/file-calls.ts";
 import { ParentFiles } from "./files/parent-files.ts";
 import { accessOf } from "./files/permission.ts";
+import { MemoryCalls } from "./memory/memory-calls.ts";
+import { NodePages } from "./memory/node-pages.ts";
 import type { Notification } from "./notification.ts";
 import { answerStatus, pathArgument } from "./path-status.ts";
 import { E, errnoName } from "./sys/errno.ts";
@@ -45,6 +47,7 @@ export class Calls {
   /** Where there is a topology, calls about files go here first. */
   private readonly fileCalls: FileCalls | undefined;
   private readonly parentFiles: ParentFiles | undefined;
+  private readonly memoryCalls: MemoryCalls | undefined;
   private executed = false;
 
   constructor(
@@ -56,7 +59,8 @@ export class Calls {
     this.folders = emulatedFolders(this.files);
     const { instance } = world;
     if (!instance.described) return;
-    this.parentFiles = new ParentFiles(instance, driver);
+    if (world.hugePages instanceof NodePages) this.memoryCalls = new MemoryCalls(world.hugePages, instance);
+    this.parentFiles = new ParentFiles(instance, driver, this.memoryCalls?.pageMaps);
     this.fileCalls = new FileCalls(this.parentFiles, instance);
   }
 
@@ -112,11 +116,7 @@ export class Calls {
 
   private serve(call: Call): void {
     const { request } = call;
-    const detail = this.fileCalls?.serve(request, call.subject);
-    if (this.fileCalls !== undefined && detail !== null) {
-      call.detail = detail;
-      return;
-    }
+    if (this.serveDescribed(call)) return;
     switch (request.nr) {
       case NR.openat:
         return this.open(call, request.u32(2));
@@ -135,6 +135,7 @@ export class Calls {
         return this.world.hugePages.seal(request);
       case NR.execve:
         request.forgetProcess();
+        this.memoryCalls?.forget(request.pid);
         return request.proceed();
       case NR.exit_group:
         if (this.world.ledger.peaks.has(request.pid)) this.sample(call);
@@ -142,6 +143,17 @@ export class Calls {
       default:
         return pathArgument(request.nr) === undefined ? this.socketCall(call) : this.status(call);
     }
+  }
+
+  /** Calls that a described instance answers; the others are the same with and without a topology. */
+  private serveDescribed(call: Call): boolean {
+    const { request } = call;
+    if (this.fileCalls === undefined) return false;
+    let detail = this.fileCalls.serve(request, call.subject);
+    if (detail === null) detail = this.memoryCalls?.serve(request) ?? null;
+    if (detail === null) return false;
+    call.detail = detail;
+    return true;
   }
 
   private open(call: Call, flags: number): void {

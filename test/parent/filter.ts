@@ -3,7 +3,20 @@
 import { treeCalls } from "./files/file-calls.ts";
 import { pathCalls } from "./path-status.ts";
 import type { Scenario } from "./scenario.ts";
-import { AF, AUDIT_ARCH_X86_64, F_ADD_SEALS, MAP, MFD, NE, NR, O, SECCOMP, SO_ERROR } from "./sys/kernel.ts";
+import {
+  AF,
+  AUDIT_ARCH_X86_64,
+  F_ADD_SEALS,
+  HUGE_PAGE,
+  MADV,
+  MAP,
+  MFD,
+  NE,
+  NR,
+  O,
+  SECCOMP,
+  SO_ERROR,
+} from "./sys/kernel.ts";
 
 /** A test of one argument's lower 32 bits; all tests of a rule must hold. */
 type Condition =
@@ -86,8 +99,9 @@ function rulesFor(scenario: Scenario, standIn: boolean): Rule[] {
   if (standIn)
     rules.push({ nr: NR.fcntl, when: [{ arg: 1, oneOf: [F_ADD_SEALS] }] }, { nr: NR.fstatfs, when: [] });
   if (scenario.opens === "all") for (const nr of pathCalls) rules.push({ nr, when: [] });
-  if (scenario.topology !== null) rules.push(...topologyRules());
   for (const [name, nr] of Object.entries(faultable)) if (named.has(name)) rules.push({ nr, when: [] });
+  // The first rule of a call counts: one that a fault names is looked at whatever its arguments.
+  if (scenario.topology !== null) rules.push(...topologyRules());
   return rules;
 }
 
@@ -95,7 +109,12 @@ function rulesFor(scenario: Scenario, standIn: boolean): Rule[] {
 function topologyRules(): Rule[] {
   // Orders to the kernel are short; a console's output, which is not, is let through.
   const isShort: Condition = { arg: 2, noBit: 0xfffff000 };
+  const always: number[] = [NR.set_mempolicy, NR.get_mempolicy, NR.mbind, NR.move_pages, NR.fallocate];
+  always.push(NR.ftruncate, NR.pread64, NR.lseek, NR.sched_setaffinity, NR.sched_getaffinity);
   return [
+    ...always.map((nr): Rule => ({ nr, when: [] })),
+    { nr: NR.madvise, when: [{ arg: 2, oneOf: Object.values(MADV) }] },
+    { nr: NR.munmap, when: [{ arg: 1, noBit: HUGE_PAGE - 1 }] },
     ...treeCalls.map((nr): Rule => ({ nr, when: [] })),
     { nr: NR.write, when: [isShort] },
     { nr: NR.pwrite64, when: [isShort] },

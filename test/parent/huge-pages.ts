@@ -1,12 +1,14 @@
 /** Huge pages for the launcher: the machine's own, or a stand-in with an account of its own. */
 
+import type { Donor } from "./driver/donation.ts";
+import type { Page } from "./memory/page-pool.ts";
 import type { Notification } from "./notification.ts";
 import type { Scenario } from "./scenario.ts";
 import { E } from "./sys/errno.ts";
 import { closeFd, identityOf, makeHugeTmpfs, makeMemfd, makeNamelessFile, UseWatch } from "./sys/files.ts";
 import { HUGE_PAGE, MAGIC, MAP, MFD } from "./sys/kernel.ts";
 import { fixedBytes } from "./sys/libc.ts";
-import { identityOfDescriptor } from "./sys/processes.ts";
+import { identityOfDescriptor, type MappedRange } from "./sys/processes.ts";
 
 const GIGANTIC_PAGE = 1024 ** 3;
 
@@ -59,9 +61,14 @@ export class HugePages {
     return { total, free: total - reserved - leaked, leaked };
   }
 
+  /** The pages behind a piece of a range, as a donation takes them; undefined where nobody knows, null where one lacks. */
+  pagesBehind(_donor: Donor, _range: MappedRange, _at: number, _length: number): Page[] | undefined | null {
+    return undefined;
+  }
+
   /** Takes a page out of the pool for good, as a failed donation does. */
-  leak(pageBytes = HUGE_PAGE): void {
-    const account = this.accounts.get(pageBytes);
+  leak(_page?: Page): void {
+    const account = this.accounts.get(HUGE_PAGE);
     if (account !== undefined) account.leaked += 1;
   }
 
@@ -72,31 +79,49 @@ export class HugePages {
     const shift = (flags >>> MFD.HUGE_SHIFT) & MFD.HUGE_MASK;
     const pageBytes = shift === 0 ? HUGE_PAGE : 2 ** shift;
     if (!this.accounts.has(pageBytes)) return request.fail(E.ENODEV); // fs/hugetlbfs/inode.c: hugetlb_file_setup
+    const made = this.handOut(request, (flags & MFD.CLOEXEC) !== 0);
+    if (made !== undefined) this.files.set(made.identity, { ...made, pageBytes, pages: new Set() });
+  }
+
+  /** Hands out a new file; gives what it is known by, undefined where it could not be made. */
+  protected handOut(
+    request: Notification,
+    closeOnExec: boolean,
+  ): { identity: string; watch: number } | undefined {
     const fd =
       this.folder === undefined ? makeMemfd("hugepages", new Uint8Array()) : makeNamelessFile(this.folder);
-    if (fd < 0) return request.fail(-fd);
+    if (fd < 0) {
+      request.fail(-fd);
+      return undefined;
+    }
     const identity = identityOf("", fd) ?? "";
     const watch = this.uses.untilUnused(fd);
-    this.files.set(identity, { identity, pageBytes, pages: new Set(), watch });
-    request.replyWithFd(fd, (flags & MFD.CLOEXEC) !== 0);
+    request.replyWithFd(fd, closeOnExec);
     closeFd(fd); // the file's end is seen only if nobody here holds it
+    return { identity, watch };
+  }
+
+  /** The watches of files that nobody uses any more. */
+  protected endedUses(): Set<number> {
+    return this.uses.ended();
   }
 
   /** fcntl(F_ADD_SEALS): a memfd could be sealed, the file that stands in for it can only seem to be. */
   seal(request: Notification): void {
-    if (this.files.has(identityOfDescriptor(request.tid, request.i32(0)) ?? "")) request.reply(0);
+    const identity = identityOfDescriptor(request.tid, request.i32(0)) ?? "";
+    if (this.pageSize(identity) !== undefined) request.reply(0);
     else request.proceed();
   }
 
   /** fstatfs: tells that the file is in hugetlbfs, from whose block size launchers learn the page size. */
   fileSystem(request: Notification): void {
-    const file = this.files.get(identityOfDescriptor(request.tid, request.i32(0)) ?? "");
-    if (file === undefined) return request.proceed();
+    const pageBytes = this.pageSize(identityOfDescriptor(request.tid, request.i32(0)) ?? "");
+    if (pageBytes === undefined) return request.proceed();
     const answer = fixedBytes(120); // struct statfs (asm-generic/statfs.h): type at 0, block size at 8, fragment at 72
     const view = new DataView(answer.buffer);
     view.setBigUint64(0, BigInt(MAGIC.HUGETLBFS), true);
-    view.setBigUint64(8, BigInt(file.pageBytes), true);
-    view.setBigUint64(72, BigInt(file.pageBytes), true);
+    view.setBigUint64(8, BigInt(pageBytes), true);
+    view.setBigUint64(72, BigInt(pageBytes), true);
     if (request.write(request.wide(1), answer)) request.reply(0);
     else request.fail(E.EFAULT);
   }

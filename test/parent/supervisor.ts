@@ -7,6 +7,7 @@ import { Faults } from "./faults.ts";
 import { buildFilter } from "./filter.ts";
 import { HugePages } from "./huge-pages.ts";
 import { Loop, type Watch } from "./loop.ts";
+import { NodePages } from "./memory/node-pages.ts";
 import { Listener } from "./notification.ts";
 import { rehearse } from "./rehearsal.ts";
 import { Ledger, type Report } from "./report.ts";
@@ -63,8 +64,8 @@ function makeWorld(options: RunOptions): World {
   const standIn = scenario.memory === "stand-in" || (scenario.memory === "auto" && machinePages().free === 0);
   const trace = new Trace(options.verbose);
   const loop = new Loop();
-  const hugePages = new HugePages(scenario, standIn);
   const instance = new Instance(scenario);
+  const hugePages = instance.described ? new NodePages(instance) : new HugePages(scenario, standIn);
   const vsock = new Vsock(scenario, loop, trace);
   vsock.isThere = () => instance.hasVsock;
   return { scenario, instance, trace, loop, ledger: new Ledger(), hugePages, vsock };

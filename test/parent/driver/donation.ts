@@ -1,6 +1,7 @@
 /** NE_SET_USER_MEMORY_REGION: what is checked before memory is taken, page by page, and the taking itself. */
 
 import type { HugePages } from "../huge-pages.ts";
+import type { Page } from "../memory/page-pool.ts";
 import type { Scenario } from "../scenario.ts";
 import { E, NE_ERR } from "../sys/errno.ts";
 import { closeFd, fileSystemOf, identityOf, lengthOf, Mapping, openFile } from "../sys/files.ts";
@@ -19,8 +20,11 @@ export interface MemoryRegion {
 export interface Refusal {
   errno: number;
   leaksPage: boolean;
+  /** The page that is lost, where it is known. */
+  page?: Page;
 }
 
+const SMALL_PAGE = 4096;
 const userSpaceEnd = 2n ** 47n; // TASK_SIZE_MAX with four page table levels (asm/page_64_types.h), without its last page
 
 function refuse(errno: number): Refusal {
@@ -55,6 +59,15 @@ interface Run {
   to: number;
   offset: number;
   pageBytes: number;
+  /** The pages themselves, where it is known which they are. */
+  pages: readonly Page[] | undefined;
+}
+
+/** Whose memory is taken, and for an enclave on which node. */
+export interface Donor {
+  pid: number;
+  tid: number;
+  node: number | undefined;
 }
 
 /** The page size of what a range maps, 0 for ordinary memory; undefined where it is gone, for its process has died. */
@@ -70,21 +83,23 @@ function pageSizeOf(range: MappedRange, hugePages: HugePages): number | undefine
 
 /** Walks over the pages as the driver does; gives what is to be mapped, or the first page's refusal. */
 function walk(
-  pid: number,
+  donor: Donor,
   from: number,
   to: number,
   scenario: Scenario,
   hugePages: HugePages,
 ): Run[] | Refusal {
   const runs: Run[] = [];
-  const ranges = mappedRanges(pid, from, to);
+  const ranges = mappedRanges(donor.pid, from, to);
+  let next = 0;
   const foreign =
     scenario.foreignNodePage === null
       ? Number.POSITIVE_INFINITY
       : from + scenario.foreignNodePage * HUGE_PAGE;
   for (let at = from; at < to; ) {
-    const range = ranges.find((candidate) => candidate.start <= at && at < candidate.end);
-    if (range === undefined) return refuse(E.EFAULT);
+    while ((ranges[next]?.end ?? Number.POSITIVE_INFINITY) <= at) next += 1;
+    const range = ranges[next];
+    if (range === undefined || range.start > at) return refuse(E.EFAULT);
     const pageBytes = pageSizeOf(range, hugePages);
     if (pageBytes === undefined) return refuse(E.EFAULT);
     if (pageBytes === 0) return refuse(NE_ERR.MEM_NOT_HUGE_PAGE);
@@ -93,7 +108,11 @@ function walk(
     const wanted = Math.min(range.end, to) - at;
     const length = Math.ceil(wanted / pageBytes) * pageBytes; // larger pages are donated whole
     if (foreign < at + length) return refuse(NE_ERR.MEM_DIFFERENT_NUMA_NODE);
-    runs.push({ range, from: at, to: at + length, offset, pageBytes });
+    const pages = hugePages.pagesBehind(donor, range, at, length);
+    if (pages === null) return refuse(E.EFAULT);
+    const strange = pages?.find(({ node }) => node !== donor.node);
+    if (strange !== undefined) return { ...refuse(NE_ERR.MEM_DIFFERENT_NUMA_NODE), page: strange };
+    runs.push({ range, from: at, to: at + length, offset, pageBytes, pages });
     at += length;
   }
   return runs;
@@ -123,28 +142,37 @@ function mapRun(pid: number, run: Run): Mapping | undefined {
   }
 }
 
-/** How many regions the device is told of for one donation. */
-function regionCount(bytes: number, scenario: Scenario): number {
-  return scenario.regionBytes === 0 ? 1 : Math.ceil(bytes / scenario.regionBytes);
+/** How many regions the device is told of for one donation: one for each run of pages that ascend side by side. */
+function regionCount(runs: readonly Run[], scenario: Scenario): number {
+  const bytes = runs.reduce((sum, run) => sum + run.to - run.from, 0);
+  if (scenario.regionBytes !== 0) return Math.ceil(bytes / scenario.regionBytes);
+  let count = 0;
+  let expected: number | undefined;
+  for (const { pages, pageBytes } of runs) {
+    for (const { frame } of pages ?? []) {
+      if (frame !== expected) count += 1;
+      expected = frame + pageBytes / SMALL_PAGE;
+    }
+  }
+  return Math.max(1, count);
 }
 
 /** Takes a range of a process's memory; gives the mappings, or why it is refused. Nothing is kept after a refusal. */
 export function takeMemory(
   slot: Slot,
-  pid: number,
+  donor: Donor,
   region: MemoryRegion,
   scenario: Scenario,
   hugePages: HugePages,
 ): Mapping[] | Refusal {
   const from = Number(region.address);
-  const runs = walk(pid, from, from + Number(region.bytes), scenario, hugePages);
+  const runs = walk(donor, from, from + Number(region.bytes), scenario, hugePages);
   if (!Array.isArray(runs)) return runs;
-  const bytes = runs.reduce((sum, run) => sum + run.to - run.from, 0);
-  const regions = regionCount(bytes, scenario);
+  const regions = regionCount(runs, scenario);
   if (slot.regions + regions > scenario.maxRegions) return refuse(NE_ERR.MEM_MAX_REGIONS);
   const mappings: Mapping[] = [];
   for (const run of runs) {
-    const mapping = mapRun(pid, run);
+    const mapping = mapRun(donor.pid, run);
     if (mapping === undefined) {
       for (const taken of mappings) taken.release();
       return refuse(E.EFAULT);

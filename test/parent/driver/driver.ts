@@ -84,6 +84,7 @@ export class Driver {
     }
     const slot: Slot = {
       ...{ number: this.created, uid, owner: request.pid, writeEnd, watch, identity, state: "init" },
+      node: this.world.instance.pool.node,
       ...{ vcpus: [], ranges: [], memory: new GuestMemory(), regions: 0, imageSeen: false, cid: 0 },
     };
     this.slots.set(identity, slot);
@@ -120,9 +121,9 @@ export class Driver {
     const region = { flags, bytes, address };
     const taken =
       checkPlace(slot, region, hugePages.aligned) ??
-      takeMemory(slot, request.pid, region, scenario, hugePages);
+      takeMemory(slot, { pid: request.pid, tid: request.tid, node: slot.node }, region, scenario, hugePages);
     if (!Array.isArray(taken)) {
-      if (taken.leaksPage) hugePages.leak();
+      if (taken.leaksPage) hugePages.leak(taken.page);
       return refuse(request, taken.errno, { ...detail, ...(taken.leaksPage ? { leakedPages: 1 } : {}) });
     }
     slot.ranges.push({ address: Number(address), length: Number(bytes) });

@@ -22,6 +22,8 @@ export interface Slot {
   watch: number;
   /** What the launcher's descriptor refers to. */
   identity: string;
+  /** The NUMA node that its memory must be on, with the pool's CPUs. */
+  node: number | undefined;
   state: "init" | "running" | "stopped";
   vcpus: number[];
   ranges: DonatedRange[];

@@ -1,6 +1,7 @@
 /** Answers opens, looks, listings and writes of the emulated tree. */
 import { Buffer } from "node:buffer";
 import type { Driver } from "../driver/driver.ts";
+import type { PageMaps } from "../memory/page-map.ts";
 import type { Notification } from "../notification.ts";
 import { answerStatus, type PathStatus, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG } from "../path-status.ts";
 import { E } from "../sys/errno.ts";
@@ -14,7 +15,15 @@ import { addDriverFiles, DEVICE_PATH } from "./driver-files.ts";
 import { FolderCopies } from "./folder-copies.ts";
 import { addHugePageFiles } from "./huge-page-files.ts";
 import { addNodeFiles } from "./node-files.ts";
-import { accessOf, chmodRefusal, chownRefusal, type Owner, refusalOf } from "./permission.ts";
+import {
+  accessOf,
+  CAP_SYS_ADMIN,
+  chmodRefusal,
+  chownRefusal,
+  hasCapability,
+  type Owner,
+  refusalOf,
+} from "./permission.ts";
 import { addSystemFiles } from "./system-files.ts";
 import { type Caller, type FileNode, type Found, Tree } from "./tree.ts";
 
@@ -31,6 +40,7 @@ export class ParentFiles {
   constructor(
     private readonly instance: Instance,
     private readonly driver: Driver,
+    private readonly pageMaps: PageMaps | undefined,
   ) {
     const { tree } = this;
     addCpuFiles(tree, instance);
@@ -39,6 +49,7 @@ export class ParentFiles {
     addDriverFiles(tree, instance, (text, pid) => driver.writePool(text, pid));
     addCgroupFiles(tree, instance);
     addSystemFiles(tree, instance);
+    tree.file("/proc/*/pagemap", () => "", 0o444);
     for (const [path, text] of Object.entries(instance.scenario.files)) tree.file(path, () => text);
   }
 
@@ -66,10 +77,18 @@ export class ParentFiles {
       request.replyWithFd(isDriver ? this.driver.deviceFd : this.paper(path), closeOnExec);
       return;
     }
+    const process = /^\/proc\/(\d+)\/pagemap$/.exec(path)?.[1];
+    if (process !== undefined) return this.openPageMap(request, Number(process), flags);
     const text = Buffer.from(node.read(request) ?? "", "latin1");
     if ((flags & O.ACCMODE) === 0) return this.handOver(request, makeMemfd("emulated", text), closeOnExec);
     if ((node.mode & 0o222) === 0 || node.write === undefined) return request.fail(E.EACCES);
     this.openForWriting(request, path, node, text, closeOnExec);
+  }
+
+  private openPageMap(request: Notification, pid: number, flags: number): void {
+    const isOwn = pid === request.pid || hasCapability(request.pid, CAP_SYS_ADMIN);
+    if (!isOwn || this.pageMaps === undefined) return request.fail(E.EACCES);
+    this.pageMaps.handOut(request, pid, flags);
   }
 
   private handOver(request: Notification, fd: number, closeOnExec: boolean): void {

@@ -61,6 +61,13 @@ export function writeAt(fd: number, content: Uint8Array, position: number): void
   }
 }
 
+/** Reads up to so many bytes from a position on; fewer where there are no more. */
+export function readAt(fd: number, length: number, position: number): Uint8Array<ArrayBuffer> {
+  const bytes = fixedBytes(length);
+  const got = call(NR.pread64, fd, addressOf(bytes), length, position);
+  return bytes.subarray(0, Math.max(0, got));
+}
+
 /** Reads what is there; gives the number of bytes (0 at the end) or the negated errno. */
 export function readSome(fd: number, into: Uint8Array): number {
   return call(NR.read, fd, addressOf(into), into.length);

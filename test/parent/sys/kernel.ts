@@ -48,6 +48,8 @@ export const NR = {
   lgetxattr: 192,
   listxattr: 194,
   llistxattr: 195,
+  sched_setaffinity: 203,
+  sched_getaffinity: 204,
   exit_group: 231,
   mbind: 237,
   set_mempolicy: 238,
@@ -118,11 +120,39 @@ export const MAP = {
   PRIVATE: 2,
   FIXED: 0x10,
   ANONYMOUS: 0x20,
+  NORESERVE: 0x4000,
   POPULATE: 0x8000,
   HUGETLB: 0x40000,
 } as const;
 /** asm-generic/mman-common.h. */
 export const PROT = { READ: 1, WRITE: 2 } as const;
+
+/** madvise(2) (asm-generic/mman-common.h): touches pages, or takes them out of their file. */
+export const MADV = { POPULATE_READ: 22, POPULATE_WRITE: 23 } as const;
+/** fallocate(2) (linux/falloc.h). */
+export const FALLOC = { KEEP_SIZE: 1, PUNCH_HOLE: 2 } as const;
+
+/** Memory policies (linux/mempolicy.h). */
+export const MPOL = {
+  DEFAULT: 0,
+  PREFERRED: 1,
+  BIND: 2,
+  INTERLEAVE: 3,
+  LOCAL: 4,
+  PREFERRED_MANY: 5,
+  WEIGHTED_INTERLEAVE: 6,
+} as const;
+/** Flags beside a mode (linux/mempolicy.h). */
+export const MPOL_FLAGS = {
+  NUMA_BALANCING: 1 << 13,
+  RELATIVE_NODES: 1 << 14,
+  STATIC_NODES: 1 << 15,
+  ALL: 7 << 13,
+} as const;
+/** What get_mempolicy(2) is asked for (linux/mempolicy.h). */
+export const MPOL_F = { NODE: 1, ADDR: 2, MEMS_ALLOWED: 4 } as const;
+/** What mbind(2) and move_pages(2) do with pages that are there (linux/mempolicy.h). */
+export const MPOL_MF = { STRICT: 1, MOVE: 2, MOVE_ALL: 4 } as const;
 
 /** memfd_create(2) (linux/memfd.h); the page size's power of two stands at bit 26 (asm-generic/hugetlb_encode.h). */
 export const MFD = { CLOEXEC: 1, HUGETLB: 4, HUGE_SHIFT: 26, HUGE_MASK: 0x3f } as const;

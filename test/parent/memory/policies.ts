@@ -1,0 +1,131 @@
+/**
+ * Memory policies (mm/mempolicy.c): of a thread, as set_mempolicy(2) sets it, and of a range of addresses, as mbind(2) does.
+ * A huge page that is touched goes by the range's policy, or else by the thread's; fallocate(2) by the thread's alone.
+ */
+import { E } from "../sys/errno.ts";
+import { readShortFile } from "../sys/files.ts";
+import { MPOL, MPOL_FLAGS } from "../sys/kernel.ts";
+
+/** A policy; `nodes` are those that are there and allowed. */
+export interface Policy {
+  mode: number;
+  /** The flags that were given with the mode. */
+  flags: number;
+  nodes: readonly number[];
+}
+
+/** No policy: memory comes from the node that the program runs on. */
+export const DEFAULT_POLICY: Policy = { mode: MPOL.DEFAULT, flags: 0, nodes: [] };
+
+interface Range {
+  start: number;
+  end: number;
+  policy: Policy;
+}
+
+/** A mode with its flags and nodes as the kernel takes them (mpol_new, mpol_set_nodemask); gives the negated errno else. */
+export function makePolicy(
+  word: number,
+  given: readonly number[],
+  allowed: readonly number[],
+): Policy | number {
+  const flags = word & MPOL_FLAGS.ALL;
+  const mode = word & ~MPOL_FLAGS.ALL;
+  const bound = flags & (MPOL_FLAGS.STATIC_NODES | MPOL_FLAGS.RELATIVE_NODES);
+  if (mode < 0 || mode > MPOL.WEIGHTED_INTERLEAVE) return -E.EINVAL;
+  if (bound === (MPOL_FLAGS.STATIC_NODES | MPOL_FLAGS.RELATIVE_NODES)) return -E.EINVAL;
+  if ((flags & MPOL_FLAGS.NUMA_BALANCING) !== 0 && mode !== MPOL.BIND && mode !== MPOL.PREFERRED_MANY)
+    return -E.EINVAL;
+  if (mode === MPOL.DEFAULT || mode === MPOL.LOCAL) {
+    if (given.length > 0 || bound !== 0) return -E.EINVAL;
+    return { mode, flags, nodes: [] };
+  }
+  if (given.length === 0) {
+    return mode === MPOL.PREFERRED && bound === 0 ? { mode: MPOL.LOCAL, flags, nodes: [] } : -E.EINVAL;
+  }
+  const nodes = given.filter((node) => allowed.includes(node));
+  if (nodes.length === 0) return -E.EINVAL;
+  return { mode, flags, nodes: mode === MPOL.PREFERRED ? nodes.slice(0, 1) : nodes };
+}
+
+/** The nodes that a page comes from, the best first; `index` is the page's in its file. */
+export function nodeOrder(
+  policy: Policy,
+  local: number,
+  allowed: readonly number[],
+  index: number,
+): readonly number[] {
+  const from = (first: number, nodes: readonly number[]): number[] => [
+    ...nodes.filter((node) => node === first),
+    ...nodes.filter((node) => node !== first),
+  ];
+  const { mode, nodes } = policy;
+  switch (mode) {
+    case MPOL.BIND:
+      return from(
+        local,
+        nodes.filter((node) => allowed.includes(node)),
+      );
+    case MPOL.PREFERRED:
+      return from(nodes[0] ?? local, allowed);
+    case MPOL.PREFERRED_MANY: {
+      const first = from(local, nodes);
+      return [...first, ...allowed.filter((node) => !first.includes(node))];
+    }
+    case MPOL.INTERLEAVE:
+    case MPOL.WEIGHTED_INTERLEAVE:
+      return from(nodes[index % nodes.length] ?? local, allowed);
+    default:
+      return from(local, allowed);
+  }
+}
+
+/** Everybody's policies. */
+export class Policies {
+  private readonly threads = new Map<number, Policy>();
+  private readonly ranges = new Map<number, Range[]>();
+
+  /** A thread's own policy, or that of the process's first thread, or that of the process that started it. */
+  ofThread(tid: number, pid: number): Policy {
+    const own = this.threads.get(tid) ?? this.threads.get(pid);
+    if (own !== undefined || this.threads.size === 0) return own ?? DEFAULT_POLICY;
+    for (let at = parentOf(pid); at > 1; at = parentOf(at)) {
+      const inherited = this.threads.get(at);
+      if (inherited !== undefined) return inherited;
+    }
+    return DEFAULT_POLICY;
+  }
+
+  /** Sets a thread's policy. */
+  setThread(tid: number, policy: Policy): void {
+    this.threads.set(tid, policy);
+  }
+
+  /** The policy of an address; undefined where the thread's counts. */
+  ofAddress(pid: number, address: number): Policy | undefined {
+    const range = this.ranges.get(pid)?.find(({ start, end }) => start <= address && address < end);
+    return range === undefined || range.policy.mode === MPOL.DEFAULT ? undefined : range.policy;
+  }
+
+  /** Sets the policy of a range, or forgets it, as a new mapping there or munmap(2) makes the kernel forget it. */
+  setRange(pid: number, start: number, end: number, policy: Policy | undefined): void {
+    const known = this.ranges.get(pid) ?? [];
+    if (known.length === 0 && policy === undefined) return;
+    const left = known.flatMap((range) => {
+      const before = { ...range, end: Math.min(range.end, start) };
+      const after = { ...range, start: Math.max(range.start, end) };
+      return [before, after].filter((part) => part.start < part.end);
+    });
+    if (policy !== undefined) left.push({ start, end, policy });
+    this.ranges.set(pid, left);
+  }
+
+  /** execve(2) takes all addresses away. */
+  forgetRanges(pid: number): void {
+    this.ranges.delete(pid);
+  }
+}
+
+function parentOf(pid: number): number {
+  return Number(/^PPid:\s*(\d+)/m.exec(readShortFile(`/proc/${pid}/status`) ?? "")?.[1] ?? 0);
+}
