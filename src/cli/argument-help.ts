@@ -8,8 +8,11 @@ const ACCEL_PROPERTIES =
   "nitro-accel options:\n" +
   "  debug-mode=<bool>      - give the enclave a console; its attested PCRs are then zeros (default: off)\n" +
   "  enclave-cid=<uint64>   - the enclave's vsock CID, 4 to 4294967294 (default: 0, one is chosen)\n" +
+  "  expect-pcr0=<string>   - launch nothing that measures otherwise: 96 hexadecimal digits; also expect-pcr1,\n" +
+  "                           expect-pcr2, expect-pcr8 (the signing certificate's)\n" +
   "  heartbeat=<HeartbeatPolicy> - auto, require (an enclave without one is stopped), none (default: auto)\n" +
-  "  heartbeat-timeout=<uint64> - seconds, 1 to 86400 (default: 180, more for large images and memories)\n";
+  "  heartbeat-timeout=<uint64> - seconds, 1 to 86400 (default: 180, more for large images and memories)\n" +
+  "  measure=<bool>         - tell the image's PCRs (default: off)\n";
 const MACHINE_HELP = "Supported machines are:\nnitro                AWS Nitro Enclave (default)\n";
 const MACHINE_PROPERTIES =
   "nitro-machine options:\n" +

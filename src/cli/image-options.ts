@@ -1,8 +1,12 @@
-/** What is said of the image beyond QEMU's options: properties of -machine, for launches that have any of them. */
-import type { LaunchOptions } from "../machine/options.ts";
+/**
+ * What is said of the image beyond QEMU's options, for launches that say any of it: properties of -machine about what
+ * goes in, and of -accel about its PCRs.
+ */
+import type { LaunchOptions, MeasureOptions } from "../machine/options.ts";
 import { type Occurrence, typedText } from "./argv.ts";
-import { checkedEach } from "./launch-options.ts";
-import { onOffSchema } from "./process-schemas.ts";
+import { pairText } from "./keyval.ts";
+import { checkedEach, keyvalsOf, properties } from "./launch-options.ts";
+import { measureSchema, onOffSchema, PCR_PROPERTIES } from "./process-schemas.ts";
 import { pathSchema } from "./schemas.ts";
 
 const PROPERTIES = ["ramdisk", "any-kernel"] as const;
@@ -20,10 +24,8 @@ export function isImageProperty(key: string): key is ImageProperty["key"] {
 }
 
 /** Reads them: of any-kernel= the last counts, every ramdisk= is one more. Throws Failure. */
-export function imageOptions(
-  properties: readonly ImageProperty[],
-): Pick<LaunchOptions, "ramdisks" | "anyKernel"> {
-  const all = (key: ImageProperty["key"]) => properties.filter((property) => property.key === key);
+export function imageOptions(image: readonly ImageProperty[]): Pick<LaunchOptions, "ramdisks" | "anyKernel"> {
+  const all = (key: ImageProperty["key"]) => image.filter((property) => property.key === key);
   const ramdisks = all("ramdisk").map(({ value, occurrence }) => {
     const path =
       checkedEach(pathSchema, [{ ...occurrence, value, typed: typedText(occurrence) }])?.value ?? "";
@@ -33,4 +35,35 @@ export function imageOptions(
     return { ...occurrence, value, typed: typedText(occurrence) };
   });
   return { ramdisks, anyKernel: checkedEach(() => onOffSchema("any-kernel"), insisting)?.value ?? false };
+}
+
+/** Takes out of -accel what is said of PCRs; what is left is read as ever. Throws Failure. */
+export function measureOptions(occurrences: readonly Occurrence[]): {
+  rest: Occurrence[];
+  measure: MeasureOptions | undefined;
+} {
+  const own: Occurrence[] = [];
+  const rest = occurrences.map((occurrence) => {
+    if (occurrence.name !== "accel") return occurrence;
+    const { pairs, help } = keyvalsOf(occurrence, "accel");
+    if (help) return occurrence;
+    const typed = typedText(occurrence);
+    const text = (mine: boolean) =>
+      pairs.filter(([key]) => isMeasure(key) === mine).map(([key, value]) => pairText(key, value));
+    if (text(true).length === 0) return occurrence;
+    own.push({ ...occurrence, value: text(true).join(","), typed });
+    return { ...occurrence, value: text(false).join(",") || "nitro", typed };
+  });
+  if (own.length === 0) return { rest, measure: undefined };
+  const asked = properties(measureSchema, own, { implied: "accel", device: "nitro-accel" });
+  const expected = PCR_PROPERTIES.flatMap(({ name, index }) => {
+    const hex = asked[name];
+    return hex === undefined ? [] : [{ index, hex }];
+  });
+  const told = asked.measure ?? false;
+  return { rest, measure: told || expected.length > 0 ? { told, expected } : undefined };
+}
+
+function isMeasure(key: string): boolean {
+  return key === "measure" || key.startsWith("expect-pcr");
 }

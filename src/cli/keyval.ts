@@ -65,6 +65,11 @@ export function parseKeyvals(
   return { values, pairs, help };
 }
 
+/** A pair as the grammar has it, a comma of the value doubled. */
+export function pairText(key: string, value: string): string {
+  return `${key}=${value.replaceAll(",", ",,")}`;
+}
+
 /** Splits at single commas; a doubled one is a comma of the value. */
 function splitAtCommas(text: string): string[] {
   const parts: string[] = [];

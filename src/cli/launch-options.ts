@@ -5,7 +5,7 @@ import { Failure } from "../sys/failure.ts";
 import { TRACE_FLAGS, type TraceFlag } from "../sys/trace.ts";
 import { type Occurrence, typedText } from "./argv.ts";
 import { readChardev } from "./chardev-words.ts";
-import { KeyvalError, parseKeyvals } from "./keyval.ts";
+import { KeyvalError, type Keyvals, parseKeyvals } from "./keyval.ts";
 import type { LaunchOptionName } from "./option-table.ts";
 import {
   accelSchema,
@@ -24,7 +24,7 @@ import { serialOptions } from "./serial-options.ts";
 /** What more-options.ts reads, where any of it is asked for. */
 export type MoreOptions = Pick<
   LaunchOptions,
-  "uuid" | "memoryBackend" | "process" | "messages" | "ramdisks" | "anyKernel"
+  "uuid" | "memoryBackend" | "process" | "messages" | "ramdisks" | "anyKernel" | "measure"
 >;
 
 const NO_MORE: MoreOptions = {
@@ -34,6 +34,7 @@ const NO_MORE: MoreOptions = {
   messages: undefined,
   ramdisks: [],
   anyKernel: false,
+  measure: undefined,
 };
 
 /** Checks a whole command line. Throws Failure, naming the option as it was typed. */
@@ -141,7 +142,8 @@ function propertyHint(occurrence: Occurrence | undefined): string | undefined {
   return undefined;
 }
 
-function keyvalsOf(occurrence: Occurrence, implied: string) {
+/** What an occurrence says, by the grammar of keyval.ts. Throws Failure. */
+export function keyvalsOf(occurrence: Occurrence, implied: string): Keyvals {
   try {
     return parseKeyvals(occurrence.value, implied);
   } catch (error) {

@@ -6,8 +6,8 @@ import type { LaunchOptions, MemoryBackend, ProcessOptions, Typed } from "../mac
 import { Failure, SyscallError } from "../sys/failure.ts";
 import { type Occurrence, typedText } from "./argv.ts";
 import { readConfig } from "./config-file.ts";
-import { type ImageProperty, imageOptions, isImageProperty } from "./image-options.ts";
-import { KeyvalError, type Keyvals, parseKeyvals } from "./keyval.ts";
+import { type ImageProperty, imageOptions, isImageProperty, measureOptions } from "./image-options.ts";
+import { KeyvalError, type Keyvals, pairText, parseKeyvals } from "./keyval.ts";
 import { checkedEach, launchOptions, properties } from "./launch-options.ts";
 import type { LaunchOptionName } from "./option-table.ts";
 import { memfdSchema, messageSchema, runWithSchema, sandboxSchema, uuidSchema } from "./process-schemas.ts";
@@ -18,9 +18,8 @@ export function moreLaunchOptions(
   typed: readonly Occurrence[],
   readText: (path: string) => string,
 ): LaunchOptions {
-  const { occurrences, backendId, image } = spreadMachine(
-    typed.flatMap((each) => configured(each, readText)),
-  );
+  const { rest, measure } = measureOptions(typed.flatMap((each) => configured(each, readText)));
+  const { occurrences, backendId, image } = spreadMachine(rest);
   const all = (name: LaunchOptionName) => occurrences.filter((occurrence) => occurrence.name === name);
   const process = processOptions(all);
   const backend = memoryBackend(all("object"), backendId);
@@ -30,6 +29,7 @@ export function moreLaunchOptions(
     memoryBackend: backend?.backend,
     process,
     ...imageOptions(image),
+    measure,
     messages: { timestamp: messages.timestamp ?? false, guestName: messages["guest-name"] ?? false },
   });
   const memoryBytes = backend === undefined ? options.memoryBytes : sizeOf(backend, options.memoryBytes);
@@ -82,17 +82,14 @@ function spreadMachine(occurrences: readonly Occurrence[]): Spread {
       else if (isImageProperty(key)) image.push({ key, value, occurrence });
       else if (option !== undefined) others.push({ name: option, dashed, value, typed });
       else if (key.startsWith("smp."))
-        others.push({ name: "smp", dashed, value: pair(key.slice(4), value), typed });
-      else if (key === "memory.size") others.push({ name: "m", dashed, value: pair("size", value), typed });
-      else rest.push(pair(key, value));
+        others.push({ name: "smp", dashed, value: pairText(key.slice(4), value), typed });
+      else if (key === "memory.size")
+        others.push({ name: "m", dashed, value: pairText("size", value), typed });
+      else rest.push(pairText(key, value));
     }
     return rest.length === 0 ? others : [{ ...occurrence, value: rest.join(","), typed }, ...others];
   });
   return { occurrences: spread, backendId, image };
-}
-
-function pair(key: string, value: string): string {
-  return `${key}=${value.replaceAll(",", ",,")}`;
 }
 
 function pairsOf(occurrence: Occurrence, implied: string): Readonly<Record<string, string>> {

@@ -23,7 +23,9 @@ const ROWS = [
       "  enclave-cid=N       the enclave's vsock CID, 4 to 4294967294 (default: 0, one is chosen)\n" +
       "  heartbeat=auto|require|none   wait for AWS's init to tell that it is up; with require, stop an enclave\n" +
       "                      that does not; with none, do not listen (default: auto)\n" +
-      "  heartbeat-timeout=N seconds to wait for it (default: 180, more for large images and memories)",
+      "  heartbeat-timeout=N seconds to wait for it (default: 180, more for large images and memories)\n" +
+      "  expect-pcr0=HEX     launch nothing that measures otherwise; also expect-pcr1, -pcr2, -pcr8\n" +
+      "  measure=on          tell the image's PCRs (default: off)",
   },
   {
     name: "machine",

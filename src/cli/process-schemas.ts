@@ -29,6 +29,33 @@ function sized(name: string) {
   return field((text) => given(parseSize(text, "b"), `Parameter '${name}' expects a size`));
 }
 
+/** The properties that say what an image must measure, and which PCR each is about. */
+export const PCR_PROPERTIES = [
+  { name: "expect-pcr0", index: 0 },
+  { name: "expect-pcr1", index: 1 },
+  { name: "expect-pcr2", index: 2 },
+  { name: "expect-pcr8", index: 8 },
+] as const;
+
+/** -accel nitro,measure= and expect-pcr0= and its like. */
+export function measureSchema() {
+  const pcr = (name: string) =>
+    z.optional(
+      field((text) => {
+        const wellFormed = /^[0-9a-f]{96}$/i.test(text);
+        refuseUnless(wellFormed, `Parameter '${name}' expects 96 hexadecimal digits, as SHA-384 has`);
+        return text.toLowerCase();
+      }),
+    );
+  return z.strictObject({
+    measure: onOff("measure"),
+    "expect-pcr0": pcr("expect-pcr0"),
+    "expect-pcr1": pcr("expect-pcr1"),
+    "expect-pcr2": pcr("expect-pcr2"),
+    "expect-pcr8": pcr("expect-pcr8"),
+  });
+}
+
 /** -uuid, in small letters. */
 export function uuidSchema() {
   return field((text) => {

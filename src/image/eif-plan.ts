@@ -14,6 +14,7 @@ import {
   eifSectionHeader,
   type SectionName,
 } from "./eif-layout.ts";
+import type { Section } from "./eif-reader.ts";
 
 /** A file that goes into the image: the kernel, or the ramdisk of this number. */
 export type FileName = "kernel" | number;
@@ -27,6 +28,7 @@ export type Piece =
 export interface EifPlan {
   readonly size: number;
   readonly pieces: readonly Piece[];
+  readonly sections: readonly Section[];
 }
 
 /** What goes in; sizes in bytes. */
@@ -55,6 +57,7 @@ export function planEif(input: EifInput): EifPlan {
     ["metadata", text.encode("{}")],
   ];
   const pieces: Piece[] = [];
+  const places: Section[] = [];
   const offsets: bigint[] = [];
   const sizes: bigint[] = [];
   let offset = eifHeader.size;
@@ -65,12 +68,13 @@ export function planEif(input: EifInput): EifPlan {
     const header = { section_type: EIF_SECTION[name], flags: 0, section_size: BigInt(size) };
     pieces.push({ offset, bytes: eifSectionHeader.encode(header) });
     offset += eifSectionHeader.size;
+    places.push({ name, offset, size });
     if (content instanceof Uint8Array) pieces.push({ offset, bytes: content });
     else pieces.push({ offset, file: content.file, size });
     offset += size;
   }
   const header = encodeHeader(input.architecture, offsets, sizes);
-  return { size: offset, pieces: [{ offset: 0, bytes: header }, ...pieces] };
+  return { size: offset, pieces: [{ offset: 0, bytes: header }, ...pieces], sections: places };
 }
 
 function encodeHeader(architecture: Architecture, offsets: bigint[], sizes: bigint[]): Uint8Array {

@@ -5,10 +5,11 @@
 import { eifCrc } from "../image/crc.ts";
 import { type Architecture, eifHeader } from "../image/eif-layout.ts";
 import { type EifPlan, type FileName, MOST_RAMDISKS, planEif } from "../image/eif-plan.ts";
-import { checkCrc, EifError, hex32, isEif, readEif } from "../image/eif-reader.ts";
+import { checkCrc, type Eif, EifError, hex32, isEif, readEif, type Section } from "../image/eif-reader.ts";
 import { KernelError, kernelComplaint, kernelForm, kernelFormat } from "../image/kernel-format.ts";
 import { Failure } from "../sys/failure.ts";
 import type { Mapping } from "../sys/memory.ts";
+import type { SignedBy } from "./image-signature.ts";
 import { type InputFile, openRegular, type Payload, type Surroundings } from "./input-file.ts";
 import type { LaunchOptions } from "./options.ts";
 
@@ -19,6 +20,12 @@ export const ARCHITECTURE: Architecture = process.arch === "arm64" ? "aarch64" :
 export interface Image extends Disposable {
   /** Bytes of the whole EIF. */
   readonly size: number;
+  /** As messages name it: `-kernel app.eif`. */
+  readonly what: string;
+  /** Its sections in the order of the file. */
+  readonly sections: readonly Section[];
+  /** undefined for one that is not signed. */
+  readonly signature: SignedBy | undefined;
   /** Writes the EIF into the mapping from `offset` on. Throws Failure when a file has changed since it was opened. */
   load(memory: Mapping, offset: number): void;
 }
@@ -32,13 +39,13 @@ export async function openImage(around: Surroundings, options: LaunchOptions): P
   const file = stack.use(openRegular(around, `-kernel ${options.kernel}`, options.kernel));
   if (isEif(file.head)) {
     refuseBesideEif(options);
-    const image = checkedEif(around, file);
+    const image = await checkedEif(around, file);
     stack.move();
     return image;
   }
   const kernel = await kernelOf(around, file, options);
   const ramdisks = ramdiskFiles(around, options).map((ramdisk) => stack.use(ramdisk));
-  const image = assembled(kernel, ramdisks, options.commandLine ?? "", stack.move());
+  const image = assembled(kernel, ramdisks, options, stack.move());
   return image;
 }
 
@@ -71,7 +78,7 @@ function ramdiskFiles(around: Surroundings, { initrd, ramdisks }: LaunchOptions)
   return files;
 }
 
-function checkedEif(around: Surroundings, file: InputFile): Image {
+async function checkedEif(around: Surroundings, file: InputFile): Promise<Image> {
   try {
     const eif = readEif(file);
     if (eif.architecture !== ARCHITECTURE) {
@@ -80,6 +87,9 @@ function checkedEif(around: Surroundings, file: InputFile): Image {
     checkCrc(file, eif.crc, around.between);
     return {
       size: file.size,
+      what: file.what,
+      sections: eif.sections,
+      signature: await signatureOf(file, eif),
       load(memory, offset) {
         const crc = eifCrc();
         file.load(memory, offset, (bytes) => crc.add(bytes));
@@ -96,6 +106,16 @@ function checkedEif(around: Surroundings, file: InputFile): Image {
       "build the image again, or copy it again and compare the checksums",
     );
   }
+}
+
+/** Who signed an image, having seen that the hypervisor will accept it. Throws Failure and EifError. */
+async function signatureOf(file: InputFile, { sections }: Eif): Promise<SignedBy | undefined> {
+  const index = sections.findIndex(({ name }) => name === "signature");
+  const section = sections[index];
+  if (section === undefined) return undefined;
+  // Loaded only now: most images are not signed.
+  const { checkSignature } = await import("./image-signature.ts");
+  return checkSignature(file, index, section, new Date());
 }
 
 /** What goes in as the kernel: the file as it is, or what is unpacked from it. Throws Failure. */
@@ -133,18 +153,21 @@ function heldPayload(bytes: Uint8Array): Payload {
 function assembled(
   kernel: Payload,
   ramdisks: readonly Payload[],
-  commandLine: string,
+  options: LaunchOptions,
   owned: DisposableStack,
 ): Image {
   const plan = planEif({
     architecture: ARCHITECTURE,
     kernelSize: kernel.size,
     ramdiskSizes: ramdisks.map(({ size }) => size),
-    commandLine,
+    commandLine: options.commandLine ?? "",
   });
   const payload = (name: FileName) => (name === "kernel" ? kernel : ramdisks[name]);
   return {
     size: plan.size,
+    what: `-kernel ${options.kernel}`,
+    sections: plan.sections,
+    signature: undefined,
     load: (memory, offset) => loadPlan(plan, payload, memory, offset),
     [Symbol.dispose]: () => owned.dispose(),
   };

@@ -3,8 +3,10 @@ import { Failure } from "../sys/failure.ts";
 import type { System } from "../sys/system.ts";
 import { isPlain } from "./console.ts";
 import { type Extras, launch } from "./launch.ts";
+import type { Measured } from "./measure.ts";
 import { HANDED_OVER, type LaunchOptions } from "./options.ts";
 import { checkOutputs } from "./outputs.ts";
+import type { Session } from "./session.ts";
 import { openTraceFile } from "./trace-file.ts";
 
 /** The launch, and how it came here. */
@@ -32,9 +34,23 @@ export async function launchMore(system: System, asked: Asked): Promise<number> 
   using trace = openTraceFile(system, options, asked.toStderr);
   logFd = trace.fd;
   const extras: Mutable<Extras> = {};
+  let session: Session | undefined;
   if (!isPlain(options)) {
     const { Session } = await import("./session.ts");
-    extras.openSession = (...all) => new Session(...all);
+    extras.openSession = (...all) => {
+      session = new Session(...all);
+      return session;
+    };
+  }
+  const { measure, debugMode } = options;
+  if (measure !== undefined) {
+    const { measureImage } = await import("./measure.ts");
+    let measured: Measured | undefined;
+    extras.measure = (...image) => {
+      measured = measureImage(measure, debugMode, ...image);
+      session?.measured(measured.pcrs);
+    };
+    extras.started = () => measured?.lines.forEach(tell);
   }
   if (process !== undefined) {
     const { prepareProcess } = await import("./settle.ts");

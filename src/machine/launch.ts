@@ -13,11 +13,12 @@ import {
 } from "../devices/heartbeat.ts";
 import { cpuPool, threadsPerCore } from "../host/cpus.ts";
 import { SyscallError } from "../sys/failure.ts";
+import type { Mapping } from "../sys/memory.ts";
 import { takeSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 import { openConsole } from "./console.ts";
 import { explainDevice, explainMemory } from "./explain.ts";
-import { openImage } from "./image-files.ts";
+import { type Image, openImage } from "./image-files.ts";
 import {
   checkFits,
   EXPECTED_IMAGE_OFFSET,
@@ -48,6 +49,10 @@ export interface Extras {
   /** Where character devices or monitors are asked for. */
   readonly openSession?: OpenSession;
   readonly pidFileEnd?: PidFileEnd;
+  /** Where PCRs are asked for: takes them of the image in memory. Throws Failure for what is not expected, Stopped. */
+  readonly measure?: (image: Image, memory: Mapping, offset: number, between: () => void) => void;
+  /** Called once the enclave has started and that has been told. */
+  readonly started?: () => void;
 }
 
 /** Launches an enclave and stays with it. Gives the exit status; throws Failure when it cannot be launched. */
@@ -89,8 +94,7 @@ async function story(
   session?.awaitClients(stop);
   if (session?.quit) return EXIT.stopped;
   if (options.pidFile !== undefined) stack.use(writePidFile(system, options.pidFile, extras.pidFileEnd));
-  const tight = tightMemory(size, image.size);
-  if (tight !== undefined) tell(tight);
+  warnIfTight(size, image, tell);
 
   using device = explained(() => openDevice(system), explainDevice);
   const memory = planMemoryPages(system, size, options.memoryBackend, image.size);
@@ -111,6 +115,7 @@ async function story(
     // Once donated, the launcher has no more business in it.
     using prepared = prepare(system, memory, options, stop.check);
     image.load(prepared.mapping, imageOffset);
+    extras.measure?.(image, prepared.mapping, imageOffset, stop.check);
     for (const { address, length } of prepared.donations) asking(() => enclave.donate(address, length));
   }
   image[Symbol.dispose]();
@@ -121,12 +126,18 @@ async function story(
     const cid = asking(() => enclave.start(options.enclaveCid, options.debugMode));
     session?.started(Number(cid), cpusAdded);
     tell(startedLine(options, cid, cpusAdded, memory));
+    extras.started?.();
     return Number(cid);
   };
   const serial = options.debugMode && sink !== undefined ? { system, tell, sink } : undefined;
   const { paused, staysAfterEnd } = options;
   const when = { start, settle: () => extras.settle?.(), paused, staysAfterEnd };
   return stayWith({ system, tell, enclave, ...when, heartbeat, serial, stop, session });
+}
+
+function warnIfTight(memory: MemorySize, image: Image, tell: (line: string) => void): void {
+  const tight = tightMemory(memory, image.size);
+  if (tight !== undefined) tell(tight);
 }
 
 /** Takes the port, where a heartbeat is waited for at all. Throws Failure. */

@@ -68,6 +68,17 @@ export interface MessageOptions {
   readonly guestName: boolean;
 }
 
+/** The PCRs that an image decides: its content's, and that of its signing certificate. */
+export type PcrIndex = 0 | 1 | 2 | 8;
+
+/** What is asked of an image's PCRs. */
+export interface MeasureOptions {
+  /** -accel measure=on: they are told. */
+  readonly told: boolean;
+  /** -accel expect-pcr0= and its like: the values without which nothing is launched, in small letters. */
+  readonly expected: readonly { readonly index: PcrIndex; readonly hex: string }[];
+}
+
 /** A whole launch. Sizes are in bytes. */
 export interface LaunchOptions {
   readonly debugMode: boolean;
@@ -85,6 +96,8 @@ export interface LaunchOptions {
   readonly ramdisks: readonly Typed<string>[];
   /** -M any-kernel=on: whatever -kernel names is launched. */
   readonly anyKernel: boolean;
+  /** undefined: nobody asks, and nothing is measured. */
+  readonly measure: MeasureOptions | undefined;
   readonly commandLine: string | undefined;
   /** The label of the console's character device; undefined for none. */
   readonly serial: Typed<string | undefined>;

@@ -13,6 +13,7 @@ import { Failure } from "../sys/failure.ts";
 import { POLLIN } from "../sys/linux/poll.ts";
 import { runLoop, type Waiter } from "../sys/poll.ts";
 import type { System } from "../sys/system.ts";
+import type { Measured } from "./measure.ts";
 import type { MemorySize } from "./memory.ts";
 import type { LaunchOptions } from "./options.ts";
 import type { RunControl } from "./stay.ts";
@@ -41,6 +42,7 @@ export class Session implements Disposable {
   #planned: Planned | undefined;
   #state: RunState = "prelaunch";
   #cid: number;
+  #pcrs: Measured["pcrs"] = {};
   #cpus: readonly number[] = [];
   #quit = false;
   #control: RunControl | undefined;
@@ -85,6 +87,11 @@ export class Session implements Disposable {
   /** The machine is decided upon; monitors may ask from now on. */
   plan(planned: Planned): void {
     this.#planned = planned;
+  }
+
+  /** The image is in memory, and has been measured. */
+  measured(pcrs: Measured["pcrs"]): void {
+    this.#pcrs = pcrs;
   }
 
   /** The enclave runs. */
@@ -178,6 +185,7 @@ export class Session implements Disposable {
       },
       state: () => this.#state,
       cid: () => this.#cid,
+      pcrs: () => this.#pcrs,
       cpus: () => this.#cpus,
       quit: () => {
         this.#quit = true;

@@ -40,6 +40,8 @@ export interface MachineView {
   state(): RunState;
   /** The CID that was asked for; the enclave's own once it runs. */
   cid(): number;
+  /** The image's PCRs in hexadecimal digits, by name (pcr0); none where they were not asked for. */
+  pcrs(): Readonly<Record<string, string>>;
   /** The parent's CPUs that the enclave has, in the order of its vCPUs. */
   cpus(): readonly number[];
   /** Ends the launcher, and the enclave with it. */

@@ -96,11 +96,13 @@ function machineObject(machine: MachineView): TreeObject {
     "dump-guest-core": property("bool", no),
     "mem-merge": property("bool", no),
   };
+  const pcrs = Object.entries(machine.pcrs());
   const accelerator = object("nitro-accel", {
     "debug-mode": property("bool", () => machine.debugMode),
     "enclave-cid": property("uint64", () => machine.cid()),
     heartbeat: property("HeartbeatPolicy", () => machine.heartbeat.policy),
     "heartbeat-timeout": property("uint64", () => machine.heartbeat.timeoutSeconds),
+    ...Object.fromEntries(pcrs.map(([name, hex]) => [name, property("string", () => hex)])),
   });
   return object("nitro-machine", properties, {
     peripheral: object("container", {}, { "nitro-vsock": bridge(machine) }),

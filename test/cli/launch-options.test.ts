@@ -38,6 +38,7 @@ describe("a launch with nothing but an image", () => {
       initrd: undefined,
       ramdisks: [],
       anyKernel: false,
+      measure: undefined,
       commandLine: undefined,
       serial: { value: "serial0", typed: "-serial stdio" },
       chardevs: [device("-serial stdio", { kind: "stdio", signal: true })],

@@ -89,6 +89,61 @@ describe("properties of the machine's image", () => {
   });
 });
 
+describe("properties of the accelerator about PCRs", () => {
+  const HEX = "0123456789ab".repeat(8);
+  const asked = (words: string) => launch(["-kernel", "k", "-accel", words]);
+
+  test.each([
+    ["nitro,measure=on", { told: true, expected: [] }],
+    ["measure=on", { told: true, expected: [] }],
+    ["nitro,measure=off", undefined],
+    ["measure=off,measure=on", { told: true, expected: [] }],
+    [`expect-pcr0=${HEX}`, { told: false, expected: [{ index: 0, hex: HEX }] }],
+    [`nitro,expect-pcr8=${HEX.toUpperCase()}`, { told: false, expected: [{ index: 8, hex: HEX }] }],
+    [
+      `measure=on,expect-pcr2=${HEX},expect-pcr1=${HEX}`,
+      {
+        told: true,
+        expected: [
+          { index: 1, hex: HEX },
+          { index: 2, hex: HEX },
+        ],
+      },
+    ],
+  ] as const)("-accel %s", (words, expected) => {
+    expect(asked(words).measure).toEqual(expected as LaunchOptions["measure"]);
+  });
+
+  test("the others are read as ever", () => {
+    const options = asked("nitro,debug-mode=on,measure=on,enclave-cid=20");
+    expect([options.debugMode, options.enclaveCid]).toEqual([true, 20n]);
+  });
+
+  const long = (name: string) => `Parameter '${name}' expects 96 hexadecimal digits, as SHA-384 has`;
+  test.each([
+    ["expect-pcr0=abc", long("expect-pcr0")],
+    [`expect-pcr1=${HEX}0`, long("expect-pcr1")],
+    [`expect-pcr2=${HEX.slice(1)}`, long("expect-pcr2")],
+    [`expect-pcr8=${HEX.slice(1)}g`, long("expect-pcr8")],
+    [`expect-pcr0=0x${HEX.slice(2)}`, long("expect-pcr0")],
+    ["expect-pcr0=", long("expect-pcr0")],
+    [`expect-pcr3=${HEX}`, "Property 'nitro-accel.expect-pcr3' not found"],
+    ["measure=maybe", "Parameter 'measure' expects 'on' or 'off'"],
+    ["nitro,measure", "Expected '=' after parameter 'measure'"],
+    ["measure=on,bogus=1", "Property 'nitro-accel.bogus' not found"],
+    ["kvm,measure=on", "an enclave runs on the Nitro hypervisor: use -accel nitro, which is the default"],
+  ])("-accel %s is refused", (words, why) => {
+    const failure = failureOf(() => asked(words));
+    expect(failure.why).toBe(why);
+    expect(failure.what).toStartWith("-accel ");
+  });
+
+  test("-accel given twice is refused here too", () => {
+    const words = ["-kernel", "k", "-accel", "nitro", "-accel", "measure=on"];
+    expect(failureOf(() => launch(words)).what).toBe("-accel measure=on");
+  });
+});
+
 describe("memory as an object", () => {
   const object = (more: string) =>
     `-object memory-backend-memfd,id=m,size=128M${more} -machine memory-backend=m`;
