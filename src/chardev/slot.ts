@@ -23,23 +23,23 @@ export class Slot implements Chardev {
     private device: Chardev,
     log: Log,
   ) {
-    this.#openLog(log);
+    this.#log = this.#openLog(log);
   }
 
-  /** Puts another device in place of this one, which is closed. */
+  /** Puts another device in place of this one, which is closed. Throws SyscallError, and this one stays. */
   exchange(device: Chardev, log: Log): void {
+    const opened = this.#openLog(log);
     this.device[Symbol.dispose]();
     this.device = device;
-    this.#openLog(log);
+    this.#log?.close();
+    this.#log = opened;
     if (this.#frontend !== undefined) device.attach(this.#frontend);
   }
 
-  #openLog(log: Log): void {
-    this.#log?.close();
-    this.#log = undefined;
-    if (log === undefined) return;
+  #openLog(log: Log): Fd | undefined {
+    if (log === undefined) return undefined;
     const flags = O_WRONLY | O_CREAT | (log.append ? O_APPEND : O_TRUNC);
-    this.#log = openFile(this.system, log.path, flags, 0o666);
+    return openFile(this.system, log.path, flags, 0o666);
   }
 
   get type(): string {

@@ -40,27 +40,29 @@ export class ChardevTable implements Disposable {
   open(spec: ChardevSpec): void {
     const { label, mux, backend } = spec;
     if (this.#entries.has(label)) throw new Failure(spec.typed, `Duplicate ID '${label}' for chardev`);
-    if (backend.kind === "stdio" && this.#has("stdio")) {
-      throw new Failure(
-        spec.typed,
-        "cannot use stdio by multiple character devices",
-        "-serial mon:stdio shares it",
-      );
-    }
+    this.#keepStdioAlone(spec);
     const slot = this.#slot(spec, mux ? `${label}-base` : label);
     const shared = mux ? new Mux(label, slot, this.actions) : undefined;
     this.#entries.set(label, { slot, mux: shared, kind: backend.kind });
   }
 
-  #has(kind: Entry["kind"]): boolean {
-    return [...this.#entries.values()].some((entry) => entry.kind === kind);
+  #keepStdioAlone({ typed, backend }: ChardevSpec): void {
+    if (backend.kind !== "stdio" || ![...this.#entries.values()].some(({ kind }) => kind === "stdio")) return;
+    throw new Failure(typed, "cannot use stdio by multiple character devices", "-serial mon:stdio shares it");
   }
 
   #slot(spec: ChardevSpec, label: string): Slot {
+    return this.#placed(spec, label, (device) => new Slot(this.system, label, device, spec.log));
+  }
+
+  /** Opens a device and puts it where it belongs; it is closed where that fails, or where nobody can be there. */
+  #placed<T>(spec: ChardevSpec, label: string, place: (device: Chardev) => T): T {
     try {
       const device = this.#opened(spec, label);
       try {
-        return new Slot(this.system, label, device, spec.log);
+        // Throws where a connection has been refused at once.
+        void device.awaited;
+        return place(device);
       } catch (error) {
         device[Symbol.dispose]();
         throw error;
@@ -156,7 +158,8 @@ export class ChardevTable implements Disposable {
   change(spec: ChardevSpec): void {
     const entry = this.#entries.get(spec.label);
     if (entry === undefined) return;
-    entry.slot.exchange(this.#opened(spec, spec.label), spec.log);
+    if (entry.kind !== "stdio") this.#keepStdioAlone(spec);
+    this.#placed(spec, spec.label, (device) => entry.slot.exchange(device, spec.log));
     this.#entries.set(spec.label, { ...entry, kind: spec.backend.kind });
   }
 
@@ -185,5 +188,7 @@ function explained(error: SyscallError, spec: ChardevSpec): Failure {
     const act = backend.server ? "listen on" : "connect to";
     return new Failure(spec.typed, `Failed to ${act} '${error.subject}': ${error.why}`);
   }
-  return new Failure(spec.typed, error.why, hint);
+  const named = spec.typed.includes(error.subject) && error.subject !== spec.log?.path;
+  const why = named ? error.why : `Could not open '${error.subject}': ${error.why}`;
+  return new Failure(spec.typed, why, hint);
 }

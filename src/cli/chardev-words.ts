@@ -120,6 +120,8 @@ function checked<K extends Kind>(kind: K, values: Record<string, string>, typed:
 export function readChardev(textOfAll: string, typed: string, label?: string): ChardevSpec {
   const values = keyvals(textOfAll, typed, "backend");
   const { backend: name = "", id = label } = values;
+  if (label !== undefined && values["id"] !== undefined)
+    throw new Failure(typed, "Unexpected 'id' parameter");
   if (id === undefined) throw new Failure(typed, "chardev: no id specified");
   if (!MUX_IDENTIFIER.test(id)) throw new Failure(typed, "Parameter 'id' expects an identifier");
   const kind = name === "memory" ? "ringbuf" : name;
@@ -192,7 +194,8 @@ function addressOf(
     if (port !== undefined) throw new Failure(typed, "path and port are two sockets; give one of them");
     return { kind: "unix", path };
   }
-  if (port === undefined) throw new Failure(typed, "chardev: socket: no path and no port given");
+  if (port === undefined)
+    throw new Failure(typed, `chardev: socket: no ${host === undefined ? "path and no port" : "port"} given`);
   return { kind: "tcp", host: host ?? "", port };
 }
 

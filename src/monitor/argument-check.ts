@@ -40,27 +40,29 @@ export function checkArguments(command: Command, args: unknown): Arguments {
   return checkShape(schemaOf(command), args) as Arguments;
 }
 
-/** A value of a shape. Throws CommandError. */
-export function checkShape<S extends z.ZodMiniType>(schema: S, value: unknown): z.output<S> {
+/** A value of a shape. @param within what it is a part of, as `backend.data`. Throws CommandError. */
+export function checkShape<S extends z.ZodMiniType>(schema: S, value: unknown, within?: string): z.output<S> {
   // The reader's objects have no prototype, which zod would not take for plain ones everywhere.
   const result = schema.safeParse(
     typeof value === "object" && value !== null ? structuredClone(value) : value,
   );
   if (result.success) return result.data;
-  throw new CommandError(complaint(result.error.issues, value));
+  throw new CommandError(complaint(result.error.issues, value, within));
 }
 
 type Issue = z.core.$ZodIssue;
 
 /** QEMU looks at the arguments it knows in their order, and at unknown ones at last. */
-function complaint(issues: readonly Issue[], value: unknown): string {
+function complaint(issues: readonly Issue[], value: unknown, within?: string): string {
+  const full = (path: readonly string[]) =>
+    [...(within === undefined ? [] : [within]), ...path].join(".") || "data";
   const known = issues.find((issue) => issue.code !== "unrecognized_keys");
   if (known === undefined) {
     const [unknown] = issues.flatMap((issue) => (issue.code === "unrecognized_keys" ? issue.keys : []));
-    return `Parameter '${unknown}' is unexpected`;
+    return `Parameter '${full([String(unknown)])}' is unexpected`;
   }
   const path = known.path.map(String);
-  const name = path.at(-1) ?? "data";
+  const name = full(path);
   let at: unknown = value;
   for (const step of path) at = typeof at === "object" && at !== null ? Reflect.get(at, step) : undefined;
   if (at === undefined) return `Parameter '${name}' is missing`;

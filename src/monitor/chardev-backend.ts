@@ -14,7 +14,7 @@ const DATA = {
   file: () => z.strictObject({ ...LOG, out: z.string(), append: ON }),
   pipe: () => z.strictObject({ ...LOG, device: z.string() }),
   pty: () => z.strictObject({ ...LOG, path: z.optional(z.string()) }),
-  ringbuf: () => z.strictObject({ ...LOG, size: z.optional(z.number()) }),
+  ringbuf: () => z.strictObject({ ...LOG, size: z.optional(z.int()) }),
   socket: () =>
     z.strictObject({
       ...LOG,
@@ -23,8 +23,8 @@ const DATA = {
       wait: ON,
       nodelay: ON,
       telnet: ON,
-      reconnect: z.optional(z.number()),
-      "reconnect-ms": z.optional(z.number()),
+      reconnect: z.optional(z.int().check(z.gte(0))),
+      "reconnect-ms": z.optional(z.int().check(z.gte(0))),
     }),
 } as const;
 
@@ -34,7 +34,11 @@ const INET = () =>
 
 /** Reads a backend for a new device. Throws CommandError. */
 export function backendSpec(label: string, value: Json): ChardevSpec {
-  const { type, data } = checkShape(z.strictObject({ type: z.string(), data: z.unknown() }), value);
+  const { type, data } = checkShape(
+    z.strictObject({ type: z.string(), data: z.unknown() }),
+    value,
+    "backend",
+  );
   const kind = type === "memory" ? "ringbuf" : type;
   if (!Object.hasOwn(DATA, kind)) throw new CommandError(`Parameter 'type' does not accept value '${type}'`);
   const { backend, log } = read(label, kind as keyof typeof DATA, data);
@@ -49,35 +53,35 @@ function read(label: string, kind: keyof typeof DATA, data: unknown): Pick<Chard
     from.logfile === undefined ? undefined : { path: from.logfile, append: from.logappend ?? false };
   switch (kind) {
     case "null":
-      return { backend: { kind }, log: log(checkShape(DATA.null(), data)) };
+      return { backend: { kind }, log: log(checkShape(DATA.null(), data, "backend.data")) };
     case "stdio": {
-      const of = checkShape(DATA.stdio(), data);
+      const of = checkShape(DATA.stdio(), data, "backend.data");
       return { backend: { kind, signal: of.signal ?? true }, log: log(of) };
     }
     case "file": {
-      const of = checkShape(DATA.file(), data);
+      const of = checkShape(DATA.file(), data, "backend.data");
       return { backend: { kind, path: of.out, append: of.append ?? false }, log: log(of) };
     }
     case "pipe": {
-      const of = checkShape(DATA.pipe(), data);
+      const of = checkShape(DATA.pipe(), data, "backend.data");
       return { backend: { kind, path: of.device }, log: log(of) };
     }
     case "pty": {
-      const of = checkShape(DATA.pty(), data);
+      const of = checkShape(DATA.pty(), data, "backend.data");
       return { backend: { kind, link: of.path }, log: log(of) };
     }
     case "ringbuf": {
-      const of = checkShape(DATA.ringbuf(), data);
+      const of = checkShape(DATA.ringbuf(), data, "backend.data");
       const size = of.size ?? 65_536;
-      if (size <= 0 || (size & (size - 1)) !== 0) {
-        throw new CommandError(
-          `Failed to add chardev '${label}': size of ringbuf chardev must be power of two`,
-        );
+      const refuse = (why: string) => new CommandError(`Failed to add chardev '${label}': ${why}`);
+      if (size <= 0 || !Number.isInteger(Math.log2(size))) {
+        throw refuse("size of ringbuf chardev must be power of two");
       }
+      if (size > 2 ** 30) throw refuse("size of ringbuf chardev is beyond 1G");
       return { backend: { kind, size }, log: log(of) };
     }
     case "socket": {
-      const of = checkShape(DATA.socket(), data);
+      const of = checkShape(DATA.socket(), data, "backend.data");
       return { backend: socket(of), log: log(of) };
     }
   }
@@ -97,9 +101,9 @@ function socket(of: z.output<ReturnType<typeof DATA.socket>>): Backend {
 }
 
 function address(type: string, data: unknown): Extract<Backend, { kind: "socket" }>["address"] {
-  if (type === "unix") return { kind: "unix", path: checkShape(UNIX(), data).path };
+  if (type === "unix") return { kind: "unix", path: checkShape(UNIX(), data, "backend.data.addr.data").path };
   if (type !== "inet") throw new CommandError(`Parameter 'type' does not accept value '${type}'`);
-  const { host, port } = checkShape(INET(), data);
+  const { host, port } = checkShape(INET(), data, "backend.data.addr.data");
   const number = Number(port);
   if (!Number.isInteger(number) || number < 0 || number > 65_535) {
     throw new CommandError(`can't parse port number '${port}'`);

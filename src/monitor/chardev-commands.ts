@@ -58,7 +58,7 @@ export const CHARDEV_COMMANDS: readonly Command[] = [
       const id = text(args, "id");
       changeable(around, id);
       const spec = backendSpec(id, args["backend"] ?? null);
-      reported("", () => around.machine.chardevs.change(spec));
+      reported(`Failed to add chardev '${id}': `, () => around.machine.chardevs.change(spec));
       return {};
     },
   },
@@ -134,8 +134,7 @@ export const CHARDEV_COMMANDS: readonly Command[] = [
     run({ machine: { chardevs } }, args) {
       const device = ringBuffer(chardevs, args);
       const data = text(args, "data");
-      const bytes =
-        text(args, "format") === "base64" ? Uint8Array.fromBase64(data) : new TextEncoder().encode(data);
+      const bytes = isBase64(args) ? fromBase64(data) : new TextEncoder().encode(data);
       if (!chardevs.put(device, bytes)) throw notRing(device);
       return {};
     },
@@ -157,11 +156,28 @@ export const CHARDEV_COMMANDS: readonly Command[] = [
       if (whole(args, "size") <= 0) throw new CommandError("size must be greater than zero");
       const bytes = chardevs.take(device, whole(args, "size"));
       if (bytes === undefined) throw notRing(device);
-      return text(args, "format") === "base64" ? bytes.toBase64() : new TextDecoder().decode(bytes);
+      return isBase64(args) ? bytes.toBase64() : new TextDecoder().decode(bytes);
     },
     show: (answer) => `${String(answer)}\n`,
   },
 ];
+
+/** Whether a ring buffer's data is base64; else it is UTF-8. */
+function isBase64(args: Arguments): boolean {
+  const { format = "utf8" } = args;
+  if (format !== "utf8" && format !== "base64") {
+    throw new CommandError(`Parameter 'format' does not accept value '${String(format)}'`);
+  }
+  return format === "base64";
+}
+
+function fromBase64(data: string): Uint8Array<ArrayBuffer> {
+  try {
+    return Uint8Array.fromBase64(data);
+  } catch {
+    throw new CommandError("Base64 data contains invalid characters");
+  }
+}
 
 type Chardevs = Surroundings["machine"]["chardevs"];
 

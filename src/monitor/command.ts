@@ -1,4 +1,5 @@
 /** What a command is: one row, served as HMP and as QMP. */
+import { Failure } from "../sys/failure.ts";
 import type { Json } from "./json-text.ts";
 import type { MachineView } from "./machine-view.ts";
 
@@ -15,6 +16,19 @@ export class CommandError extends Error {
   ) {
     super(message);
   }
+}
+
+/**
+ * What a client is told of an error: the enclave must not end because a command met what nobody thought of. What is no
+ * error of the command's (a signal that ends the launch) is thrown on.
+ */
+export function refusal(error: unknown): CommandError {
+  if (error instanceof CommandError) return error;
+  if (error instanceof Failure) return new CommandError(error.message);
+  if (error instanceof RangeError || error instanceof TypeError || error instanceof SyntaxError) {
+    return new CommandError(`a fault of nitro's own: ${error.message}`);
+  }
+  throw error;
 }
 
 /** An argument's type in QMP; a question mark says that it may be left out. */

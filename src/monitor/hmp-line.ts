@@ -1,5 +1,5 @@
 /** One line of HMP: its command is found, its words are read, and what it prints is given. */
-import { type Arguments, type Command, CommandError, type HmpWords, type Surroundings } from "./command.ts";
+import { type Arguments, type Command, type HmpWords, refusal, type Surroundings } from "./command.ts";
 import { hmpCommand } from "./command-table.ts";
 import type { Json } from "./json-text.ts";
 
@@ -16,8 +16,7 @@ export function runLine(around: Surroundings, line: string): string {
     const args = readWords(wordsOf(command), rest);
     return command.show?.(command.run(around, args), args) ?? ran(command, around, args);
   } catch (error) {
-    if (error instanceof CommandError) return `Error: ${error.message}\n`;
-    if (!(error instanceof WordError)) throw error;
+    if (!(error instanceof WordError)) return `Error: ${refusal(error).message}\n`;
     const [name = ""] = command.hmp ?? [];
     // QEMU names a command of info by its last word, and others with all their names.
     const shown = name.startsWith("info ") ? name.slice("info ".length) : command.hmp?.join("|");

@@ -25,6 +25,10 @@ interface Token {
 const WHITE = /\s/;
 const WORD = /[A-Za-z]/;
 const NUMBER = /[-+.0-9A-Za-z]/;
+const ESCAPES: Readonly<Record<string, string>> = {
+  ...{ b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" },
+  ...{ '"': '"', "'": "'", "\\": "\\", "/": "/" },
+};
 
 /** Splits input into values. */
 export class JsonStream {
@@ -87,13 +91,13 @@ export class JsonStream {
       this.#quote = character;
     } else if (WORD.test(character)) this.#kind = "word";
     else if (/[-0-9]/.test(character)) this.#kind = "number";
-    else this.#stray();
+    else this.#stray(character);
   }
 
   #continue(character: string): void {
     if (this.#kind === "string") {
       this.#text += character;
-      if (character < " ") return this.#stray();
+      if (character < " ") return this.#stray(character);
       const isEscaped = /(?:^|[^\\])(?:\\\\)*\\$/.test(this.#text.slice(-64, -1));
       if (character === this.#quote && !isEscaped) this.#token("string");
       return;
@@ -107,8 +111,10 @@ export class JsonStream {
     this.#begin(character);
   }
 
-  #stray(): void {
+  /** What is no JSON at all: the rest of its line is most likely none either. */
+  #stray(character: string): void {
     this.#fail(`JSON parse error, stray '${this.#text.replaceAll("\0", "")}'`, this.#place);
+    this.#skipping = character !== "\n";
   }
 
   #token(kind: Kind): void {
@@ -156,7 +162,7 @@ function parsed(tokens: readonly Token[]): Json {
     new JsonError(`${token?.place ?? tokens.at(-1)?.place}: JSON parse error, ${why}`);
   const value = (): Json => {
     const token = tokens[at++];
-    if (token?.kind === "string") return unquoted(token.text);
+    if (token?.kind === "string") return unquoted(token);
     if (token?.kind === "number") return number(token.text) ?? fail(wrong(token, "invalid number"));
     if (token?.kind === "word") return keyword(token);
     if (token?.text === "{") return object();
@@ -178,7 +184,7 @@ function parsed(tokens: readonly Token[]): Json {
         const colon = tokens[at++];
         if (colon?.text !== ":") throw wrong(colon, "expecting ':'");
         const item = value();
-        const name = unquoted(key.text);
+        const name = unquoted(key);
         if (name in members) throw wrong(tokens[at - 1], "duplicate key");
         members[name] = item;
         const next = tokens[at++];
@@ -214,12 +220,16 @@ function number(text: string): number | bigint | undefined {
   return /^-?\d+$/.test(text) && !Number.isSafeInteger(value) ? BigInt(text) : value;
 }
 
-/** A string without its quotes, which may be single ones. */
-function unquoted(text: string): string {
-  const inner = text.slice(1, -1);
-  return inner.replace(/\\(u[0-9a-fA-F]{4}|.)/g, (_, code: string) => {
-    if (code.startsWith("u") && code.length === 5)
-      return String.fromCharCode(Number.parseInt(code.slice(1), 16));
-    return { b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" }[code] ?? code;
+/** A string without its quotes, which may be single ones. Throws JsonError. */
+function unquoted({ text, place }: Token): string {
+  const wrong = (why: string) => new JsonError(`${place}: JSON parse error, ${why}`);
+  const inner = text.slice(1, -1).replace(/\\(u[^\\]{0,4}|.)/gs, (_, code: string) => {
+    if (!code.startsWith("u")) return ESCAPES[code] ?? fail(wrong("invalid escape sequence in string"));
+    if (!/^u[0-9a-fA-F]{4}$/.test(code)) throw wrong(`\\${code} is not a valid Unicode character`);
+    return String.fromCharCode(Number.parseInt(code.slice(1), 16));
   });
+  const [half] = /\p{Surrogate}/u.exec(inner) ?? [];
+  if (half !== undefined)
+    throw wrong(`\\u${half.charCodeAt(0).toString(16)} is not a valid Unicode character`);
+  return inner;
 }

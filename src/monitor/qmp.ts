@@ -2,7 +2,7 @@
 import type { Chardev, Frontend } from "../chardev/chardev.ts";
 import type { Waiter } from "../sys/poll.ts";
 import { checkArguments } from "./argument-check.ts";
-import { type Arguments, CommandError, type Surroundings } from "./command.ts";
+import { type Arguments, CommandError, refusal, type Surroundings } from "./command.ts";
 import { qmpCommand } from "./command-table.ts";
 import { qemuVersion } from "./identity.ts";
 import { JsonError, JsonStream } from "./json-stream.ts";
@@ -75,8 +75,8 @@ export class QmpMonitor implements Frontend, Monitor {
       const value = this.#run(input);
       this.#say(id === undefined ? { return: value } : { return: value, id });
     } catch (error) {
-      if (!(error instanceof CommandError)) throw error;
-      const told = { class: error.kind, desc: error.message };
+      const { kind, message } = refusal(error);
+      const told = { class: kind, desc: message };
       this.#say(id === undefined ? { error: told } : { id, error: told });
     }
   }
@@ -135,6 +135,7 @@ function checkCapabilities(args: Arguments): void {
   if (!Array.isArray(enable)) throw new CommandError("Invalid parameter type for 'enable', expected: array");
   const [wanted] = enable;
   if (wanted === "oob") throw new CommandError("Capability 'oob' not available");
-  if (wanted !== undefined)
-    throw new CommandError(`Parameter 'null' does not accept value '${String(wanted)}'`);
+  if (wanted !== undefined && typeof wanted !== "string")
+    throw new CommandError("Invalid parameter type for 'enable[0]', expected: string");
+  if (wanted !== undefined) throw new CommandError(`Parameter 'null' does not accept value '${wanted}'`);
 }

@@ -39,6 +39,27 @@ test("what is wrong is told with its place, and the stream goes on", () => {
   ]);
 });
 
+test("what is no JSON at all is told once, and the rest of its line is skipped", () => {
+  expect(read('/* {"x":1} */\n.5\n"a\tb"\n# {}\n{"x":2}')).toEqual([
+    "1:1: JSON parse error, stray '/'",
+    "2:1: JSON parse error, stray '.'",
+    "3:1: JSON parse error, stray '\"a\t'",
+    "4:1: JSON parse error, stray '#'",
+    '{"x": 2}',
+  ]);
+});
+
+test("a string's escapes are those of JSON", () => {
+  expect(read('"\\"\\\\\\/\\b\\u0041\\ud83d\\ude00"\n')).toEqual(['"\\"\\\\/\\bA\\uD83D\\uDE00"']);
+  expect(read('"\\x"\n"\\u12"\n"\\ud800"\n{"\\q":1}\n"\\u00"')).toEqual([
+    "1:1: JSON parse error, invalid escape sequence in string",
+    "2:1: JSON parse error, \\u12 is not a valid Unicode character",
+    "3:1: JSON parse error, \\ud800 is not a valid Unicode character",
+    "4:2: JSON parse error, invalid escape sequence in string",
+    "5:1: JSON parse error, \\u00 is not a valid Unicode character",
+  ]);
+});
+
 test("a value that does not end is given up at a bound, and its line is skipped", () => {
   const long = Array.from({ length: 40 }, () => "x".repeat(10_000));
   expect(read('["', ...long, '"]\n{"x":1}')).toEqual(["JSON token size limit exceeded", '{"x": 1}']);
