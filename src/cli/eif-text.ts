@@ -27,7 +27,7 @@ export function pcrLines(measurement: Measurement, certificate: Certificate | un
 /** A certificate in one line. */
 export function certificateLine(certificate: Certificate): string {
   const { subject, notBefore, notAfter } = certificate;
-  return printable(`${subject}, valid from ${notBefore.text} to ${notAfter.text}`).replaceAll("\n", " ");
+  return oneLine(`${subject}, valid from ${notBefore.text} to ${notAfter.text}`);
 }
 
 /** A number of bytes with what it is roughly: `1066160 bytes`, `900000612 bytes (858 MiB)`. */
@@ -65,7 +65,11 @@ export function describeText(image: Described): string {
 
 /** The name of what is told, and what an image says of it, on one line. */
 function line(name: string, text: string): string {
-  return `${name.padEnd(8)} ${printable(text).replaceAll("\n", "\\x0a")}\n`;
+  return `${oneLine(name).padEnd(8)} ${oneLine(text)}\n`;
+}
+
+function oneLine(text: string): string {
+  return printable(text).replaceAll("\n", "\\x0a");
 }
 
 function signatureText({ eif, signature }: Described): string {

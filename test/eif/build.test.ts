@@ -20,7 +20,7 @@ describe("with -like-qemu", () => {
     ],
     [[], "7f9badca152ccb0f15a9032214da5a3058f1597a977f343e7295e8566a64ff5c"],
   ])("it is QEMU 11.1's image, byte for byte: %j", (words, digest) => {
-    here.done(["build", "-like-qemu", "-o", "qemu.eif", "-kernel", here.kernel, ...words]);
+    here.done(["build", "-like-qemu", "-o", "qemu.eif", "-arch", "x86_64", "-kernel", here.kernel, ...words]);
     expect(sha256(here.path("qemu.eif"))).toBe(digest);
   });
 
@@ -138,7 +138,7 @@ describe("an image in AWS's order", () => {
   });
 
   test("without a ramdisk or a command line is an image still", () => {
-    here.done(["build", "-o", "bare.eif", "-kernel", here.kernel]);
+    here.done(["build", "-o", "bare.eif", "-arch", "x86_64", "-kernel", here.kernel]);
     const file = readEifFile(here.path("bare.eif"));
     expect(file.names).toEqual(["kernel", "cmdline", "metadata"]);
     expect(payload(file, "cmdline").length).toBe(0);
@@ -193,7 +193,7 @@ describe("metadata", () => {
   });
 
   test("SOURCE_DATE_EPOCH is the build's time, and nothing else in the environment is", () => {
-    const words = ["build", "-o", "dated.eif", "-kernel", here.kernel];
+    const words = ["build", "-o", "dated.eif", "-arch", "x86_64", "-kernel", here.kernel];
     here.done(words, { env: { SOURCE_DATE_EPOCH: "1720545398" } });
     expect(of("dated.eif").BuildMetadata.BuildTime).toBe("2024-07-09T17:16:38+00:00");
     for (const odd of ["", "now", "-1", "1.5", "0x10", "253402300800", "9".repeat(400)]) {
@@ -211,9 +211,9 @@ describe("metadata", () => {
     ["too much", `{"a":"${"x".repeat(4096)}"}`, "it has more than the 4096 bytes that are allowed"],
   ])("of the user's that is %s is refused", (_, text, why) => {
     const own = here.file("bad.json", text);
-    expect(here.refused(["build", "-o", "no.eif", "-kernel", here.kernel, "-metadata", own])).toBe(
-      `-metadata ${own}: ${why}`,
-    );
+    expect(
+      here.refused(["build", "-o", "no.eif", "-arch", "x86_64", "-kernel", here.kernel, "-metadata", own]),
+    ).toBe(`-metadata ${own}: ${why}`);
   });
 
   test("of exactly 4,096 bytes is taken", () => {
@@ -225,13 +225,24 @@ describe("metadata", () => {
 describe("the output", () => {
   test("- is standard output, with the same bytes; the rest is told on standard error", () => {
     here.built("file.eif");
-    const words = ["eif", "build", "-o", "-", "-kernel", here.kernel, "-initrd", here.initrd];
+    const words = [
+      "eif",
+      "build",
+      "-o",
+      "-",
+      "-arch",
+      "x86_64",
+      "-kernel",
+      here.kernel,
+      "-initrd",
+      here.initrd,
+    ];
     const nitro = new URL("../../dist/nitro", import.meta.url).pathname;
     const { stdout, stderr, exitCode } = Bun.spawnSync([nitro, ...words], { cwd: here.folder });
     expect(exitCode).toBe(0);
     expect(stdout.equals(readFileSync(here.path("file.eif")))).toBe(true);
     expect(stderr.toString()).toStartWith("nitro: standard output: ");
-    expect(here.refused(["build", "-o", "-", "-json", "-kernel", here.kernel])).toBe(
+    expect(here.refused(["build", "-o", "-", "-json", "-arch", "x86_64", "-kernel", here.kernel])).toBe(
       "-json: standard output carries the image",
     );
   });
@@ -240,9 +251,9 @@ describe("the output", () => {
     here.openssl("version");
     Bun.spawnSync(["mkfifo", here.path("fifo")]);
     const reader = Bun.spawn(["sha256sum", here.path("fifo")], { stdout: "pipe" });
-    here.done(["build", "-o", here.path("fifo"), "-kernel", here.kernel]);
-    here.done(["build", "-o", "bare2.eif", "-kernel", here.kernel]);
-    here.done(["build", "-o", "/dev/null", "-kernel", here.kernel]);
+    here.done(["build", "-o", here.path("fifo"), "-arch", "x86_64", "-kernel", here.kernel]);
+    here.done(["build", "-o", "bare2.eif", "-arch", "x86_64", "-kernel", here.kernel]);
+    here.done(["build", "-o", "/dev/null", "-arch", "x86_64", "-kernel", here.kernel]);
     expect(statSync("/dev/null").isCharacterDevice()).toBe(true);
     return new Response(reader.stdout).text().then((text) => {
       expect(text.split(" ")[0]).toBe(sha256(here.path("bare2.eif")));
@@ -287,7 +298,7 @@ describe("the output", () => {
   test("after a failure what was there is there still, and nothing else", () => {
     here.file("kept.eif", "kept");
     const before = here.names();
-    const words = ["build", "-o", "kept.eif", "-kernel", here.kernel];
+    const words = ["build", "-o", "kept.eif", "-arch", "x86_64", "-kernel", here.kernel];
     for (const more of [
       ["-initrd", "missing"],
       ["-initrd", here.folder],
@@ -296,24 +307,26 @@ describe("the output", () => {
     ]) {
       here.refused([...words, ...more]);
     }
-    expect(here.refused(["build", "-o", "nowhere/x.eif", "-kernel", here.kernel])).toBe(
+    expect(here.refused(["build", "-o", "nowhere/x.eif", "-arch", "x86_64", "-kernel", here.kernel])).toBe(
       "-o nowhere/x.eif: No such file or directory (ENOENT)",
     );
     mkdirSync(here.path("folder"));
-    expect(here.refused(["build", "-o", "folder", "-kernel", here.kernel])).toBe("-o folder: it is a folder");
+    expect(here.refused(["build", "-o", "folder", "-arch", "x86_64", "-kernel", here.kernel])).toBe(
+      "-o folder: it is a folder",
+    );
     expect(here.names()).toEqual([...before, "folder"].sort());
     expect(readFileSync(here.path("kept.eif"), "utf8")).toBe("kept");
   });
 
   test("a full disk leaves nothing", () => {
-    expect(here.refused(["build", "-o", "/dev/full", "-kernel", here.kernel])).toBe(
+    expect(here.refused(["build", "-o", "/dev/full", "-arch", "x86_64", "-kernel", here.kernel])).toBe(
       "-o /dev/full: No space left on device (ENOSPC)",
     );
   });
 });
 
 describe("words that are refused", () => {
-  const words = ["build", "-o", "no.eif", "-kernel", here.kernel];
+  const words = ["build", "-o", "no.eif", "-arch", "x86_64", "-kernel", here.kernel];
   test.each([
     [["build"], "-o: missing; the image goes into a file"],
     [["build", "-o", "x"], "-kernel: missing; an image has a kernel"],
@@ -321,7 +334,7 @@ describe("words that are refused", () => {
     [[...words, "-initrd"], "-initrd: requires an argument"],
     [[...words, "-kernel", "b"], "-kernel: is given twice"],
     [[...words, "extra"], "extra: a word without an option"],
-    [[...words, "-arch", "mips"], "-arch mips: no architecture of an enclave"],
+    [["build", "-o", "no.eif", "-kernel", "k", "-arch", "mips"], "-arch mips: no architecture of an enclave"],
     [[...words, "-M", "q35"], "-M q35: an image is for the machine nitro"],
     [
       [...words, "-M", "nitro,smp.cpus=2"],
@@ -351,7 +364,7 @@ describe("words that are refused", () => {
       "-M nitro,ramdisk=: 30 ramdisks, the image has room for 29",
     );
     const most = Array.from({ length: 29 }, () => `ramdisk=${here.third}`).join(",");
-    here.done(["build", "-o", "most.eif", "-kernel", here.kernel, "-M", most]);
+    here.done(["build", "-o", "most.eif", "-arch", "x86_64", "-kernel", here.kernel, "-M", most]);
     expect(readEifFile(here.path("most.eif")).names.length).toBe(32);
   });
 

@@ -57,7 +57,18 @@ export class Workshop extends SigningPlace {
 
   /** An unsigned image with one ramdisk, or several. */
   built(name: string, ...more: readonly string[]): string {
-    this.done(["build", "-o", name, "-kernel", this.kernel, "-initrd", this.initrd, ...more]);
+    this.done([
+      "build",
+      "-arch",
+      "x86_64",
+      "-o",
+      name,
+      "-kernel",
+      this.kernel,
+      "-initrd",
+      this.initrd,
+      ...more,
+    ]);
     return this.path(name);
   }
 

@@ -24,3 +24,60 @@ export const map = (pairs: readonly (readonly [readonly number[], readonly numbe
 ];
 /** As AWS's tools write bytes in this section: an array of integers. */
 export const integers = (bytes: ArrayLike<number>): number[] => array(Array.from(bytes, integer));
+
+/** What these tests read: integers, byte strings, texts, arrays, and maps as lists of pairs. */
+export type Item =
+  | number
+  | Uint8Array
+  | string
+  | readonly Item[]
+  | { readonly pairs: readonly [Item, Item][] };
+
+/** Reads one item that takes up all bytes. */
+export function readCbor(bytes: Uint8Array): Item {
+  let at = 0;
+  const read = (): Item => {
+    const first = bytes[at++] ?? 0;
+    const minor = first & 31;
+    const more = minor < 24 ? 0 : 1 << (minor - 24);
+    let value = more === 0 ? minor : 0;
+    for (let i = 0; i < more; i++) value = value * 256 + (bytes[at++] ?? 0);
+    const take = () => {
+      at += value;
+      return bytes.subarray(at - value, at);
+    };
+    switch (first >> 5) {
+      case 0:
+        return value;
+      case 1:
+        return -1 - value;
+      case 2:
+        return take();
+      case 3:
+        return Buffer.from(take()).toString();
+      case 4:
+        return Array.from({ length: value }, read);
+      case 5:
+        return { pairs: Array.from({ length: value }, (): [Item, Item] => [read(), read()]) };
+      default:
+        throw new Error(`major type ${first >> 5} is not read here`);
+    }
+  };
+  const item = read();
+  if (at !== bytes.length) throw new Error(`${bytes.length - at} bytes are left over`);
+  return item;
+}
+
+/** The value of a key. */
+export function keyed(item: Item | undefined, key: Item): Item {
+  if (typeof item !== "object" || !("pairs" in item)) throw new Error("no map");
+  const found = item.pairs.find(([own]) => own === key);
+  if (found === undefined) throw new Error(`no ${key}`);
+  return found[1];
+}
+
+/** Bytes, out of an array of integers. */
+export function asBytes(item: Item): Uint8Array {
+  if (!Array.isArray(item)) throw new Error("no array");
+  return Uint8Array.from(item as readonly number[]);
+}
