@@ -20,13 +20,14 @@ import { NodePages } from "./memory/node-pages.ts";
 import type { Notification } from "./notification.ts";
 import { answerStatus, pathArgument } from "./path-status.ts";
 import { E, errnoName } from "./sys/errno.ts";
-import { NE, NR, O } from "./sys/kernel.ts";
+import { GET_LOCAL_CID, NE, NR, O } from "./sys/kernel.ts";
 import { identityOfDescriptor, memoryUse, readText } from "./sys/processes.ts";
 import type { VsockAddress } from "./vsock.ts";
 import type { World } from "./world.ts";
 
 const callNames = new Map<number, string>(Object.entries(NR).map(([name, nr]) => [nr, name]));
 const requestNames = new Map<number, string>(Object.entries(NE).map(([name, code]) => [code, name]));
+requestNames.set(GET_LOCAL_CID, "IOCTL_VM_SOCKETS_GET_LOCAL_CID");
 const socketCalls: number[] = [NR.bind, NR.connect, NR.accept, NR.accept4, NR.getsockname, NR.getpeername];
 
 /** One call, as far as it has been understood. */

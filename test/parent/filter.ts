@@ -7,6 +7,7 @@ import {
   AF,
   AUDIT_ARCH_X86_64,
   F_ADD_SEALS,
+  GET_LOCAL_CID,
   HUGE_PAGE,
   MADV,
   MAP,
@@ -71,7 +72,12 @@ function rulesFor(scenario: Scenario, standIn: boolean): Rule[] {
   const rules: Rule[] = [
     { nr: NR.openat, when: writable },
     { nr: NR.open, when: writableOpen },
-    { nr: NR.ioctl, when: [{ arg: 1, oneOf: Object.values(NE) }] },
+    {
+      nr: NR.ioctl,
+      when: [
+        { arg: 1, oneOf: [...Object.values(NE), ...(scenario.topology === null ? [] : [GET_LOCAL_CID])] },
+      ],
+    },
     { nr: NR.socket, when: [{ arg: 0, oneOf: [AF.VSOCK] }] },
     { nr: NR.execve, when: [] },
     { nr: NR.exit_group, when: [] },

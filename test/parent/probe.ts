@@ -26,10 +26,11 @@ function sockaddrVm(cid: number, port: number): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-class Probe {
+/** The steps. */
+export class Probe {
   private device = -1;
   private enclave = -1;
-  private memory = 0;
+  protected memory = 0;
   private listener = -1;
   private console = -1;
   private cid = 0;
@@ -240,9 +241,15 @@ class Probe {
   }
 }
 
-if (import.meta.main) {
-  const probe = new Probe();
-  const steps = JSON.parse(process.argv[2] ?? "[]") as [keyof Probe, ...never[]][];
-  const results = steps.map(([name, ...args]) => (probe[name] as (...args: never[]) => unknown)(...args));
+/** Carries out the steps of a JSON list and prints each one's result. */
+export function runSteps(probe: Probe, json = "[]"): void {
+  const steps = JSON.parse(json) as [string, ...unknown[]][];
+  const results = steps.map(([name, ...args]) => {
+    const step: unknown = Reflect.get(probe, name);
+    if (typeof step !== "function") throw new Error(`no step ${name}`);
+    return Reflect.apply(step, probe, args) as unknown;
+  });
   console.log(JSON.stringify(results));
 }
+
+if (import.meta.main) runSteps(new Probe(), process.argv[2]);

@@ -98,7 +98,7 @@ export function rehearse(standIn: boolean): void {
     loop,
     ledger,
     hugePages,
-    vsock: new Vsock(scenario, loop, trace),
+    vsock: new Vsock(instance, loop, trace),
   };
   const driver = new Driver(world);
   const calls = new Calls(world, driver, new Faults(scenario, trace));

@@ -47,6 +47,8 @@ export interface RunResult {
   trace: TraceEntry[];
 }
 
+/** Stand-ins for programs that change a system by other means than its files. */
+const programs = new URL("programs", import.meta.url).pathname;
 const SIGKILL = 9; // signal(7)
 const patienceMs = 2000;
 const settleStepMs = 2;
@@ -66,8 +68,7 @@ function makeWorld(options: RunOptions): World {
   const loop = new Loop();
   const instance = new Instance(scenario);
   const hugePages = instance.described ? new NodePages(instance) : new HugePages(scenario, standIn);
-  const vsock = new Vsock(scenario, loop, trace);
-  vsock.isThere = () => instance.hasVsock;
+  const vsock = new Vsock(instance, loop, trace);
   return { scenario, instance, trace, loop, ledger: new Ledger(), hugePages, vsock };
 }
 
@@ -77,7 +78,10 @@ function startCommand(world: World, options: RunOptions): { pid: number; listene
   const stage = new URL("stage.ts", import.meta.url).pathname;
   const status = makePipe();
   const argv = [process.execPath, stage, filter, options.user ?? "-", "--", ...options.command];
-  const pid = spawn(argv, givenEnvironment(), new Map([[3, status.writeEnd]]));
+  const environment = givenEnvironment().map((entry) =>
+    world.instance.described ? entry.replace(/^PATH=/, `PATH=${programs}:`) : entry,
+  );
+  const pid = spawn(argv, environment, new Map([[3, status.writeEnd]]));
   closeFd(status.writeEnd);
   const answer = Buffer.from(fixedBytes(16).buffer);
   const length = readSome(status.readEnd, answer); // the end of the pipe, where the stage could not do its work

@@ -6,7 +6,6 @@
 
 import type { Loop } from "./loop.ts";
 import type { Notification } from "./notification.ts";
-import type { Scenario } from "./scenario.ts";
 import { E } from "./sys/errno.ts";
 import { closeFd, identityOf, readiness } from "./sys/files.ts";
 import {
@@ -24,6 +23,7 @@ import {
 import { call, fixedBytes } from "./sys/libc.ts";
 import { copyDescriptor, identityOfDescriptor, signalState } from "./sys/processes.ts";
 import { acceptOn, bindName, connectName, listenOn, makeSocket, peerName } from "./sys/sockets.ts";
+import type { Instance } from "./topology/instance.ts";
 import type { Trace } from "./trace.ts";
 
 /** An address of the family. */
@@ -48,8 +48,6 @@ export type HypervisorPort = (port: number) => ((fd: number) => void) | undefine
 
 /** All vsock sockets of the parent instance. */
 export class Vsock {
-  /** Whether the family is there. */
-  isThere: () => boolean = () => this.scenario.vsock;
   /** Who listens on the hypervisor's ports. */
   hypervisor: HypervisorPort = () => undefined;
   private readonly base = `nitro-parent/${process.pid}/${Math.random().toString(36).slice(2)}/`;
@@ -59,7 +57,7 @@ export class Vsock {
   private peerCount = 0;
 
   constructor(
-    private readonly scenario: Scenario,
+    private readonly instance: Instance,
     private readonly loop: Loop,
     private readonly trace: Trace,
   ) {
@@ -84,6 +82,7 @@ export class Vsock {
 
   /** A connection from any CID to a port of the parent; gives the nonblocking descriptor or the negated errno. */
   connectFrom(cid: number, port: number): number {
+    if (!this.instance.hasTransport) return -E.ECONNRESET;
     const fd = makeSocket(true);
     const result = this.nameAndConnect(fd, cid, port);
     if (result < 0) closeFd(fd);
@@ -99,7 +98,7 @@ export class Vsock {
 
   /** socket(AF_VSOCK, …). */
   create(request: Notification): void {
-    if (!this.isThere()) return request.fail(E.EAFNOSUPPORT);
+    if (!this.instance.makeVsock()) return request.fail(E.EAFNOSUPPORT);
     const type = request.u32(1);
     if ((type & SOCK.TYPE_MASK) !== SOCK.STREAM) return request.fail(94); // ESOCKTNOSUPPORT (asm-generic/errno.h)
     if (request.u32(2) !== 0 && request.u32(2) !== AF.VSOCK) return request.fail(E.EPROTONOSUPPORT);
@@ -117,7 +116,7 @@ export class Vsock {
     if (socket.local !== undefined) request.fail(E.EINVAL);
     else if (![CID.ANY, CID.LOCAL, CID.PARENT].some((cid) => cid === address.cid))
       request.fail(E.EADDRNOTAVAIL);
-    else if (this.scenario.takenPorts.includes(address.port)) request.fail(E.EADDRINUSE);
+    else if (this.instance.takenPorts.has(address.port)) request.fail(E.EADDRINUSE);
     else {
       const port = address.port === PORT_ANY ? this.nextPort++ : address.port;
       const fd = copyDescriptor(request.pid, request.i32(0));
@@ -163,6 +162,7 @@ export class Vsock {
   }
 
   private connectTo(fd: number, address: VsockAddress): number {
+    if (address.cid !== CID.LOCAL && !this.instance.hasTransport) return -E.ENODEV; // vsock_assign_transport
     if (address.cid === CID.HYPERVISOR) {
       const accepter = this.hypervisor(address.port);
       if (accepter === undefined) return -E.ECONNRESET;

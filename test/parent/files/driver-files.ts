@@ -4,6 +4,8 @@ import type { Tree } from "./tree.ts";
 
 /** The device's path. */
 export const DEVICE_PATH = "/dev/nitro_enclaves";
+/** The device that tells the parent's own CID. */
+export const VSOCK_PATH = "/dev/vsock";
 /** The pool's parameter. */
 export const POOL_PATH = "/sys/module/nitro_enclaves/parameters/ne_cpus";
 /** linux/major.h: miscellaneous devices. */
@@ -37,7 +39,7 @@ export function addDriverFiles(
     owner: () => ({ mode: instance.deviceMode, uid: instance.deviceUid, gid: instance.deviceGid }),
     number: [MISC_MAJOR, DEVICE_MINOR],
   });
-  tree.add("/dev/vsock", {
+  tree.add(VSOCK_PATH, {
     kind: "device",
     exists: () => instance.hasVsock,
     owner: () => ({ mode: 0o666, uid: 0, gid: 0 }),
@@ -51,7 +53,8 @@ export function addDriverFiles(
       .join("");
   });
   addModules(tree, instance);
-  const whileLoaded = (text: () => string) => () => (instance.hasModule("nitro_enclaves") ? text() : null);
+  addModuleLists(tree, instance);
+  const whileLoaded = (text: () => string) => () => (instance.modules.has("nitro_enclaves") ? text() : null);
   tree.file(
     POOL_PATH,
     whileLoaded(() => `${instance.poolText}\n`),
@@ -61,30 +64,22 @@ export function addDriverFiles(
   addPci(tree, instance);
 }
 
-/** What holds a module: those that were built on it. */
-const users: Readonly<Record<string, readonly string[]>> = {
-  vsock: ["vmw_vsock_virtio_transport_common", "vmw_vsock_virtio_transport", "vhost_vsock"],
-  vmw_vsock_virtio_transport_common: ["vmw_vsock_virtio_transport", "vhost_vsock"],
-};
-
 function addModules(tree: Tree, instance: Instance): void {
-  const holders = (name: string): string[] =>
-    (users[name] ?? []).filter((user) => instance.modules.get(user) === "loaded");
+  const { modules } = instance;
   tree.hide("/sys/module");
   tree.file("/proc/modules", () =>
-    [...instance.modules]
+    modules.all
       .filter(([, state]) => state === "loaded")
       .map(([name]) => {
-        const by = holders(name);
+        const by = modules.holders(name);
         return `${name} 49152 ${by.length} ${by.length === 0 ? "-" : `${by.join(",")},`} Live 0x0000000000000000\n`;
       })
       .join(""),
   );
   tree.file("/sys/module/kernel/parameters/panic", () => "0\n", 0o644);
-  for (const name of instance.modules.keys()) {
-    const whileThere = (text: () => string) => () => (instance.hasModule(name) ? text() : null);
-    const whileLoaded = (text: () => string) => () =>
-      instance.modules.get(name) === "loaded" ? text() : null;
+  for (const [name] of modules.all) {
+    const whileThere = (text: () => string) => () => (instance.modules.has(name) ? text() : null);
+    const whileLoaded = (text: () => string) => () => (modules.state(name) === "loaded" ? text() : null);
     tree.file(
       `/sys/module/${name}/uevent`,
       whileThere(() => ""),
@@ -96,7 +91,7 @@ function addModules(tree: Tree, instance: Instance): void {
     );
     tree.file(
       `/sys/module/${name}/refcnt`,
-      whileLoaded(() => `${holders(name).length}\n`),
+      whileLoaded(() => `${modules.holders(name).length}\n`),
     );
     tree.file(
       `/sys/module/${name}/coresize`,
@@ -105,9 +100,27 @@ function addModules(tree: Tree, instance: Instance): void {
   }
 }
 
+/** What modprobe(8) goes by: the modules that could be loaded, and those that need not be. */
+function addModuleLists(tree: Tree, instance: Instance): void {
+  const { modules, scenario } = instance;
+  const path = (name: string): string =>
+    `kernel/${name === "nitro_enclaves" ? "drivers/virt/nitro_enclaves" : "net/vmw_vsock"}/${name}.ko`;
+  for (const root of ["/lib/modules", "/usr/lib/modules"]) {
+    const own = `${root}/${scenario.host.kernel}`;
+    tree.hide(own);
+    const list = (wanted: readonly string[], end: string) => () =>
+      modules.all
+        .filter(([, state]) => wanted.includes(state))
+        .map(([name]) => `${path(name)}${end}\n`)
+        .join("");
+    tree.file(`${own}/modules.dep`, list(["loaded", "unloaded"], ".xz:"), 0o644);
+    tree.file(`${own}/modules.builtin`, list(["builtin"], ""), 0o644);
+  }
+}
+
 function addPci(tree: Tree, instance: Instance): void {
   const always = () => true;
-  const enclaves = () => (instance.hasModule("nitro_enclaves") ? "nitro_enclaves" : null);
+  const enclaves = () => (instance.modules.has("nitro_enclaves") ? "nitro_enclaves" : null);
   const functions: PciFunction[] = [
     {
       slot: "0000:00:00.0",

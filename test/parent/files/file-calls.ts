@@ -3,10 +3,11 @@ import { posix } from "node:path";
 import type { Notification } from "../notification.ts";
 import { pathCalls } from "../path-status.ts";
 import { E } from "../sys/errno.ts";
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, NR, O } from "../sys/kernel.ts";
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, CID, GET_LOCAL_CID, NR, O } from "../sys/kernel.ts";
 import { fixedBytes } from "../sys/libc.ts";
 import { readText } from "../sys/processes.ts";
 import type { Instance } from "../topology/instance.ts";
+import { VSOCK_PATH } from "./driver-files.ts";
 import { folderOf } from "./folder-copies.ts";
 import type { ParentFiles } from "./parent-files.ts";
 import { KERNEL_BUILD } from "./system-files.ts";
@@ -87,6 +88,7 @@ export class FileCalls {
       this.files.write(request);
       return subject === "" ? undefined : { path: subject };
     }
+    if (nr === NR.ioctl && request.u32(1) === GET_LOCAL_CID) return this.localCid(request);
     if (nr === NR.sendfile || nr === NR.copy_file_range) return this.copy(request);
     const place = places.get(nr);
     if (place === undefined) return null;
@@ -108,6 +110,17 @@ export class FileCalls {
     else if (modeCalls.includes(nr)) this.files.changeMode(request, found, request.u32(change));
     else this.files.changeOwner(request, found, request.i32(change), request.i32(change + 1));
     return { path: found.path };
+  }
+
+  /** IOCTL_VM_SOCKETS_GET_LOCAL_CID of /dev/vsock; without a transport there is no CID to tell. */
+  private localCid(request: Notification): Record<string, unknown> | undefined {
+    if (!this.files.isOpen(request, request.i32(0), VSOCK_PATH)) return this.pass(request);
+    const cell = fixedBytes(4);
+    const cid = this.instance.hasTransport ? CID.PARENT : CID.ANY;
+    new DataView(cell.buffer).setUint32(0, cid, true);
+    if (request.write(request.wide(2), cell)) request.reply(0);
+    else request.fail(E.EFAULT);
+    return { cid };
   }
 
   private pass(request: Notification): undefined {

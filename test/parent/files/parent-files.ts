@@ -15,6 +15,7 @@ import { addDriverFiles, DEVICE_PATH } from "./driver-files.ts";
 import { FolderCopies } from "./folder-copies.ts";
 import { addHugePageFiles } from "./huge-page-files.ts";
 import { addNodeFiles } from "./node-files.ts";
+import { addOrders } from "./orders.ts";
 import {
   accessOf,
   CAP_SYS_ADMIN,
@@ -47,6 +48,7 @@ export class ParentFiles {
     addNodeFiles(tree, instance);
     addHugePageFiles(tree, instance);
     addDriverFiles(tree, instance, (text, pid) => driver.writePool(text, pid));
+    addOrders(tree, instance, driver);
     addCgroupFiles(tree, instance);
     addSystemFiles(tree, instance);
     tree.file("/proc/*/pagemap", () => "", 0o444);
@@ -118,6 +120,12 @@ export class ParentFiles {
     const fd = openFile(`/proc/self/fd/${paper}`, O.RDWR | O.TRUNC);
     if (fd >= 0 && text.length > 0) writeAt(fd, text, 0);
     this.handOver(request, fd, closeOnExec);
+  }
+
+  /** Whether a descriptor is an emulated device. */
+  isOpen(request: Notification, descriptor: number, path: string): boolean {
+    const paper = this.papers.get(path);
+    return paper !== undefined && identityOf("", paper) === identityOfDescriptor(request.tid, descriptor);
   }
 
   /** The path of an emulated file that a call's first argument is open for writing of. */

@@ -1,5 +1,4 @@
 /** What tells which system this is: firmware, kernel, processors, memory, groups. */
-import { readFileSync } from "node:fs";
 import type { NodeMemory } from "../memory/node-memory.ts";
 import type { Instance } from "../topology/instance.ts";
 import type { Tree } from "./tree.ts";
@@ -18,16 +17,7 @@ export function addSystemFiles(tree: Tree, instance: Instance): void {
   tree.file("/proc/cpuinfo", () => cpuinfo(instance));
   tree.file("/proc/meminfo", () => meminfo(instance.memory, instance.topology.nodes));
   tree.file("/proc/buddyinfo", () => buddyinfo(instance));
-  tree.file(
-    "/etc/group",
-    () => {
-      const own = readFileSync("/etc/group", "utf8").split("\n").filter(Boolean);
-      const named = Object.entries(host.groups).map(([name, gid]) => `${name}:x:${gid}:`);
-      const kept = own.filter((row) => !Object.hasOwn(host.groups, row.split(":")[0] ?? ""));
-      return `${[...kept, ...named].join("\n")}\n`;
-    },
-    0o644,
-  );
+  tree.file("/etc/group", () => instance.groups.text, 0o644);
 }
 
 /** /sys/class/dmi/id (drivers/firmware/dmi-id.c); the serial numbers are root's. */

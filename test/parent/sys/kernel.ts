@@ -173,6 +173,9 @@ export const PORT_ANY = 0xffffffff;
 /** linux/vm_sockets.h: sizeof(struct sockaddr_vm). */
 export const SOCKADDR_VM_BYTES = 16;
 
+/** linux/vm_sockets.h: IOCTL_VM_SOCKETS_GET_LOCAL_CID, which is _IO(7, 0xb9). */
+export const GET_LOCAL_CID = 0x7b9;
+
 /** statfs(2) types (linux/magic.h). */
 export const MAGIC = { HUGETLBFS: 0x958458f6, TMPFS: 0x01021994 } as const;
 

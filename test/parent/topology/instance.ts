@@ -3,8 +3,10 @@ import { parseCpuList } from "../driver/cpu-list.ts";
 import { CpuPool } from "../driver/cpu-pool.ts";
 import { NodeMemory } from "../memory/node-memory.ts";
 import type { Scenario } from "../scenario.ts";
+import { E } from "../sys/errno.ts";
 import { Cgroups } from "./cgroups.ts";
-import type { ModuleState } from "./host.ts";
+import { Groups } from "./groups.ts";
+import { Modules } from "./modules.ts";
 import { plainTopology, type Topology } from "./topology.ts";
 
 const GIB = 1024 ** 3;
@@ -17,7 +19,8 @@ export class Instance {
   readonly described: boolean;
   readonly pool: CpuPool;
   readonly memory: NodeMemory;
-  readonly modules: Map<string, ModuleState>;
+  readonly modules: Modules;
+  readonly groups: Groups;
   readonly cgroups: Cgroups;
   /** The pool's parameter, byte for byte. */
   poolText: string;
@@ -25,6 +28,8 @@ export class Instance {
   poolCpus: readonly number[];
   /** CPUs that somebody has taken offline by hand. */
   readonly offlineByHand = new Set<number>();
+  /** Ports of vsock that somebody else holds. */
+  readonly takenPorts: Set<number>;
   enclaveOption: boolean;
   deviceMode: number;
   deviceUid: number;
@@ -45,7 +50,9 @@ export class Instance {
         [GIB, scenario.hugePages1G],
       ]),
     );
-    this.modules = new Map(Object.entries(host.modules));
+    this.modules = new Modules(host.modules);
+    this.groups = new Groups(host.groups);
+    this.takenPorts = new Set(scenario.takenPorts);
     this.cgroups = new Cgroups(host.cgroup);
     this.enclaveOption = host.enclaveOption;
     this.deviceMode = Number.parseInt(scenario.deviceMode, 8);
@@ -61,21 +68,30 @@ export class Instance {
     this.pool.set(cpus);
   }
 
-  /** Whether a module does its work. */
-  hasModule(name: string): boolean {
-    const state = this.modules.get(name);
-    return state === "loaded" || state === "builtin";
-  }
-
   /** Whether /dev/nitro_enclaves is there: the driver is loaded and has found its PCI device. */
   get hasDevice(): boolean {
     if (!this.described) return this.scenario.device;
-    return this.scenario.device && this.enclaveOption && this.hasModule("nitro_enclaves");
+    return this.scenario.device && this.enclaveOption && this.modules.has("nitro_enclaves");
   }
 
-  /** Whether sockets of AF_VSOCK can be had. */
+  /** Whether vsock is there at this moment. */
   get hasVsock(): boolean {
-    return this.scenario.vsock && (!this.described || this.hasModule("vsock"));
+    return this.scenario.vsock && (!this.described || this.modules.has("vsock"));
+  }
+
+  /** Whether a socket of AF_VSOCK can be had: the kernel loads the family's module by itself (net-pf-40). */
+  makeVsock(): boolean {
+    return this.scenario.vsock && (!this.described || this.modules.load("vsock") === 0);
+  }
+
+  /** Whether something carries vsock to the hypervisor. */
+  get hasTransport(): boolean {
+    return !this.described || this.modules.has("vmw_vsock_virtio_transport");
+  }
+
+  /** Somebody gives a port of vsock back; gives 0 or the errno. */
+  freePort(port: number): number {
+    return this.takenPorts.delete(port) ? 0 : E.ENOENT;
   }
 
   /** CPUs that the parent's programs run on. */
