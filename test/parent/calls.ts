@@ -1,5 +1,6 @@
 /** Answers each trapped call: finds out whom it concerns, lets faults hit it, and hands it to the part that plays it. */
 
+import type { Described } from "./described.ts";
 import type { Detail, Driver } from "./driver/driver.ts";
 import {
   deviceRefusal,
@@ -12,11 +13,7 @@ import {
 } from "./emulated-files.ts";
 import type { Faults } from "./faults.ts";
 import { DEVICE_PATH } from "./files/driver-files.ts";
-import { FileCalls } from "./files/file-calls.ts";
-import { ParentFiles } from "./files/parent-files.ts";
 import { accessOf } from "./files/permission.ts";
-import { MemoryCalls } from "./memory/memory-calls.ts";
-import { NodePages } from "./memory/node-pages.ts";
 import type { Notification } from "./notification.ts";
 import { answerStatus, pathArgument } from "./path-status.ts";
 import { E, errnoName } from "./sys/errno.ts";
@@ -45,29 +42,17 @@ interface Call {
 export class Calls {
   private readonly files;
   private readonly folders;
-  /** Where there is a topology, calls about files go here first. */
-  private readonly fileCalls: FileCalls | undefined;
-  private readonly parentFiles: ParentFiles | undefined;
-  private readonly memoryCalls: MemoryCalls | undefined;
   private executed = false;
 
   constructor(
     private readonly world: World,
     private readonly driver: Driver,
     private readonly faults: Faults,
+    /** What answers first where the scenario describes an instance. */
+    private readonly described?: Described,
   ) {
     this.files = emulatedFiles(world.scenario, world.hugePages);
     this.folders = emulatedFolders(this.files);
-    const { instance } = world;
-    if (!instance.described) return;
-    if (world.hugePages instanceof NodePages) this.memoryCalls = new MemoryCalls(world.hugePages, instance);
-    this.parentFiles = new ParentFiles(instance, driver, this.memoryCalls?.pageMaps);
-    this.fileCalls = new FileCalls(this.parentFiles, instance);
-  }
-
-  /** Removes what would outlast the run. */
-  close(): void {
-    this.parentFiles?.copies.close();
   }
 
   /** Answers a call, or sees to it that it is answered later. */
@@ -105,7 +90,7 @@ export class Calls {
 
   private subjectOf(request: Notification): string {
     const { nr } = request;
-    const named = this.fileCalls?.subjectOf(request);
+    const named = this.described?.subjectOf(request);
     if (named !== undefined) return named;
     if (nr === NR.openat) return readText(request.tid, request.wide(1)) ?? "";
     if (nr === NR.open) return readText(request.tid, request.wide(0)) ?? "";
@@ -136,7 +121,7 @@ export class Calls {
         return this.world.hugePages.seal(request);
       case NR.execve:
         request.forgetProcess();
-        this.memoryCalls?.forget(request.pid);
+        this.described?.forget(request.pid);
         return request.proceed();
       case NR.exit_group:
         if (this.world.ledger.peaks.has(request.pid)) this.sample(call);
@@ -148,10 +133,7 @@ export class Calls {
 
   /** Calls that a described instance answers; the others are the same with and without a topology. */
   private serveDescribed(call: Call): boolean {
-    const { request } = call;
-    if (this.fileCalls === undefined) return false;
-    let detail = this.fileCalls.serve(request, call.subject);
-    if (detail === null) detail = this.memoryCalls?.serve(request) ?? null;
+    const detail = this.described === undefined ? null : this.described.serve(call.request, call.subject);
     if (detail === null) return false;
     call.detail = detail;
     return true;

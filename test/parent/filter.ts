@@ -1,6 +1,6 @@
 /** The seccomp filter: which system calls are put before the supervisor, as a classic BPF program. */
 
-import { treeCalls } from "./files/file-calls.ts";
+import { treeCalls } from "./files/call-places.ts";
 import { pathCalls } from "./path-status.ts";
 import type { Scenario } from "./scenario.ts";
 import {

@@ -2,12 +2,12 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { Calls } from "./calls.ts";
+import type { Described } from "./described.ts";
 import { Driver } from "./driver/driver.ts";
 import { Faults } from "./faults.ts";
 import { buildFilter } from "./filter.ts";
 import { HugePages } from "./huge-pages.ts";
 import { Loop, type Watch } from "./loop.ts";
-import { NodePages } from "./memory/node-pages.ts";
 import { Listener } from "./notification.ts";
 import { rehearse } from "./rehearsal.ts";
 import { Ledger, type Report } from "./report.ts";
@@ -61,13 +61,13 @@ function machinePages(): { total: number; free: number; leaked: number } {
   return { total: number("HugePages_Total"), free: number("HugePages_Free"), leaked: 0 };
 }
 
-function makeWorld(options: RunOptions): World {
+function makeWorld(options: RunOptions, describe: typeof Described | undefined): World {
   const { scenario } = options;
   const standIn = scenario.memory === "stand-in" || (scenario.memory === "auto" && machinePages().free === 0);
   const trace = new Trace(options.verbose);
   const loop = new Loop();
   const instance = new Instance(scenario);
-  const hugePages = instance.described ? new NodePages(instance) : new HugePages(scenario, standIn);
+  const hugePages = describe?.pagesOf(instance) ?? new HugePages(scenario, standIn);
   const vsock = new Vsock(instance, loop, trace);
   return { scenario, instance, trace, loop, ledger: new Ledger(), hugePages, vsock };
 }
@@ -213,13 +213,16 @@ function writeReport(world: World, driver: Driver, course: Course): Report {
 
 /** Runs a command in an emulated parent instance. */
 export async function supervise(options: RunOptions): Promise<RunResult> {
-  const world = makeWorld(options);
+  const describe =
+    options.scenario.topology === null ? undefined : (await import("./described.ts")).Described;
+  const world = makeWorld(options, describe);
   rehearse(world.hugePages.standIn);
   const { loop, trace } = world;
   call(NR.prctl, PR.SET_CHILD_SUBREAPER, 1);
   const driver = new Driver(world);
   const faults = new Faults(world.scenario, trace);
-  const calls = new Calls(world, driver, faults);
+  const described = describe === undefined ? undefined : new describe(world, driver);
+  const calls = new Calls(world, driver, faults, described);
   const course: Course = { end: undefined, overLimit: false, wallMs: 0, left: 0 };
   try {
     const { pid, listener } = startCommand(world, options);
@@ -247,7 +250,7 @@ export async function supervise(options: RunOptions): Promise<RunResult> {
     listener.close();
   } finally {
     endChildren();
-    calls.close();
+    described?.close();
   }
   driver.freeReleased();
   world.hugePages.collect();

@@ -1,66 +1,26 @@
-/** Which calls concern the emulated tree, and where in their arguments the path, the folder and the flags stand. */
+/** The calls about files of a described instance: which concern the emulated tree, and who answers them. */
 import { posix } from "node:path";
 import type { Notification } from "../notification.ts";
 import { pathCalls } from "../path-status.ts";
 import { E } from "../sys/errno.ts";
-import { AT_FDCWD, AT_SYMLINK_NOFOLLOW, CID, GET_LOCAL_CID, NR, O } from "../sys/kernel.ts";
+import { AT_FDCWD, CID, GET_LOCAL_CID, NR } from "../sys/kernel.ts";
 import { fixedBytes } from "../sys/libc.ts";
 import { readText } from "../sys/processes.ts";
 import type { Instance } from "../topology/instance.ts";
+import {
+  attributeCalls,
+  changes,
+  linkCalls,
+  modeCalls,
+  type Place,
+  places,
+  writeCalls,
+} from "./call-places.ts";
 import { VSOCK_PATH } from "./driver-files.ts";
 import { folderOf } from "./folder-copies.ts";
 import type { ParentFiles } from "./parent-files.ts";
 import { KERNEL_BUILD } from "./system-files.ts";
 import type { Found } from "./tree.ts";
-
-/** Places in a call's arguments; `folder` is missing where a path is taken from the working folder. */
-interface Place {
-  folder?: number;
-  path: number;
-  /** The flags that say whether a link at the end is followed, and the bit that says no. */
-  noFollow?: { argument: number; bit: number } | true;
-}
-
-const places = new Map<number, Place>([
-  [NR.open, { path: 0, noFollow: { argument: 1, bit: O.NOFOLLOW } }],
-  [NR.openat, { folder: 0, path: 1, noFollow: { argument: 2, bit: O.NOFOLLOW } }],
-  [NR.stat, { path: 0 }],
-  [NR.lstat, { path: 0, noFollow: true }],
-  [NR.newfstatat, { folder: 0, path: 1, noFollow: { argument: 3, bit: AT_SYMLINK_NOFOLLOW } }],
-  [NR.statx, { folder: 0, path: 1, noFollow: { argument: 2, bit: AT_SYMLINK_NOFOLLOW } }],
-  [NR.access, { path: 0 }],
-  [NR.faccessat, { folder: 0, path: 1 }],
-  [NR.faccessat2, { folder: 0, path: 1, noFollow: { argument: 3, bit: AT_SYMLINK_NOFOLLOW } }],
-  [NR.getxattr, { path: 0 }],
-  [NR.lgetxattr, { path: 0, noFollow: true }],
-  [NR.listxattr, { path: 0 }],
-  [NR.llistxattr, { path: 0, noFollow: true }],
-  [NR.readlink, { path: 0, noFollow: true }],
-  [NR.readlinkat, { folder: 0, path: 1, noFollow: true }],
-  [NR.chmod, { path: 0 }],
-  [NR.fchmodat, { folder: 0, path: 1 }],
-  [NR.fchmodat2, { folder: 0, path: 1 }],
-  [NR.chown, { path: 0 }],
-  [NR.lchown, { path: 0 }],
-  [NR.fchownat, { folder: 0, path: 1 }],
-]);
-
-/** Where the mode, or the user's and then the group's number, stands. */
-const changes = new Map<number, number>([
-  [NR.chmod, 1],
-  [NR.fchmodat, 2],
-  [NR.fchmodat2, 2],
-  [NR.chown, 1],
-  [NR.lchown, 1],
-  [NR.fchownat, 2],
-]);
-const modeCalls: number[] = [NR.chmod, NR.fchmodat, NR.fchmodat2];
-const linkCalls: number[] = [NR.readlink, NR.readlinkat];
-const attributeCalls: number[] = [NR.getxattr, NR.lgetxattr, NR.listxattr, NR.llistxattr];
-const writeCalls: number[] = [NR.write, NR.pwrite64, NR.writev];
-
-/** Calls that are looked at beside opens and stats where there is a topology. */
-export const treeCalls: readonly number[] = [...changes.keys(), ...linkCalls, ...attributeCalls, NR.uname];
 
 /** Answers the calls about files of a parent instance that has a topology. */
 export class FileCalls {
