@@ -120,7 +120,10 @@ const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
   272: {
     why: (n, call) =>
       call === "NE_ADD_VCPU"
-        ? `no CPU is left in the pool after ${n.vcpusAdded} of ${n.vcpus} vCPUs (${n.smp}); ${poolText(n)}`
+        ? `no CPU is left in the pool after ${n.vcpusAdded} of ${n.vcpus} vCPUs (${n.smp})` +
+          // NE_CREATE_VM has seen a free core.
+          (n.vcpusAdded === 0 ? ", for another launch has just taken the last core" : "") +
+          `; ${poolText(n)}`
         : `the pool has no free core (${n.smp}); ${poolText(n)}${n.pool ? ", all of it in use" : ""}`,
     hint: moreCpus,
   },
@@ -174,9 +177,18 @@ function plainReason(call: string, errno: number, n: LaunchNumbers): Explanation
           "ls -l /dev/nitro_enclaves should show a character device; modprobe nitro_enclaves makes it",
       };
     default:
+      if (call === "NE_CREATE_VM") return CREATE_REFUSED;
       return call === "NE_START_ENCLAVE" ? startRefused(errno, n) : undefined;
   }
 }
+
+/** What the device answers where it has no slot left is told nowhere. */
+const CREATE_REFUSED: Explanation = {
+  why: () =>
+    "the hypervisor gives no place for another enclave; at most four run on a parent instance at a time",
+  hint: () =>
+    `see which launchers run: ls -l /proc/[0-9]*/fd 2>/dev/null | grep ne-vm; the kernel log: ${DMESG}`,
+};
 
 function startRefused(errno: number, n: LaunchNumbers): Explanation {
   const cid = n.cid === 0n ? "" : `, or CID ${n.cid} is in use by another enclave`;

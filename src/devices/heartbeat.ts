@@ -3,28 +3,27 @@
  * waits for the same byte; one that gets no answer gives up, and the enclave exits. It is sent once, and it is a
  * convention of AWS's init: other inits never send it.
  *
- * The port is one for the whole parent instance. It is listened on before the start, and given back as soon as the
- * enclave's own heartbeat has come or AWS's time-out has passed. A stranger's heartbeat (another launcher's enclave)
- * is answered, for its init would die otherwise; it is not counted, and told.
+ * The port is one for the whole parent instance (heartbeat-port.ts). It is listened on before the start, and given
+ * back as soon as the enclave's own heartbeat has come or the time-out has passed. A heartbeat of another enclave is
+ * answered, for its init would die otherwise, but not counted here. It is written down before it is answered, for
+ * the launcher of that enclave if it shares the port; a stranger's is told.
  */
 import { errnoText, Failure, SyscallError } from "../sys/failure.ts";
-import { type Fd, readSome } from "../sys/files.ts";
+import { readSome } from "../sys/files.ts";
 import { addressOf } from "../sys/libc.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { POLLIN } from "../sys/linux/poll.ts";
-import { nowMs, type Waiter } from "../sys/poll.ts";
+import { nowMs, runLoop, type Waiter } from "../sys/poll.ts";
 import { type System, wouldBlock } from "../sys/system.ts";
-import { acceptVsock, type Incoming, listenVsock, sendSome } from "../sys/vsock.ts";
+import { acceptVsock, type Incoming, sendSome } from "../sys/vsock.ts";
+import { HEARTBEAT_PORT, type HeartbeatPort, PORT_PATIENCE_MS } from "./heartbeat-port.ts";
 
-/** The vsock port of the parent that AWS's init connects to. */
-export const HEARTBEAT_PORT = 9000;
 const HEARTBEAT_BYTE = 0xb7;
-/** How long another launcher may hold the port before this one gives up, and how often it is asked for. */
-const PORT_PATIENCE_MS = 30_000;
-const PORT_RETRY_MS = 100;
 /** A stranger that says nothing is heard out for this long, and at most so many at a time. */
 const STRANGER_PATIENCE_MS = 5_000;
 const MOST_PEERS = 64;
+/** At the launcher's end, those whose byte is under way are heard out for this long. */
+const FAREWELL_MS = 200;
 
 /** For whoever required a heartbeat that did not come. */
 const HOW_IT_COMES =
@@ -40,37 +39,14 @@ export function awsTimeoutMs(imageBytes: number, memoryBytes: number): number {
   return 90_000 * (image + memory);
 }
 
-/**
- * Listens on the port, waiting while another launcher holds it: launchers give it back after their own heartbeat.
- * @param pause waits so many milliseconds, or throws when the launcher is asked to stop.
- * Throws SyscallError, EADDRINUSE when patience has run out.
- */
-export function listenForHeartbeat(system: System, tell: Tell, pause: (ms: number) => void): Fd {
-  const giveUpMs = nowMs() + PORT_PATIENCE_MS;
-  for (let told = false; ; told = true) {
-    try {
-      return listenVsock(system, HEARTBEAT_PORT);
-    } catch (error) {
-      const taken = error instanceof SyscallError && error.errno === ERRNO.EADDRINUSE;
-      if (!taken || nowMs() >= giveUpMs) throw error;
-      if (!told) {
-        tell(
-          `vsock port ${HEARTBEAT_PORT} is held by another launcher; waiting up to ${PORT_PATIENCE_MS / 1000} s`,
-        );
-      }
-      pause(PORT_RETRY_MS);
-    }
-  }
-}
-
 type Tell = (line: string) => void;
 
 /** What the machine gives the heartbeat to work with. */
 export interface HeartbeatSetup {
   readonly system: System;
   readonly tell: Tell;
-  /** Listening since before the start; owned from here on. */
-  readonly listener: Fd;
+  /** Listened on since before the start; owned from here on. */
+  readonly port: HeartbeatPort;
   readonly timeoutMs: number;
   /** Whether the enclave is to be stopped without one. */
   readonly required: boolean;
@@ -82,6 +58,7 @@ export class Heartbeat implements Disposable {
   #peers: Peer[] = [];
   #closed = false;
   readonly #listening: Waiter;
+  readonly #reading: Waiter;
   readonly #one = new Uint8Array(1);
   #deadlineMs: number;
 
@@ -93,8 +70,9 @@ export class Heartbeat implements Disposable {
   ) {
     this.#deadlineMs = nowMs() + setup.timeoutMs;
     const deadlineMs = () => this.#deadlineMs;
+    const { port } = setup;
     this.#listening = {
-      fd: setup.listener.number,
+      fd: port.listener.number,
       events: POLLIN,
       get deadlineMs() {
         return deadlineMs();
@@ -102,6 +80,17 @@ export class Heartbeat implements Disposable {
       ready: () => this.#accept(),
       expired: () => this.#timeOut(),
     };
+    this.#reading = {
+      get fd() {
+        return port.log?.fd ?? -1;
+      },
+      events: POLLIN,
+      deadlineMs: Number.POSITIVE_INFINITY,
+      ready: () => this.#look(),
+      expired() {},
+    };
+    port.started(cid);
+    this.#look();
   }
 
   /** Whether the enclave's own heartbeat has come. */
@@ -116,12 +105,38 @@ export class Heartbeat implements Disposable {
 
   /** Adds what is to be polled to a list. */
   addWaiters(list: Waiter[]): void {
-    if (!this.#closed) list.push(this.#listening);
+    if (!this.#closed) {
+      list.push(this.#listening);
+      if (this.setup.port.log !== undefined) list.push(this.#reading);
+      this.setup.port.addWaiters(list);
+    }
     for (const peer of this.#peers) list.push(peer);
   }
 
+  /** Another launcher may have had the enclave's heartbeat. */
+  #look(): void {
+    const { log } = this.setup.port;
+    if (this.#closed || log === undefined) return;
+    log.look();
+    if (log.hasBeaten(this.cid)) this.#arrive("answered by another launcher");
+  }
+
+  #arrive(how: string): void {
+    this.#arrived = true;
+    this.setup.system.trace.vsock?.(`heartbeat: the enclave's own, from CID ${this.cid}${how && `, ${how}`}`);
+    this.#giveBackPort();
+  }
+
+  /** The enclave has ended: tells whether its heartbeat was still awaited, and gives the port back. */
+  enclaveEnded(): boolean {
+    this.#look();
+    const { awaited } = this;
+    this.#giveBackPort();
+    return awaited;
+  }
+
   #accept(): void {
-    const incoming = acceptVsock(this.setup.system, this.setup.listener);
+    const incoming = acceptVsock(this.setup.system, this.setup.port.listener);
     if (typeof incoming === "number") {
       if (wouldBlock(incoming)) return;
       const failure = new SyscallError("accept4", -incoming, `vsock port ${HEARTBEAT_PORT}`);
@@ -138,6 +153,7 @@ export class Heartbeat implements Disposable {
       ready: () => this.#hear(incoming, own),
       expired: () => this.#drop(incoming, "said nothing"),
     });
+    this.#hear(incoming, own); // an init speaks as soon as it is connected
   }
 
   #dropOldestStranger(): void {
@@ -156,18 +172,18 @@ export class Heartbeat implements Disposable {
       tell(`heartbeat: ${who} sent byte 0x${byte.toString(16)} in place of 0xb7; it is not answered`);
       return this.#drop(incoming, "sent a wrong byte");
     }
+    const { log } = this.setup.port;
+    // Before the answer: whatever becomes of this launcher then, an answered heartbeat is known.
+    if (!own) log?.beat(incoming.cid);
     const sent = sendSome(system, incoming.socket.number, addressOf(this.#one), 1);
-    if (!own)
+    if (!own && !log?.isKnown(incoming.cid))
       tell(
         `heartbeat: answered one from CID ${incoming.cid}, which is not this enclave (CID ${this.cid}); not counted`,
       );
-    else if (sent !== 1)
+    else if (own && sent !== 1)
       tell(`heartbeat: the enclave's came, but the answer could not be sent: ${errnoText(-sent)}`);
     this.#drop(incoming, sent === 1 ? "answered" : "could not be answered");
-    if (!own || this.#arrived) return;
-    this.#arrived = true;
-    system.trace.vsock?.(`heartbeat: the enclave's own, from CID ${incoming.cid}`);
-    this.#giveBackPort();
+    if (own && this.awaited) this.#arrive("");
   }
 
   #drop(incoming: Incoming, why: string): void {
@@ -197,13 +213,35 @@ export class Heartbeat implements Disposable {
   #giveBackPort(): void {
     this.#closed = true;
     this.#deadlineMs = Number.POSITIVE_INFINITY;
-    this.setup.listener.close();
+    this.setup.port.close();
+  }
+
+  /** Hears out those whose byte is under way: other enclaves, which would die of an end in between. */
+  #farewell(): void {
+    const deadlineMs = nowMs() + FAREWELL_MS;
+    let over = false;
+    const end: Waiter = {
+      fd: -1,
+      events: 0,
+      deadlineMs,
+      ready() {},
+      expired() {
+        over = true;
+      },
+    };
+    const others = () => this.#peers.filter(({ incoming }) => incoming.cid !== this.cid);
+    runLoop(
+      this.setup.system,
+      () => [...others(), end],
+      () => over || others().length === 0,
+    );
   }
 
   [Symbol.dispose](): void {
+    this.#giveBackPort();
+    this.#farewell();
     for (const peer of this.#peers) peer.incoming.socket.close();
     this.#peers = [];
-    this.#giveBackPort();
   }
 }
 

@@ -5,12 +5,8 @@
  */
 import { Enclave, openDevice } from "../accel/enclave.ts";
 import { explainIoctl, type LaunchNumbers } from "../accel/ne-errors.ts";
-import {
-  awsTimeoutMs,
-  explainListen,
-  type HeartbeatSetup,
-  listenForHeartbeat,
-} from "../devices/heartbeat.ts";
+import { awsTimeoutMs, explainListen, type HeartbeatSetup } from "../devices/heartbeat.ts";
+import { takeHeartbeatPort } from "../devices/heartbeat-port.ts";
 import { cpuPool, threadsPerCore } from "../host/cpus.ts";
 import { SyscallError } from "../sys/failure.ts";
 import type { Mapping } from "../sys/memory.ts";
@@ -99,7 +95,7 @@ async function story(
   using device = explained(() => openDevice(system), explainDevice);
   const memory = planMemoryPages(system, size, options.memoryBackend, image.size);
   const heartbeat = heartbeatSetup(system, options, tell, stop, heartbeatTimeoutMs);
-  stack.use(heartbeat?.listener);
+  stack.use(heartbeat?.port);
   stop.check();
 
   const cpusAdded: number[] = [];
@@ -149,8 +145,9 @@ function heartbeatSetup(
   timeoutMs: number,
 ): HeartbeatSetup | undefined {
   if (heartbeat.policy === "none") return undefined;
-  const listener = explained(() => listenForHeartbeat(system, tell, stop.pause), explainListen);
-  return { system, tell, listener, timeoutMs, required: heartbeat.policy === "require" };
+  const port = explained(() => takeHeartbeatPort(system, tell, stop), explainListen);
+  stop.meanwhile = () => port.serve();
+  return { system, tell, port, timeoutMs, required: heartbeat.policy === "require" };
 }
 
 /** 0 where nobody waits. */

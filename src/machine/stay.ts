@@ -93,6 +93,7 @@ class Life implements RunControl, Disposable {
   start(): void {
     if (this.status !== "prelaunch") return;
     const { running } = this;
+    running.heartbeat?.port.starting();
     this.cid = running.start();
     if (running.heartbeat !== undefined) {
       this.#heartbeat = new Heartbeat(running.heartbeat, this.cid, () => this.#stopForHeartbeat());
@@ -110,7 +111,7 @@ class Life implements RunControl, Disposable {
 
   #exited(): void {
     this.#ended = true;
-    this.#heartbeatAwaited = this.#heartbeat?.awaited ?? false;
+    this.#heartbeatAwaited = this.#heartbeat?.enclaveEnded() ?? false;
     this.#serial?.enclaveEnded();
   }
 
@@ -119,7 +120,8 @@ class Life implements RunControl, Disposable {
     list.length = 0;
     list.push(this.#signals, this.#exit);
     if (this.#serial !== undefined) list.push(this.#serial);
-    if (!this.#ended && this.status === "running") this.#heartbeat?.addWaiters(list);
+    if (this.status === "prelaunch") this.running.heartbeat?.port.addWaiters(list);
+    else this.#heartbeat?.addWaiters(list);
     this.running.session?.addWaiters(list);
     return list;
   }

@@ -16,10 +16,14 @@ export class Stopped extends Error {
 /** How the steps of a launch look for a signal. */
 export interface StopRequests {
   readonly signals: Signals;
-  /** Throws Stopped when a signal has come. */
+  /** Throws Stopped when a signal has come, and does what is to be done meanwhile. */
   readonly check: () => void;
+  /** What others wait for while a launch is under way; undefined for nothing. */
+  meanwhile: (() => void) | undefined;
   /** Waits so many milliseconds, less when a signal comes: then it throws Stopped. */
   readonly pause: (ms: number) => void;
+  /** Waits until a descriptor is readable, for so many milliseconds at most; tells whether it is. Throws Stopped. */
+  readonly readable: (fd: number, ms: number) => boolean;
 }
 
 /** Looks for signals by reading their descriptor. */
@@ -27,28 +31,28 @@ export function stopRequests(system: System, signals: Signals): StopRequests {
   const check = () => {
     const signal = signals.next();
     if (signal !== undefined) throw new Stopped(signal);
+    requests.meanwhile?.();
   };
-  return {
-    signals,
-    check,
-    pause(ms) {
-      let over = false;
-      const end = () => {
-        over = true;
-      };
-      const waiter: Waiter = {
-        fd: signals.fd,
-        events: POLLIN,
-        deadlineMs: nowMs() + ms,
-        ready: end,
-        expired: end,
-      };
-      runLoop(
-        system,
-        () => [waiter],
-        () => over,
-      );
-      check();
-    },
+  const readable = (fd: number, ms: number) => {
+    let found: boolean | undefined;
+    const end = (result: boolean) => () => {
+      found ??= result;
+    };
+    const deadlineMs = nowMs() + ms;
+    const waiters: Waiter[] = [
+      { fd: signals.fd, events: POLLIN, deadlineMs, ready: end(false), expired: end(false) },
+      { fd, events: POLLIN, deadlineMs, ready: end(true), expired: end(false) },
+    ];
+    runLoop(
+      system,
+      () => waiters,
+      () => found !== undefined,
+    );
+    check();
+    return found === true;
   };
+  // A descriptor of -1 is never readable: that is a pause.
+  const pause = (ms: number) => void readable(-1, ms);
+  const requests: StopRequests = { signals, check, meanwhile: undefined, readable, pause };
+  return requests;
 }

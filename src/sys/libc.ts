@@ -131,6 +131,24 @@ const MEMORY_SYMBOLS = {
   pthread_join: { args: [u64, pointer], returns: i32 },
 } as const;
 
+/** What launchers call that share the heartbeat's port, in a table of its own: most never meet another. */
+const SHARING_SYMBOLS = {
+  // ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+  sendmsg: { args: [i32, pointer, i32], returns: i64 },
+  // ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+  recvmsg: { args: [i32, pointer, i32], returns: i64 },
+  // int fcntl(int fd, int command, ...): an integer
+  fcntl: { args: [i32, i32, u64], returns: i32 },
+  // int eventfd(unsigned int initial, int flags)
+  eventfd: { args: [u32, i32], returns: i32 },
+  // int epoll_create1(int flags)
+  epoll_create1: { args: [i32], returns: i32 },
+  // int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+  epoll_ctl: { args: [i32, i32, i32, pointer], returns: i32 },
+  // int epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout)
+  epoll_wait: { args: [i32, pointer, i32, i32], returns: i32 },
+} as const;
+
 const MEMFD_CREATE = {
   // int memfd_create(const char *name, unsigned flags)
   memfd_create: { args: [cstring, u32], returns: i32 },
@@ -146,6 +164,7 @@ export function openLibc() {
   if (errnoAddress === null) throw new Error("libc gave no errno");
   let opened: ReturnType<typeof openProcessCalls> | undefined;
   let memory: ReturnType<typeof openMemoryCalls> | undefined;
+  let sharing: ReturnType<typeof openSharingCalls> | undefined;
   let memfdCreate: ((name: Uint8Array, flags: number) => number) | undefined;
   return {
     ...symbols,
@@ -165,6 +184,11 @@ export function openLibc() {
       memory ??= openMemoryCalls();
       return memory;
     },
+    /** The calls of SHARING_SYMBOLS, opened when they are asked for. */
+    get sharingCalls() {
+      sharing ??= openSharingCalls();
+      return sharing;
+    },
     /** This thread's errno: read it in the function whose call has just failed, and only then. */
     errno: (): number => read.i32(errnoAddress, 0),
   };
@@ -177,6 +201,10 @@ function openProcessCalls() {
 /** By libpthread's name, which old systems have these calls in; in a newer one it leads to libc's. */
 function openMemoryCalls() {
   return dlopen("libpthread.so.0", MEMORY_SYMBOLS).symbols;
+}
+
+function openSharingCalls() {
+  return dlopen("libc.so.6", SHARING_SYMBOLS).symbols;
 }
 
 function memfdCreateWrapper(): ((name: Uint8Array, flags: number) => number) | undefined {

@@ -5,7 +5,7 @@
 
 import { SyscallError } from "./failure.ts";
 import { ERRNO } from "./linux/errno.ts";
-import { POLLFD_SIZE } from "./linux/poll.ts";
+import { POLLFD_SIZE, POLLIN } from "./linux/poll.ts";
 import { resultOrErrno, type System } from "./system.ts";
 
 /** Something that waits: for events on a descriptor, for a time, or for both. */
@@ -25,6 +25,16 @@ export interface Waiter {
 /** Milliseconds of a clock that never goes back. */
 export function nowMs(): number {
   return Bun.nanoseconds() / 1e6;
+}
+
+/** Whether a descriptor is readable, without waiting. */
+export function isReadable(system: System, fd: number): boolean {
+  const bytes = new Uint8Array(POLLFD_SIZE);
+  const view = new DataView(bytes.buffer);
+  view.setInt32(0, fd, true);
+  view.setInt16(4, POLLIN, true);
+  const ready = system.libc.poll(bytes, 1, 0);
+  return resultOrErrno(system, "poll", ready, () => `[{${fd}, 0x${POLLIN.toString(16)}}], 1, 0`) > 0;
 }
 
 /** Runs until `done` says so. Waiters may change their descriptor, events and deadline from turn to turn. */

@@ -55,6 +55,17 @@ export function listenVsock(system: System, port: number): Fd {
   }
 }
 
+/** The vsock port that a socket is bound to; undefined for a socket of another family. */
+export function boundVsockPort(system: System, socket: Fd): number | undefined {
+  const address = new Uint8Array(sockaddrVm.size);
+  const length = Uint8Array.of(address.length, 0, 0, 0);
+  const number = system.libc.getsockname(socket.number, address, length);
+  const { svm_family, svm_cid, svm_port } = sockaddrVm.decode(address);
+  const args = () => `${socket.number}, ${addressText(svm_cid, svm_port)}`;
+  const result = resultOrErrno(system, "getsockname", number, args);
+  return result === 0 && svm_family === AF_VSOCK ? svm_port : undefined;
+}
+
 /** A connection that came in, with its peer's CID and port as the kernel tells them. */
 export interface Incoming {
   readonly socket: Fd;

@@ -65,6 +65,13 @@ describe("the driver's own codes", () => {
     for (const word of words) expect(all).toContain(word);
   });
 
+  test("a core that was free a moment ago was taken by another launch", () => {
+    expect(told("NE_ADD_VCPU", 272, { vcpusAdded: 0 }).why).toBe(
+      "no CPU is left in the pool after 0 of 6 vCPUs (-smp 6), for another launch has just taken the last core; " +
+        "the CPU pool is 2-5",
+    );
+  });
+
   test("an empty pool, and one that cannot be read, are told as such", () => {
     expect(told("NE_CREATE_VM", 272, { pool: "" }).why).toBe(
       "the pool has no free core (-smp 6); the CPU pool is empty",
@@ -114,6 +121,7 @@ describe("plain errnos", () => {
     ["NE_START_ENCLAVE", "EINVAL", "CID 4242 is in use by another enclave"],
     ["NE_START_ENCLAVE", "ETIMEDOUT", "120 seconds"],
     ["NE_CREATE_VM", "ETIMEDOUT", "120 seconds"],
+    ["NE_CREATE_VM", "EBUSY", "at most four run on a parent instance at a time"],
     ["NE_SET_USER_MEMORY_REGION", "EFAULT", "a huge page of -m 513M could not be had"],
     ["NE_ADD_VCPU", "EFAULT", "could not reach the program's memory"],
     ["NE_SET_USER_MEMORY_REGION", "EIO", "another process"],

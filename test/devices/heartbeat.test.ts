@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { awsTimeoutMs, explainListen, Heartbeat, listenForHeartbeat } from "../../src/devices/heartbeat.ts";
+import { awsTimeoutMs, explainListen, Heartbeat } from "../../src/devices/heartbeat.ts";
+import { HeartbeatPort } from "../../src/devices/heartbeat-port.ts";
 import { SyscallError } from "../../src/sys/failure.ts";
 import { Fd } from "../../src/sys/files.ts";
 import { ERRNO } from "../../src/sys/linux/errno.ts";
@@ -27,8 +28,9 @@ function started(timeoutMs = 180_000, required = false) {
   const vsock = new FakeVsock();
   const told: string[] = [];
   const listener = new Fd(vsock.system, 50);
+  const port = new HeartbeatPort(vsock.system, listener, undefined);
   const heartbeat = new Heartbeat(
-    { system: vsock.system, tell: (line) => told.push(line), listener, timeoutMs, required },
+    { system: vsock.system, tell: (line) => told.push(line), port, timeoutMs, required },
     16,
     () => told.push("missed"),
   );
@@ -181,43 +183,6 @@ test("everything is closed at the end", () => {
 });
 
 describe("the port", () => {
-  test("is listened on at once where it is free", () => {
-    const vsock = new FakeVsock();
-    const fd = listenForHeartbeat(
-      vsock.system,
-      () => {},
-      () => {},
-    );
-    expect([fd.number, vsock.calls]).toEqual([100, ["socket", "bind", "listen"]]);
-  });
-
-  test("is waited for, told once, while another launcher has it", () => {
-    const vsock = new FakeVsock();
-    vsock.binds.push(-98, -98, -98);
-    const told: string[] = [];
-    const pauses: number[] = [];
-    const fd = listenForHeartbeat(
-      vsock.system,
-      (line) => told.push(line),
-      (ms) => pauses.push(ms),
-    );
-    expect([fd.number, told, pauses]).toEqual([
-      103,
-      ["vsock port 9000 is held by another launcher; waiting up to 30 s"],
-      [100, 100, 100],
-    ]);
-    expect([100, 101, 102].map((closed) => vsock.closed(closed))).toEqual([true, true, true]);
-  });
-
-  test("a signal ends the wait", () => {
-    const vsock = new FakeVsock();
-    vsock.binds.push(-98);
-    const pause = () => {
-      throw new Error("stopped");
-    };
-    expect(() => listenForHeartbeat(vsock.system, () => {}, pause)).toThrow("stopped");
-  });
-
   test.each([
     ["EAFNOSUPPORT", "no vsock", "modprobe vsock"],
     ["EADDRINUSE", "still held by another process after 30 s", "ss --vsock"],

@@ -192,23 +192,10 @@ describe.concurrent.skipIf(notHere !== undefined)("vsock port 9000", () => {
     expectNothingLeft(result);
   });
 
-  test("is waited for while another launcher holds it", async () => {
-    const command = shellWords(here.debug("-serial", "none"));
-    const script = `${command} & ${command}; echo $?; wait $!; echo $?`;
-    const result = await launch(["sh", "-c", script], {
-      enclaves: [{ heartbeatMs: 1000, liveMs: 1500 }, { liveMs: LIVE_MS }],
-      enclave: { heartbeatMs: 1 },
-    });
-    expect(result.stdout).toBe("5\n5\n");
-    expect(lines(result.stderr).filter((line) => line === HELD)).toHaveLength(1);
-    expect(result.report.heartbeats.map(({ outcome }) => outcome)).toEqual(["answered", "answered"]);
-    expectNothingLeft(result);
-  });
-
   test("that nobody gives back is waited for until a signal comes", async () => {
     const result = await launch(here.debug(), {
       takenPorts: [9000],
-      signals: [{ at: "exit bind", nth: 3, signal: "SIGTERM" }],
+      signals: [{ at: "exit bind", nth: 10, signal: "SIGTERM" }],
     });
     expect(lines(result.stderr)).toEqual([HELD, "nitro: SIGTERM: stopped before the enclave was started"]);
     expect(result.status).toBe(0);

@@ -16,5 +16,6 @@ export const SEEK_END = 2;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 export const F_SETFD = 2;
+export const F_SETFL = 4;
 /** Of a pipe only. */
 export const F_GETPIPE_SZ = 1032;

@@ -1,14 +1,43 @@
 /** include/linux/socket.h, asm-generic/socket.h, linux/net.h, linux/in.h, linux/tcp.h; same on both. Data only. */
+import { struct, u32, u64 } from "../struct.ts";
+
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const SOCK_STREAM = 1;
+export const SOCK_SEQPACKET = 5;
 export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
 export const SO_ERROR = 4;
+export const SO_PEERCRED = 17;
+export const SCM_RIGHTS = 1;
+export const MSG_CTRUNC = 0x08;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
+export const MSG_CMSG_CLOEXEC = 0x40000000;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
+
+/** struct ucred */
+export const ucred = struct("ucred", 12, { pid: u32, uid: u32, gid: u32 });
+
+/** struct iovec (linux/uio.h) */
+export const iovec = struct("iovec", 16, { iov_base: u64, iov_len: u64 });
+
+/** struct user_msghdr */
+export const msghdr = struct("msghdr", 56, {
+  msg_name: u64,
+  msg_namelen: u32,
+  padding: u32,
+  msg_iov: u64,
+  msg_iovlen: u64,
+  msg_control: u64,
+  msg_controllen: u64,
+  msg_flags: u32,
+  padding_end: u32,
+});
+
+/** struct cmsghdr; its data follows, each message padded to eight bytes. */
+export const cmsghdr = struct("cmsghdr", 16, { cmsg_len: u64, cmsg_level: u32, cmsg_type: u32 });

@@ -43,6 +43,7 @@ export const SYSCALLS = {
   dup3: { x86_64: 292, aarch64: 24 },
   unlink: { x86_64: 87, aarch64: undefined },
   unlinkat: { x86_64: 263, aarch64: 35 },
+  memfd_create: { x86_64: 319, aarch64: 279 },
   mmap: { x86_64: 9, aarch64: 222 },
   munmap: { x86_64: 11, aarch64: 215 },
   mprotect: { x86_64: 10, aarch64: 226 },

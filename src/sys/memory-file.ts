@@ -1,0 +1,24 @@
+/** Small anonymous files of ordinary memory, to be shared by passing their descriptors on. */
+import { Fd } from "./files.ts";
+import { cString } from "./libc.ts";
+import { F_SETFL, O_APPEND } from "./linux/fcntl.ts";
+import { MFD_CLOEXEC } from "./linux/mman.ts";
+import { checked, type System } from "./system.ts";
+import { quoted } from "./trace.ts";
+
+/** An empty file to which every write(2) appends, whoever makes it. Throws SyscallError. */
+export function makeAppendedFile(system: System, name: string): Fd {
+  const number = system.libc.memfd_create(cString(name), MFD_CLOEXEC);
+  const file = new Fd(
+    system,
+    checked(system, "memfd_create", number, () => `${quoted(name)}, MFD_CLOEXEC`, ""),
+  );
+  const set = system.libc.sharingCalls.fcntl(file.number, F_SETFL, O_APPEND);
+  try {
+    checked(system, "fcntl", set, () => `${file.number}, F_SETFL, O_APPEND`, "");
+    return file;
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
