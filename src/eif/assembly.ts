@@ -15,7 +15,7 @@ import {
   eifSectionHeader,
   type SectionName,
 } from "../image/eif-layout.ts";
-import { type Measurement, measurement } from "../image/measurement.ts";
+import { type Measurement, measurement, type RunningMeasurement } from "../image/measurement.ts";
 import type { InputFile } from "./input.ts";
 import type { Sink } from "./output.ts";
 import type { Work } from "./work.ts";
@@ -34,10 +34,14 @@ export interface ImageDefaults {
 }
 
 /** What came out: the image's size in bytes, its CRC, and what it measures. */
-export interface Assembled {
+export interface Assembled extends Written {
+  readonly measurement: Measurement;
+}
+
+/** What went out: bytes, and their CRC. */
+export interface Written {
   readonly size: number;
   readonly crc: number;
-  readonly measurement: Measurement;
 }
 
 /** Bytes of a part's payload. */
@@ -60,19 +64,23 @@ export function crcBytes(crc: number): Uint8Array {
   return bytes;
 }
 
-/**
- * Hands the image to `sink` from its first byte to its last.
- * @param crc what the header says of it: 0 where that is not known yet. Throws Failure.
- */
-export function assemble(
+/** Hands the image to `sink` from its first byte to its last, with a CRC of 0 in its header. Throws Failure. */
+export function assemble(defaults: ImageDefaults, parts: readonly Part[], work: Work, sink: Sink): Assembled {
+  const measured = measurement();
+  const written = writeImage(defaults, parts, work, sink, 0, measured);
+  return { ...written, measurement: measured.values() };
+}
+
+/** The same without a measurement. @param crc what the header says of it. Throws Failure. */
+export function writeImage(
   defaults: ImageDefaults,
   parts: readonly Part[],
   work: Work,
   sink: Sink,
-  crc = 0,
-): Assembled {
+  crc: number,
+  measured?: RunningMeasurement,
+): Written {
   const running = eifCrc();
-  const measured = measurement();
   let size = 0;
   const put = (piece: Uint8Array) => {
     running.add(piece);
@@ -83,15 +91,15 @@ export function assemble(
   for (const part of parts) {
     const bytes = BigInt(sizeOfPart(part));
     put(eifSectionHeader.encode({ section_type: EIF_SECTION[part.name], flags: 0, section_size: bytes }));
-    measured.begin(part.name);
+    measured?.begin(part.name);
     const both = (piece: Uint8Array) => {
-      measured.add(piece);
+      measured?.add(piece);
       put(piece);
     };
     if (part.content instanceof Uint8Array) both(part.content);
     else part.content.each(0, part.content.size, work, both);
   }
-  return { size, crc: running.value(), measurement: measured.values() };
+  return { size, crc: running.value() };
 }
 
 /** What the parts measure, without an image being made. Throws Failure. */

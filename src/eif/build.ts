@@ -21,6 +21,7 @@ import {
   measureParts,
   type Part,
   sizeOfImage,
+  writeImage,
 } from "./assembly.ts";
 import { type FileIdentity, InputFile, identitiesOf, readSmall } from "./input.ts";
 import { NewFile, openStream, type Target, targetOf } from "./output.ts";
@@ -124,8 +125,8 @@ function writeStream(
 ): Assembled {
   const planned = assemble(defaults, parts, work, { write() {} });
   using stream = openStream(target, stdout);
-  const written = assemble(defaults, parts, work, stream, planned.crc);
-  if (written.crc === planned.crc) return written;
+  const written = writeImage(defaults, parts, work, stream, planned.crc);
+  if (written.crc === planned.crc) return planned;
   const why = "an input changed while it was being read; what was written is no good image";
   throw new Failure(target.what, why, "try again when the files are whole");
 }

@@ -1,8 +1,9 @@
 /** Debian's cloud kernel with a busybox initrd, booted by the emulated parent out of the donated memory. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { SigningPlace } from "../image/signing.ts";
 import type { ParentResult } from "../parent/run.ts";
-import { busyboxInitrd } from "../setup/initrd.ts";
+import { busyboxInitrd, newcArchive } from "../setup/initrd.ts";
 import { guestKernel, needPrograms } from "../setup/packages.ts";
 import { assembledEif } from "./images.ts";
 import { expectNothingLeft, launch, lines, NITRO, notHere, Workplace } from "./nitro.ts";
@@ -81,6 +82,34 @@ describe.concurrent.skipIf(notHere !== undefined)("a kernel that really boots", 
     );
     const result = await launch([NITRO, "-accel", "nitro,debug-mode=on", "-kernel", eif], scenario);
     expect(result.stdout).toContain("init: up\r\n");
+    expect(result.report.heartbeats).toEqual(answered);
+    expectEnd(result, 0, "powered off in order");
+  });
+
+  test("comes out of what eif build makes: two ramdisks, signed", async () => {
+    using place = new SigningPlace();
+    const { key, certificate } = place.pair();
+    const initrd = place.file("initrd", busyboxInitrd(`${UP}cat /extra\npoweroff -f\n`));
+    const extra = [
+      { path: "extra", mode: 0o100644, content: new TextEncoder().encode("of the second ramdisk\n") },
+    ];
+    const second = place.file("second", newcArchive(extra));
+    const eif = place.path("built.eif");
+    const words = [
+      "-kernel",
+      kernel,
+      "-initrd",
+      initrd,
+      "-M",
+      `nitro,ramdisk=${second}`,
+      "-append",
+      COMMAND_LINE,
+    ];
+    const signing = ["-signing-certificate", certificate, "-private-key", key];
+    const built = Bun.spawnSync([NITRO, "eif", "build", "-o", eif, ...words, ...signing]);
+    expect([built.exitCode, built.stderr.toString()]).toEqual([0, ""]);
+    const result = await launch([NITRO, "-accel", "nitro,debug-mode=on", "-kernel", eif], scenario);
+    expect(result.stdout).toContain("init: up\r\nof the second ramdisk\r\n");
     expect(result.report.heartbeats).toEqual(answered);
     expectEnd(result, 0, "powered off in order");
   });
