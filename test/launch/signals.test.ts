@@ -12,8 +12,8 @@ const REQUESTS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 const CALLS: { call: string; times: number }[] = [
   { call: "openat:/dev/nitro_enclaves", times: 1 },
   { call: "socket", times: 1 },
-  { call: "bind", times: 1 },
-  { call: "listen", times: 1 },
+  { call: "bind:vsock", times: 1 },
+  { call: "listen", times: 2 },
   { call: "NE_CREATE_VM", times: 1 },
   { call: "NE_GET_IMAGE_LOAD_INFO", times: 1 },
   { call: "memfd_create", times: 1 },
