@@ -106,7 +106,7 @@ export function qmpClient(): string {
     mkdirSync(join(state, "lists/partial"), { recursive: true });
     mkdirSync(join(state, "sources.d"));
     const keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    const source = `deb [signed-by=${keys}] http://deb.debian.org/debian forky main\n`;
+    const source = `deb [signed-by=${keys}] ${debianMirror()} forky main\n`;
     writeFileSync(join(state, "sources.list"), source);
     const options = [
       ["Dir::Etc::SourceList", join(state, "sources.list")],
@@ -124,6 +124,14 @@ export function qmpClient(): string {
     rmSync(state, { recursive: true });
   });
   return join(folder, "usr/lib/python3/dist-packages");
+}
+
+/** Where this machine's apt has Debian from. */
+function debianMirror(): string {
+  const uris = must(["apt-get", "indextargets", "--format", "$(REPO_URI)"]).split("\n");
+  const mirror = uris.find((uri) => /\/debian\/?$/.test(uri));
+  if (mirror === undefined) throw new Error("setup: apt has no source of Debian's: it is needed for python3-qemu-qmp");
+  return mirror;
 }
 
 /** A folder with an arm64 glibc, for qemu-aarch64-static -L; apt keeps lists of its own for it. */
