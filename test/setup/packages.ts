@@ -130,7 +130,8 @@ export function qmpClient(): string {
 function debianMirror(): string {
   const uris = must(["apt-get", "indextargets", "--format", "$(REPO_URI)"]).split("\n");
   const mirror = uris.find((uri) => /\/debian\/?$/.test(uri));
-  if (mirror === undefined) throw new Error("setup: apt has no source of Debian's: it is needed for python3-qemu-qmp");
+  if (mirror === undefined)
+    throw new Error("setup: apt has no source of Debian's: it is needed for python3-qemu-qmp");
   return mirror;
 }
 
