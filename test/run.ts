@@ -1,8 +1,9 @@
 /** `npm test`: brings what the tests need, checks and builds, runs bun test, and closes with one plain line of counts. */
-import { arm64Sysroot, guestKernel, needPrograms, qmpClient, ROOT } from "./setup/packages.ts";
+import { arm64Guest, arm64Sysroot, guestKernel, needPrograms, qmpClient, ROOT } from "./setup/packages.ts";
 
 needPrograms(
   "qemu-system-x86_64",
+  "qemu-system-aarch64",
   "busybox",
   "qemu-aarch64-static",
   "gcc",
@@ -11,10 +12,13 @@ needPrograms(
   "socat",
   "openssl",
   "python3",
+  "zstd",
 );
 const kernel = guestKernel();
 const sysroot = arm64Sysroot();
 const client = qmpClient();
+// Unpacked here, so that no test waits for the network.
+arm64Guest();
 
 function step(command: readonly string[]): void {
   console.log(`+ ${command.join(" ")}`);

@@ -37,9 +37,11 @@ function padding(length: number): Uint8Array {
   return new Uint8Array((4 - (length % 4)) % 4);
 }
 
-/** An initramfs whose /init is this shell script; busybox's commands are in /bin. */
-export function busyboxInitrd(script: string): Uint8Array {
-  const busybox = Bun.which("busybox");
+/**
+ * An initramfs whose /init is this shell script; busybox's commands are in /bin.
+ * @param busybox a static one, this machine's unless another is given.
+ */
+export function busyboxInitrd(script: string, busybox = Bun.which("busybox")): Uint8Array {
   if (busybox === null) throw new Error("busybox is missing: apt-get install busybox-static");
   const init = `#!/bin/busybox sh\n/bin/busybox --install -s /bin\nexport PATH=/bin\n${script}`;
   return newcArchive([

@@ -11,6 +11,7 @@ const CACHE = join(ROOT, "node_modules/.cache/nitro");
 /** A program that must be there, and Debian's package that has it. */
 const PROGRAMS = {
   "qemu-system-x86_64": "qemu-system-x86",
+  "qemu-system-aarch64": "qemu-system-arm",
   busybox: "busybox-static",
   "qemu-aarch64-static": "qemu-user-static",
   gcc: "gcc libc6-dev zlib1g-dev",
@@ -19,6 +20,7 @@ const PROGRAMS = {
   socat: "socat",
   openssl: "openssl",
   python3: "python3",
+  zstd: "zstd",
 } as const;
 export type Program = keyof typeof PROGRAMS;
 
@@ -74,15 +76,25 @@ function once(name: string, fill: (folder: string) => void): string {
 
 /** Debian's cloud kernel for amd64, as its package ships it: the path of the vmlinuz. */
 export function guestKernel(): string {
-  const folder = once("guest-kernel", (work) => {
-    console.log("setup: unpacking Debian's linux-image-cloud-amd64");
-    freshLists();
-    const depends = must(["apt-cache", "depends", "linux-image-cloud-amd64"]);
-    const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
-    if (name === undefined) throw new Error(`setup: no kernel package in: ${depends}`);
-    must(["apt-get", "download", "-qq", name], work);
-    unpack(work);
-  });
+  return vmlinuzIn(
+    once("guest-kernel", (work) => {
+      console.log("setup: unpacking Debian's linux-image-cloud-amd64");
+      freshLists();
+      must(["apt-get", "download", "-qq", dependencyOf("linux-image-cloud-amd64", [])], work);
+      unpack(work);
+    }),
+  );
+}
+
+/** The package that a package of no content of its own is for: the kernel of today's version. */
+function dependencyOf(name: string, options: readonly string[]): string {
+  const depends = must(["apt-cache", ...options, "depends", name]);
+  const found = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
+  if (found === undefined) throw new Error(`setup: no kernel package in: ${depends}`);
+  return found.replace(/:\w+$/, "");
+}
+
+function vmlinuzIn(folder: string): string {
   const name = readdirSync(join(folder, "boot")).find((file) => file.startsWith("vmlinuz-"));
   if (name === undefined) throw new Error(`setup: no vmlinuz in ${folder}; remove the folder and try again`);
   return join(folder, "boot", name);
@@ -135,25 +147,47 @@ function debianMirror(): string {
   return mirror;
 }
 
-/** A folder with an arm64 glibc, for qemu-aarch64-static -L; apt keeps lists of its own for it. */
+/** Fills a folder with packages for arm64; apt keeps lists of its own for them. */
+function unpackArm64(work: string, packages: (options: readonly string[]) => readonly string[]): void {
+  const state = join(work, "apt");
+  mkdirSync(join(state, "lists/partial"), { recursive: true });
+  const options = [
+    ["APT::Architecture", "arm64"],
+    ["APT::Architectures::", "arm64"],
+    ["Dir::State", state],
+    ["Dir::State::status", "/dev/null"],
+    ["Dir::Cache::pkgcache", ""],
+    ["Dir::Cache::srcpkgcache", ""],
+    ["Acquire::Languages", "none"],
+    ["APT::Sandbox::User", "root"],
+  ].flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+  must(["apt-get", "-qq", ...options, "update"], work);
+  must(["apt-get", "-qq", ...options, "download", ...packages(options)], work);
+  unpack(work);
+  rmSync(state, { recursive: true });
+}
+
+/** A folder with an arm64 glibc, for qemu-aarch64-static -L. */
 export function arm64Sysroot(): string {
   return once("arm64-sysroot", (work) => {
     console.log("setup: unpacking Debian's libc6 for arm64");
-    const state = join(work, "apt");
-    mkdirSync(join(state, "lists/partial"), { recursive: true });
-    const options = [
-      ["APT::Architecture", "arm64"],
-      ["APT::Architectures::", "arm64"],
-      ["Dir::State", state],
-      ["Dir::State::status", "/dev/null"],
-      ["Dir::Cache::pkgcache", ""],
-      ["Dir::Cache::srcpkgcache", ""],
-      ["Acquire::Languages", "none"],
-      ["APT::Sandbox::User", "root"],
-    ].flatMap(([name, value]) => ["-o", `${name}=${value}`]);
-    must(["apt-get", "-qq", ...options, "update"], work);
-    must(["apt-get", "-qq", ...options, "download", "libc6", "libgcc-s1"], work);
-    unpack(work);
-    rmSync(state, { recursive: true });
+    unpackArm64(work, () => ["libc6", "libgcc-s1"]);
   });
+}
+
+/** What an arm64 guest is made of: Debian's cloud kernel and its static busybox, as paths. */
+export interface Arm64Guest {
+  readonly kernel: string;
+  readonly busybox: string;
+}
+
+/** Debian's own for arm64, unpacked. */
+export function arm64Guest(): Arm64Guest {
+  const folder = once("arm64-guest", (work) => {
+    console.log("setup: unpacking Debian's linux-image-cloud-arm64 and busybox-static for arm64");
+    unpackArm64(work, (options) => [dependencyOf("linux-image-cloud-arm64", options), "busybox-static"]);
+  });
+  const busybox = ["bin/busybox", "usr/bin/busybox"].map((name) => join(folder, name)).find(existsSync);
+  if (busybox === undefined) throw new Error(`setup: no busybox in ${folder}; remove it and try again`);
+  return { kernel: vmlinuzIn(folder), busybox };
 }
