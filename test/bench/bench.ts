@@ -1,8 +1,8 @@
 /**
  * `npm run bench`: what a launch costs, beside a C program that makes the same system calls (launcher.c) and, where one
  * is on this machine, a qemu-system that has `-accel nitro` (11.0 or later; NITRO_BENCH_QEMU names another command). All
- * run under the same emulated parent instance, in turn, in one run. Every figure is a median of rounds after a
- * warm-up, with the least and the most; ratios are medians of the ratios of each round.
+ * run under the same emulated parent instance, in turn, in one run. Then what `eif build` costs (eif.ts). Every figure
+ * is a median of rounds after a warm-up, with the least and the most; ratios are medians of the ratios of each round.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +10,9 @@ import { join } from "node:path";
 import { type ParentResult, runInParent, startInParent, whyNotHere } from "../parent/run.ts";
 import type { ScenarioInput } from "../parent/scenario.ts";
 import { needPrograms, ROOT } from "../setup/packages.ts";
+import { eifBuilds } from "./eif.ts";
 import { ratio, rounds, spread } from "./figures.ts";
+import { imageFiles } from "./image-files.ts";
 
 const NITRO = join(ROOT, "dist/nitro");
 /** Pages for 1 GiB, and some that are still on their way back from the round before. */
@@ -47,6 +49,7 @@ async function bench(): Promise<void> {
   await starts(qemu);
   await consoles(setup, 300_000_000, 5);
   await idle(setup);
+  await eifBuilds(NITRO, folder);
 }
 
 interface Setup {
@@ -69,20 +72,6 @@ function findQemu(): readonly string[] | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** A kernel by its looks and a ramdisk, together of about `bytes` bytes. */
-function imageFiles(bytes: number): { kernel: string; initrd: string } {
-  const kernel = new Uint8Array(8_000_000).map((_, i) => (i * 7) ^ (i >> 11));
-  kernel.set([0x55, 0xaa], 0x1fe);
-  kernel.set(new TextEncoder().encode("HdrS"), 0x202);
-  kernel.set([0x0f, 0x02], 0x206);
-  const files = { kernel: join(folder, `kernel-${bytes}`), initrd: join(folder, `initrd-${bytes}`) };
-  writeFileSync(files.kernel, kernel);
-  const initrd = new Uint8Array(bytes - kernel.length);
-  for (let at = 0; at < initrd.length; at += 65_536) crypto.getRandomValues(initrd.subarray(at, at + 65_536));
-  writeFileSync(files.initrd, initrd);
-  return files;
 }
 
 /** A parent that costs little: only opens for writing are looked at, and nobody checks for late writes. */
@@ -111,7 +100,7 @@ async function launches(
   memoryMib: number,
   count: number,
 ): Promise<void> {
-  const { kernel, initrd } = imageFiles(bytes);
+  const { kernel, initrd } = imageFiles(folder, bytes);
   // Each is stopped by the same signal soon after the start: QEMU would stay for ever.
   const scenario = { ...parentOf(setup), signals: [{ afterMs: 30, signal: "SIGTERM" }] };
   const one = (command: readonly string[]) => async (): Promise<Launch> => {
@@ -188,7 +177,7 @@ async function starts(qemu: readonly string[] | undefined): Promise<void> {
 }
 
 async function consoles(setup: Setup, bytes: number, count: number): Promise<void> {
-  const { kernel, initrd } = imageFiles(16_000_000);
+  const { kernel, initrd } = imageFiles(folder, 16_000_000);
   const file = join(folder, "console");
   const scenario = { ...parentOf(setup, { liveMs: 100, consoleFloodBytes: bytes }) };
   const one = (command: readonly string[], more: ScenarioInput) => async () => {
@@ -258,7 +247,7 @@ async function restless(pid: number, when: string): Promise<void> {
 }
 
 async function idle(setup: Setup): Promise<void> {
-  const { kernel, initrd } = imageFiles(16_000_000);
+  const { kernel, initrd } = imageFiles(folder, 16_000_000);
   const command = [
     NITRO,
     "-accel",

@@ -1,0 +1,74 @@
+/**
+ * What `eif build` costs, beside what anybody would do by hand: `cat` of the parts into a file and a SHA-384 of that, by
+ * coreutils' sha384sum and by OpenSSL, which on many machines is the faster one. And the most memory that it takes.
+ */
+import { rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ratio, rounds, spread } from "./figures.ts";
+import { imageFiles } from "./image-files.ts";
+
+const GIB = 1024 ** 3;
+
+/** Prints the figures. @param folder has room for two images of 4 GiB. */
+export async function eifBuilds(nitro: string, folder: string): Promise<void> {
+  await times(nitro, folder, 900_000_000, 7);
+  await memory(nitro, folder, 4 * GIB);
+}
+
+function run(folder: string, command: readonly string[]): number {
+  const begin = Bun.nanoseconds();
+  const { exitCode, stderr } = Bun.spawnSync([...command], { cwd: folder });
+  if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr.toString()}`);
+  return (Bun.nanoseconds() - begin) / 1e6;
+}
+
+async function times(nitro: string, folder: string, bytes: number, count: number): Promise<void> {
+  const { kernel, initrd } = imageFiles(folder, bytes);
+  const [image, joined] = [join(folder, "built.eif"), join(folder, "joined")];
+  const arch = ["-arch", "x86_64", "-append", "console=ttyS0"];
+  // Each begins without the file of the round before, and ends with its own taken away.
+  const one = (output: string, command: readonly string[]) => () => {
+    const ms = run(folder, command);
+    rmSync(output);
+    return ms;
+  };
+  const byHand = (hash: string) =>
+    one(joined, ["sh", "-c", 'cat "$1" "$2" >joined && $0 joined', hash, kernel, initrd]);
+  const results = await rounds(count, {
+    nitro: one(image, [nitro, "eif", "build", "-o", image, "-kernel", kernel, "-initrd", initrd, ...arch]),
+    sha384sum: byHand("sha384sum"),
+    openssl: byHand("openssl dgst -sha384"),
+  });
+  console.log(`\neif build, image of ${bytes / 1e6} MB with one ramdisk, ${count} rounds`);
+  const { nitro: own = [], sha384sum = [], openssl = [] } = results;
+  console.log(`  ms: nitro ${spread(own)}`);
+  console.log(`  ms: cat and sha384sum ${spread(sha384sum)}, ratio ${ratio(own, sha384sum).toFixed(2)}`);
+  console.log(`  ms: cat and openssl dgst ${spread(openssl)}, ratio ${ratio(own, openssl).toFixed(2)}`);
+  rmSync(kernel);
+  rmSync(initrd);
+}
+
+/** The kernel's own count of the most, which only rises: the last value that was seen is the most there was. */
+async function memory(nitro: string, folder: string, bytes: number): Promise<void> {
+  const { kernel } = imageFiles(folder, 8_000_000);
+  const ramdisk = join(folder, "sparse");
+  writeFileSync(ramdisk, "");
+  truncateSync(ramdisk, bytes);
+  const output = join(folder, "large.eif");
+  const words = ["eif", "build", "-o", output, "-arch", "x86_64", "-kernel", kernel, "-initrd", ramdisk];
+  const build = Bun.spawn([nitro, ...words], { stdio: ["ignore", "ignore", "inherit"] });
+  let peakKib = 0;
+  while (build.exitCode === null) {
+    const status = await Bun.file(`/proc/${build.pid}/status`)
+      .text()
+      .catch(() => "");
+    if (status.includes("Name:\tnitro"))
+      peakKib = Math.max(peakKib, Number(/VmHWM:\s*(\d+)/.exec(status)?.[1] ?? 0));
+    await Bun.sleep(20);
+  }
+  if ((await build.exited) !== 0) throw new Error("eif build of 4 GiB failed");
+  console.log(
+    `  MB of memory at the most, image of ${(bytes / GIB).toFixed(0)} GiB: ${((peakKib * 1024) / 1e6).toFixed(1)}`,
+  );
+  for (const path of [output, ramdisk, kernel]) rmSync(path);
+}
