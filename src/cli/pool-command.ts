@@ -1,8 +1,9 @@
 /** `nitro pool`: its words, and what it prints for people and for programs. */
 import { type ArgsDef, type CommandDef, defineCommand } from "citty";
 import { cpuListText, parseCpuList } from "../host/cpu-list.ts";
+import type { Topology } from "../host/topology.ts";
 import { countText } from "../pool/node-pages.ts";
-import { bytesOf, type PoolRequest } from "../pool/plan.ts";
+import { bytesOf, type PageCounts, type PoolRequest } from "../pool/plan.ts";
 import { type Prepared, prepare } from "../pool/prepare.ts";
 import { type PagesOfNode, type PoolStatus, poolStatus, type Released, releasePool } from "../pool/status.ts";
 import { Failure, SyscallError } from "../sys/failure.ts";
@@ -16,7 +17,7 @@ import { parseSize } from "./numbers.ts";
 const MIB = 1024 * 1024;
 
 const args: ArgsDef = {
-  cpus: { type: "string", valueHint: "N", description: "so many CPUs, whole cores of one NUMA node" },
+  cpus: { type: "string", valueHint: "N", description: "so many CPUs: whole cores of one NUMA node" },
   "cpu-list": { type: "string", valueHint: "LIST", description: "these CPUs, such as 2-3,10-11" },
   memory: {
     type: "string",
@@ -29,17 +30,33 @@ const args: ArgsDef = {
   config: {
     type: "string",
     valueHint: "FILE",
-    description: `what to prepare from a file as of nitro-enclaves-allocator, such as ${ALLOCATOR_FILE}`,
+    description:
+      "what to prepare from a file as of nitro-enclaves-allocator (memory_mib, and cpu_count or\n" +
+      `cpu_pool), such as ${ALLOCATOR_FILE}`,
   },
-  json: { type: "boolean", description: "for programs" },
+  json: { type: "boolean", description: "what is printed is for programs" },
   help: { type: "boolean", description: "print this help" },
 };
 
 const DESCRIPTION = "prepares the parent instance for enclaves: CPUs in the driver's pool, and huge pages";
 
+const MORE = `
+  nitro pool status     tells what there is; changes nothing
+  nitro pool release    gives the pool's CPUs back to the parent, and its node's huge pages
+
+What is as asked already is left alone, so it can be run again, and while enclaves run if the CPUs stay the same.
+What is not asked for (CPUs or memory) stays as it is. Where not all can be had, everything is as it was, and the
+status is 1. The driver must be loaded: modprobe nitro_enclaves.
+
+examples:
+  nitro pool --cpus 2 --memory 512
+  nitro pool --cpus 4 --memory 4G --memory 1G       # two enclaves
+  nitro pool --config ${ALLOCATOR_FILE}
+`;
+
 function help(): string {
-  const usage = "nitro pool [--cpus N | --cpu-list LIST] [--memory SIZE] | --config FILE | status | release";
-  return commandHelp(DESCRIPTION, usage, args);
+  const usage = "nitro pool [--cpus N | --cpu-list LIST] [--memory SIZE]… | --config FILE | status | release";
+  return commandHelp(DESCRIPTION, usage, args, MORE);
 }
 
 /** The command. */
@@ -47,11 +64,14 @@ export function poolCommand(around: Surroundings): CommandDef {
   return defineCommand({
     meta: { name: "pool", description: DESCRIPTION },
     args,
-    run: ({ rawArgs }) => run(around, commandWords("pool", rawArgs, args, ["memory"])),
+    run({ rawArgs }) {
+      const words = rawArgs.map((word) => (word === "-h" ? "-help" : word));
+      return run(around, commandWords("pool", words, args, ["memory"]));
+    },
   });
 }
 
-function run({ system }: Surroundings, given: CommandWords): Printed {
+function run({ system, tell }: Surroundings, given: CommandWords): Printed {
   const { values, words } = given;
   if (values.has("help")) return { print: help() };
   const [word, second] = words;
@@ -71,9 +91,9 @@ function run({ system }: Surroundings, given: CommandWords): Printed {
     throw new Failure(`--${asked[0]}`, `nitro pool ${word} takes no such option`, `nitro pool ${word}`);
   }
   if (word === "status") return show(poolStatus(system), statusText, statusJson);
-  if (word === "release") return show(releasePool(system), releasedText, releasedJson);
+  if (word === "release") return show(releasePool(system, tell), releasedText, releasedJson);
   const request = requestOf(given, (path) => readText(system, path));
-  return show(prepare(system, request), preparedText, preparedJson);
+  return show(prepare(system, request, tell), preparedText, preparedJson);
 }
 
 function requestOf({ values }: CommandWords, read: (path: string) => string): PoolRequest {
@@ -101,7 +121,8 @@ function fileRequest(path: string, read: (path: string) => string): Omit<PoolReq
   try {
     return allocatorRequest(read(path), typed);
   } catch (error) {
-    throw error instanceof SyscallError ? new Failure(typed, error.why) : error;
+    if (!(error instanceof SyscallError)) throw error;
+    throw new Failure(typed, error.why, "without a file: nitro pool --cpus 2 --memory 512");
   }
 }
 
@@ -144,63 +165,81 @@ function cpusText(cpus: readonly number[], cores: number): string {
   return `CPUs ${cpuListText(cpus)} (${cores} core${cores === 1 ? "" : "s"})`;
 }
 
-function preparedText({ pool, poolChanged, node, pages, pagesChanged, topology }: Prepared): string {
+/** ` on NUMA node 1`, where there are several. */
+function placeText(topology: Topology, node: number | undefined): string {
+  return topology.nodes.length > 1 && node !== undefined ? ` on NUMA node ${node}` : "";
+}
+
+function preparedText(prepared: Prepared): string {
+  const { pool, poolChanged, poolNode, node, pages, pagesChanged, elsewhere, topology } = prepared;
   const before = (changed: boolean) => (changed ? "" : ", as before");
-  const place = topology.nodes.length > 1 && node !== undefined ? ` on NUMA node ${node}` : "";
   const cpus = pool.length === 0 ? "empty" : cpusText(pool, pool.length / topology.threadsPerCore);
+  const others = elsewhere.map(
+    (other) =>
+      `NUMA node ${other.node}: ${countText(other.pages)} too, which this pool's enclaves cannot have; ` +
+      `to give them back: nitro pool --node ${other.node} --memory 0\n`,
+  );
   return (
-    `pool: ${cpus}${pool.length === 0 ? "" : place}${before(poolChanged)}\n` +
-    `memory: ${bytesOf(pages) / MIB}M, ${countText(pages)}${place}${before(pagesChanged)}\n`
+    `pool: ${cpus}${placeText(topology, poolNode)}${before(poolChanged)}\n` +
+    `memory: ${bytesOf(pages) / MIB}M, ${countText(pages)}${placeText(topology, node)}${before(pagesChanged)}\n` +
+    others.join("")
   );
 }
 
-function preparedJson({ pool, node, pages, poolChanged, pagesChanged }: Prepared): unknown {
+function countsJson(pages: PageCounts): unknown {
+  return { "2M": pages.huge, "1G": pages.giant };
+}
+
+function preparedJson({ pool, node, pages, poolChanged, pagesChanged, elsewhere }: Prepared): unknown {
   return {
     pool: cpuListText(pool),
     cpus: pool,
-    node: node ?? null,
-    hugePages: { "2M": pages.huge, "1G": pages.giant },
+    node,
+    hugePages: countsJson(pages),
     memoryBytes: bytesOf(pages),
     changed: poolChanged || pagesChanged,
+    elsewhere: elsewhere.map((other) => ({ node: other.node, hugePages: countsJson(other.pages) })),
   };
 }
 
-function statusText({ pool, cores, node, pages, availableBytes }: PoolStatus): string {
-  const numa = pages.some((each) => (each.node ?? 0) > 0) || (node ?? 0) > 0;
-  const place = numa && node !== undefined ? ` on NUMA node ${node}` : "";
-  const lines = pages.map(
-    (each) => `memory: ${pagesText(each)}${numa ? ` on NUMA node ${each.node}` : ""}\n`,
-  );
-  const free = node === undefined ? "" : `for enclaves: ${availableBytes / MIB}M of it${place} are free\n`;
+function statusText({ pool, cores, node, pages, availableBytes, topology }: PoolStatus): string {
+  const place = placeText(topology, node);
+  const lines = pages.map((each) => `memory: ${pagesText(each, placeText(topology, each.node))}\n`);
+  const free = node === undefined ? "" : `for enclaves: ${availableBytes / MIB}M are free${place}\n`;
   return (
     `pool: ${pool.length === 0 ? "empty" : cpusText(pool, cores.length)}${place}\n` +
     `${lines.join("") || "memory: no huge pages\n"}${free}`
   );
 }
 
-function pagesText({ pageBytes, total, free }: PagesOfNode): string {
+function pagesText({ pageBytes, total, free }: PagesOfNode, place: string): string {
   const giant = pageBytes === GIANT_PAGE_BYTES;
   const count = giant ? { giant: total, huge: 0 } : { giant: 0, huge: total };
-  return `${countText(count)}, ${free} free`;
+  return `${countText(count)}${place}, ${free} free`;
 }
 
-function statusJson({ pool, cores, node, threadsPerCore, pages, availableBytes }: PoolStatus): unknown {
+function statusJson({ pool, cores, node, topology, pages, availableBytes }: PoolStatus): unknown {
   return {
     pool: cpuListText(pool),
     cpus: pool,
     cores: cores.map(({ cpus }) => cpus),
     node: node ?? null,
-    threadsPerCore,
+    threadsPerCore: topology.threadsPerCore,
     hugePages: pages.map((each) => ({ ...each, node: each.node ?? null })),
     availableBytes,
   };
 }
 
-function releasedText({ pool, pagesBefore, pagesLeft }: Released): string {
-  if (pool.length === 0)
-    return "pool: empty, as before; the huge pages are left as they are (nitro pool status)\n";
+function releasedText({ pool, pagesBefore, pagesLeft, topology }: Released): string {
+  if (pool.length === 0) {
+    const node = topology.nodes.length > 1 ? " --node N" : "";
+    return (
+      "pool: empty, as before; nothing tells whose the huge pages are (nitro pool status), and they are left; " +
+      `to give them back: nitro pool${node} --memory 0\n`
+    );
+  }
   const given = { giant: pagesBefore.giant - pagesLeft.giant, huge: pagesBefore.huge - pagesLeft.huge };
-  const left = bytesOf(pagesLeft) === 0 ? "" : `; ${countText(pagesLeft)} are in use and stay`;
+  const left = bytesOf(pagesLeft) === 0 ? "" : `; ${countText(pagesLeft)} are in use and go with their user`;
   return (
     `pool: CPUs ${cpuListText(pool)} are the parent's again\n` +
     `memory: ${countText(given)} given back${left}\n`
@@ -211,7 +250,7 @@ function releasedJson({ pool, node, pagesBefore, pagesLeft }: Released): unknown
   return {
     cpus: pool,
     node: node ?? null,
-    hugePagesBefore: { "2M": pagesBefore.huge, "1G": pagesBefore.giant },
-    hugePagesLeft: { "2M": pagesLeft.huge, "1G": pagesLeft.giant },
+    hugePagesBefore: countsJson(pagesBefore),
+    hugePagesLeft: countsJson(pagesLeft),
   };
 }

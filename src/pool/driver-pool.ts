@@ -4,12 +4,17 @@
  * all the same.
  */
 import { cpuListText, parseCpuList } from "../host/cpu-list.ts";
-import { cpuPool, POOL_FILE } from "../host/cpus.ts";
+import { cpuPool, POOL_FILE, poolCpus } from "../host/cpus.ts";
 import { driverFault } from "../host/driver.ts";
 import { errnoText, Failure } from "../sys/failure.ts";
 import { readSmallFile, writeSetting } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import type { System } from "../sys/system.ts";
+
+/** A failure that is the same whatever CPUs and pages are chosen. */
+export class PoolRefusal extends Failure {
+  override readonly name = "PoolRefusal";
+}
 
 /** The pool's CPUs, ascending. Throws Failure where the driver is not loaded, saying what to type. */
 export function readPool(system: System): number[] {
@@ -37,7 +42,7 @@ export function writePool(system: System, cpus: readonly number[], before: reado
 export function restorePool(system: System, before: readonly number[]): string | undefined {
   const list = cpuListText(before);
   writeSetting(system, POOL_FILE, `${list}\n`);
-  const now = cpuListText(readPool(system));
+  const now = cpuListText(poolCpus(system));
   return now === list
     ? undefined
     : `the pool is ${now === "" ? "empty" : now} now, it was ${list || "empty"}`;
@@ -46,16 +51,16 @@ export function restorePool(system: System, before: readonly number[]): string |
 /** Gives all CPUs back to the parent. Throws Failure while an enclave runs. */
 export function emptyPool(system: System): void {
   const result = writeSetting(system, POOL_FILE, "\n");
-  if (result === 0 || result === -ERRNO.EINVAL) return;
+  if (poolCpus(system).length === 0) return;
   throw refusal(system, "the CPU pool", -result, () => undefined);
 }
 
 function refusal(system: System, what: string, errno: number, restore: () => string | undefined): Failure {
   if (errno === ERRNO.EACCES || errno === ERRNO.EROFS || (errno === ERRNO.EPERM && !mayAdminister(system))) {
-    return new Failure(what, `${POOL_FILE}: ${errnoText(errno)}`, "run it as root: sudo nitro pool");
+    return notAllowed(what, POOL_FILE, errno);
   }
   if (errno === ERRNO.EPERM) {
-    return new Failure(
+    return new PoolRefusal(
       what,
       "an enclave runs, and the driver does not change its pool then; nothing was changed",
       "stop every enclave first: pgrep -a nitro; nitro-cli terminate-enclave --all",
@@ -67,6 +72,15 @@ function refusal(system: System, what: string, errno: number, restore: () => str
     `the driver refuses it (${errnoText(errno)}); ${left ?? "the pool is as it was"}`,
     "its reason is in the kernel log: dmesg | grep nitro_enclaves | tail",
   );
+}
+
+/** For a setting of the kernel's that this process may not write: EACCES, EPERM or EROFS. */
+export function notAllowed(what: string, path: string, errno: number): Failure {
+  const hint =
+    errno === ERRNO.EROFS
+      ? "run it on the parent instance itself: in a container /sys is for reading only"
+      : "run it as root: sudo nitro pool …";
+  return new PoolRefusal(what, `${path}: ${errnoText(errno)}`, hint);
 }
 
 /** CAP_SYS_ADMIN, which the driver asks for (linux/capability.h: 21), by proc_pid_status(5). */

@@ -65,6 +65,14 @@ export function checkCpus(
       `use ${parts.map((part) => `--cpu-list ${part}`).join(" or ")}`,
     );
   }
+  const odd = list.filter((cpu) => (coreOf(topology, cpu)?.coreId ?? 0) >= topology.mostCores);
+  if (odd.length > 0) {
+    throw new Failure(
+      typed,
+      `the driver takes cores with a number below ${topology.mostCores}; that of CPU ${cpuListText(odd)} is higher`,
+      "choose other CPUs, or let nitro choose: --cpus N",
+    );
+  }
   const offline = list.filter((cpu) => !topology.online.includes(cpu) && !pool.includes(cpu));
   if (offline.length > 0) {
     const on = offline.map((cpu) => `echo 1 > /sys/devices/system/cpu/cpu${cpu}/online`).join(" && ");
@@ -75,7 +83,8 @@ export function checkCpus(
 function otherCpus(topology: Topology, list: readonly number[]): string {
   const core0 = coreOf(topology, 0)?.cpus ?? [0];
   const rest = list.filter((cpu) => !core0.includes(cpu));
-  return rest.length > 0 ? `use --cpu-list ${cpuListText(rest)}` : `use --cpus ${topology.threadsPerCore}`;
+  const whole = [...rest, ...shapeOf(topology, rest).missing];
+  return whole.length > 0 ? `use --cpu-list ${cpuListText(whole)}` : `use --cpus ${topology.threadsPerCore}`;
 }
 
 /**

@@ -4,11 +4,12 @@
  * the driver refuses them while an enclave runs, and then nothing has been touched yet.
  */
 import { cpuListText } from "../host/cpu-list.ts";
-import { readTopology, type Topology } from "../host/topology.ts";
+import { readTopology, shapeOf, type Topology } from "../host/topology.ts";
 import { Failure } from "../sys/failure.ts";
-import { takeSignals } from "../sys/signals.ts";
+import { type Signals, takeSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
-import { readPool, restorePool, writePool } from "./driver-pool.ts";
+import { PoolRefusal, readPool, restorePool, writePool } from "./driver-pool.ts";
+import { takeLock } from "./lock.ts";
 import { NodePages } from "./node-pages.ts";
 import { bytesOf, checkCpus, cpusOnNode, freeCores, type PageCounts, type PoolRequest } from "./plan.ts";
 
@@ -16,37 +17,55 @@ import { bytesOf, checkCpus, cpusOnNode, freeCores, type PageCounts, type PoolRe
 export interface Prepared {
   readonly pool: readonly number[];
   readonly poolChanged: boolean;
-  /** undefined where the pool is empty, and so on no node. */
-  readonly node: number | undefined;
+  /** The pool's; undefined where it is empty, and so on none. */
+  readonly poolNode: number | undefined;
+  /** Where the pages are. */
+  readonly node: number;
   readonly pages: PageCounts;
   readonly pagesChanged: boolean;
+  /** Huge pages of other nodes, which enclaves of this pool cannot have. */
+  readonly elsewhere: readonly { readonly node: number; readonly pages: PageCounts }[];
   readonly topology: Topology;
 }
 
 /** Prepares the parent. Throws Failure where that cannot be done as a whole; everything is as it was then. */
-export function prepare(system: System, request: PoolRequest): Prepared {
+export function prepare(system: System, request: PoolRequest, tell: (line: string) => void): Prepared {
   using signals = takeSignals(system);
-  const before = readPool(system);
+  readPool(system); // without a driver there is nothing to wait for
+  using _lock = takeLock(system, tell, signals);
+  return prepareLocked(system, request, readPool(system), signals);
+}
+
+function prepareLocked(
+  system: System,
+  request: PoolRequest,
+  before: readonly number[],
+  signals: Signals,
+): Prepared {
   const topology = readTopology(system);
   if (request.cpus !== undefined) checkCpus(topology, request.cpus, before);
-  let interrupted = false;
   const check = () => {
     const signal = signals.next();
     if (signal === undefined) return;
-    interrupted = true;
-    throw new Failure("pool", `stopped by ${signal}; everything is as it was`, "start it again");
+    throw new PoolRefusal("pool", `stopped by ${signal}`, "start it again");
   };
-  let refused: unknown;
+  const refusals: Failure[] = [];
   for (const { node, cpus } of candidates(system, topology, request, before)) {
     try {
       return attempt({ system, topology, before, check }, request, node, cpus);
     } catch (error) {
-      // Another node may have what this one has not.
-      if (!(error instanceof Failure) || interrupted) throw error;
-      refused ??= error;
+      if (!(error instanceof Failure) || error instanceof PoolRefusal) throw error;
+      refusals.push(error);
     }
   }
-  throw refused;
+  throw ofAll(refusals);
+}
+
+/** One failure of those that each node has brought. */
+function ofAll([first, ...others]: readonly Failure[]): Failure {
+  const { what, why, hint } = first ?? new Failure("pool", "there is no node");
+  const also = others.filter((each) => each.why !== why).map((each) => `; ${each.what}: ${each.why}`);
+  return new Failure(what, `${why}${also.join("")}`, hint);
 }
 
 interface Candidate {
@@ -98,6 +117,14 @@ function nodeOfPages(
   current: number | undefined,
   { node, memory }: PoolRequest,
 ): number {
+  const bytes = memory?.bytes.reduce((all, each) => all + each, 0) ?? 0;
+  if (node !== undefined && current !== undefined && node.value !== current && bytes > 0) {
+    throw new Failure(
+      node.typed,
+      `the CPU pool is on NUMA node ${current}, and its enclaves cannot have pages of another`,
+      `leave out ${node.typed}, or let the CPUs come from there as well: --cpus N`,
+    );
+  }
   const only = node?.value ?? current ?? (nodes.length === 1 ? nodes[0] : undefined);
   if (only !== undefined) return only;
   throw new Failure(
@@ -141,36 +168,66 @@ function attempt(
   cpus: readonly number[] | undefined,
 ): Prepared {
   const { system, topology, before, check } = scene;
-  const pages = pagesOf(system, topology, node);
+  const pages = pagesOf(system, topology, node, check);
   const countsBefore = pages.counts();
-  const poolChanged = cpus !== undefined && cpuListText(cpus) !== cpuListText(before);
+  const poolChanged = cpus !== undefined && !isPool(cpus, before, topology);
   let pagesChanged = false;
+  check();
   if (poolChanged) writePool(system, cpus, before);
   try {
     check();
     if (request.memory !== undefined) pagesChanged = pages.provide(request.memory.bytes);
     check();
   } catch (error) {
-    const left = [pages.restore(countsBefore), poolChanged ? restorePool(system, before) : undefined];
+    // Whatever signals come now, this is done to its end.
+    const left = [
+      pagesOf(system, topology, node).restore(countsBefore),
+      poolChanged ? restorePool(system, before) : undefined,
+    ];
     throw withRemains(
       error,
       left.filter((each) => each !== undefined),
     );
   }
   const pool = cpus ?? before;
-  return { pool, poolChanged, node, pages: pages.counts(), pagesChanged, topology };
+  return {
+    pool,
+    poolChanged,
+    poolNode: shapeOf(topology, pool).nodes[0],
+    node,
+    pages: pages.counts(),
+    pagesChanged,
+    elsewhere: pool.length === 0 ? [] : pagesElsewhere(system, topology, pool),
+    topology,
+  };
 }
 
-function pagesOf(system: System, topology: Topology, node: number): NodePages {
-  return new NodePages(system, topology.nodes.length === 0 ? undefined : node);
+/** Whether these CPUs are the pool already: a CPU of the list that is online has been taken out of it by somebody. */
+function isPool(cpus: readonly number[], before: readonly number[], topology: Topology): boolean {
+  return cpuListText(cpus) === cpuListText(before) && !cpus.some((cpu) => topology.online.includes(cpu));
 }
 
-/** A failure whose undoing has not succeeded says so. */
+function pagesElsewhere(
+  system: System,
+  topology: Topology,
+  pool: readonly number[],
+): Prepared["elsewhere"][number][] {
+  const [own] = shapeOf(topology, pool).nodes;
+  return topology.nodes
+    .filter((node) => node !== own)
+    .map((node) => ({ node, pages: pagesOf(system, topology, node).counts() }))
+    .filter(({ pages }) => bytesOf(pages) > 0);
+}
+
+function pagesOf(system: System, topology: Topology, node: number, check?: () => void): NodePages {
+  return new NodePages(system, topology.nodes.length === 0 ? undefined : node, check);
+}
+
+/** A failure tells whether everything could be put back. */
 function withRemains(error: unknown, remains: readonly string[]): unknown {
-  if (remains.length === 0 || !(error instanceof Failure)) return error;
-  return new Failure(
-    error.what,
-    `${error.why}; not all could be put back: ${remains.join(", ")}`,
-    error.hint,
-  );
+  if (!(error instanceof Failure)) return error;
+  const after =
+    remains.length === 0 ? "everything is as it was" : `not all could be put back: ${remains.join(", ")}`;
+  const Kind = error instanceof PoolRefusal ? PoolRefusal : Failure;
+  return new Kind(error.what, `${error.why}; ${after}`, error.hint);
 }

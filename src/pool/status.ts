@@ -2,8 +2,10 @@
 import { availablePages, hugePages } from "../host/huge-pages.ts";
 import { type Core, readTopology, shapeOf, type Topology } from "../host/topology.ts";
 import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
+import { takeSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 import { emptyPool, readPool } from "./driver-pool.ts";
+import { takeLock } from "./lock.ts";
 import { NodePages } from "./node-pages.ts";
 import type { PageCounts } from "./plan.ts";
 
@@ -21,7 +23,7 @@ export interface PoolStatus {
   readonly pool: readonly number[];
   readonly cores: readonly Core[];
   readonly node: number | undefined;
-  readonly threadsPerCore: number;
+  readonly topology: Topology;
   /** Of every node and size that has any. */
   readonly pages: readonly PagesOfNode[];
   /** Bytes of huge pages that an enclave of this pool can have. */
@@ -44,7 +46,7 @@ export function poolStatus(system: System): PoolStatus {
     pool,
     cores,
     node,
-    threadsPerCore: topology.threadsPerCore,
+    topology,
     pages,
     availableBytes: node === undefined ? 0 : available.reduce((all, bytes) => all + bytes, 0),
   };
@@ -70,7 +72,10 @@ export interface Released {
  * Empties the pool and gives its node's huge pages back. Without a pool nothing tells whose the pages are, and they are
  * left. Throws Failure while an enclave runs.
  */
-export function releasePool(system: System): Released {
+export function releasePool(system: System, tell: (line: string) => void): Released {
+  using signals = takeSignals(system);
+  readPool(system); // without a driver there is nothing to wait for
+  using _lock = takeLock(system, tell, signals);
   const pool = readPool(system);
   const topology = readTopology(system);
   const none = { giant: 0, huge: 0 };
@@ -78,7 +83,7 @@ export function releasePool(system: System): Released {
   const node = shapeOf(topology, pool).nodes[0] ?? 0;
   emptyPool(system);
   const pages = new NodePages(system, topology.nodes.length === 0 ? undefined : node);
-  const pagesBefore = pages.counts();
+  const pagesBefore = pages.all();
   pages.restore(none);
-  return { pool, node, pagesBefore, pagesLeft: pages.counts(), topology };
+  return { pool, node, pagesBefore, pagesLeft: pages.all(), topology };
 }

@@ -28,13 +28,13 @@ export function nowMs(): number {
 }
 
 /** Whether a descriptor is readable, without waiting. */
-export function isReadable(system: System, fd: number): boolean {
+export function isReadable(system: System, fd: number, waitMs = 0): boolean {
   const bytes = new Uint8Array(POLLFD_SIZE);
   const view = new DataView(bytes.buffer);
   view.setInt32(0, fd, true);
   view.setInt16(4, POLLIN, true);
-  const ready = system.libc.poll(bytes, 1, 0);
-  return resultOrErrno(system, "poll", ready, () => `[{${fd}, 0x${POLLIN.toString(16)}}], 1, 0`) > 0;
+  const ready = system.libc.poll(bytes, 1, waitMs);
+  return resultOrErrno(system, "poll", ready, () => `[{${fd}, 0x${POLLIN.toString(16)}}], 1, ${waitMs}`) > 0;
 }
 
 /** Runs until `done` says so. Waiters may change their descriptor, events and deadline from turn to turn. */

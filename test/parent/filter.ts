@@ -41,7 +41,7 @@ const ARGS_AT = 16;
 
 type Instruction = [code: number, ifTrue: number, ifFalse: number, value: number];
 
-/** Calls that a scenario's faults and signals may name, besides `openat:PATH`. */
+/** Calls that a scenario's faults and signals may name, besides `openat:PATH` and, of a described instance's files, `write:PATH`. */
 export function trappableCalls(): string[] {
   return [...Object.keys(NE), ...Object.keys(faultable), ...alwaysNamed];
 }
@@ -63,6 +63,7 @@ const faultable = {
   ftruncate: NR.ftruncate,
   madvise: NR.madvise,
   fallocate: NR.fallocate,
+  write: NR.write,
 } as const;
 
 /** The rules for a scenario; `standIn` says whether huge pages are emulated. */

@@ -95,6 +95,7 @@ const hostChecks: Record<keyof Host, Check> = {
   kernel: isText,
   groups: mapOf(isCount),
   cgroup: objectOf(cgroupChecks),
+  busyCpus: listOf(isCount),
   nodes: listOf(objectOf(nodeChecks)),
   hugePageSizes: listOf(isPageSize),
   defaultHugePage: isPageSize,

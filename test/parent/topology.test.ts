@@ -215,14 +215,24 @@ describe.skipIf(reason !== undefined)("writes to a described instance", () => {
     ]);
   });
 
+  test("the pool with a CPU that cannot go offline: it is refused, and empty then", async () => {
+    const script = `${tried("1,49", POOL)}; ${tried("1-2,49-50", POOL)}; cat ${CPU}/online`;
+    const scenario = { topology: "c6i.24xlarge", host: { busyCpus: [50] } };
+    expect(await lines(script, scenario)).toEqual(["yes", "no", "0-95"]);
+    const { trace } = await shell(script, scenario);
+    expect(trace.filter(({ what }) => what === "pool written").map(({ errno }) => errno)).toEqual([0, 16]);
+  });
+
   test("the pool of a Graviton: one CPU is a core", async () => {
     const script = `echo 5 >${POOL}; cat ${CPU}/offline ${CPU}/cpu4/topology/thread_siblings_list`;
     expect(await lines(script, { topology: "r6g.2xlarge" })).toEqual(["5", "4"]);
   });
 
   test("a CPU by hand, and the pool that wants it", async () => {
-    const script = `echo 0 >${CPU}/cpu3/online; cat ${CPU}/online; ${tried("1,3", POOL)}; echo 1 >${CPU}/cpu3/online; ${tried("1,3", POOL)}; ls ${CPU}/cpu0/online 2>/dev/null || echo CPU 0 stays`;
-    expect(await lines(script, { topology: "m5.xlarge" })).toEqual(["0-2", "no", "yes", "CPU 0 stays"]);
+    const script = `echo 0 >${CPU}/cpu3/online; cat ${CPU}/online; ${tried("1,3", POOL)}; echo 1 >${CPU}/cpu3/online; ${tried("1,3", POOL)}; echo 1 >${CPU}/cpu3/online; cat ${CPU}/online; ${tried("1,3", POOL)}; cat ${CPU}/online; ls ${CPU}/cpu0/online 2>/dev/null || echo CPU 0 stays`;
+    expect(await lines(script, { topology: "m5.xlarge" })).toEqual([
+      ...["0-2", "no", "yes", "0,2-3", "yes", "0,2", "CPU 0 stays"],
+    ]);
   });
 
   test("huge pages: spread over the nodes, on one node, no more than there is room for", async () => {

@@ -83,12 +83,20 @@ describe("CPUs that no pool can have", () => {
     ["1", 0, /CPU 49 is missing/, "use --cpu-list 1,49"],
     ["0,48", 0, /CPU 0 and its core \(0,48\)/, "use --cpus 2"],
     ["1,48-49", 0, /CPU 0 and its core/, "use --cpu-list 1,49"],
+    ["1,48", 0, /CPU 0 and its core/, "use --cpu-list 1,49"],
     ["1,24,49,72", 0, /NUMA nodes 0 and 1/, "use --cpu-list 1,49 or --cpu-list 24,72"],
     ["95-97", 0, /no CPU 96-97/, "its CPUs are 0-95"],
   ])("%j and %d more", (list, more, why, hint) => {
     const told = refused(C6I_24XLARGE, list, more);
     expect(told.why).toMatch(why);
     expect(told.hint).toBe(hint);
+  });
+
+  test("of cores that the driver has no place for", () => {
+    const cores = M5_XLARGE.cores.map((core) => ({ ...core, coreId: core.cpus[0] === 1 ? 17 : 0 }));
+    expect(refused({ ...M5_XLARGE, cores }, "1,3").why).toMatch(
+      /a number below 2; that of CPU 1,3 is higher/,
+    );
   });
 
   test("offline ones, unless they are the pool's", () => {

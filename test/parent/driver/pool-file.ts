@@ -14,6 +14,7 @@ export function writePool(instance: Instance, text: string, pid: number, hasEncl
   const cpus = readCpuList(text, instance.topology.cpus.length);
   if (typeof cpus === "number") return -cpus;
   if (!isWholeAndOnOneNode(instance, cpus)) return E.EINVAL;
+  if (cpus.some((cpu) => instance.scenario.host.busyCpus.includes(cpu))) return E.EBUSY;
   if (text.length > longest) return E.ENOSPC;
   instance.setPool(text, cpus);
   return 0;

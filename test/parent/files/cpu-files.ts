@@ -54,7 +54,11 @@ function addCpu(tree: Tree, instance: Instance, cpu: Cpu): void {
 function switchCpu(instance: Instance, cpu: number, text: string): number {
   const wanted = text.trim();
   if (!/^(0|1|y|n|on|off)$/i.test(wanted)) return E.EINVAL;
-  if (/^(1|y|on)$/i.test(wanted)) instance.offlineByHand.delete(cpu);
+  const isPools = instance.poolCpus.includes(cpu);
+  if (/^(1|y|on)$/i.test(wanted)) {
+    instance.offlineByHand.delete(cpu);
+    if (isPools) instance.onlineByHand.add(cpu);
+  } else if (isPools) instance.onlineByHand.delete(cpu);
   else if (instance.online.length > 1) instance.offlineByHand.add(cpu);
   else return E.EBUSY; // kernel/cpu.c: the last CPU stays
   return 0;

@@ -114,7 +114,10 @@ export class NodeMemory {
       giveBack: (page) => {
         const key = `${page.node} ${pageBytes}`;
         const limits = this.obtainable.get(key);
-        if (limits !== undefined) limits.now += 1;
+        if (limits !== undefined) {
+          limits.now += 1;
+          limits.compacted += 1;
+        }
         this.figures(page.node).free += pageBytes;
         this.spare.set(key, [...(this.spare.get(key) ?? []), page]);
       },
@@ -125,7 +128,10 @@ export class NodeMemory {
     const key = `${node} ${pageBytes}`;
     const got = Math.min(count, this.obtainableOf(node, pageBytes));
     const limits = this.obtainable.get(key);
-    if (limits !== undefined) limits.now -= got;
+    if (limits !== undefined) {
+      limits.now -= got;
+      limits.compacted -= got;
+    }
     this.figures(node).free -= got * pageBytes;
     const spare = this.spare.get(key) ?? [];
     const pages = spare.splice(0, got).sort((a, b) => a.frame - b.frame);

@@ -46,6 +46,8 @@ export interface Host {
   /** Groups beside the machine's own: name to number. */
   groups: Record<string, number>;
   cgroup: CgroupInput;
+  /** CPUs that cannot be taken offline (EBUSY), as beside programs of SCHED_DEADLINE that need them. */
+  busyCpus: number[];
   /** What differs of the first, second, … node. */
   nodes: Partial<NodeInput>[];
   /** Sizes of huge pages that the kernel knows. */
@@ -74,6 +76,7 @@ export const defaultHost: Host = {
   kernel: "",
   groups: { ne: 990 },
   cgroup: { version: 2, path: "/user.slice/user-0.slice/session-1.scope", limits: {} },
+  busyCpus: [],
   nodes: [],
   hugePageSizes: [],
   defaultHugePage: "2M",

@@ -28,6 +28,8 @@ export class Instance {
   poolCpus: readonly number[];
   /** CPUs that somebody has taken offline by hand. */
   readonly offlineByHand = new Set<number>();
+  /** CPUs of the pool that somebody has put online again; the driver takes no notice. */
+  readonly onlineByHand = new Set<number>();
   /** Ports of vsock that somebody else holds. */
   readonly takenPorts: Set<number>;
   enclaveOption: boolean;
@@ -65,6 +67,7 @@ export class Instance {
     this.poolText = text;
     this.poolCpus = cpus;
     for (const cpu of cpus) this.offlineByHand.delete(cpu);
+    this.onlineByHand.clear();
     this.pool.set(cpus);
   }
 
@@ -102,7 +105,8 @@ export class Instance {
 
   /** Whether the parent's programs run on a CPU. */
   isOnline(cpu: number): boolean {
-    return !this.poolCpus.includes(cpu) && !this.offlineByHand.has(cpu);
+    const isTaken = this.poolCpus.includes(cpu) && !this.onlineByHand.has(cpu);
+    return !isTaken && !this.offlineByHand.has(cpu);
   }
 
   /** CPUs that are neither the parent's nor absent. */
