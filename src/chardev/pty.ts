@@ -3,8 +3,9 @@
  * when a terminal is opened, so without that it would have to be looked at again and again. What is written before
  * somebody opens it waits for them, as far as the terminal has room.
  */
-import { removerOf, writeSome } from "../sys/files.ts";
+import { writeSome } from "../sys/files.ts";
 import { cString } from "../sys/libc.ts";
+import { removerOf } from "../sys/output-files.ts";
 import { checked, type System } from "../sys/system.ts";
 import { openPty } from "../sys/terminal.ts";
 import type { Chardev, Frontend } from "./chardev.ts";

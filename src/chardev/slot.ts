@@ -3,8 +3,9 @@
  * written is also copied to a file with logfile=PATH, whoever is there or not.
  */
 import type { Block } from "../sys/block.ts";
-import { type Fd, openFile, writeSome } from "../sys/files.ts";
-import { O_APPEND, O_CREAT, O_TRUNC, O_WRONLY } from "../sys/linux/fcntl.ts";
+import { type Fd, writeSome } from "../sys/files.ts";
+import { O_APPEND, O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY } from "../sys/linux/fcntl.ts";
+import { openOutput } from "../sys/output-files.ts";
 import type { Waiter } from "../sys/poll.ts";
 import type { System } from "../sys/system.ts";
 import type { Chardev, ChardevSpec, Frontend } from "./chardev.ts";
@@ -38,8 +39,9 @@ export class Slot implements Chardev {
 
   #openLog(log: Log): Fd | undefined {
     if (log === undefined) return undefined;
-    const flags = O_WRONLY | O_CREAT | (log.append ? O_APPEND : O_TRUNC);
-    return openFile(this.system, log.path, flags, 0o666);
+    // A FIFO without a reader is ENXIO rather than a wait.
+    const flags = O_WRONLY | O_CREAT | O_NONBLOCK | (log.append ? O_APPEND : O_TRUNC);
+    return openOutput(this.system, log.path, flags, 0o666);
   }
 
   get type(): string {

@@ -1,9 +1,10 @@
 /** -pidfile: the launcher's process id, locked while it runs and removed when it ends, as QEMU does. */
 import { Failure, SyscallError } from "../sys/failure.ts";
-import { openFile, openFolder, removeFile, removeIn, writeSome } from "../sys/files.ts";
+import { type Fd, openFolder, removeFile, removeIn, writeSome } from "../sys/files.ts";
 import { addressOf } from "../sys/libc.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { LOCK_EX, LOCK_NB, O_CREAT, O_NONBLOCK, O_WRONLY } from "../sys/linux/fcntl.ts";
+import { type FileStatus, openOutput, statusIn, statusOf } from "../sys/output-files.ts";
 import { checked, type System } from "../sys/system.ts";
 
 /**
@@ -12,15 +13,16 @@ import { checked, type System } from "../sys/system.ts";
  */
 export type PidFileEnd = "by path" | "in its folder" | "emptied";
 
+/** A lock is taken again so often where the file has gone from its path in between. */
+const MOST_TRIES = 20;
+
 /** Writes the file; disposing of it removes it. Throws Failure when another launcher holds it. */
 export function writePidFile(system: System, path: string, end: PidFileEnd = "by path"): Disposable {
   const what = `-pidfile ${path}`;
   using folder = new DisposableStack();
   try {
-    const file = openFile(system, path, O_WRONLY | O_CREAT | O_NONBLOCK, 0o644);
+    const file = lockedFile(system, path);
     try {
-      const locked = system.libc.flock(file.number, LOCK_EX | LOCK_NB);
-      checked(system, "flock", locked, () => `${file.number}, LOCK_EX|LOCK_NB`, path);
       checked(system, "ftruncate", system.libc.ftruncate(file.number, 0), () => `${file.number}, 0`, path);
       const text = new TextEncoder().encode(`${process.pid}\n`);
       const put = writeSome(system, file.number, addressOf(text), text.length);
@@ -35,8 +37,11 @@ export function writePidFile(system: System, path: string, end: PidFileEnd = "by
     const held = folder.move();
     return {
       [Symbol.dispose]() {
-        if (parent !== undefined) removeIn(system, parent, path.slice(slash + 1));
-        else if (end === "by path") removeFile(system, path);
+        const name = path.slice(slash + 1);
+        if (parent !== undefined) {
+          if (isSame(system, statusIn(system, parent, name), file)) removeIn(system, parent, name);
+        } else if (end === "by path" && isSame(system, statusOf(system, path, true), file))
+          removeFile(system, path);
         // Whoever has given up the right to remove it can still empty it: no process id is left to be believed.
         if (end !== "by path") system.libc.ftruncate(file.number, 0);
         file.close();
@@ -49,4 +54,26 @@ export function writePidFile(system: System, path: string, end: PidFileEnd = "by
     if (held) throw new Failure(what, "another launcher that runs holds it", `cat ${path} tells which`);
     throw new Failure(what, error.why);
   }
+}
+
+/** Opens the file and locks it, anew where the launcher that held it has removed it in between. Throws SyscallError. */
+function lockedFile(system: System, path: string): Fd {
+  for (let left = MOST_TRIES; ; left--) {
+    const file = openOutput(system, path, O_WRONLY | O_CREAT | O_NONBLOCK, 0o644);
+    try {
+      const locked = system.libc.flock(file.number, LOCK_EX | LOCK_NB);
+      checked(system, "flock", locked, () => `${file.number}, LOCK_EX|LOCK_NB`, path);
+      if (left === 0 || isSame(system, statusOf(system, path, true), file)) return file;
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    file.close();
+  }
+}
+
+/** Whether what is found at a path is this file, as far as the kernel can tell. */
+function isSame(system: System, there: FileStatus | undefined, file: Fd): boolean {
+  const own = statusOf(system, file);
+  return own === undefined || there?.identity === own.identity;
 }

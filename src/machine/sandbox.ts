@@ -53,6 +53,7 @@ const ALLOWED: readonly SyscallName[] = [
   ] as const),
   ...([
     "newfstatat",
+    "statx",
     "ftruncate",
     "fsync",
     "flock",

@@ -1,7 +1,8 @@
 /** -d and -D: turns the trace on, to stderr or to a file of its own. */
 import { Failure, SyscallError } from "../sys/failure.ts";
-import { openFile, writeAll } from "../sys/files.ts";
+import { writeAll } from "../sys/files.ts";
 import { O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY } from "../sys/linux/fcntl.ts";
+import { openOutput } from "../sys/output-files.ts";
 import type { System } from "../sys/system.ts";
 import { traceOf } from "../sys/trace.ts";
 import type { LaunchOptions } from "./options.ts";
@@ -23,7 +24,7 @@ export function openTraceFile(
   if (options.traceFile !== undefined) {
     try {
       const file = stack.use(
-        openFile(system, options.traceFile, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0o600),
+        openOutput(system, options.traceFile, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0o600),
       );
       fd = file.number;
       write = (text) => writeAll(system, file.number, text);

@@ -146,17 +146,6 @@ export function writeAll(system: System, fd: number, text: string): void {
   }
 }
 
-/**
- * How a file that is made here goes at the end: by its whole path, for the working directory may be another one by
- * then; not at all once the root is another one, where that path may be somebody else's file.
- */
-export function removerOf(system: System, path: string): () => void {
-  const folder = path.startsWith("/") ? "" : `${realPath(system, ".") ?? "."}/`;
-  return () => {
-    if (!system.rootChanged) removeFile(system, `${folder}${path}`);
-  };
-}
-
 /** poll(2) for room on a descriptor that somebody else has made non-blocking. */
 function waitWritable(system: System, fd: number): void {
   const pollfd = new Uint8Array(POLLFD_SIZE);

@@ -1,13 +1,11 @@
 /** Stream sockets of this machine: unix and tcp. Every one is non-blocking: the loop waits, not the call. */
 import { Failure, SyscallError } from "./failure.ts";
-import { Fd, removeFile, removerOf } from "./files.ts";
-import { cString } from "./libc.ts";
+import { Fd, removeFile } from "./files.ts";
 import { ERRNO } from "./linux/errno.ts";
-import { O_CLOEXEC, O_NONBLOCK, O_RDONLY } from "./linux/fcntl.ts";
 import * as net from "./linux/socket.ts";
 import { sockaddrIn, sockaddrIn6, sockaddrUn, UNIX_PATH_MAX } from "./linux/un.ts";
+import { isSocket, removerOf, statusOf } from "./output-files.ts";
 import { checked, resultOrErrno, type System } from "./system.ts";
-import { quoted } from "./trace.ts";
 
 /** Where a socket is bound or connected to. */
 export type SocketAddress =
@@ -150,12 +148,9 @@ export function listenSocket(system: System, address: SocketAddress): Listener {
 
 /** Takes away a socket that was left there; a file of another kind stays, and its place cannot be had. */
 function makeRoom(system: System, path: string): void {
-  const name = cString(path);
-  const opened = system.libc.open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
-  const result = resultOrErrno(system, "open", opened, () => `${quoted(path)}, O_NONBLOCK|O_CLOEXEC`);
-  if (result === -ERRNO.ENXIO) return removeFile(system, path); // that is what open(2) says of a socket
-  if (result < 0) return;
-  new Fd(system, result).close();
+  const there = statusOf(system, path);
+  if (there === undefined) return;
+  if (isSocket(there)) return removeFile(system, path);
   throw new Failure(`unix:${path}`, "a file of that name is there, and it is no socket", "name another path");
 }
 

@@ -9,8 +9,9 @@ export const O_APPEND = 0o2000;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
-/** O_DIRECTORY differs: asm/fcntl.h. */
+/** O_DIRECTORY and O_NOFOLLOW differ: asm/fcntl.h. */
 export const O_DIRECTORY = { x86_64: 0o200000, aarch64: 0o40000 } as const;
+export const O_NOFOLLOW = { x86_64: 0o400000, aarch64: 0o100000 } as const;
 export const SEEK_CUR = 1;
 export const SEEK_END = 2;
 export const LOCK_EX = 2;

@@ -33,6 +33,7 @@ export const SYSCALLS = {
   pwrite64: { x86_64: 18, aarch64: 68 },
   lseek: { x86_64: 8, aarch64: 62 },
   fstat: { x86_64: 5, aarch64: 80 },
+  statx: { x86_64: 332, aarch64: 291 },
   newfstatat: { x86_64: 262, aarch64: 79 },
   ftruncate: { x86_64: 77, aarch64: 46 },
   fsync: { x86_64: 74, aarch64: 82 },

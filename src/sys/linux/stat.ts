@@ -1,0 +1,36 @@
+/** include/uapi/linux/stat.h, linux/fcntl.h, asm/unistd: what statx(2) takes and gives. Data only. */
+import { array, struct, u16, u32, u64 } from "../struct.ts";
+
+export const NR_STATX = { x86_64: 332, aarch64: 291 } as const;
+export const AT_FDCWD = -100;
+export const AT_SYMLINK_NOFOLLOW = 0x100;
+export const AT_EMPTY_PATH = 0x1000;
+export const STATX_BASIC_STATS = 0x7ff;
+export const S_IFMT = 0o170000;
+export const S_IFSOCK = 0o140000;
+export const S_IFLNK = 0o120000;
+export const S_IFREG = 0o100000;
+export const S_IFIFO = 0o010000;
+export const S_IWOTH = 0o2;
+
+/** struct statx up to the device; what follows is not asked for. */
+export const statx = struct("statx", 256, {
+  stx_mask: u32,
+  stx_blksize: u32,
+  stx_attributes: u64,
+  stx_nlink: u32,
+  stx_uid: u32,
+  stx_gid: u32,
+  stx_mode: u16,
+  spare0: u16,
+  stx_ino: u64,
+  stx_size: u64,
+  stx_blocks: u64,
+  stx_attributes_mask: u64,
+  times: array(u64, 8),
+  stx_rdev_major: u32,
+  stx_rdev_minor: u32,
+  stx_dev_major: u32,
+  stx_dev_minor: u32,
+  spare: array(u64, 14),
+});
