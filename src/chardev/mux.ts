@@ -61,6 +61,11 @@ export class Mux implements Disposable {
     return port;
   }
 
+  /** Whether a frontend has a part of it. */
+  get attached(): boolean {
+    return this.#ports.length > 0;
+  }
+
   /** Whether this port's frontend gets what is typed. */
   hasFocus(index: number): boolean {
     return index === this.#focus;

@@ -25,6 +25,11 @@ import { Telnet } from "./telnet.ts";
 const NEVER = Number.POSITIVE_INFINITY;
 const PATIENCE_MS = 1000;
 
+/** An address as QEMU writes it in what went wrong: a path, or HOST:PORT. */
+export function bareAddress(address: SocketAddress): string {
+  return address.kind === "unix" ? address.path : addressText(address).slice("tcp:".length);
+}
+
 /** A socket as a character device. */
 export class SocketChardev implements Chardev {
   readonly type = "chardev-socket";
@@ -154,7 +159,9 @@ export class SocketChardev implements Chardev {
     this.#retryMs = NEVER;
     const { socket, result } = connectSocket(this.system, this.backend.address);
     this.#connecting = socket;
-    if (!isUnderWay(result)) this.#settle(result);
+    // A port of this machine's own where nobody listens is known at once, though connect(2) does not say so yet.
+    const known = isUnderWay(result) ? connectResult(this.system, socket) || result : result;
+    if (!isUnderWay(known)) this.#settle(known);
   }
 
   #arrived(): void {
@@ -170,7 +177,7 @@ export class SocketChardev implements Chardev {
     else
       this.#failure = new Failure(
         addressText(this.backend.address),
-        `Failed to connect: ${errnoText(-result)}`,
+        `Failed to connect to '${bareAddress(this.backend.address)}': ${errnoText(-result)}`,
       );
   }
 

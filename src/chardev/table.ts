@@ -12,7 +12,7 @@ import { pipeChardev } from "./pipe.ts";
 import { ptyChardev } from "./pty.ts";
 import { ringbufChardev } from "./ringbuf.ts";
 import { Slot } from "./slot.ts";
-import { SocketChardev } from "./socket.ts";
+import { bareAddress, SocketChardev } from "./socket.ts";
 import { stdioChardev } from "./stdio.ts";
 
 interface Entry {
@@ -140,7 +140,8 @@ export class ChardevTable implements Disposable {
 
   /** Whether a frontend, or a mux, uses it. */
   isBusy(label: string): boolean {
-    return this.find(label)?.attached ?? false;
+    const { slot, mux } = this.#entries.get(label) ?? {};
+    return mux?.attached ?? slot?.attached ?? false;
   }
 
   /** Whether it is shared by a mux, so that it cannot be exchanged. */
@@ -185,8 +186,9 @@ function explained(error: SyscallError, spec: ChardevSpec): Failure {
       : undefined;
   const { backend } = spec;
   if (backend.kind === "socket") {
-    const act = backend.server ? "listen on" : "connect to";
-    return new Failure(spec.typed, `Failed to ${act} '${error.subject}': ${error.why}`);
+    const at = bareAddress(backend.address);
+    const what = backend.server ? `Failed to bind socket to ${at}` : `Failed to connect to '${at}'`;
+    return new Failure(spec.typed, `${what}: ${error.why}`);
   }
   const named = spec.typed.includes(error.subject) && error.subject !== spec.log?.path;
   const why = named ? error.why : `Could not open '${error.subject}': ${error.why}`;

@@ -172,9 +172,9 @@ function socketOf(values: Record<string, string>, typed: string): SocketBackend 
   const seconds = of.reconnect ?? 0;
   const reconnectMs = of["reconnect-ms"] ?? seconds * 1000;
   if (server && reconnectMs > 0)
-    throw new Failure(typed, "'reconnect' is for a socket that connects, not for a server");
+    throw new Failure(typed, "'reconnect-ms' option is incompatible with socket in server listen mode");
   if (!server && of.wait !== undefined)
-    throw new Failure(typed, "'wait' option is incompatible with a socket that connects");
+    throw new Failure(typed, "'wait' option is incompatible with socket in client connect mode");
   return {
     kind: "socket",
     address: addressOf(of, typed),

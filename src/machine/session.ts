@@ -11,6 +11,7 @@ import { Monitors } from "../monitor/monitors.ts";
 import { blockOf } from "../sys/block.ts";
 import { Failure } from "../sys/failure.ts";
 import { POLLIN } from "../sys/linux/poll.ts";
+import { HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import { runLoop, type Waiter } from "../sys/poll.ts";
 import type { System } from "../sys/system.ts";
 import type { Measured } from "./measure.ts";
@@ -120,10 +121,15 @@ export class Session implements Disposable {
     }
   }
 
-  /** The enclave is over, or is about to be. */
-  ended(shutdown: Shutdown): void {
+  /** The enclave is over, or is about to be. @param stays whether the launcher stays nevertheless. */
+  ended(shutdown: Shutdown, stays: boolean): void {
     this.#state = "shutdown";
+    const panicked = shutdown.reason === "guest-panic";
+    if (panicked) this.#monitors.announce("GUEST_PANICKED", { action: stays ? "pause" : "poweroff" });
+    // QEMU stops a machine that has panicked first, and one that stays at last.
+    if (panicked) this.#monitors.announce("STOP");
     this.#monitors.announce("SHUTDOWN", { ...shutdown });
+    if (stays && !panicked) this.#monitors.announce("STOP");
   }
 
   /** Serves until everybody is there that the launch waits for (wait=on). Throws Stopped, Failure. */
@@ -175,7 +181,9 @@ export class Session implements Disposable {
       get memory() {
         const bytes = self.#planned?.memory.bytes ?? 0;
         const { id = "ram", hostNodes = [], policy = "default" } = options.memoryBackend ?? {};
-        return { id, type: "memory-backend-memfd", bytes, share: true, prealloc: true, hostNodes, policy };
+        const pageBytes = options.memoryBackend?.pageBytes ?? HUGE_PAGE_BYTES;
+        const fixed = { type: "memory-backend-memfd", share: true, prealloc: true } as const;
+        return { id, ...fixed, bytes, pageBytes, hostNodes, policy };
       },
       get vcpus() {
         return self.#planned?.vcpus ?? 0;

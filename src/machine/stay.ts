@@ -138,7 +138,7 @@ class Life implements RunControl, Disposable {
   /** The enclave is gone and the launcher stays: what it held is given back now. */
   #shutDown(): void {
     this.status = "shutdown";
-    this.#announceEnd();
+    this.#announceEnd(true);
     this.running.tell(`${this.#verdict().sentence}; nitro stays (-no-shutdown)`);
     this.running.enclave[Symbol.dispose]();
     this.#heartbeat?.[Symbol.dispose]();
@@ -154,18 +154,21 @@ class Life implements RunControl, Disposable {
     return { status, sentence: `the enclave (CID ${this.cid}) ${sentence}` };
   }
 
-  /** Monitors hear of an end that was the enclave's own. */
-  #announceEnd(): void {
-    if (this.#stoppedForHeartbeat) return this.running.session?.ended({ guest: false, reason: "host-error" });
+  /** Monitors hear of an end that was the enclave's own, and whether the launcher stays. */
+  #announceEnd(stays: boolean): void {
+    const { session } = this.running;
+    if (this.#stoppedForHeartbeat) return session?.ended({ guest: false, reason: "host-error" }, stays);
     const reason = this.#verdict().status === EXIT.crashed ? "guest-panic" : "guest-shutdown";
-    this.running.session?.ended({ guest: true, reason });
+    session?.ended({ guest: true, reason }, stays);
   }
 
   /** Tells how it ended, and gives the exit status. */
   farewell(): number {
     const { tell, staysAfterEnd, session } = this.running;
     const asked = this.#signal ?? "quit";
-    if (this.#signal !== undefined && !this.#ended) session?.ended({ guest: false, reason: "host-signal" });
+    if (this.#signal !== undefined && !this.#ended) {
+      session?.ended({ guest: false, reason: "host-signal" }, false);
+    }
     if (this.status === "prelaunch") {
       tell(`${asked}: stopped before the enclave was started`);
       return EXIT.stopped;
@@ -179,7 +182,7 @@ class Life implements RunControl, Disposable {
     if (!this.#serial?.done && (this.#signal !== undefined || session?.quit)) {
       tell(`${asked}: the enclave has ended, the rest of its console is not waited for`);
     }
-    this.#announceEnd();
+    this.#announceEnd(false);
     const { status, sentence } = this.#verdict();
     tell(sentence);
     return staysAfterEnd ? EXIT.stopped : status;

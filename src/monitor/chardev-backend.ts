@@ -23,8 +23,8 @@ const DATA = {
       wait: ON,
       nodelay: ON,
       telnet: ON,
-      reconnect: z.optional(z.int().check(z.gte(0))),
-      "reconnect-ms": z.optional(z.int().check(z.gte(0))),
+      reconnect: z.optional(z.int()),
+      "reconnect-ms": z.optional(z.int()),
     }),
 } as const;
 
@@ -82,13 +82,20 @@ function read(label: string, kind: keyof typeof DATA, data: unknown): Pick<Chard
     }
     case "socket": {
       const of = checkShape(DATA.socket(), data, "backend.data");
-      return { backend: socket(of), log: log(of) };
+      return { backend: socket(label, of), log: log(of) };
     }
   }
 }
 
-function socket(of: z.output<ReturnType<typeof DATA.socket>>): Backend {
+function socket(label: string, of: z.output<ReturnType<typeof DATA.socket>>): Backend {
   const server = of.server ?? true;
+  const reconnectMs = of["reconnect-ms"] ?? (of.reconnect ?? 0) * 1000;
+  const wrong = (option: string, mode: string) =>
+    new CommandError(
+      `Failed to add chardev '${label}': '${option}' option is incompatible with socket in ${mode} mode`,
+    );
+  if (server && reconnectMs > 0) throw wrong("reconnect-ms", "server listen");
+  if (!server && of.wait !== undefined) throw wrong("wait", "client connect");
   return {
     kind: "socket",
     address: address(of.addr.type, of.addr.data),
@@ -96,7 +103,7 @@ function socket(of: z.output<ReturnType<typeof DATA.socket>>): Backend {
     wait: of.wait ?? server,
     telnet: of.telnet ?? false,
     nodelay: of.nodelay ?? false,
-    reconnectMs: of["reconnect-ms"] ?? (of.reconnect ?? 0) * 1000,
+    reconnectMs,
   };
 }
 

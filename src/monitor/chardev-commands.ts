@@ -42,6 +42,7 @@ export const CHARDEV_COMMANDS: readonly Command[] = [
     args: { id: "str", backend: "ChardevBackend" },
     run({ machine: { chardevs } }, args) {
       const id = text(args, "id");
+      // QEMU takes any, and then cannot be asked for some of them.
       if (!IDENTIFIER.test(id)) throw new CommandError(`Invalid character device id '${id}'`);
       if (chardevs.has(id)) throw new CommandError(`Chardev with id '${id}' already exists`);
       const spec = backendSpec(id, args["backend"] ?? null);
@@ -65,7 +66,7 @@ export const CHARDEV_COMMANDS: readonly Command[] = [
   {
     hmp: ["chardev-add"],
     help: "add a character device, as -chardev does",
-    words: { usage: "args", read: [{ name: "args", type: "rest" }] },
+    words: { usage: "args", read: [{ name: "args", type: "str" }] },
     run({ machine: { chardevs } }, args) {
       const spec = reported("", () => chardevs.read(text(args, "args")));
       if (chardevs.has(spec.label)) {
@@ -84,14 +85,15 @@ export const CHARDEV_COMMANDS: readonly Command[] = [
       usage: "id args",
       read: [
         { name: "id", type: "str" },
-        { name: "args", type: "rest" },
+        { name: "args", type: "str" },
       ],
     },
     run(around, args) {
       const id = text(args, "id");
-      changeable(around, id);
       const { chardevs } = around.machine;
-      reported("", () => chardevs.change(chardevs.read(text(args, "args"), id)));
+      const spec = reported("", () => chardevs.read(text(args, "args"), id));
+      changeable(around, id);
+      reported("", () => chardevs.change(spec));
       return {};
     },
   },
@@ -158,9 +160,17 @@ export const CHARDEV_COMMANDS: readonly Command[] = [
       if (bytes === undefined) throw notRing(device);
       return isBase64(args) ? bytes.toBase64() : new TextDecoder().decode(bytes);
     },
-    show: (answer) => `${String(answer)}\n`,
+    show: (answer) => `${printable(String(answer))}\n`,
   },
 ];
+
+/** As QEMU prints what somebody has written: no control character of it reaches a terminal. */
+function printable(kept: string): string {
+  const code = (character: string) => character.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0");
+  return kept
+    .replaceAll("\\", "\\\\")
+    .replace(/(?![\n\t])[\p{Cc}]/gu, (character) => `\\u${code(character)}`);
+}
 
 /** Whether a ring buffer's data is base64; else it is UTF-8. */
 function isBase64(args: Arguments): boolean {
@@ -196,12 +206,12 @@ function changeable({ machine: { chardevs } }: Surroundings, id: string): void {
   if (chardevs.isMux(id)) throw new CommandError("Mux device hotswap not supported yet");
 }
 
-/** A Failure's reason is the command's. */
+/** A Failure's reason is the command's, in QEMU's words: without the errno's name that the launcher adds. */
 function reported<T>(prefix: string, attempt: () => T): T {
   try {
     return attempt();
   } catch (error) {
-    if (error instanceof Failure) throw new CommandError(prefix + error.why);
+    if (error instanceof Failure) throw new CommandError(prefix + error.why.replace(/ \(E[A-Z0-9]+\)$/, ""));
     throw error;
   }
 }

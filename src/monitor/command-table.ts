@@ -1,6 +1,6 @@
 /** All commands, a row each, and those that are about the table itself. */
 import { CHARDEV_COMMANDS } from "./chardev-commands.ts";
-import { type Command, text } from "./command.ts";
+import { type Command, CommandError, text, whole } from "./command.ts";
 import { introspection } from "./introspection.ts";
 import { MACHINE_COMMANDS } from "./machine-commands.ts";
 import { OBJECT_COMMANDS } from "./object-commands.ts";
@@ -25,7 +25,16 @@ const TABLE_COMMANDS: readonly Command[] = [
     qmp: "human-monitor-command",
     help: "run a line of HMP and give what it prints",
     args: { "command-line": "str", "cpu-index": "int?" },
-    run: ({ runLine }, args) => crlf(runLine(text(args, "command-line"))),
+    run({ machine, runLine }, args) {
+      const cpu = args["cpu-index"];
+      if (
+        cpu !== undefined &&
+        (whole(args, "cpu-index") < 0 || whole(args, "cpu-index") >= machine.cpus().length)
+      ) {
+        throw new CommandError("Parameter 'cpu-index' expects a CPU number");
+      }
+      return crlf(runLine(text(args, "command-line")));
+    },
   },
   {
     hmp: ["help", "?"],
@@ -68,7 +77,9 @@ export function helpText(name: string): string {
     return lines.sort().join("");
   }
   if (name === "info") return sorted(shown.filter(isInfo));
-  const command = named(name);
+  const [first = "", second = ""] = name.split(/\s+/);
+  const asked = first === "info" ? INFO + second : first;
+  const command = named(asked);
   return command === undefined ? `unknown command: '${name}'\n` : helpLine(command);
 }
 

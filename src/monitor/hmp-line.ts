@@ -3,8 +3,15 @@ import { type Arguments, type Command, type HmpWords, refusal, type Surroundings
 import { hmpCommand } from "./command-table.ts";
 import type { Json } from "./json-text.ts";
 
-/** Words that do not fit the command; the message is QEMU's. */
-class WordError extends Error {}
+/** Words that do not fit the command; the message is QEMU's, with the command's names before it or without. */
+class WordError extends Error {
+  constructor(
+    message: string,
+    readonly named = true,
+  ) {
+    super(message);
+  }
+}
 
 /** Runs a line; lines of what it prints end with a line feed. */
 export function runLine(around: Surroundings, line: string): string {
@@ -18,9 +25,10 @@ export function runLine(around: Surroundings, line: string): string {
   } catch (error) {
     if (!(error instanceof WordError)) return `Error: ${refusal(error).message}\n`;
     const [name = ""] = command.hmp ?? [];
-    // QEMU names a command of info by its last word, and others with all their names.
+    // QEMU names a command of info by its last word, others with all their names, and its help as it was typed.
     const shown = name.startsWith("info ") ? name.slice("info ".length) : command.hmp?.join("|");
-    return `${shown}: ${error.message}\nTry "help ${name}" for more information\n`;
+    const typed = line.slice(0, line.length - rest.length).trim();
+    return `${error.named ? `${shown}: ` : ""}${error.message}\nTry "help ${typed}" for more information\n`;
   }
 }
 
@@ -41,6 +49,10 @@ function readWords({ read, flags = {} }: HmpWords, line: string): Arguments {
   let rest = line.trim();
   for (let flag = /^(-\w)(\s+|$)/.exec(rest); flag !== null; flag = /^(-\w)(\s+|$)/.exec(rest)) {
     const name = flags[flag[1] ?? ""];
+    // Where a command has no flags at all, such a word is a word like others.
+    if (name === undefined && Object.keys(flags).length > 0) {
+      throw new WordError(`unsupported option ${flag[1]}`);
+    }
     if (name === undefined) break;
     args[name] = true;
     rest = rest.slice(flag[0].length);
@@ -58,10 +70,11 @@ function readWords({ read, flags = {} }: HmpWords, line: string): Arguments {
   return args;
 }
 
-/** A word, or text in double quotes with C's escapes. */
+/** A word, or text in double quotes with some of C's escapes; without its end, or with others, it is no word. */
 function word(text: string): { word: string; rest: string } {
-  const quoted = /^"((?:[^"\\]|\\.)*)"\s*/s.exec(text);
-  if (quoted !== null) {
+  if (text.startsWith('"')) {
+    const quoted = /^"((?:[^"\\]|\\[nr\\'"])*)"\s*/s.exec(text);
+    if (quoted === null) throw new WordError("string expected");
     const unescaped = (quoted[1] ?? "").replace(/\\(.)/g, (_, code: string) => {
       return { n: "\n", r: "\r" }[code] ?? code;
     });
@@ -71,8 +84,12 @@ function word(text: string): { word: string; rest: string } {
   return { word: plain?.[1] ?? "", rest: text.slice(plain?.[0].length ?? 0) };
 }
 
+/** QEMU reads an expression here, of which numbers are had. */
 function integer(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value)) throw new WordError("integer expected");
+  const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : Number.NaN;
+  if (Number.isNaN(value)) throw new WordError(`invalid char '${text.charAt(0)}' in expression`, false);
+  if (value > 0xffff_ffff) {
+    throw new WordError("integer is for 32-bit values", true);
+  }
   return value;
 }

@@ -17,7 +17,7 @@ const KEYS_AT_ONCE = 128;
 export class HmpMonitor implements Frontend, Monitor {
   readonly #outbox: Outbox;
   readonly #editor: LineEditor;
-  readonly #decoder = new TextDecoder();
+  #decoder = new TextDecoder();
 
   constructor(
     private readonly around: Surroundings,
@@ -41,6 +41,8 @@ export class HmpMonitor implements Frontend, Monitor {
   }
 
   opened(): void {
+    // Half a character of the client before is none of this one's.
+    this.#decoder = new TextDecoder();
     this.#outbox.say(crlf(banner()));
     this.#editor.prompt();
   }

@@ -4,6 +4,7 @@ import type { Json } from "./json-text.ts";
 
 /** Events and their data. */
 const EVENTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  GUEST_PANICKED: { action: "str" },
   POWERDOWN: {},
   RESUME: {},
   SHUTDOWN: { guest: "bool", reason: "str" },

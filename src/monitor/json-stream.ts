@@ -38,6 +38,7 @@ export class JsonStream {
   #kind: Kind | undefined;
   #text = "";
   #quote = "";
+  #escaped = false;
   #line = 1;
   #column = 0;
   #place = "";
@@ -88,6 +89,7 @@ export class JsonStream {
     if ("{}[],:".includes(character)) this.#token("structure");
     else if (character === '"' || character === "'") {
       this.#kind = "string";
+      this.#escaped = false;
       this.#quote = character;
     } else if (WORD.test(character)) this.#kind = "word";
     else if (/[-0-9]/.test(character)) this.#kind = "number";
@@ -98,8 +100,9 @@ export class JsonStream {
     if (this.#kind === "string") {
       this.#text += character;
       if (character < " ") return this.#stray(character);
-      const isEscaped = /(?:^|[^\\])(?:\\\\)*\\$/.test(this.#text.slice(-64, -1));
-      if (character === this.#quote && !isEscaped) this.#token("string");
+      if (this.#escaped) this.#escaped = false;
+      else if (character === "\\") this.#escaped = true;
+      else if (character === this.#quote) this.#token("string");
       return;
     }
     const more = this.#kind === "word" ? WORD : NUMBER;

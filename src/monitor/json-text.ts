@@ -42,7 +42,8 @@ export function jsonText(value: Json, pretty = false, indent = ""): string {
     ? value.map((item: Json) => jsonText(item, pretty, inner))
     : Object.entries(value).map(([key, item]) => `${quotedText(key)}: ${jsonText(item, pretty, inner)}`);
   const [open, close] = isList ? ["[", "]"] : ["{", "}"];
-  if (parts.length === 0) return `${open}${close}`;
   if (!pretty) return `${open}${parts.join(", ")}${close}`;
-  return `${open}\n${parts.map((part) => inner + part).join(",\n")}\n${indent}${close}`;
+  // QEMU ends the line after an opening bracket even where nothing follows.
+  const lines = parts.map((part) => inner + part).join(",\n");
+  return `${open}\n${lines}${parts.length === 0 ? "" : "\n"}${indent}${close}`;
 }

@@ -12,6 +12,8 @@ export interface MemoryView {
   readonly type: string;
   readonly share: boolean;
   readonly prealloc: boolean;
+  /** The size of the huge pages that were asked for. */
+  readonly pageBytes: number;
   readonly hostNodes: readonly number[];
   readonly policy: string;
 }

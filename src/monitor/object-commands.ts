@@ -20,7 +20,9 @@ export const OBJECT_COMMANDS: readonly Command[] = [
     args: { path: "str" },
     words: { usage: "path", read: [{ name: "path", type: "str", optional: true }] },
     run: ({ machine }, args) =>
-      args["path"] === undefined ? [] : propertiesOf(resolve(objectTree(machine), text(args, "path"))[1]),
+      args["path"] === undefined
+        ? []
+        : propertiesOf(resolve(objectTree(machine), text(args, "path"), true)[1]),
     // Without a path HMP names the root.
     show: (answer, args) =>
       args["path"] === undefined

@@ -89,7 +89,7 @@ function machineObject(machine: MachineView): TreeObject {
     initrd: property("string", () => image.initrd ?? ""),
     append: property("string", () => image.commandLine ?? ""),
     smp: property("SMPConfiguration", () => topology(machine)),
-    memory: property("MemorySizeConfiguration", () => ({ size: memory.bytes, "max-size": memory.bytes })),
+    memory: property("MemorySizeConfiguration", () => ({ size: memory.bytes })),
     "memory-backend": property("link<memory-backend>", () => `/objects/${memory.id}`),
     graphics: property("bool", no),
     usb: property("bool", no),
@@ -120,6 +120,9 @@ function memoryObject({ memory }: MachineView): TreeObject {
     merge: property("bool", no),
     dump: property("bool", no),
     reserve: property("bool", yes),
+    hugetlb: property("bool", yes),
+    hugetlbsize: property("int", () => memory.pageBytes),
+    seal: property("bool", yes),
     policy: property("HostMemPolicy", () => memory.policy),
     "host-nodes": property("int", () => [...memory.hostNodes]),
   });
@@ -149,16 +152,19 @@ function descendants(from: TreeObject, path = ""): readonly (readonly [string, T
 
 /**
  * The object at a path, and its absolute path. A path without a slash at its head is the end of one, and has to be the
- * only one of that end. Throws CommandError.
+ * only one of that end.
+ * @param ambiguous whether that is told of a path that has several; else there is no such device, as QEMU has it for
+ * qom-get and qom-set. Throws CommandError.
  */
-export function resolve(root: TreeObject, path: string): readonly [string, TreeObject] {
+export function resolve(root: TreeObject, path: string, ambiguous = false): readonly [string, TreeObject] {
   const all = descendants(root);
   const normal = path.replace(/\/+/g, "/");
   const found = normal.startsWith("/")
     ? all.filter(([at]) => at === (normal === "/" ? "/" : normal.replace(/\/$/, "")))
     : all.filter(([at]) => path !== "" && at.endsWith(`/${path}`));
-  if (path === "" || found.length > 1) throw new CommandError(`Path '${path}' is ambiguous`);
-  const [one] = found;
+  const several = path === "" || found.length > 1;
+  if (several && ambiguous) throw new CommandError(`Path '${path}' is ambiguous`);
+  const [one] = several ? [] : found;
   if (one === undefined) throw new CommandError(`Device '${path}' not found`, "DeviceNotFound");
   return one;
 }
@@ -191,6 +197,13 @@ export function treeText(root: TreeObject, path: string): string {
       });
     return `${"  ".repeat(depth)}/${name} (${type})\n${below.join("")}`;
   };
-  const [at, start] = resolve(root, path);
+  let found: readonly [string, TreeObject];
+  try {
+    found = resolve(root, path);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    return `Path '${path}' could not be resolved.\n`;
+  }
+  const [at, start] = found;
   return lines(at.slice(at.lastIndexOf("/") + 1), start, 0);
 }
