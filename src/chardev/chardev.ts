@@ -39,6 +39,8 @@ export interface Chardev extends Sink {
   readonly attached: boolean;
   /** Whether the launch waits for somebody to be there. Throws Failure when nobody can come any more. */
   readonly awaited?: boolean;
+  /** The process was stopped and goes on: a terminal is made raw again. */
+  resumed?(): void;
   /** What was kept, for ring buffers only: takes at most `most` bytes. */
   take?(most: number): Uint8Array | undefined;
 }

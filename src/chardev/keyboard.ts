@@ -29,6 +29,7 @@ export function keyboard(system: System, frontend: Frontend, keepSignals: boolea
     addWaiters: (list) => {
       if (fd !== -1) list.push(input);
     },
+    resumed: () => terminal?.again(),
     [Symbol.dispose]: () => terminal?.[Symbol.dispose](),
   };
 }

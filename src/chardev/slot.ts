@@ -96,6 +96,10 @@ export class Slot implements Chardev {
     if (this.#log !== undefined) writeSome(this.system, this.#log.number, block.address + start, end - start);
   }
 
+  resumed(): void {
+    this.device.resumed?.();
+  }
+
   /** What a ring buffer has kept; undefined for what is none. */
   take(most: number): Uint8Array | undefined {
     return this.device.take?.(most);

@@ -28,6 +28,8 @@ type Write = (block: Block, start: number, end: number) => number;
 /** Reads standard input for a frontend. */
 export interface Keyboard extends Disposable {
   addWaiters(list: Waiter[]): void;
+  /** The process was stopped and goes on. */
+  resumed(): void;
 }
 
 /**
@@ -67,6 +69,7 @@ export function stdioChardev(
     filename: () => "stdio",
     write: (block, start, end) => write(block, start, end),
     addWaiters: (list) => keyboard?.addWaiters(list),
+    resumed: () => keyboard?.resumed(),
     attach(frontend) {
       attached = true;
       keyboard = listen?.(frontend);

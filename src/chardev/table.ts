@@ -169,6 +169,11 @@ export class ChardevTable implements Disposable {
     return [...this.#entries.values()].find(({ slot }) => slot.awaited)?.slot;
   }
 
+  /** The process was stopped and goes on. */
+  resumed(): void {
+    for (const { slot } of this.#entries.values()) slot.resumed();
+  }
+
   addWaiters(list: Waiter[]): void {
     for (const { slot, mux } of this.#entries.values()) (mux ?? slot).addWaiters(list);
   }

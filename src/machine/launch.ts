@@ -62,6 +62,7 @@ export async function launch(
   const stop = stopRequests(system, signals);
   try {
     using session = extras.openSession?.(system, options, tell);
+    if (session !== undefined) signals.onContinue(() => session.resumed());
     return await story(system, options, tell, stop, extras, session);
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;

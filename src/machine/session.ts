@@ -85,6 +85,11 @@ export class Session implements Disposable {
     this.#quit = true;
   }
 
+  /** The process was stopped, as by Ctrl-Z, and goes on. */
+  resumed(): void {
+    this.#table.resumed();
+  }
+
   /** The machine is decided upon; monitors may ask from now on. */
   plan(planned: Planned): void {
     this.#planned = planned;
@@ -137,14 +142,11 @@ export class Session implements Disposable {
     const awaited = this.#table.awaited();
     if (awaited === undefined) return;
     this.tell(`waiting for connection on: ${awaited.filename()}`);
-    let signalled = false;
     const signals: Waiter = {
       fd: stop.signals.fd,
       events: POLLIN,
       deadlineMs: Number.POSITIVE_INFINITY,
-      ready() {
-        signalled = true;
-      },
+      ready: stop.check,
       expired() {},
     };
     const list: Waiter[] = [];
@@ -154,8 +156,7 @@ export class Session implements Disposable {
       this.addWaiters(list);
       return list;
     };
-    runLoop(this.system, waiters, () => signalled || this.#quit || this.#table.awaited() === undefined);
-    stop.check();
+    runLoop(this.system, waiters, () => this.#quit || this.#table.awaited() === undefined);
   }
 
   addWaiters(list: Waiter[]): void {

@@ -10,14 +10,16 @@ import { checked, type System } from "./system.ts";
 import { hex } from "./trace.ts";
 
 /** Signals that ask for the end. */
-export type StopSignal = "SIGHUP" | "SIGINT" | "SIGTERM";
-const STOP_SIGNALS: readonly StopSignal[] = ["SIGHUP", "SIGINT", "SIGTERM"];
+export type StopSignal = "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM";
+const STOP_SIGNALS: readonly StopSignal[] = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"];
 
 /** The signals that ask the launcher to end. */
 export interface Signals extends Disposable {
   readonly fd: number;
   /** The next signal that has come, if one has. */
   next(): StopSignal | undefined;
+  /** From here on SIGCONT is taken as well: `act` is called by `next` when the process has been stopped and goes on. */
+  onContinue(act: () => void): void;
 }
 
 /**
@@ -30,10 +32,18 @@ export function takeSignals(system: System): Signals {
   for (const name of STOP_SIGNALS) setAction(system, name, handler, SA_RESTART);
   setAction(system, "SIGPIPE", SIG_IGN, 0);
   const one = new Uint8Array(1);
+  let goOn: (() => void) | undefined;
   return {
     fd: reading.number,
+    onContinue(act) {
+      if (goOn === undefined) setAction(system, "SIGCONT", handler, SA_RESTART);
+      goOn = act;
+    },
     next() {
-      if (readSome(system, reading.number, one) !== 1) return undefined;
+      do {
+        if (readSome(system, reading.number, one) !== 1) return undefined;
+        if (one[0] === SIGNALS.SIGCONT) goOn?.();
+      } while (one[0] === SIGNALS.SIGCONT);
       const name = STOP_SIGNALS.find((candidate) => SIGNALS[candidate] === one[0]);
       if (name === undefined) throw new Failure("signals", `signal ${one[0]} came, which was not asked for`);
       return name;

@@ -38,24 +38,47 @@ export function rawSettings(settings: Uint8Array, keepSignals: boolean): Uint8Ar
   return tty.termios.encode(raw);
 }
 
-/**
- * Makes a terminal raw until disposal, which puts it back as it was.
- * Gives undefined where the descriptor is no terminal, or where the program runs in the terminal's background: to
- * touch it then would stop the program.
- */
-export function rawTerminal(system: System, fd: number, keepSignals: boolean): Disposable | undefined {
-  const before = settingsOf(system, fd);
-  if (before === undefined || isInBackground(system)) return undefined;
-  set(system, fd, rawSettings(before, keepSignals));
-  return { [Symbol.dispose]: () => set(system, fd, before) };
+/** A terminal that is raw until disposal, which puts it back as it was. */
+export interface RawTerminal extends Disposable {
+  /** The process was stopped and goes on: whoever had the terminal meanwhile has made it his. */
+  again(): void;
 }
 
-/** proc_pid_stat(5): field 5 is our process group, field 8 the terminal's foreground group, -1 without a terminal. */
-function isInBackground(system: System): boolean {
+/**
+ * Makes a terminal raw. Gives undefined where the descriptor is no terminal, or where the program runs in the
+ * terminal's background: to touch it then would stop the program. That holds later as well: what a shell has put back
+ * for itself and for others is left as it is.
+ */
+export function rawTerminal(system: System, fd: number, keepSignals: boolean): RawTerminal | undefined {
+  const before = settingsOf(system, fd);
+  const group = processGroup(system);
+  const isOurs = () => {
+    const foreground = foregroundGroup(system, fd);
+    return group === undefined || foreground === undefined || foreground === group;
+  };
+  if (before === undefined || !isOurs()) return undefined;
+  const change = (settings: Uint8Array) => () => {
+    if (isOurs()) set(system, fd, settings);
+  };
+  const again = change(rawSettings(before, keepSignals));
+  again();
+  return { again, [Symbol.dispose]: change(before) };
+}
+
+/** proc_pid_stat(5): field 5 is our process group. */
+function processGroup(system: System): number | undefined {
   const stat = readSmallFile(system, "/proc/self/stat");
-  const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ") ?? [];
-  const [, , group, , , foreground] = fields;
-  return foreground !== undefined && Number(foreground) > 0 && group !== foreground;
+  const group = Number(stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[2]);
+  return Number.isInteger(group) ? group : undefined;
+}
+
+/** The process group that a terminal belongs to now; undefined where it is not the one that controls this process. */
+function foregroundGroup(system: System, fd: number): number | undefined {
+  const value = new Uint8Array(4);
+  const result = system.libc.ioctl(fd, tty.TIOCGPGRP, value);
+  const group = () => new DataView(value.buffer).getInt32(0, true);
+  const args = () => `${fd}, TIOCGPGRP, [${group()}]`;
+  return resultOrErrno(system, "ioctl", result, args) < 0 || group() <= 0 ? undefined : group();
 }
 
 /** A new pseudo terminal: both of its ends, raw, and the path of the other. Throws SyscallError. */

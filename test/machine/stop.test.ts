@@ -6,7 +6,7 @@ import { openSystem } from "../../src/sys/system.ts";
 import { fakeLibc } from "../sys/fake-libc.ts";
 
 function signals(...come: StopSignal[]): Signals {
-  return { fd: -1, next: () => come.shift(), [Symbol.dispose]() {} };
+  return { fd: -1, next: () => come.shift(), onContinue() {}, [Symbol.dispose]() {} };
 }
 
 describe("between the steps of a launch", () => {

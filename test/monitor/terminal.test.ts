@@ -1,5 +1,6 @@
 /** A real terminal with a launcher on it: the mux's keys, the prompt, and the terminal's settings afterwards. */
 import { afterAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { NITRO, notHere, Workplace } from "../launch/nitro.ts";
 import type { ScenarioInput } from "../parent/scenario.ts";
@@ -11,6 +12,8 @@ interface Step {
   readonly wait?: string;
   readonly type?: string;
   readonly signal?: string;
+  readonly reset?: true;
+  readonly background?: true;
 }
 
 interface Outcome {
@@ -23,6 +26,13 @@ interface Outcome {
 
 const PARENT = new URL("../parent/main.ts", import.meta.url).pathname;
 
+/**
+ * A shell tells the settings before and after: the parent instance's own runtime puts a terminal back when it ends, and
+ * would hide what the launcher has left. Signals of the terminal's keys are the launcher's business.
+ */
+const AROUND = 'trap : INT QUIT; stty -g >"$0.before"; "$@"; S=$?; stty -g >"$0.after"; exit $S';
+let runs = 0;
+
 /** Runs a launch in debug mode on a terminal of its own. */
 async function onTerminal(
   words: readonly string[],
@@ -31,7 +41,20 @@ async function onTerminal(
 ): Promise<Outcome> {
   const enclave = { console: ["hello", "from within"], heartbeatMs: 1, ...scenario.enclave };
   const settings = JSON.stringify({ memory: "stand-in", ...scenario, enclave });
-  const command = [NITRO, "-accel", "nitro,debug-mode=on,enclave-cid=16", "-kernel", here.eif, "-m", "64M"];
+  const notes = here.path(`stty${runs++}`);
+  const command = [
+    "sh",
+    "-c",
+    AROUND,
+    notes,
+    NITRO,
+    "-accel",
+    "nitro,debug-mode=on,enclave-cid=16",
+    "-kernel",
+    here.eif,
+    "-m",
+    "64M",
+  ];
   const process = Bun.spawn(
     [
       "python3",
@@ -49,7 +72,10 @@ async function onTerminal(
     ],
     { stdout: "pipe", stdin: "ignore", stderr: "inherit" },
   );
-  return JSON.parse(await new Response(process.stdout).text());
+  const outcome = JSON.parse(await new Response(process.stdout).text());
+  const [before, after] = ["before", "after"].map((when) => readFileSync(`${notes}.${when}`, "utf8"));
+  expect(before).not.toBe("");
+  return { ...outcome, same: outcome.same && before === after };
 }
 
 const PROMPT = "\\(qemu\\) ";
@@ -89,6 +115,7 @@ describe.skipIf(notHere !== undefined)("-nographic on a terminal", () => {
     ],
     ["SIGTERM", [{ wait: "from within", signal: "SIGTERM" }], {}, 0],
     ["SIGHUP", [{ wait: "from within", signal: "SIGHUP" }], {}, 0],
+    ["SIGQUIT", [{ wait: "from within", signal: "SIGQUIT" }], {}, 0],
     [
       "a crash of the enclave",
       [{ wait: "from within" }, { wait: "crashed" }],
@@ -111,6 +138,47 @@ describe.skipIf(notHere !== undefined)("-nographic on a terminal", () => {
     expect([outcome.missing, outcome.status]).toEqual([null, 0]);
   });
 });
+
+test.skipIf(notHere !== undefined)("a monitor on stdio leaves Ctrl-C to the terminal", async () => {
+  const words = ["-monitor", "stdio", "-serial", "null"];
+  const outcome = await onTerminal(words, [
+    { wait: "started: CID", type: "\x03" },
+    { wait: "SIGINT: stopping the enclave" },
+  ]);
+  const { missing, changed, same, status } = outcome;
+  expect([missing, changed, same, status]).toEqual([null, true, true, 0]);
+});
+
+test.skipIf(notHere !== undefined)(
+  "a process that was stopped has its terminal again when it goes on",
+  async () => {
+    const outcome = await onTerminal(
+      ["-nographic"],
+      [
+        { wait: "from within", signal: "SIGSTOP" },
+        { reset: true },
+        { signal: "SIGCONT" },
+        { wait: "unseen|", type: "\x01c" },
+        { wait: PROMPT, type: "info status\r" },
+        { wait: "running", type: "\x01x" },
+      ],
+    );
+    const { missing, changed, same, status } = outcome;
+    expect([missing, changed, same, status]).toEqual([null, true, true, 0]);
+  },
+);
+
+test.skipIf(notHere !== undefined)(
+  "a terminal that is others' by then is left to them, and nothing hangs",
+  async () => {
+    const outcome = await onTerminal(
+      ["-nographic"],
+      [{ wait: "from within", background: true }, { signal: "SIGTERM" }],
+    );
+    // The shell around it tells the settings that the launcher has left: raw ones, for the terminal was not its own.
+    expect([outcome.missing, outcome.changed, outcome.status]).toEqual([null, true, 0]);
+  },
+);
 
 test.skipIf(notHere !== undefined)(
   "without a monitor the terminal is not touched, and Ctrl-C stops",

@@ -25,13 +25,27 @@ describe("signals", () => {
   test("that ask for the end are told by name, each once", () => {
     const { out, code } = inChild(`
       console.log(signals.next());
-      for (const name of ["SIGTERM", "SIGHUP", "SIGINT"]) { raise(name); console.log(signals.next()); }
+      for (const name of ["SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"]) { raise(name); console.log(signals.next()); }
       raise("SIGTERM");
       raise("SIGTERM");
       console.log(signals.next(), signals.next(), signals.next());
     `);
-    expect(out).toBe("undefined\nSIGTERM\nSIGHUP\nSIGINT\nSIGTERM SIGTERM undefined\n");
+    expect(out).toBe("undefined\nSIGTERM\nSIGHUP\nSIGINT\nSIGQUIT\nSIGTERM SIGTERM undefined\n");
     expect(code).toBe(0);
+  });
+
+  test("one that lets a process go on is told to whoever asked for it, and asks for no end", () => {
+    const { out } = inChild(`
+      raise("SIGCONT");
+      console.log(signals.next());
+      signals.onContinue(() => console.log("goes on"));
+      raise("SIGCONT");
+      console.log(signals.next());
+      raise("SIGCONT");
+      raise("SIGTERM");
+      console.log(signals.next());
+    `);
+    expect(out).toBe("undefined\ngoes on\nundefined\ngoes on\nSIGTERM\n");
   });
 
   test("a pipe that nobody reads is an errno, not the end", () => {

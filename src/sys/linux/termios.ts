@@ -3,6 +3,7 @@ import { array, struct, u8, u32 } from "../struct.ts";
 
 export const TCGETS = 0x5401;
 export const TCSETS = 0x5402;
+export const TIOCGPGRP = 0x540f;
 export const TIOCGPTN = 0x80045430;
 export const TIOCSPTLCK = 0x40045431;
 
@@ -48,6 +49,7 @@ export const TERMINAL_IOCTLS = {
   TCSETSW: 0x5403,
   TCSETSF: 0x5404,
   TIOCGWINSZ: 0x5413,
+  TIOCGPGRP,
   FIONREAD: 0x541b,
   FIONBIO: 0x5421,
 } as const;
