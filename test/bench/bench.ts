@@ -4,7 +4,7 @@
  * run under the same emulated parent instance, in turn, in one run. Then what `eif build` costs (eif.ts). Every figure
  * is a median of rounds after a warm-up, with the least and the most; ratios are medians of the ratios of each round.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ParentResult, runInParent, startInParent, whyNotHere } from "../parent/run.ts";
@@ -13,6 +13,8 @@ import { needPrograms, ROOT } from "../setup/packages.ts";
 import { eifBuilds } from "./eif.ts";
 import { ratio, rounds, spread } from "./figures.ts";
 import { imageFiles } from "./image-files.ts";
+import { monitors } from "./monitor.ts";
+import { restless } from "./restless.ts";
 
 const NITRO = join(ROOT, "dist/nitro");
 /** Pages for 1 GiB, and some that are still on their way back from the round before. */
@@ -48,6 +50,7 @@ async function bench(): Promise<void> {
   await launches(setup, "900 MB", 900_000_000, 1024, 5);
   await starts(qemu);
   await consoles(setup, 300_000_000, 5);
+  await monitors({ folder, qemu, scenario: parentOf(setup), bytes: 1_000_000_000 });
   await idle(setup);
   await eifBuilds(NITRO, folder);
 }
@@ -214,36 +217,6 @@ async function consoles(setup: Setup, bytes: number, count: number): Promise<voi
   }
   console.log(`\nConsole into a file, ${bytes / 1e6} MB, ${count} rounds`);
   report("MB/s", await rounds(count, contestants));
-}
-
-/** Context switches, voluntary or not, of each thread of a process, and the CPU ticks of all. */
-function activity(pid: number): { switches: Map<string, number>; ticks: number } {
-  const switches = new Map<string, number>();
-  for (const task of readdirSync(`/proc/${pid}/task`)) {
-    const status = readFileSync(`/proc/${pid}/task/${task}/status`, "utf8");
-    const counts = [...status.matchAll(/ctxt_switches:\s+(\d+)/g)].map(([, count]) => Number(count));
-    switches.set(
-      task,
-      counts.reduce((sum, count) => sum + count, 0),
-    );
-  }
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/.*\) /, "").split(" ");
-  return { switches, ticks: Number(fields[11]) + Number(fields[12]) };
-}
-
-/** Tells what a process did in the next 10 s: its own thread, and those of the runtime. */
-async function restless(pid: number, when: string): Promise<void> {
-  const first = activity(pid);
-  await Bun.sleep(10_000);
-  const last = activity(pid);
-  let [own, others] = [0, 0];
-  for (const [task, before] of first.switches) {
-    const after = last.switches.get(task) ?? before + 1; // a thread that ended woke up to do so
-    if (task === String(pid)) own += after - before;
-    else others += after - before;
-  }
-  const cpu = `${last.ticks - first.ticks} ticks of 10 ms`;
-  console.log(`  ${when}: wake-ups of the loop ${own}, of the runtime's own threads ${others}; CPU ${cpu}`);
 }
 
 async function idle(setup: Setup): Promise<void> {

@@ -112,10 +112,7 @@ describe.skipIf(notHere !== undefined)("clients", () => {
     deaf.pause();
     deaf.write('{"execute":"qmp_capabilities"}\n');
     deaf.write('{"execute":"query-qmp-schema"}\n'.repeat(20_000));
-    await Bun.sleep(300);
-    const from = performance.now();
     for (let i = 0; i < 50; i++) expect(await status(talk)).toEndWith(RUNNING);
-    expect((performance.now() - from) / 50).toBeLessThan(50);
     deaf.destroy();
     talk.send('{"execute":"quit"}');
     await end(parent);
@@ -140,31 +137,25 @@ describe.skipIf(notHere !== undefined)("clients", () => {
     socket.destroy();
   });
 
-  test("a flood of the console loses nothing, and a client is answered within 50 ms", async () => {
-    const bytes = Number(process.env["NITRO_FLOOD_BYTES"] ?? 192 * 1024 * 1024);
-    const scenario = { enclave: { heartbeatMs: 1, consoleFloodBytes: bytes } };
-    const parent = start(["-qmp", `unix:${QMP}`, "-serial", "null"], scenario);
+  test("a flood of the console loses nothing while a client asks, and the launcher does not grow", async () => {
+    const bytes = 192 * 1024 * 1024;
+    const parent = start(["-qmp", `unix:${QMP}`, "-serial", "file:flood"], {
+      enclave: { heartbeatMs: 1, consoleFloodBytes: bytes },
+    });
     const talk = await qmp();
     const pid = parent.commandPid() ?? 0;
-    let asked = 0;
-    const times: number[] = [];
-    let [least, most] = [Number.POSITIVE_INFINITY, 0];
-    const giveUp = performance.now() + 2500;
-    while (performance.now() < giveUp) {
-      const from = performance.now();
+    const sizes: number[] = [];
+    // How soon it is answered is measured by the benchmark; here it is answered, again and again until all is there.
+    for (let asked = 0; statSync(here.path("flood")).size < bytes; asked++) {
       expect(await status(talk)).toEndWith(RUNNING);
-      times.push(performance.now() - from);
-      if (++asked > 20) [least, most] = [Math.min(least, residentKiB(pid)), Math.max(most, residentKiB(pid))];
-      await Bun.sleep(5);
+      if (asked > 5) sizes.push(residentKiB(pid));
+      await Bun.sleep(1);
     }
     talk.send('{"execute":"quit"}');
     const result = await end(parent);
-    const [console] = result.report.consoles;
-    // One in a hundred may be the test machine's own doing.
-    const worst = times.sort((a, b) => a - b)[Math.floor(times.length * 0.99)] ?? 0;
-    expect(worst).toBeLessThan(50);
-    expect(most - least).toBeLessThan(16 * 1024);
-    expect(console).toEqual({ cid: 16, produced: bytes, delivered: bytes });
+    expect(result.report.consoles).toEqual([{ cid: 16, produced: bytes, delivered: bytes }]);
+    expect(Buffer.compare(readFileSync(here.path("flood")), floodPattern(0, bytes))).toBe(0);
+    expect(Math.max(0, ...sizes) - Math.min(...sizes, Number.MAX_SAFE_INTEGER)).toBeLessThan(16 * 1024);
   });
 });
 
