@@ -77,6 +77,7 @@ function imports(): Import[] {
 const FLOORS = [
   ["main.ts"],
   ["cli"],
+  ["check"],
   ["machine", "eif"],
   ["pool"],
   ["monitor", "devices", "chardev", "accel", "image", "host"],

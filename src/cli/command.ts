@@ -7,7 +7,7 @@ import { type CommandDef, defineCommand, runCommand } from "citty";
 import { version } from "../../package.json" with { type: "json" };
 import type { System } from "../sys/system.ts";
 import { positionalWord } from "./argv.ts";
-import { helpText, versionText } from "./help.ts";
+import { helpText, type SubcommandName, versionText } from "./help.ts";
 
 /** What a command gives: text for standard output, and the exit status. */
 export interface Printed {
@@ -30,7 +30,8 @@ export interface Surroundings {
 /** A subcommand: its citty definition for these surroundings, whose `run` gives what is printed. */
 export type Subcommand = (around: Surroundings) => CommandDef;
 
-const commands: Readonly<Record<string, () => Promise<Subcommand>>> = {
+const commands: Readonly<Record<SubcommandName, () => Promise<Subcommand>>> = {
+  check: async () => (await import("./check-command.ts")).checkCommand,
   pool: async () => (await import("./pool-command.ts")).poolCommand,
   eif: async () => (await import("./eif-command.ts")).eif,
 };
@@ -49,7 +50,7 @@ export async function programText(topic: "help" | "version"): Promise<string> {
 /** Runs the subcommand that the first word names. Throws Failure where there is none of that name. */
 export async function runSubcommand(words: readonly string[], around: Surroundings): Promise<Printed> {
   const [name = "", ...rest] = words;
-  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  const load = Object.hasOwn(commands, name) ? commands[name as SubcommandName] : undefined;
   if (load === undefined) throw positionalWord(name);
   const command = (await load())(around);
   const { result } = await runCommand(command, { rawArgs: rest });

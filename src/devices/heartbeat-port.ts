@@ -31,7 +31,7 @@ import { HeartbeatLog, type LogFds, makeLog } from "./heartbeat-log.ts";
 /** The vsock port of the parent that AWS's init connects to. */
 export const HEARTBEAT_PORT = 9000;
 /** The door's name. Its number is that of what is handed out: other versions of it are not understood. */
-const DOOR = "nitro-heartbeat-1";
+export const DOOR = "nitro-heartbeat-1";
 /** How long somebody else may hold the port before this launch gives up, and how often it is asked for at least. */
 export const PORT_PATIENCE_MS = 30_000;
 const PORT_RETRY_MS = 100;

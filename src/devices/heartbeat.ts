@@ -8,15 +8,14 @@
  * answered, for its init would die otherwise, but not counted here. It is written down before it is answered, for
  * the launcher of that enclave if it shares the port; a stranger's is told.
  */
-import { errnoText, Failure, SyscallError } from "../sys/failure.ts";
+import { errnoText, SyscallError } from "../sys/failure.ts";
 import { readSome } from "../sys/files.ts";
 import { addressOf } from "../sys/libc.ts";
-import { ERRNO } from "../sys/linux/errno.ts";
 import { POLLIN } from "../sys/linux/poll.ts";
 import { nowMs, runLoop, type Waiter } from "../sys/poll.ts";
 import { type System, wouldBlock } from "../sys/system.ts";
 import { acceptVsock, type Incoming, sendSome } from "../sys/vsock.ts";
-import { HEARTBEAT_PORT, type HeartbeatPort, PORT_PATIENCE_MS } from "./heartbeat-port.ts";
+import { HEARTBEAT_PORT, type HeartbeatPort } from "./heartbeat-port.ts";
 
 const HEARTBEAT_BYTE = 0xb7;
 /** A stranger that says nothing is heard out for this long, and at most so many at a time. */
@@ -247,39 +246,4 @@ export class Heartbeat implements Disposable {
 
 interface Peer extends Waiter {
   readonly incoming: Incoming;
-}
-
-/** Why the port cannot be listened on, in words. */
-export function explainListen(error: SyscallError): Failure {
-  switch (error.errno) {
-    case ERRNO.EAFNOSUPPORT:
-      return new Failure(
-        "heartbeat",
-        "this kernel has no vsock (AF_VSOCK)",
-        "modprobe vsock vmw_vsock_virtio_transport",
-      );
-    case ERRNO.EADDRINUSE:
-      return new Failure(
-        "heartbeat",
-        `vsock port ${HEARTBEAT_PORT} is still held by another process after ${PORT_PATIENCE_MS / 1000} s`,
-        `see who listens: ss --vsock -lp 'sport = :${HEARTBEAT_PORT}'; ` +
-          "nitro and QEMU give it back after their enclave's heartbeat",
-      );
-    case ERRNO.EACCES:
-    case ERRNO.EPERM:
-      return new Failure(
-        "heartbeat",
-        `${error.call}: ${error.why}`,
-        "a container or a seccomp filter may forbid vsock; run nitro outside it",
-      );
-    case ERRNO.EMFILE:
-    case ERRNO.ENFILE:
-      return new Failure("heartbeat", `${error.call}: ${error.why}`, "raise the limit: ulimit -n");
-    default:
-      return new Failure(
-        "heartbeat",
-        error.message,
-        "check that vsock works: ls -l /dev/vsock; modprobe vmw_vsock_virtio_transport",
-      );
-  }
 }

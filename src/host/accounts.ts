@@ -30,6 +30,31 @@ export function usersOf(passwd: string): User[] {
   });
 }
 
+/** A row of /etc/group. */
+export interface Group {
+  readonly name: string;
+  readonly gid: number;
+  readonly members: readonly string[];
+}
+
+/** The groups of a group file; rows that are none are left out. */
+export function groupsIn(group: string): Group[] {
+  return rows(group).flatMap(([name, , gidText, members = ""]) => {
+    const gid = idOf(gidText);
+    if (name === undefined || name === "" || gid === undefined) return [];
+    return [
+      {
+        name,
+        gid,
+        members: members
+          .trim()
+          .split(",")
+          .filter((member) => member !== ""),
+      },
+    ];
+  });
+}
+
 /** The groups that initgroups(3) gives a user: the user's own, then those that list the name. */
 export function groupsOf(user: User, group: string): number[] {
   const listed = rows(group).flatMap(([, , gidText, members]) => {

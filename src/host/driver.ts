@@ -1,41 +1,17 @@
 /** The nitro_enclaves driver on this parent: the device that it looks for, the module, and what makes it be there. */
 
-import { SyscallError } from "../sys/failure.ts";
-import { pathExists, readSmallFile, readText } from "../sys/files.ts";
+import { readSmallFile } from "../sys/files.ts";
 import { listFolder } from "../sys/folders.ts";
 import type { System } from "../sys/system.ts";
+import { asRoot, type Fault } from "./fault.ts";
+import { missingModule, moduleState } from "./modules.ts";
+
+/** The driver's module. */
+export const DRIVER_MODULE = "nitro_enclaves";
 
 /** PCI vendor and device of the Nitro Enclaves device (drivers/virt/nitro_enclaves/ne_pci_dev.h). */
 const PCI_ID = "0x1d0f:0xe4c1";
 const PCI_FOLDER = "/sys/bus/pci/devices";
-
-/** Whether a module is in the kernel, could be loaded, is not there, or nothing tells. */
-export type ModuleState = "loaded" | "loadable" | "missing" | "unknown";
-
-/** The state of a module by its name with underscores. */
-export function moduleState(system: System, name: string): ModuleState {
-  if (pathExists(system, `/sys/module/${name}`)) return "loaded";
-  const release = kernelRelease(system);
-  if (release === undefined) return "unknown";
-  const file = new RegExp(`/${name.replaceAll("_", "[_-]")}\\.ko\\b`);
-  const lists = ["dep", "builtin"].map((list) => textOf(system, `/lib/modules/${release}/modules.${list}`));
-  if (lists.every((list) => list === undefined)) return "unknown";
-  return lists.some((list) => list !== undefined && file.test(list)) ? "loadable" : "missing";
-}
-
-function textOf(system: System, path: string): string | undefined {
-  try {
-    return readText(system, path);
-  } catch (error) {
-    if (!(error instanceof SyscallError)) throw error;
-    return undefined;
-  }
-}
-
-/** The kernel's release, such as `6.1.141-155.222.amzn2023.x86_64`. */
-export function kernelRelease(system: System): string | undefined {
-  return readSmallFile(system, "/proc/sys/kernel/osrelease")?.trim();
-}
 
 /** The PCI address of the Nitro Enclaves device; "unknown" where nothing tells of PCI devices. */
 export function enclaveDevice(system: System): { readonly address: string } | "none" | "unknown" {
@@ -66,13 +42,6 @@ export function instance(system: System): Instance {
   };
 }
 
-/** Why the driver's device is not there, and what makes it. */
-export interface DriverFault {
-  readonly why: string;
-  /** What to type. */
-  readonly mend: string;
-}
-
 /** Enables enclaves for an instance; it must be stopped for that, so this is typed elsewhere. */
 export function enableEnclaves(id = "INSTANCE-ID"): string {
   return (
@@ -82,25 +51,48 @@ export function enableEnclaves(id = "INSTANCE-ID"): string {
   );
 }
 
-/** Why the driver is not at work; undefined where it is. */
-export function driverFault(system: System): DriverFault | undefined {
-  const state = moduleState(system, "nitro_enclaves");
-  if (enclaveDevice(system) === "none") {
-    const { type, id } = instance(system);
-    const what =
-      type === undefined
-        ? "this machine has no Nitro Enclaves device"
-        : `this ${type} was started without Nitro Enclaves`;
-    return { why: `${what} (no PCI device 1d0f:e4c1)`, mend: enableEnclaves(id) };
-  }
+/** Why the instance has no device for the driver; undefined where it has, or nothing tells. */
+export function instanceFault(system: System): Fault | undefined {
+  if (enclaveDevice(system) !== "none") return undefined;
+  const { type, id } = instance(system);
+  const what =
+    type === undefined
+      ? "this machine has no Nitro Enclaves device"
+      : `this ${type} was started without Nitro Enclaves`;
+  return {
+    why: `${what} (no PCI device 1d0f:e4c1)`,
+    command: enableEnclaves(id),
+    advice:
+      "type it elsewhere, for it stops the instance; not every type has enclaves: those of 4 vCPUs or more on Nitro, " +
+      "and of 2 on Graviton",
+  };
+}
+
+/** Why the driver's module is not in the kernel; undefined where it is. */
+export function moduleFault(system: System): Fault | undefined {
+  const state = moduleState(system, DRIVER_MODULE);
   if (state === "loaded") return undefined;
-  if (state === "missing") {
-    return {
-      why: `the kernel ${kernelRelease(system) ?? ""} has no module nitro_enclaves`,
-      mend:
-        "install the package with more of the kernel's modules (linux-modules-extra-aws, kernel-modules-extra), " +
-        "or another kernel",
-    };
-  }
-  return { why: "the driver is not loaded", mend: "modprobe nitro_enclaves" };
+  if (state === "missing") return missingModule(system, DRIVER_MODULE);
+  const fault = { why: "the driver is not loaded", command: asRoot(`modprobe ${DRIVER_MODULE}`) };
+  if (enclaveDevice(system) !== "unknown") return fault;
+  const otherwise = "if that does not make the device, this instance was started without Nitro Enclaves";
+  const advice = `${otherwise}: ${enableEnclaves()}`;
+  return { ...fault, advice };
+}
+
+/** Why the driver is not at work; undefined where it is. */
+export function driverFault(system: System): Fault | undefined {
+  return instanceFault(system) ?? moduleFault(system);
+}
+
+/** Why there is no device to be opened. */
+export function absenceFault(system: System): Fault {
+  return (
+    driverFault(system) ?? {
+      why: "the driver is loaded, and its device is not here",
+      advice:
+        "a container has to be given it: docker run --device /dev/nitro_enclaves; " +
+        "else the driver says why: dmesg | grep nitro_enclaves | tail",
+    }
+  );
 }

@@ -5,15 +5,15 @@
  */
 import { Enclave, openDevice } from "../accel/enclave.ts";
 import { explainIoctl, type LaunchNumbers } from "../accel/ne-errors.ts";
-import { awsTimeoutMs, explainListen, type HeartbeatSetup } from "../devices/heartbeat.ts";
+import { awsTimeoutMs, type HeartbeatSetup } from "../devices/heartbeat.ts";
 import { takeHeartbeatPort } from "../devices/heartbeat-port.ts";
 import { cpuPool, threadsPerCore } from "../host/cpus.ts";
-import { SyscallError } from "../sys/failure.ts";
+import { Failure, SyscallError } from "../sys/failure.ts";
+import type { Fd } from "../sys/files.ts";
 import type { Mapping } from "../sys/memory.ts";
 import { takeSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 import { openConsole } from "./console.ts";
-import { explainDevice, explainMemory } from "./explain.ts";
 import { type Image, openImage } from "./image-files.ts";
 import {
   checkFits,
@@ -33,6 +33,7 @@ import { type PreparedMemory, prepareMemory } from "./preparation.ts";
 import type { Session } from "./session.ts";
 import { stayWith } from "./stay.ts";
 import { Stopped, type StopRequests, stopRequests } from "./stop.ts";
+import { Unexplained } from "./unexplained.ts";
 import { EXIT } from "./verdict.ts";
 
 /** Makes the session of a launch that has more than a plain console. Throws Failure. */
@@ -58,17 +59,29 @@ export async function launch(
   tell: (line: string) => void,
   extras: Extras = {},
 ): Promise<number> {
-  using signals = takeSignals(system);
-  const stop = stopRequests(system, signals);
   try {
+    using signals = takeSignals(system);
+    const stop = stopRequests(system, signals);
     using session = extras.openSession?.(system, options, tell);
     if (session !== undefined) signals.onContinue(() => session.resumed());
-    return await story(system, options, tell, stop, extras, session);
+    const status = await story(system, options, tell, stop, extras, session);
+    if (status === EXIT.noHeartbeat) await tellOfVsock(system, tell);
+    return status;
   } catch (error) {
+    if (error instanceof Unexplained) throw await error.failure();
+    if (error instanceof Failure) throw (await import("./explain.ts")).explainOther(system, error, options);
     if (!(error instanceof Stopped)) throw error;
     tell(`${error.signal}: stopped before the enclave was started`);
     return EXIT.stopped;
   }
+}
+
+/** No heartbeat has come: perhaps none could. */
+async function tellOfVsock(system: System, tell: (line: string) => void): Promise<void> {
+  const { vsockFault } = await import("../host/vsock.ts");
+  const fault = vsockFault(system);
+  if (fault !== undefined)
+    tell(`heartbeat: none could come, for ${fault.why}: ${fault.command ?? fault.advice}`);
 }
 
 async function story(
@@ -93,7 +106,7 @@ async function story(
   if (options.pidFile !== undefined) stack.use(writePidFile(system, options.pidFile, extras.pidFileEnd));
   warnIfTight(size, image, tell);
 
-  using device = explained(() => openDevice(system), explainDevice);
+  using device = openNode(system);
   const memory = planMemoryPages(system, size, options.memoryBackend, image.size);
   const heartbeat = heartbeatSetup(system, options, tell, stop, heartbeatTimeoutMs);
   stack.use(heartbeat?.port);
@@ -101,7 +114,7 @@ async function story(
 
   const cpusAdded: number[] = [];
   const numbers = () => launchNumbers(system, options, memory, vcpus, threads, cpusAdded.length);
-  const asking = <T>(ask: () => T): T => explained(ask, (error) => explainIoctl(error, numbers()));
+  const asking = <T>(ask: () => T) => explained(ask, (words, e) => words.explainDriver(system, e, numbers()));
   const enclave = stack.use(asking(() => Enclave.create(system, device)));
   device.close();
   const imageOffset = Number(asking(() => enclave.imageOffset()));
@@ -120,7 +133,7 @@ async function story(
   while (cpusAdded.length < vcpus.value) cpusAdded.push(asking(() => enclave.addVcpu()));
   stop.check();
   const start = () => {
-    const cid = asking(() => enclave.start(options.enclaveCid, options.debugMode));
+    const cid = startNow(system, enclave, options, numbers);
     session?.started(Number(cid), cpusAdded);
     tell(startedLine(options, cid, cpusAdded, memory));
     extras.started?.();
@@ -137,6 +150,14 @@ function warnIfTight(memory: MemorySize, image: Image, tell: (line: string) => v
   if (tight !== undefined) tell(tight);
 }
 
+/** Opens the driver's node. Throws what is explained later. */
+function openNode(system: System): Fd {
+  return explained(
+    () => openDevice(system),
+    (explain, error) => explain.explainDevice(system, error),
+  );
+}
+
 /** Takes the port, where a heartbeat is waited for at all. Throws Failure. */
 function heartbeatSetup(
   system: System,
@@ -146,7 +167,10 @@ function heartbeatSetup(
   timeoutMs: number,
 ): HeartbeatSetup | undefined {
   if (heartbeat.policy === "none") return undefined;
-  const port = explained(() => takeHeartbeatPort(system, tell, stop), explainListen);
+  const port = explained(
+    () => takeHeartbeatPort(system, tell, stop),
+    (explain, error) => explain.explainListen(system, error),
+  );
   stop.meanwhile = () => port.serve();
   return { system, tell, port, timeoutMs, required: heartbeat.policy === "require" };
 }
@@ -164,14 +188,31 @@ function prepare(
   between: () => void,
 ): PreparedMemory {
   const make = () => prepareMemory(system, plan, between);
-  return explained(make, (error) => explainMemory(system, error, plan, memoryBackend));
+  return explained(make, (explain, error) => explain.explainMemory(system, error, plan, memoryBackend));
 }
 
-function explained<T>(attempt: () => T, explain: (error: SyscallError) => Error): T {
+/** @param words called once the launch has unwound. */
+function explained<T>(attempt: () => T, words: ConstructorParameters<typeof Unexplained>[1]): T {
   try {
     return attempt();
   } catch (error) {
-    throw error instanceof SyscallError ? explain(error) : error;
+    throw error instanceof SyscallError ? new Unexplained(error, words) : error;
+  }
+}
+
+/** With -S a monitor asks for the start, and is told at once why it failed. Throws Failure. */
+function startNow(
+  system: System,
+  enclave: Enclave,
+  options: LaunchOptions,
+  numbers: () => LaunchNumbers,
+): bigint {
+  try {
+    return enclave.start(options.enclaveCid, options.debugMode);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    if (options.paused) throw explainIoctl(error, numbers());
+    throw new Unexplained(error, (explain) => explain.explainDriver(system, error, numbers()));
   }
 }
 

@@ -28,7 +28,16 @@ export function measureImage(
   offset: number,
   between: () => void,
 ): Measured {
-  const values = hashed(image, memory, offset, between);
+  return judge(asked, debugMode, image, hashed(image, memory, offset, between));
+}
+
+/** Compares what an image measures with what is expected. Throws Failure where it is something else. */
+export function judge(
+  asked: MeasureOptions,
+  debugMode: boolean,
+  image: Pick<Image, "what" | "signature">,
+  values: Measurement,
+): Measured {
   const why = image.signature?.whyNotHolding(values.pcr0);
   if (why !== undefined) throw new Failure(image.what, `its signature does not hold: ${why}`);
   const pcr8 = image.signature?.pcr8;

@@ -85,6 +85,7 @@ export function planMemory(
       asked.typed,
       `${asked.value} bytes are not whole huge pages of ${pageText(pageBytes)}`,
       `use ${neighbours.map((bytes) => `${option}${sizeText(bytes)}`).join(" or ")}`,
+      { options: backend === undefined ? ["-m", sizeText(neighbours.at(-1) ?? 0)] : undefined },
     );
   }
   return { bytes: asked.value, typed: asked.typed };
@@ -136,6 +137,7 @@ export function checkFits(memory: MemorySize, imageOffset: number, imageBytes: n
     memory.typed,
     why,
     `use -m ${sizeText(least)} or more (four times the image leaves room to unpack)`,
+    { options: ["-m", sizeText(least)] },
   );
 }
 

@@ -13,6 +13,7 @@ export function planVcpus(asked: Typed<number> | undefined, threadsPerCore: numb
       asked.typed,
       `an enclave takes whole cores, which have ${threadsPerCore} threads on this machine`,
       `use ${below === 0 ? "" : `-smp ${below} or `}-smp ${above}`,
+      { options: ["-smp", String(above)] },
     );
   }
   return asked;

@@ -4,9 +4,11 @@
  */
 
 import { poolCpus } from "../host/cpus.ts";
+import { asRoot } from "../host/fault.ts";
+import { freeMemory } from "../host/free-memory.ts";
 import { availablePages, hugePageFolder, hugePages, overcommitPages } from "../host/huge-pages.ts";
 import { nodeOfCpu, numaNodes } from "../host/nodes.ts";
-import { Failure } from "../sys/failure.ts";
+import { Failure, type Remedy } from "../sys/failure.ts";
 import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
 import {
@@ -139,12 +141,34 @@ function shortage(
     (larger === undefined ? "" : "; a page of 1 GiB is donated whole");
   const fitting = [most >= least ? most : undefined, larger].filter((bytes) => bytes !== undefined);
   const smaller = fitting.map((bytes) => `${option}${sizeText(bytes)}`).join(" or ");
+  const mend = reserving(system, size.bytes - most, node, pageBytes);
+  if (mend.beyond !== undefined) {
+    return tooMuch(size, why, { most, least, obtainable: mend.beyond }, backend);
+  }
   return new Failure(
     size.typed,
     why,
-    `reserve more: ${reserving(system, size.bytes - most, node, pageBytes)}` +
-      (smaller === "" ? "" : `; the free ones do for ${smaller}`),
+    `reserve more: ${mend.words}${smaller === "" ? "" : `; the free ones do for ${smaller}`}`,
+    { command: mend.command },
   );
+}
+
+/** The memory that is asked for is not there, however it is reserved: as much as there is, or another instance. */
+function tooMuch(
+  size: MemorySize,
+  why: string,
+  { most, least, obtainable }: { most: number; least: number; obtainable: number },
+  backend: MemoryBackend | undefined,
+): Failure {
+  const rest = "or use an instance with more memory";
+  const bytes = most >= least ? most : obtainable;
+  const lacks = `${why}; not so much memory is free that more could be reserved`;
+  if (bytes < least) return new Failure(size.typed, lacks, rest.slice(3));
+  const option = backend === undefined ? "-m " : "size=";
+  const command = most >= least ? undefined : asRoot(`nitro pool --memory ${bytes / MIB}`);
+  const words = [command, `use ${option}${sizeText(bytes)}`, rest].filter((part) => part !== undefined);
+  const remedy: Remedy = { command, options: backend === undefined ? ["-m", sizeText(bytes)] : undefined };
+  return new Failure(size.typed, lacks, words.join("; "), remedy);
 }
 
 /** `2 of 4 pages of 1 GiB, 80 of 300 pages of 2 MiB`: those that are free. */
@@ -158,21 +182,49 @@ function countsText(system: System, sizes: readonly number[], node: number | und
   return texts.filter((text) => text !== "").join(", ");
 }
 
+/** What is typed for the missing bytes; where the node has not so much, `beyond`: the bytes that it has beside. */
+interface Reserving {
+  readonly command: string;
+  /** The command, and another way. */
+  readonly words: string;
+  readonly beyond: number | undefined;
+}
+
+/** The parent keeps this part of what is free and cached. */
+const PARENTS_SHARE = 0.1;
+
 /** How the missing bytes are had. */
-function reserving(system: System, missing: number, node: number | undefined, pageBytes?: number): string {
+function reserving(system: System, missing: number, node: number | undefined, pageBytes?: number): Reserving {
+  const memory = freeMemory(system, node);
+  const all = (memory?.free ?? Number.POSITIVE_INFINITY) + (memory?.cached ?? 0);
+  const spare = Math.floor((all * (1 - PARENTS_SHARE)) / HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES;
+  const beyond = missing > all ? spare : undefined;
+  const cached = memory !== undefined && missing > memory.free;
   const echo = (each: number, folder: string) => {
     const wanted = (hugePages(system, each, node).total ?? 0) + missing / each;
     return `echo ${wanted} > ${folder}/nr_hugepages`;
   };
+  const room = cached ? "sync; echo 3 > /proc/sys/vm/drop_caches; " : "";
   if (pageBytes === GIANT_PAGE_BYTES) {
-    const command = echo(GIANT_PAGE_BYTES, hugePageFolder(GIANT_PAGE_BYTES, node));
-    return `${command} (or at boot: hugepagesz=1G hugepages=N)`;
+    const command = asRoot(`${room}${echo(GIANT_PAGE_BYTES, hugePageFolder(GIANT_PAGE_BYTES, node))}`);
+    return { command, words: `${command} (or at boot: hugepagesz=1G hugepages=N)`, beyond };
   }
   const huge = node === undefined ? "/proc/sys/vm" : hugePageFolder(HUGE_PAGE_BYTES, node);
+  const small = echo(HUGE_PAGE_BYTES, huge);
+  // Pages of 2 MiB only: nitro pool would take larger ones first.
+  if (pageBytes !== undefined) {
+    const command = asRoot(`${room}${small}`);
+    return { command, words: command, beyond };
+  }
   const totals = [GIANT_PAGE_BYTES, HUGE_PAGE_BYTES].map(
     (each) => each * (hugePages(system, each, node).total ?? 0),
   );
-  const all = totals.reduce((sum, bytes) => sum + bytes, missing);
-  // Pages of 2 MiB only: nitro pool would take larger ones first.
-  return `${pageBytes === undefined ? `nitro pool --memory ${all / MIB}, or ` : ""}${echo(HUGE_PAGE_BYTES, huge)}`;
+  const wanted = totals.reduce((sum, bytes) => sum + bytes, missing);
+  const command = asRoot(`${room}nitro pool --memory ${wanted / MIB}`);
+  const pieces = memory !== undefined && memory.wholePages * HUGE_PAGE_BYTES < missing;
+  return {
+    command,
+    words: `${command}, or ${small}${pieces ? " (free memory is in pieces: nitro pool has them joined first)" : ""}`,
+    beyond,
+  };
 }

@@ -6,6 +6,7 @@
 import { cpuListText, parseCpuList } from "../host/cpu-list.ts";
 import { cpuPool, POOL_FILE, poolCpus } from "../host/cpus.ts";
 import { driverFault } from "../host/driver.ts";
+import { faultFailure } from "../host/fault.ts";
 import { errnoText, Failure } from "../sys/failure.ts";
 import { readSmallFile, writeSetting } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
@@ -20,11 +21,11 @@ export class PoolRefusal extends Failure {
 export function readPool(system: System): number[] {
   const list = cpuPool(system);
   if (list !== undefined) return parseCpuList(list) ?? [];
-  const { why, mend } = driverFault(system) ?? {
+  const fault = driverFault(system) ?? {
     why: "the driver does not tell its pool",
-    mend: `ls -l ${POOL_FILE}`,
+    command: `ls -l ${POOL_FILE}`,
   };
-  throw new Failure("the CPU pool", why, mend);
+  throw faultFailure("the CPU pool", fault);
 }
 
 /**

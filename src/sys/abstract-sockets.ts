@@ -73,27 +73,39 @@ export function peerUser(system: System, socket: Fd): number | undefined {
 
 const UNIX_SOCKETS = "/proc/net/unix";
 /** __SO_ACCEPTCON (linux/net.h) among the flags, then type, state, inode and the name (net/unix/af_unix.c). */
-const LISTENING = /^\S+ \S+ \S+ 00010000 \S+ \S+ +\d+ @(.*)$/;
+const LISTENING = /^\S+ \S+ \S+ 00010000 \S+ \S+ +(\d+) @(.*)$/;
 const MOST_NAMES = 4096;
 
+/** A socket that is listened on. */
+export interface ListeningSocket {
+  readonly name: string;
+  /** As the link of its descriptor has it: `socket:[INODE]`. */
+  readonly inode: string;
+}
+
 /** The abstract names with this beginning that are listened on; none where the kernel does not tell. */
-export function listeningNames(system: System, beginning: string): string[] {
-  const names: string[] = [];
+export function listeningSockets(system: System, beginning: string): ListeningSocket[] {
+  const found: ListeningSocket[] = [];
   try {
     using file = openFile(system, UNIX_SOCKETS, O_RDONLY);
     const bytes = new Uint8Array(64 * 1024);
-    for (let rest = ""; names.length < MOST_NAMES; ) {
+    for (let rest = ""; found.length < MOST_NAMES; ) {
       const got = readSome(system, file.number, bytes);
       if (got <= 0) break;
       const lines = (rest + new TextDecoder("latin1").decode(bytes.subarray(0, got))).split("\n");
       rest = lines.pop() ?? "";
       for (const line of lines) {
-        const name = LISTENING.exec(line)?.[1];
-        if (name?.startsWith(beginning)) names.push(name);
+        const [, inode, name] = LISTENING.exec(line) ?? [];
+        if (inode !== undefined && name?.startsWith(beginning)) found.push({ name, inode });
       }
     }
   } catch {
     // Without /proc there is only the name that everybody tries first.
   }
-  return names;
+  return found;
+}
+
+/** Their names. */
+export function listeningNames(system: System, beginning: string): string[] {
+  return listeningSockets(system, beginning).map(({ name }) => name);
 }

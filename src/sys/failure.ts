@@ -2,14 +2,24 @@
 import { ERRNO, ERRNO_TEXT } from "./linux/errno.ts";
 import { NE_ERRORS } from "./linux/nitro_enclaves.ts";
 
+/** What mends a failure, where that can be said so that a shell or a command line takes it as it is. */
+export interface Remedy {
+  /** A line for a shell. */
+  readonly command?: string | undefined;
+  /** Options for the launch in place of those that it had: `-m`, `512M`. */
+  readonly options?: readonly string[] | undefined;
+}
+
 /** A failure that a user can meet, in three parts; main prints it as `nitro: WHAT: WHY` and `hint: HINT`. */
 export class Failure extends Error {
   override readonly name: string = "Failure";
 
+  /** @param remedy what the hint says in words, for `nitro check`. */
   constructor(
     readonly what: string,
     readonly why: string,
     readonly hint?: string,
+    readonly remedy?: Remedy,
   ) {
     super(`${what}: ${why}`);
   }

@@ -184,6 +184,23 @@ export function readSmallFile(system: System, path: string): string | undefined 
   return got < 0 ? undefined : new TextDecoder().decode(bytes.subarray(0, got));
 }
 
+/** As readSmallFile, of a text that may be longer, up to so many bytes: what is beyond is left out. */
+export function readLimited(system: System, path: string, mostBytes: number): string | undefined {
+  const name = cString(path);
+  const number = system.libc.open(name, fcntl.O_RDONLY | fcntl.O_CLOEXEC, 0);
+  if (resultOrErrno(system, "open", number, () => `${quoted(path)}, O_CLOEXEC`) < 0) return undefined;
+  using fd = new Fd(system, number);
+  const bytes = new Uint8Array(mostBytes);
+  let length = 0;
+  while (length < mostBytes) {
+    const got = readSome(system, fd.number, bytes.subarray(length));
+    if (got < 0) return undefined;
+    if (got === 0) break;
+    length += got;
+  }
+  return new TextDecoder().decode(bytes.subarray(0, length));
+}
+
 /**
  * Writes a setting into a file of the kernel's (sysfs, procfs), in one write(2), as the kernel takes it: 0, or the
  * negative errno of the open or the write.

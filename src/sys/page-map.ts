@@ -70,7 +70,7 @@ export class PageMap implements Disposable {
 }
 
 /** The size of an ordinary page: x86_64 has one, arm64 kernels are built for one of three. Throws SyscallError. */
-function basePageBytes(system: System): number {
+export function basePageBytes(system: System): number {
   if (KERNEL_ARCHITECTURE === "x86_64") return 4096;
   using fd = openFile(system, "/proc/self/auxv", O_RDONLY);
   const bytes = new Uint8Array(4096);

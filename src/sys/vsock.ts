@@ -1,6 +1,9 @@
 /** Stream sockets of the parent instance and its enclaves. Every one is non-blocking: the loop waits, not the call. */
+import { SyscallError } from "./failure.ts";
 import { Fd } from "./files.ts";
+import { cString } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";
+import { O_CLOEXEC, O_RDONLY } from "./linux/fcntl.ts";
 import {
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
@@ -10,7 +13,7 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
 } from "./linux/socket.ts";
-import { AF_VSOCK, sockaddrVm, VMADDR_CID_ANY } from "./linux/vm_sockets.ts";
+import { AF_VSOCK, IOCTL_VM_SOCKETS_GET_LOCAL_CID, sockaddrVm, VMADDR_CID_ANY } from "./linux/vm_sockets.ts";
 import { checked, resultOrErrno, type System } from "./system.ts";
 
 const SOCKET_TYPE = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
@@ -36,6 +39,41 @@ function openVsock(system: System): Fd {
   const number = system.libc.socket(AF_VSOCK, SOCKET_TYPE, 0);
   const args = () => "AF_VSOCK, SOCK_STREAM|SOCK_NONBLOCK|SOCK_CLOEXEC, 0";
   return new Fd(system, checked(system, "socket", number, args, "AF_VSOCK"));
+}
+
+/** Makes a socket of the family and lets go of it. Throws SyscallError: EAFNOSUPPORT where the kernel has none. */
+export function vsockAvailable(system: System): void {
+  openVsock(system).close();
+}
+
+/** This machine's own CID, by /dev/vsock; undefined where there is none, for nothing carries vsock. */
+export function localCid(system: System): number | undefined {
+  const name = cString("/dev/vsock");
+  const opened = system.libc.open(name, O_RDONLY | O_CLOEXEC, 0);
+  if (resultOrErrno(system, "open", opened, () => '"/dev/vsock", O_CLOEXEC') < 0) return undefined;
+  using fd = new Fd(system, opened);
+  const cell = new Uint8Array(4);
+  const asked = system.libc.ioctl(fd.number, IOCTL_VM_SOCKETS_GET_LOCAL_CID, cell);
+  const cid = () => new DataView(cell.buffer).getUint32(0, true);
+  const result = resultOrErrno(
+    system,
+    "IOCTL_VM_SOCKETS_GET_LOCAL_CID",
+    asked,
+    () => `${fd.number}, ${cid()}`,
+  );
+  return result < 0 || cid() === VMADDR_CID_ANY ? undefined : cid();
+}
+
+/** Whether a port is free, by taking it for an instant without listening on it. Throws SyscallError. */
+export function vsockPortIsFree(system: System, port: number): boolean {
+  using socket = openVsock(system);
+  const address = vsockAddress(VMADDR_CID_ANY, port);
+  const bound = system.libc.bind(socket.number, address, address.length);
+  const args = () => `${socket.number}, ${addressText(VMADDR_CID_ANY, port)}, ${address.length}`;
+  const result = resultOrErrno(system, "bind", bound, args);
+  if (result < 0 && result !== -ERRNO.EADDRINUSE)
+    throw new SyscallError("bind", -result, `vsock port ${port}`);
+  return result >= 0;
 }
 
 /** A socket that listens on a port of every CID of this machine. Throws SyscallError. */

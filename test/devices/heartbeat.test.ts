@@ -1,9 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { awsTimeoutMs, explainListen, Heartbeat } from "../../src/devices/heartbeat.ts";
+import { awsTimeoutMs, Heartbeat } from "../../src/devices/heartbeat.ts";
 import { HeartbeatPort } from "../../src/devices/heartbeat-port.ts";
-import { SyscallError } from "../../src/sys/failure.ts";
 import { Fd } from "../../src/sys/files.ts";
-import { ERRNO } from "../../src/sys/linux/errno.ts";
 import { nowMs, type Waiter } from "../../src/sys/poll.ts";
 import { FakeVsock } from "./fake-vsock.ts";
 
@@ -180,20 +178,4 @@ test("everything is closed at the end", () => {
   const fds = [peer(16), peer(77)];
   heartbeat[Symbol.dispose]();
   expect([...fds, 50].map((fd) => vsock.closed(fd))).toEqual([true, true, true]);
-});
-
-describe("the port", () => {
-  test.each([
-    ["EAFNOSUPPORT", "no vsock", "modprobe vsock"],
-    ["EADDRINUSE", "still held by another process after 30 s", "ss --vsock"],
-    ["EACCES", "Permission denied", "outside it"],
-    ["EPERM", "Operation not permitted", "outside it"],
-    ["EMFILE", "Too many open files", "ulimit -n"],
-    ["ENODEV", "No such device", "/dev/vsock"],
-  ] as const)("%s is explained", (name, why, hint) => {
-    const failure = explainListen(new SyscallError("bind", ERRNO[name], "vsock port 9000"));
-    expect(failure.what).toBe("heartbeat");
-    expect(failure.why).toContain(why);
-    expect(failure.hint).toContain(hint);
-  });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { explainDevice, explainMemory } from "../../src/machine/explain.ts";
+import { explainDevice, explainListen, explainMemory } from "../../src/machine/explain.ts";
 import type { MemoryPlan } from "../../src/machine/memory.ts";
 import { SyscallError } from "../../src/sys/failure.ts";
 import { ERRNO } from "../../src/sys/linux/errno.ts";
@@ -8,22 +8,25 @@ import { counters, systemWith } from "../sys/fake-files.ts";
 
 const DEVICE = "/dev/nitro_enclaves";
 
+/** A machine that tells nothing of itself. */
+const nothing = systemWith({});
+
 describe("the device cannot be opened", () => {
   test.each([
     ["ENOENT", "modprobe nitro_enclaves", "started without Nitro Enclaves"],
     ["ENODEV", "--enclave-options Enabled=true", "the driver is not loaded"],
     ["ENXIO", "modprobe nitro_enclaves", "the driver is not loaded"],
-    ["EACCES", "usermod -aG ne $USER", "Permission denied (EACCES)"],
+    ["EACCES", "usermod -aG ne ", "Permission denied (EACCES)"],
     ["EPERM", "run as root", "Operation not permitted (EPERM)"],
     ["EMFILE", "ulimit -n", "Too many open files (EMFILE)"],
     ["ENFILE", "ulimit -n", "Too many open files in system (ENFILE)"],
     ["EIO", "dmesg", "Input/output error (EIO)"],
     ["EBUSY", "dmesg", "Device or resource busy (EBUSY)"],
   ] as const)("%s", (name, hint, why) => {
-    const failure = explainDevice(new SyscallError("open", ERRNO[name], DEVICE));
+    const failure = explainDevice(nothing, new SyscallError("open", ERRNO[name], DEVICE));
     expect(failure.what).toBe(DEVICE);
     expect(failure.why).toContain(name);
-    expect(failure.why).toContain(why);
+    expect(`${failure.why} ${failure.hint}`).toContain(why);
     expect(failure.hint).toContain(hint);
   });
 });
@@ -89,5 +92,21 @@ describe("the huge pages cannot be had", () => {
     expect(told.why).toContain(why);
     expect(told.why).toContain(`(${name})`);
     expect(told.hint).toContain(hint);
+  });
+});
+
+describe("the heartbeat's port", () => {
+  test.each([
+    ["EAFNOSUPPORT", "vsock", "modprobe vmw_vsock_virtio_transport"],
+    ["EADDRINUSE", "after 30 s: vsock port 9000 is held by a program that does not share it", "ss --vsock"],
+    ["EACCES", "Permission denied", "outside it"],
+    ["EPERM", "Operation not permitted", "outside it"],
+    ["EMFILE", "Too many open files", "ulimit -n"],
+    ["ENODEV", "No such device", "/dev/vsock"],
+  ] as const)("%s is explained", (name, why, hint) => {
+    const failure = explainListen(nothing, new SyscallError("bind", ERRNO[name], "vsock port 9000"));
+    expect(failure.what).toBe("heartbeat");
+    expect(failure.why).toContain(why);
+    expect(failure.hint).toContain(hint);
   });
 });

@@ -1,0 +1,44 @@
+/** vsock, and the port of the heartbeat. */
+import { HEARTBEAT_PORT } from "../devices/heartbeat-port.ts";
+import { doorInodes, PORT_HELD } from "../devices/port-holder.ts";
+import { processesHolding } from "../host/processes.ts";
+import { vsockFault } from "../host/vsock.ts";
+import type { LaunchOptions } from "../machine/options.ts";
+import { SyscallError } from "../sys/failure.ts";
+import type { System } from "../sys/system.ts";
+import { localCid, vsockPortIsFree } from "../sys/vsock.ts";
+import { type Finding, failed, found } from "./finding.ts";
+
+/** Looks at both. */
+export function checkVsock(system: System, { heartbeat }: LaunchOptions): Finding[] {
+  const fault = vsockFault(system);
+  if (fault !== undefined) {
+    return [
+      failed("vsock", fault),
+      found("port", "note", `who holds port ${HEARTBEAT_PORT} shows once there is vsock`),
+    ];
+  }
+  const cid = localCid(system);
+  const line =
+    cid === undefined
+      ? found("vsock", "note", "there is AF_VSOCK; whether anything carries it cannot be told (/dev/vsock)")
+      : found("vsock", "ok", `AF_VSOCK, and this machine's CID is ${cid}`);
+  if (heartbeat.policy === "none") return [line, found("port", "ok", "heartbeat=none needs no port")];
+  return [line, portLine(system)];
+}
+
+function portLine(system: System): Finding {
+  const port = `vsock port ${HEARTBEAT_PORT}`;
+  try {
+    if (vsockPortIsFree(system, HEARTBEAT_PORT)) return found("port", "ok", `${port} is free`);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    return failed("port", { why: `${error.message}`, advice: "nitro check -help; ls -l /dev/vsock" });
+  }
+  const doors = doorInodes(system).map((inode) => `socket:[${inode}]`);
+  const { holders } = processesHolding(system, (link) => doors.includes(link));
+  const own = holders.filter(({ uid }) => uid === process.geteuid?.());
+  if (own.length === 0) return failed("port", PORT_HELD);
+  const who = own.map(({ pid }) => pid).join(", ");
+  return found("port", "ok", `${port} is held by launches of nitro's, which share it (process ${who})`);
+}

@@ -1,0 +1,84 @@
+/** Kernel modules: whether they are there, and how a kernel that lacks them gets them. */
+import { SyscallError } from "../sys/failure.ts";
+import { pathExists, readSmallFile, readText } from "../sys/files.ts";
+import type { System } from "../sys/system.ts";
+import { asRoot, type Fault } from "./fault.ts";
+
+/** Whether a module is in the kernel, could be loaded, is not there, or nothing tells. */
+export type ModuleState = "loaded" | "loadable" | "missing" | "unknown";
+
+/** The state of a module by its name with underscores. */
+export function moduleState(system: System, name: string): ModuleState {
+  if (pathExists(system, `/sys/module/${name}`)) return "loaded";
+  const release = kernelRelease(system);
+  if (release === undefined) return "unknown";
+  const file = new RegExp(`/${name.replaceAll("_", "[_-]")}\\.ko\\b`);
+  const lists = ["dep", "builtin"].map((list) => textOf(system, `/lib/modules/${release}/modules.${list}`));
+  if (lists.every((list) => list === undefined)) return "unknown";
+  // A builtin one has a folder in /sys/module only where it has parameters or a version.
+  if (lists[1] !== undefined && file.test(lists[1])) return "loaded";
+  return lists[0] !== undefined && file.test(lists[0]) ? "loadable" : "missing";
+}
+
+function textOf(system: System, path: string): string | undefined {
+  try {
+    return readText(system, path);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    return undefined;
+  }
+}
+
+/** The kernel's release, such as `6.1.141-155.222.amzn2023.x86_64`. */
+export function kernelRelease(system: System): string | undefined {
+  return readSmallFile(system, "/proc/sys/kernel/osrelease")?.trim();
+}
+
+/** Where the driver came into the kernel, as major and minor number: on arm64 with Linux 5.16. */
+const DRIVER_SINCE = process.arch === "arm64" ? [5, 16] : [5, 10];
+
+/** Whether a kernel is older than the driver; a distribution may have brought it to an older one (Amazon Linux 2). */
+export function isOlderThanDriver(release: string): boolean {
+  const [major = 0, minor = 0] = release.split(/[.-]/).map(Number);
+  const [since = 0, sinceMinor = 0] = DRIVER_SINCE;
+  return major < since || (major === since && minor < sinceMinor);
+}
+
+/** Why a module is not there, and what brings it: a package, or for a kernel that is too old another kernel. */
+export function missingModule(system: System, name: string): Fault {
+  const release = kernelRelease(system) ?? "";
+  const old = name === "nitro_enclaves" && isOlderThanDriver(release);
+  const why = old
+    ? `the kernel ${release} is older than the driver (Linux ${DRIVER_SINCE.join(".")}), and has no module ${name}`
+    : `the kernel ${release} has no module ${name}`;
+  const install = installCommand(system, release, old);
+  if (install === undefined)
+    return {
+      why,
+      advice:
+        "install the package with more of the kernel's modules (linux-modules-extra-aws, kernel-modules-extra), " +
+        "or another kernel",
+    };
+  return {
+    why,
+    command: asRoot(old ? `${install} && reboot` : `${install} && modprobe ${name}`),
+  };
+}
+
+/** By os-release(5), the distribution's way to newer kernels and more of their modules; undefined for unknown ones. */
+function installCommand(system: System, release: string, newer: boolean): string | undefined {
+  const text = readSmallFile(system, "/etc/os-release") ?? readSmallFile(system, "/usr/lib/os-release") ?? "";
+  const field = (name: string) => new RegExp(`^${name}="?([^"\\n]*)"?$`, "m").exec(text)?.[1] ?? "";
+  const [id, version] = [field("ID"), field("VERSION_ID")];
+  const family = [id, ...field("ID_LIKE").split(" ")];
+  if (id === "amzn" && version === "2") return "amazon-linux-extras install -y kernel-5.10";
+  if (id === "amzn" || family.some((each) => ["fedora", "rhel", "centos"].includes(each)))
+    return newer || id === "amzn"
+      ? "dnf upgrade -y kernel"
+      : `dnf install -y kernel-modules-extra-${release}`;
+  if (id === "ubuntu")
+    return newer ? "apt-get install -y linux-aws" : `apt-get install -y linux-modules-extra-${release}`;
+  if (family.includes("debian"))
+    return `apt-get install -y linux-image-${process.arch === "arm64" ? "arm64" : "amd64"}`;
+  return undefined;
+}

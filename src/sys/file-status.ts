@@ -1,0 +1,46 @@
+/** What a path leads to, by statx(2) (Linux 4.11), and whether this process may use it; nothing is opened. */
+import { KERNEL_ARCHITECTURE } from "./architecture.ts";
+import { addressOf, cString } from "./libc.ts";
+import { AT_FDCWD, NR_FACCESSAT } from "./linux/fcntl.ts";
+import { NR_STATX, S_IFDIR, S_IFMT, STATX_BASIC_STATS, statx } from "./linux/stat.ts";
+import { resultOrErrno, type System } from "./system.ts";
+import { quoted } from "./trace.ts";
+
+/** A file as the kernel tells of it. */
+export interface FileStatus {
+  /** Permission bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly isFolder: boolean;
+  /** The file's identity: its device's numbers and its inode. */
+  readonly device: readonly [major: number, minor: number];
+  readonly inode: bigint;
+}
+
+/** The status of what a path leads to; undefined where that cannot be told. */
+export function fileStatus(system: System, path: string): FileStatus | undefined {
+  const name = cString(path);
+  const bytes = new Uint8Array(statx.size);
+  const nr = NR_STATX[KERNEL_ARCHITECTURE];
+  const [at, into] = [addressOf(name), addressOf(bytes)];
+  const called = Number(system.libc.syscall(nr, AT_FDCWD, at, 0, STATX_BASIC_STATS, into));
+  if (resultOrErrno(system, "statx", called, () => `AT_FDCWD, ${quoted(path)}, 0, …`) < 0) return undefined;
+  const { stx_mode, stx_uid, stx_gid, stx_ino, stx_dev_major, stx_dev_minor } = statx.decode(bytes);
+  return {
+    mode: stx_mode & 0o7777,
+    uid: stx_uid,
+    gid: stx_gid,
+    isFolder: (stx_mode & S_IFMT) === S_IFDIR,
+    device: [stx_dev_major, stx_dev_minor],
+    inode: stx_ino,
+  };
+}
+
+/** Whether this process may use a path so, by faccessat(2): 0, or the negative errno. @param mode 4 read, 2 write. */
+export function accessRefusal(system: System, path: string, mode: number): number {
+  const name = cString(path);
+  const nr = NR_FACCESSAT[KERNEL_ARCHITECTURE];
+  const called = Number(system.libc.syscall(nr, AT_FDCWD, addressOf(name), mode, 0, 0));
+  return resultOrErrno(system, "faccessat", called, () => `AT_FDCWD, ${quoted(path)}, ${mode}`);
+}
