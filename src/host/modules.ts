@@ -51,34 +51,51 @@ export function missingModule(system: System, name: string): Fault {
   const why = old
     ? `the kernel ${release} is older than the driver (Linux ${DRIVER_SINCE.join(".")}), and has no module ${name}`
     : `the kernel ${release} has no module ${name}`;
-  const install = installCommand(system, release, old);
-  if (install === undefined)
+  const bringing = packageOf(system, release, old);
+  if (bringing === undefined) {
     return {
       why,
       advice:
         "install the package with more of the kernel's modules (linux-modules-extra-aws, kernel-modules-extra), " +
         "or another kernel",
     };
+  }
+  const { install, kernel } = bringing;
   return {
     why,
-    command: asRoot(old ? `${install} && reboot` : `${install} && modprobe ${name}`),
+    command: asRoot(`${install} && ${kernel ? "reboot" : `modprobe ${name}`}`),
+    ...(kernel
+      ? { advice: "the reboot takes the pool and the huge pages, unless something makes them at boot" }
+      : {}),
   };
 }
 
-/** By os-release(5), the distribution's way to newer kernels and more of their modules; undefined for unknown ones. */
-function installCommand(system: System, release: string, newer: boolean): string | undefined {
+/** A distribution's package, and whether it is another kernel, which runs from the next boot on. */
+interface Bringing {
+  readonly install: string;
+  readonly kernel: boolean;
+}
+
+/** By os-release(5), where more of a kernel's modules are, or a newer kernel; undefined for unknown distributions. */
+function packageOf(system: System, release: string, newer: boolean): Bringing | undefined {
   const text = readSmallFile(system, "/etc/os-release") ?? readSmallFile(system, "/usr/lib/os-release") ?? "";
   const field = (name: string) => new RegExp(`^${name}="?([^"\\n]*)"?$`, "m").exec(text)?.[1] ?? "";
   const [id, version] = [field("ID"), field("VERSION_ID")];
   const family = [id, ...field("ID_LIKE").split(" ")];
-  if (id === "amzn" && version === "2") return "amazon-linux-extras install -y kernel-5.10";
-  if (id === "amzn" || family.some((each) => ["fedora", "rhel", "centos"].includes(each)))
-    return newer || id === "amzn"
-      ? "dnf upgrade -y kernel"
-      : `dnf install -y kernel-modules-extra-${release}`;
-  if (id === "ubuntu")
-    return newer ? "apt-get install -y linux-aws" : `apt-get install -y linux-modules-extra-${release}`;
-  if (family.includes("debian"))
-    return `apt-get install -y linux-image-${process.arch === "arm64" ? "arm64" : "amd64"}`;
-  return undefined;
+  const aKernel = (install: string): Bringing => ({ install, kernel: true });
+  const modules = (install: string): Bringing => ({ install, kernel: false });
+  if (id === "amzn" && version === "2") return aKernel("amazon-linux-extras install -y kernel-5.10");
+  if (id === "amzn") return aKernel("dnf upgrade -y kernel");
+  if (family.some((each) => ["fedora", "rhel", "centos"].includes(each))) {
+    return newer
+      ? aKernel("dnf upgrade -y kernel")
+      : modules(`dnf install -y kernel-modules-extra-${release}`);
+  }
+  if (id === "ubuntu") {
+    return newer
+      ? aKernel("apt-get install -y linux-aws")
+      : modules(`apt-get install -y linux-modules-extra-${release}`);
+  }
+  if (!family.includes("debian")) return undefined;
+  return aKernel(`apt-get install -y linux-image-${process.arch === "arm64" ? "arm64" : "amd64"}`);
 }

@@ -100,7 +100,7 @@ function larger(
   demand: CpuDemand,
   memoryBytes: number,
 ): Omit<Fault, "why"> {
-  const { topology, cpus } = state;
+  const { topology, cpus, shape } = state;
   const command = (vcpus: number) => poolCommand(system, state, vcpus, memoryBytes);
   if (nodesWithCores(topology, cpus, demand.value).length > 0) return { command: command(demand.value) };
   const nodes = topology.nodes.length === 0 ? [0] : topology.nodes;
@@ -109,7 +109,9 @@ function larger(
   );
   const advice = "or use an instance type with more CPUs: CPU 0's core stays the parent's";
   if (most === 0) return { advice: advice.slice(3) };
-  return { command: command(most), options: ["-smp", String(most)], advice };
+  const options = ["-smp", String(most)];
+  if (most <= shape.cores.length * topology.threadsPerCore) return { options, advice };
+  return { command: command(most), options, advice };
 }
 
 /** Why running enclaves leave none of a pool that would do; undefined where they do, or nothing tells. */

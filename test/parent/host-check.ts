@@ -58,6 +58,7 @@ const isPageSize: Check = (value, where) => {
 const pagesChecks: Record<keyof PagesInput, Check> = {
   total: isCount,
   used: isCount,
+  reserved: isCount,
   obtainable: isCount,
   obtainableCompacted: isCount,
 };

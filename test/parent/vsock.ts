@@ -125,6 +125,7 @@ export class Vsock {
       if (result < 0) request.fail(-result);
       else {
         socket.local = { cid: address.cid, port };
+        this.instance.listeners.set(port, request.pid);
         request.reply(0);
       }
     }

@@ -1,6 +1,7 @@
-/** /proc/self/cgroup and /sys/fs/cgroup. */
+/** /proc/self/cgroup and /sys/fs/cgroup, and what of them a process's status tells. */
 import { formatCpuList } from "../driver/cpu-list.ts";
 import { E } from "../sys/errno.ts";
+import { readShortFile } from "../sys/files.ts";
 import { cgroupPageName, UNLIMITED_V1 } from "../topology/cgroups.ts";
 import type { Instance } from "../topology/instance.ts";
 import type { Tree } from "./tree.ts";
@@ -10,8 +11,17 @@ const root = "/sys/fs/cgroup";
 /** Adds them. */
 export function addCgroupFiles(tree: Tree, instance: Instance): void {
   tree.hide(root);
+  tree.file("/proc/*/status", ({ pid }, path = `/proc/${pid}/status`) => processStatus(instance, path));
   if (instance.cgroups.version === 2) addVersion2(tree, instance);
   else addVersion1(tree, instance);
+}
+
+/** The machine's own, but for the nodes that the cpuset leaves. */
+function processStatus(instance: Instance, path: string): string | null {
+  const text = readShortFile(path);
+  if (text === undefined) return null;
+  const mems = formatCpuList(instance.cgroups.allowed("mems", nodesOf(instance)));
+  return text.replace(/^(Mems_allowed_list:\s*).*$/m, `$1${mems}`);
 }
 
 function nodesOf(instance: Instance): number[] {

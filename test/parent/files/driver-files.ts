@@ -1,4 +1,5 @@
 /** The driver's files: the device, modules and their parameters, the PCI device, the list of miscellaneous devices. */
+import { usualKernel } from "../topology/host.ts";
 import type { Instance } from "../topology/instance.ts";
 import type { Tree } from "./tree.ts";
 
@@ -105,8 +106,10 @@ function addModuleLists(tree: Tree, instance: Instance): void {
   const { modules, scenario } = instance;
   const path = (name: string): string =>
     `kernel/${name === "nitro_enclaves" ? "drivers/virt/nitro_enclaves" : "net/vmw_vsock"}/${name}.ko`;
-  for (const root of ["/lib/modules", "/usr/lib/modules"]) {
-    const own = `${root}/${scenario.host.kernel}`;
+  // Of the kernel at the start, and of the one that an update would bring.
+  const releases = [scenario.host.kernel, usualKernel(instance.topology.arch)];
+  const roots = ["/lib/modules", "/usr/lib/modules"];
+  for (const own of roots.flatMap((root) => releases.map((release) => `${root}/${release}`))) {
     tree.hide(own);
     const list = (wanted: readonly string[], end: string) => () =>
       modules.all

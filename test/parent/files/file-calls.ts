@@ -97,8 +97,14 @@ export class FileCalls {
   /** struct new_utsname (linux/utsname.h): six fields of 65 bytes. */
   private uname(request: Notification): Record<string, unknown> {
     const bytes = fixedBytes(6 * 65);
-    const { host } = this.instance.scenario;
-    const texts = ["Linux", "ip-10-0-0-1", host.kernel, KERNEL_BUILD, this.instance.topology.arch, "(none)"];
+    const texts = [
+      "Linux",
+      "ip-10-0-0-1",
+      this.instance.kernel,
+      KERNEL_BUILD,
+      this.instance.topology.arch,
+      "(none)",
+    ];
     texts.forEach((text, index) => {
       bytes.set(new TextEncoder().encode(text).subarray(0, 64), 65 * index);
     });

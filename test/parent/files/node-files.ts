@@ -64,6 +64,8 @@ function meminfo(instance: Instance, node: number): string {
     row("SwapCached", 0),
     row("Active", 0),
     row("Inactive", cached),
+    row("Active(file)", 0),
+    row("Inactive(file)", cached),
     row("FilePages", cached),
     row("AnonPages", 0),
     row("Shmem", 0),

@@ -28,6 +28,8 @@ import {
 import { addSystemFiles } from "./system-files.ts";
 import { type Caller, type FileNode, type Found, Tree } from "./tree.ts";
 
+/** What the driver calls an enclave's descriptor (ne_misc_dev.c: anon_inode_getfile). */
+const ENCLAVE_LINK = "anon_inode:ne-vm";
 const mostWritten = 4096; // fs/kernfs/file.c: a write beyond a page is cut
 
 /** The tree of one parent instance, and the calls about it. */
@@ -81,7 +83,7 @@ export class ParentFiles {
     }
     const process = /^\/proc\/(\d+)\/pagemap$/.exec(path)?.[1];
     if (process !== undefined) return this.openPageMap(request, Number(process), flags);
-    const text = Buffer.from(node.read(request) ?? "", "latin1");
+    const text = Buffer.from(node.read(request, path) ?? "", "latin1");
     if ((flags & O.ACCMODE) === 0) return this.handOver(request, makeMemfd("emulated", text), closeOnExec);
     if ((node.mode & 0o222) === 0 || node.write === undefined) return request.fail(E.EACCES);
     this.openForWriting(request, path, node, text, closeOnExec);
@@ -191,13 +193,21 @@ export class ParentFiles {
 
   /** readlink and readlinkat. */
   readLink(request: Notification, found: Found): void {
-    if (found.kind === "foreign") return request.proceed();
+    const enclave = found.kind === "foreign" && this.isEnclave(found.path) ? ENCLAVE_LINK : undefined;
+    if (found.kind === "foreign" && enclave === undefined) return request.proceed();
     if (found.kind === "absent") return request.fail(E.ENOENT);
-    if (found.kind === "folder" || found.node.kind !== "link") return request.fail(E.EINVAL);
+    const target = found.kind === "node" && found.node.kind === "link" ? found.node.target() : enclave;
+    if (target === undefined) return request.fail(E.EINVAL);
     const first = request.nr === NR.readlinkat ? 2 : 1;
-    const bytes = Buffer.from(found.node.target() ?? "").subarray(0, request.u32(first + 1));
+    const bytes = Buffer.from(target ?? "").subarray(0, request.u32(first + 1));
     if (request.write(request.wide(first), bytes)) request.reply(bytes.length);
     else request.fail(E.EFAULT);
+  }
+
+  /** Whether a descriptor in /proc is an enclave's. */
+  private isEnclave(path: string): boolean {
+    if (this.driver.slotsLeft === 0 || !/^\/proc\/\d+\/fd\/\d+$/.test(path)) return false;
+    return this.driver.slotOf(identityOf(path) ?? "") !== undefined;
   }
 
   /** chmod and its like: only the device's permissions can be changed. */

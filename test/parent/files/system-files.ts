@@ -11,9 +11,11 @@ export const KERNEL_BUILD = "#1 SMP PREEMPT_DYNAMIC Tue Jun 17 21:55:11 UTC 2025
 /** Adds them. */
 export function addSystemFiles(tree: Tree, instance: Instance): void {
   addFirmware(tree, instance);
-  const { host } = instance.scenario;
-  tree.file("/proc/sys/kernel/osrelease", () => `${host.kernel}\n`);
-  tree.file("/proc/version", () => `Linux version ${host.kernel} (mockbuild@amazon) (gcc) ${KERNEL_BUILD}\n`);
+  tree.file("/proc/sys/kernel/osrelease", () => `${instance.kernel}\n`);
+  tree.file(
+    "/proc/version",
+    () => `Linux version ${instance.kernel} (mockbuild@amazon) (gcc) ${KERNEL_BUILD}\n`,
+  );
   tree.file("/proc/cpuinfo", () => cpuinfo(instance));
   tree.file("/proc/meminfo", () => meminfo(instance.memory, instance.topology.nodes));
   tree.file("/proc/buddyinfo", () => buddyinfo(instance));
@@ -112,6 +114,8 @@ function meminfo(memory: NodeMemory, nodes: number): string {
     row("Buffers", 0),
     row("Cached", sums.cached),
     row("SwapCached", 0),
+    row("Active(file)", 0),
+    row("Inactive(file)", sums.cached),
     row("SwapTotal", 0),
     row("SwapFree", 0),
     row("AnonHugePages", 0),

@@ -11,12 +11,12 @@ export interface Caller {
   tid: number;
 }
 
-/** A file; `read` gives null while it does not exist. */
+/** A file; `read` gives null while it does not exist, and is told the path where a node stands for several. */
 export interface FileNode {
   kind: "file";
   /** Permission bits. */
   mode: number;
-  read: (caller: Caller) => string | null;
+  read: (caller: Caller, path?: string) => string | null;
   /** Takes what was written in one go; gives 0 or the errno. Without it the file cannot be written. */
   write?: (text: string, caller: Caller) => number;
 }

@@ -69,7 +69,9 @@ export class NodeMemory {
         const input: Partial<PagesInput> =
           typeof said === "object" ? said : said === undefined ? {} : { total: said };
         const total = input.total ?? shareOf(pages.get(bytes) ?? 0, node, nodeCount);
-        this.pools.get(bytes)?.fill(node, total, input.used ?? 0);
+        const pool = this.pools.get(bytes);
+        pool?.fill(node, total, input.used ?? 0);
+        if (pool !== undefined) pool.reserved += input.reserved ?? 0;
         const now = input.obtainable ?? Number.POSITIVE_INFINITY;
         this.obtainable.set(`${node} ${bytes}`, { now, compacted: input.obtainableCompacted ?? now });
       }

@@ -6,6 +6,8 @@ export interface PagesInput {
   total: number;
   /** Of these, pages that another program holds. */
   used: number;
+  /** Pages that another program was promised and has not touched; promises belong to no node. */
+  reserved: number;
   /** How many more a write to nr_hugepages can get; as many as free memory has room for without it. */
   obtainable: number;
   /** How many more after memory was compacted. */

@@ -6,6 +6,7 @@ import type { Scenario } from "../scenario.ts";
 import { E } from "../sys/errno.ts";
 import { Cgroups } from "./cgroups.ts";
 import { Groups } from "./groups.ts";
+import { usualKernel } from "./host.ts";
 import { Modules } from "./modules.ts";
 import { plainTopology, type Topology } from "./topology.ts";
 
@@ -32,10 +33,15 @@ export class Instance {
   readonly onlineByHand = new Set<number>();
   /** Ports of vsock that somebody else holds. */
   readonly takenPorts: Set<number>;
+  /** Ports of vsock that the command's processes have bound, with the process. */
+  readonly listeners = new Map<number, number>();
   enclaveOption: boolean;
+  /** The release of the kernel that runs. */
+  kernel: string;
   deviceMode: number;
   deviceUid: number;
   deviceGid: number;
+  private nextKernel: string | undefined;
 
   constructor(readonly scenario: Scenario) {
     const { host } = scenario;
@@ -57,6 +63,7 @@ export class Instance {
     this.takenPorts = new Set(scenario.takenPorts);
     this.cgroups = new Cgroups(host.cgroup);
     this.enclaveOption = host.enclaveOption;
+    this.kernel = host.kernel;
     this.deviceMode = Number.parseInt(scenario.deviceMode, 8);
     this.deviceUid = scenario.deviceUid;
     this.deviceGid = scenario.deviceGid;
@@ -90,6 +97,24 @@ export class Instance {
   /** Whether something carries vsock to the hypervisor. */
   get hasTransport(): boolean {
     return !this.described || this.modules.has("vmw_vsock_virtio_transport");
+  }
+
+  /** A package brings modules that the kernel lacks. */
+  installModules(): void {
+    for (const [name, state] of this.modules.all) if (state === "missing") this.modules.set(name, "unloaded");
+  }
+
+  /** Another kernel is installed: it runs from the next reboot on. */
+  installKernel(): void {
+    this.nextKernel = usualKernel(this.topology.arch);
+  }
+
+  /** The kernel that was installed last boots, with all modules, those of its devices loaded. */
+  reboot(): void {
+    if (this.nextKernel === undefined) return;
+    this.kernel = this.nextKernel;
+    this.nextKernel = undefined;
+    for (const [name] of this.modules.all) this.modules.set(name, "loaded");
   }
 
   /** Somebody gives a port of vsock back; gives 0 or the errno. */

@@ -1,0 +1,80 @@
+/** Hosts whose CPU pool does not do for the enclave. */
+import { afterAll, describe, test } from "bun:test";
+import { notHere, Workplace } from "../launch/nitro.ts";
+import { type BrokenHost, expectMended, PATIENCE_MS } from "./broken-host.ts";
+
+const here = new Workplace();
+afterAll(() => here[Symbol.dispose]());
+
+/** Two cores of two threads, CPU 0's among them. */
+const SMALL = { topology: "m5.xlarge", pool: "1,3", hugePages: 128 };
+/** Four cores. */
+const LARGER = { topology: "m5.2xlarge", pool: "1,5", hugePages: 128 };
+
+const HOSTS: readonly BrokenHost[] = [
+  {
+    name: "an empty pool",
+    scenario: { ...SMALL, pool: "" },
+    faults: [{ subject: "pool", text: "the CPU pool is empty", mend: "nitro pool --cpus 2" }],
+  },
+  {
+    name: "an empty pool on two nodes, one of which has the pages",
+    scenario: {
+      topology: "c6i.24xlarge",
+      host: { nodes: [{ pages: { "2M": 10 } }, { pages: { "2M": 100 } }] },
+    },
+    faults: [{ subject: "pool", text: "the CPU pool is empty", mend: "nitro pool --cpus 2 --node 1" }],
+  },
+  {
+    name: "a part of a core in the pool",
+    scenario: { ...SMALL, pool: "1" },
+    faults: [
+      {
+        subject: "pool",
+        text: "the CPU pool 1 has a part of a core: CPU 3 is missing, and enclaves take whole cores",
+        mend: "nitro pool --cpus 2",
+      },
+    ],
+  },
+  {
+    name: "a pool too small for -smp",
+    scenario: LARGER,
+    options: ["-smp", "4"],
+    faults: [
+      {
+        subject: "pool",
+        text: "-smp 4 needs 4 CPUs, and the CPU pool 1,5 has 2 (1 core)",
+        mend: "nitro pool --cpus 4",
+      },
+    ],
+  },
+  {
+    name: "an instance too small for -smp",
+    scenario: SMALL,
+    options: ["-smp", "4"],
+    faults: [
+      {
+        subject: "pool",
+        text: "-smp 4 needs 4 CPUs, and the CPU pool 1,3 has 2 (1 core)",
+        mend: "-smp 2",
+      },
+    ],
+  },
+  {
+    name: "a part of a core asked for",
+    scenario: LARGER,
+    options: ["-smp", "1"],
+    faults: [
+      {
+        subject: "vcpus",
+        text: "-smp 1: an enclave takes whole cores, which have 2 threads on this machine",
+        mend: "-smp 2",
+      },
+    ],
+  },
+];
+
+describe.concurrent.skipIf(notHere !== undefined)("cores", () => {
+  for (const host of HOSTS)
+    test(host.name, () => expectMended(here, host).then(() => undefined), PATIENCE_MS);
+});
