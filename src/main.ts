@@ -11,6 +11,7 @@ import { Failure } from "./sys/failure.ts";
 import { readText, writeAll } from "./sys/files.ts";
 import { printable } from "./sys/printable.ts";
 import { openSystem, type System } from "./sys/system.ts";
+import { isTerminal } from "./sys/terminal.ts";
 
 const STDOUT = 1;
 const STDERR = 2;
@@ -23,7 +24,16 @@ const plainPrefix: Prefix = () => "nitro: ";
 async function start(system: System, options: LaunchOptions): Promise<number> {
   checkOutputs(system, options);
   using _trace = openTraceFile(system, options, (line) => writeAll(system, STDERR, line));
-  return await launch(system, options, teller(system, plainPrefix));
+  return await launch(system, options, teller(system, plainPrefix), { draw: drawer(system) });
+}
+
+/** Draws on standard error where that is a terminal; whether it is, is asked when there is something to be drawn. */
+function drawer(system: System): (text: string) => void {
+  let terminal: boolean | undefined;
+  return (text) => {
+    terminal ??= isTerminal(system, STDERR);
+    if (terminal) writeAll(system, STDERR, text);
+  };
 }
 
 function teller(system: System, prefix: Prefix): (line: string) => void {
@@ -60,7 +70,8 @@ async function main(): Promise<number> {
       const { launchMore } = await import("./machine/launch-more.ts");
       const toStderr = (text: string) => writeAll(system, STDERR, text);
       const tell = teller(system, prefix);
-      return await launchMore(system, { words, handedOver, options, tell, toStderr });
+      const draw = drawer(system);
+      return await launchMore(system, { words, handedOver, options, tell, toStderr, draw });
     }
     if ("print" in request) return print(request.print);
     // Loaded only now: a launch does not need it.

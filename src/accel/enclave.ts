@@ -63,9 +63,9 @@ export class Enclave implements Disposable {
     });
   }
 
-  /** NE_ADD_VCPU: the driver picks a CPU of its pool; gives its id on the parent. */
-  addVcpu(): number {
-    return callIoctl(this.system, this.fd, NE_ADD_VCPU, { vcpu_id: 0 }).value.vcpu_id;
+  /** NE_ADD_VCPU. @param id a CPU of the pool; without it the driver picks one. Gives its id on the parent. */
+  addVcpu(id = 0): number {
+    return callIoctl(this.system, this.fd, NE_ADD_VCPU, { vcpu_id: id }).value.vcpu_id;
   }
 
   /** NE_START_ENCLAVE. @param cid 0 lets the hypervisor choose. Gives the CID that the enclave has. */

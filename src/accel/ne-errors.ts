@@ -19,6 +19,10 @@ export interface LaunchNumbers {
   readonly memoryBytes: number;
   /** Its pages in words: `256 huge pages of 2 MiB`. */
   readonly pages: string;
+  /** Regions that they make; undefined where that is not told, and while they are not prepared. */
+  readonly regions?: number | undefined;
+  /** The CPUs that were picked by hand. */
+  readonly cpuIds?: readonly number[] | undefined;
   /** The node that they are bound to; undefined where there is but one. */
   readonly node: number | undefined;
   readonly cid: bigint;
@@ -91,9 +95,17 @@ const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
       "ls -d /sys/devices/system/cpu/cpu*/node* tells the node of each CPU, and numactl --membind=N binds nitro to one",
   },
   265: {
-    why: (n) => `${n.pages} (${n.memory}) lie in more pieces than the driver takes`,
-    hint: () =>
-      "use less memory with -m, or reboot and reserve the huge pages at boot, where they lie together",
+    why: (n) =>
+      `${n.pages} (${n.memory}) lie in more pieces than the driver takes` +
+      (n.regions === undefined
+        ? ""
+        : `: in ${n.regions} at the best, mapped in the order of their addresses`),
+    hint: (n) =>
+      "use less memory with -m, or pages of 1 GiB, or reboot and reserve the huge pages at boot, where they lie " +
+      "together" +
+      (n.regions === undefined
+        ? "; as root (CAP_SYS_ADMIN) nitro sees where they lie, and maps them so that they make the fewest pieces"
+        : ""),
   },
   266: { why: () => "the enclave has no memory", hint: report },
   267: { why: () => "the enclave has no vCPU", hint: report },

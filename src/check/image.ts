@@ -12,6 +12,7 @@ import {
   tightMemory,
 } from "../machine/memory.ts";
 import type { LaunchOptions } from "../machine/options.ts";
+import { PLAIN_PACE } from "../machine/pace.ts";
 import { Failure } from "../sys/failure.ts";
 import type { System } from "../sys/system.ts";
 import { attempt, type Finding, found, refused } from "./finding.ts";
@@ -27,7 +28,7 @@ export interface ImageChecked {
 export async function checkImage(system: System, options: LaunchOptions): Promise<ImageChecked> {
   const told: string[] = [];
   try {
-    using image = await openImage({ system, tell: (line) => told.push(line), between() {} }, options);
+    using image = await openImage({ system, tell: (line) => told.push(line), pace: PLAIN_PACE }, options);
     const measured = await measuredLine(system, image, options);
     const signed = image.signature === undefined ? "" : ", signed, with a certificate that is valid now";
     const findings = [
@@ -72,7 +73,7 @@ async function measuredLine(system: System, image: Image, options: LaunchOptions
 }
 
 function isEifFile(system: System, path: string): boolean {
-  using file = openRegular({ system, tell() {}, between() {} }, `-kernel ${path}`, path);
+  using file = openRegular({ system, tell() {}, pace: PLAIN_PACE }, `-kernel ${path}`, path);
   return isEif(file.head);
 }
 

@@ -217,8 +217,8 @@ function memfd(object: Occurrence): SizedBackend {
       "ls -d /sys/devices/system/node/node*",
     );
   }
-  const pageBytes = rest.hugetlbsize;
-  return { backend: { id, typed, pageBytes, policy, hostNodes }, sizeBytes: size };
+  const { hugetlbsize: pageBytes, "prealloc-threads": threads } = rest;
+  return { backend: { id, typed, pageBytes, policy, hostNodes, threads }, sizeBytes: size };
 }
 
 function sizeOf({ backend, sizeBytes }: SizedBackend, asked: Typed<number> | undefined): Typed<number> {

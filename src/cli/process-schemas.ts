@@ -97,6 +97,19 @@ function pageSize(text: string): number {
   return bytes;
 }
 
+/** More would only wait for one another. */
+const MOST_THREADS = 256n;
+
+function threadCount(text: string): number {
+  const threads = given(parseUint64(text), "Parameter 'prealloc-threads' expects uint32");
+  refuseUnless(threads > 0n, "property 'prealloc-threads' of memory-backend-memfd doesn't take value '0'");
+  refuseUnless(
+    threads <= MOST_THREADS,
+    `prealloc-threads=${text}: use 1 to ${MOST_THREADS}, or leave it to nitro`,
+  );
+  return Number(threads);
+}
+
 const HUGE = "an enclave's memory is huge pages and nothing else";
 const SHARED = "the memory is donated as a mapping of a shared file";
 
@@ -120,12 +133,7 @@ export function memfdSchema() {
       "on",
       "the driver takes allocated pages, so they are always allocated before",
     ),
-    "prealloc-threads": z.optional(
-      field((text) => {
-        const why = "pages are allocated in ascending order, by one thread: they make fewer regions so";
-        refuseUnless(parseUint64(text) === 1n, why);
-      }),
-    ),
+    "prealloc-threads": z.optional(field(threadCount)),
     reserve: always("reserve", "on", "all pages are allocated before the memory is donated"),
     share: always("share", "on", SHARED),
     seal: always("seal", "on", "its file is closed before anybody could change its size"),

@@ -1,5 +1,6 @@
 /** Long work over many bytes: the one buffer that they pass through, and what is done between two pieces. */
 import { Failure } from "../sys/failure.ts";
+import { progressBar } from "../sys/progress-bar.ts";
 import { type StopSignal, takeSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 
@@ -28,10 +29,6 @@ export interface Around {
 
 /** As much as the processor's caches and the kernel like to move at once. */
 const BUFFER_BYTES = 1024 * 1024;
-/** Work of less time than this has no bar. */
-const PATIENCE_MS = 500;
-const REDRAW_MS = 100;
-const BAR_COLUMNS = 40;
 
 /** The signal that ended the work is a failure: no status of 0 where a file was asked for and is not there. */
 function stoppedBy(signal: StopSignal): Failure {
@@ -62,34 +59,5 @@ export function beginWork({ system, draw }: Around, title: string): Work & Dispo
       };
     },
     [Symbol.dispose]: () => kept.dispose(),
-  };
-}
-
-/** A line that is drawn over: `app.eif [#####     ]  50% of 900 MB`. Its end leaves the line empty. */
-export function progressBar(
-  draw: (text: string) => void,
-  title: string,
-  now: () => number = () => performance.now(),
-): Pick<Work, "step" | "expect"> & Disposable {
-  const begun = now();
-  let [done, total, drawn] = [0, 0, 0];
-  return {
-    expect(bytes) {
-      total += bytes;
-    },
-    step(bytes) {
-      done += bytes;
-      const time = now();
-      if (time - begun < PATIENCE_MS || time - drawn < REDRAW_MS) return;
-      drawn = time;
-      const part = total === 0 ? 0 : Math.min(1, done / total);
-      const filled = Math.round(part * BAR_COLUMNS);
-      const bar = "#".repeat(filled) + " ".repeat(BAR_COLUMNS - filled);
-      const percent = String(Math.floor(part * 100)).padStart(3);
-      draw(`\r${title} [${bar}] ${percent}% of ${Math.ceil(total / 1e6)} MB\x1b[K`);
-    },
-    [Symbol.dispose]() {
-      if (drawn !== 0) draw("\r\x1b[K");
-    },
   };
 }

@@ -94,7 +94,11 @@ export function readEif(image: ImageBytes): Eif {
  * Reads the whole image through one buffer of 1 MiB and compares the CRC with the header's.
  * @param between called after each piece, to stop early by throwing. Throws EifError.
  */
-export function checkCrc(image: ImageBytes, expected: number, between: () => void = () => {}): void {
+export function checkCrc(
+  image: ImageBytes,
+  expected: number,
+  between: (bytes: number) => void = () => {},
+): void {
   const buffer = new Uint8Array(1024 * 1024);
   const crc = eifCrc();
   for (let offset = 0; offset < image.size; ) {
@@ -102,7 +106,7 @@ export function checkCrc(image: ImageBytes, expected: number, between: () => voi
     if (got === 0) throw new EifError(`the file ended at byte ${offset}; it had ${image.size} bytes before`);
     crc.add(buffer.subarray(0, Math.min(got, image.size - offset)));
     offset += got;
-    between();
+    between(got);
   }
   if (crc.value() !== expected) {
     throw new EifError(

@@ -84,7 +84,7 @@ async function checkedEif(around: Surroundings, file: InputFile): Promise<Image>
     if (eif.architecture !== ARCHITECTURE) {
       throw new EifError(`it is an image for ${eif.architecture}, this machine is ${ARCHITECTURE}`);
     }
-    checkCrc(file, eif.crc, around.between);
+    checkWhole(around, file, eif.crc);
     return {
       size: file.size,
       what: file.what,
@@ -106,6 +106,12 @@ async function checkedEif(around: Surroundings, file: InputFile): Promise<Image>
       "build the image again, or copy it again and compare the checksums",
     );
   }
+}
+
+/** Takes the CRC of the whole file, which is the first time that it is read. Throws EifError. */
+function checkWhole({ pace }: Surroundings, file: InputFile, crc: number): void {
+  using _bar = pace.begin(file.name, file.size);
+  checkCrc(file, crc, pace.between);
 }
 
 /** Who signed an image, having seen that the hypervisor will accept it. Throws Failure and EifError. */

@@ -7,6 +7,7 @@ import { ERRNO } from "../sys/linux/errno.ts";
 import { O_NONBLOCK, O_RDONLY } from "../sys/linux/fcntl.ts";
 import type { Mapping } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
+import type { Pace } from "./pace.ts";
 
 /** A signal is looked for after each piece of this size. */
 const LOAD_BYTES = 64 * 1024 * 1024;
@@ -15,8 +16,8 @@ const LOAD_BYTES = 64 * 1024 * 1024;
 export interface Surroundings {
   readonly system: System;
   readonly tell: (line: string) => void;
-  /** Called between pieces of long work; throws when the launcher is asked to stop. */
-  readonly between: () => void;
+  /** Called between pieces of long work. */
+  readonly pace: Pace;
 }
 
 /** Bytes of known length that can be put into the image. */
@@ -46,20 +47,25 @@ export class InputFile implements Disposable, ImageBytes, Payload {
   /** Bytes, as they were when the file was opened. */
   readonly size: number;
 
+  /** The last part of its path. */
+  get name(): string {
+    return this.path.slice(this.path.lastIndexOf("/") + 1);
+  }
+
   read(into: Uint8Array, offset: number): number {
     return this.#named(() => readBytesAt(this.around.system, this.fd, this.path, into, offset));
   }
 
   /** Reads the whole file into memory at `offset`, feeding the CRC. Throws Failure where it has become shorter. */
   load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void): void {
-    const { system, between } = this.around;
+    const { system, pace } = this.around;
     for (let at = 0; at < this.size; at += LOAD_BYTES) {
       const length = Math.min(LOAD_BYTES, this.size - at);
       const to = memory.start + offset + at;
       const got = this.#named(() => readAt(system, this.fd, this.path, to, length, at));
       if (got < length) throw this.changed(`it has ${at + got} bytes now, it had ${this.size}`);
       add(memory.view(offset + at, length));
-      between();
+      pace.between(length);
     }
   }
 

@@ -18,6 +18,8 @@ export interface Asked {
   readonly options: LaunchOptions;
   readonly tell: (line: string) => void;
   readonly toStderr: (text: string) => void;
+  /** Draws on the user's terminal; does nothing where that is none. */
+  readonly draw: (text: string) => void;
 }
 
 /** Launches, here or in the background. Gives the exit status; throws Failure. */
@@ -33,7 +35,7 @@ export async function launchMore(system: System, asked: Asked): Promise<number> 
   checkOutputs(system, options);
   using trace = openTraceFile(system, options, asked.toStderr);
   logFd = trace.fd;
-  const extras: Mutable<Extras> = {};
+  const extras: Mutable<Extras> = { draw: asked.draw };
   let session: Session | undefined;
   if (!isPlain(options)) {
     const { Session } = await import("./session.ts");

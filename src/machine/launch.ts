@@ -7,13 +7,16 @@ import { Enclave, openDevice } from "../accel/enclave.ts";
 import { explainIoctl, type LaunchNumbers } from "../accel/ne-errors.ts";
 import { awsTimeoutMs, type HeartbeatSetup } from "../devices/heartbeat.ts";
 import { takeHeartbeatPort } from "../devices/heartbeat-port.ts";
-import { cpuPool, threadsPerCore } from "../host/cpus.ts";
+import { threadsPerCore } from "../host/cpus.ts";
 import { Failure, SyscallError } from "../sys/failure.ts";
 import type { Fd } from "../sys/files.ts";
 import type { Mapping } from "../sys/memory.ts";
+import { PageMap } from "../sys/page-map.ts";
 import { takeSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 import { openConsole } from "./console.ts";
+import { launchNumbers, type Made, startedLine } from "./enclave-words.ts";
+import { mostMappings, planFilling } from "./fill-plan.ts";
 import { type Image, openImage } from "./image-files.ts";
 import {
   checkFits,
@@ -21,12 +24,12 @@ import {
   type MemoryPlan,
   type MemorySize,
   planMemory,
-  rangesText,
   sizeText,
   tightMemory,
 } from "./memory.ts";
-import { planVcpus } from "./nitro.ts";
-import type { LaunchOptions, Typed } from "./options.ts";
+import { planVcpus, type Vcpus } from "./nitro.ts";
+import type { LaunchOptions } from "./options.ts";
+import { type Pace, paceOf } from "./pace.ts";
 import { planMemoryPages } from "./page-supply.ts";
 import { type PidFileEnd, writePidFile } from "./pid-file.ts";
 import { type PreparedMemory, prepareMemory } from "./preparation.ts";
@@ -47,7 +50,16 @@ export interface Extras {
   readonly openSession?: OpenSession;
   readonly pidFileEnd?: PidFileEnd;
   /** Where PCRs are asked for: takes them of the image in memory. Throws Failure for what is not expected, Stopped. */
-  readonly measure?: (image: Image, memory: Mapping, offset: number, between: () => void) => void;
+  readonly measure?: (
+    image: Image,
+    memory: Mapping,
+    offset: number,
+    between: (bytes: number) => void,
+  ) => void;
+  /** Draws on the user's terminal; does nothing where that is none. */
+  readonly draw?: (text: string) => void;
+  /** Where CPUs are picked by hand: looks at them. Throws Failure for what the driver would refuse. */
+  readonly pickCpus?: (threadsPerCore: number) => Vcpus;
   /** Called once the enclave has started and that has been told. */
   readonly started?: () => void;
 }
@@ -62,10 +74,17 @@ export async function launch(
   try {
     using signals = takeSignals(system);
     const stop = stopRequests(system, signals);
-    using session = extras.openSession?.(system, options, tell);
+    // A trace on the same terminal would be drawn over.
+    const quiet = options.trace.size > 0 && options.traceFile === undefined;
+    const pace = paceOf(stop, quiet ? undefined : extras.draw);
+    const telling = (line: string) => {
+      pace.clear();
+      tell(line);
+    };
+    using session = extras.openSession?.(system, options, telling);
     if (session !== undefined) signals.onContinue(() => session.resumed());
-    const status = await story(system, options, tell, stop, extras, session);
-    if (status === EXIT.noHeartbeat) await tellOfVsock(system, tell);
+    const status = await story(system, options, telling, { stop, pace, session }, extras);
+    if (status === EXIT.noHeartbeat) await tellOfVsock(system, telling);
     return status;
   } catch (error) {
     if (error instanceof Unexplained) throw await error.failure();
@@ -84,20 +103,26 @@ async function tellOfVsock(system: System, tell: (line: string) => void): Promis
     tell(`heartbeat: none could come, for ${fault.why}: ${fault.command ?? fault.advice}`);
 }
 
+/** What goes on beside the story. */
+interface Beside {
+  readonly stop: StopRequests;
+  readonly pace: Pace;
+  readonly session: Session | undefined;
+}
+
 async function story(
   system: System,
   options: LaunchOptions,
   tell: (line: string) => void,
-  stop: StopRequests,
+  { stop, pace, session }: Beside,
   extras: Extras,
-  session: Session | undefined,
 ): Promise<number> {
   using stack = new DisposableStack();
-  using image = await openImage({ system, tell, between: stop.check }, options);
+  using image = await openImage({ system, tell, pace }, options);
   const size = planMemory(options.memoryBytes, image.size, options.memoryBackend);
   checkFits(size, EXPECTED_IMAGE_OFFSET, image.size);
   const threads = threadsPerCore(system);
-  const vcpus = planVcpus(options.vcpus, threads);
+  const vcpus = extras.pickCpus?.(threads) ?? planVcpus(options.vcpus, threads);
   const sink = session === undefined ? stack.use(openConsole(system, options)) : session.sink;
   const heartbeatTimeoutMs = heartbeatTimeout(options, image.size, size);
   session?.plan({ memory: size, vcpus: vcpus.value, threadsPerCore: threads, heartbeatTimeoutMs });
@@ -112,8 +137,8 @@ async function story(
   stack.use(heartbeat?.port);
   stop.check();
 
-  const cpusAdded: number[] = [];
-  const numbers = () => launchNumbers(system, options, memory, vcpus, threads, cpusAdded.length);
+  const made: Made = { cpus: [], regions: undefined };
+  const numbers = () => launchNumbers(system, options, { memory, vcpus, threads }, made);
   const asking = <T>(ask: () => T) => explained(ask, (words, e) => words.explainDriver(system, e, numbers()));
   const enclave = stack.use(asking(() => Enclave.create(system, device)));
   device.close();
@@ -123,19 +148,19 @@ async function story(
 
   {
     // Once donated, the launcher has no more business in it.
-    using prepared = prepare(system, memory, options, stop.check);
-    image.load(prepared.mapping, imageOffset);
-    extras.measure?.(image, prepared.mapping, imageOffset, stop.check);
+    using prepared = await prepare(system, memory, options, pace);
+    made.regions = prepared.regions;
+    putInto(prepared, image, imageOffset, pace, extras.measure);
     for (const { address, length } of prepared.donations) asking(() => enclave.donate(address, length));
   }
   image[Symbol.dispose]();
   stop.check();
-  while (cpusAdded.length < vcpus.value) cpusAdded.push(asking(() => enclave.addVcpu()));
+  for (let i = 0; i < vcpus.value; i++) made.cpus.push(asking(() => enclave.addVcpu(vcpus.ids?.[i])));
   stop.check();
   const start = () => {
     const cid = startNow(system, enclave, options, numbers);
-    session?.started(Number(cid), cpusAdded);
-    tell(startedLine(options, cid, cpusAdded, memory));
+    session?.started(Number(cid), made.cpus);
+    tell(startedLine(options, cid, memory, made));
     extras.started?.();
     return Number(cid);
   };
@@ -181,14 +206,37 @@ function heartbeatTimeout({ heartbeat }: LaunchOptions, imageBytes: number, memo
   return heartbeat.timeoutMs ?? awsTimeoutMs(imageBytes, memory.bytes);
 }
 
-function prepare(
+async function prepare(
   system: System,
   plan: MemoryPlan,
   { memoryBackend }: LaunchOptions,
-  between: () => void,
-): PreparedMemory {
-  const make = () => prepareMemory(system, plan, between);
+  pace: Pace,
+): Promise<PreparedMemory> {
+  using pageMap = PageMap.open(system);
+  const asked = memoryBackend?.threads;
+  const facts = { plan, asked, pagesTold: pageMap !== undefined, mostMappings: mostMappings(system) };
+  const together = await planFilling(system, facts, pace);
+  using _bar = pace.begin(`memory ${sizeText(plan.bytes)}`, plan.bytes);
+  const make = () => prepareMemory(system, { ...facts, pageMap, together, between: pace.between });
   return explained(make, (explain, error) => explain.explainMemory(system, error, plan, memoryBackend));
+}
+
+/** Writes the image into the memory, and measures it there. Throws Failure, Stopped. */
+function putInto(
+  { mapping }: PreparedMemory,
+  image: Image,
+  offset: number,
+  pace: Pace,
+  measure: Extras["measure"],
+): void {
+  {
+    using _bar = pace.begin("image", image.size);
+    image.load(mapping, offset);
+  }
+  if (measure === undefined) return;
+  // Each section is a part of PCR0 and of another.
+  using _bar = pace.begin("measuring", image.size);
+  measure(image, mapping, offset, pace.between);
 }
 
 /** @param words called once the launch has unwound. */
@@ -214,50 +262,4 @@ function startNow(
     if (options.paused) throw explainIoctl(error, numbers());
     throw new Unexplained(error, (explain) => explain.explainDriver(system, error, numbers()));
   }
-}
-
-function launchNumbers(
-  system: System,
-  options: LaunchOptions,
-  memory: MemoryPlan,
-  vcpus: Typed<number>,
-  threads: number,
-  vcpusAdded: number,
-): LaunchNumbers {
-  return {
-    smp: vcpus.typed,
-    vcpus: vcpus.value,
-    vcpusAdded,
-    memory: memory.typed,
-    memoryBytes: memory.bytes,
-    pages: rangesText(memory.ranges),
-    node: memory.node,
-    cid: options.enclaveCid,
-    pool: cpuPool(system),
-    threadsPerCore: threads,
-    eifPath: options.kernel,
-    debugMode: options.debugMode,
-  };
-}
-
-function startedLine(
-  options: LaunchOptions,
-  cid: bigint,
-  cpus: readonly number[],
-  memory: MemoryPlan,
-): string {
-  const name = options.name === undefined ? "" : ` ${options.name}`;
-  const node = memory.node === undefined ? "" : ` on NUMA node ${memory.node}`;
-  return (
-    `enclave${name} started: CID ${cid}, ${cpuText(cpus)}, ` +
-    `memory ${sizeText(memory.bytes)} in ${rangesText(memory.ranges)}${node}, ` +
-    (options.debugMode
-      ? "debug mode"
-      : "production mode (no console; -accel nitro,debug-mode=on gives one)") +
-    (options.heartbeat.policy === "none" ? ", heartbeat=none" : "")
-  );
-}
-
-function cpuText(cpus: readonly number[]): string {
-  return cpus.length === 1 ? `1 vCPU (CPU ${cpus[0]})` : `${cpus.length} vCPUs (CPUs ${cpus.join(", ")})`;
 }

@@ -26,7 +26,7 @@ export function measureImage(
   image: Image,
   memory: Mapping,
   offset: number,
-  between: () => void,
+  between: (bytes: number) => void,
 ): Measured {
   return judge(asked, debugMode, image, hashed(image, memory, offset, between));
 }
@@ -58,14 +58,19 @@ export function judge(
   };
 }
 
-function hashed(image: Image, memory: Mapping, offset: number, between: () => void): Measurement {
+function hashed(
+  image: Image,
+  memory: Mapping,
+  offset: number,
+  between: (bytes: number) => void,
+): Measurement {
   const running = measurement();
   for (const section of image.sections) {
     running.begin(section.name);
     for (let at = 0; at < section.size; at += PIECE_BYTES) {
       const length = Math.min(PIECE_BYTES, section.size - at);
       running.add(memory.view(offset + section.offset + at, length));
-      between();
+      between(length);
     }
   }
   return running.values();

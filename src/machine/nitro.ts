@@ -2,8 +2,14 @@
 import { Failure } from "../sys/failure.ts";
 import type { Typed } from "./options.ts";
 
+/** An enclave's vCPUs: how many, in the user's words. */
+export interface Vcpus extends Typed<number> {
+  /** Which CPUs of the parent they are, where they are picked by hand. */
+  readonly ids?: readonly number[];
+}
+
 /** Decides on the vCPUs, by -smp or one full core. Throws Failure for part of a core. */
-export function planVcpus(asked: Typed<number> | undefined, threadsPerCore: number): Typed<number> {
+export function planVcpus(asked: Typed<number> | undefined, threadsPerCore: number): Vcpus {
   if (asked === undefined) return { value: threadsPerCore, typed: `-smp ${threadsPerCore} (the default)` };
   const over = asked.value % threadsPerCore;
   if (over !== 0) {

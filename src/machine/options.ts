@@ -43,6 +43,8 @@ export interface MemoryBackend {
   readonly policy: "default" | "preferred" | "bind" | "interleave";
   /** NUMA nodes; none with the default policy. */
   readonly hostNodes: readonly number[];
+  /** prealloc-threads=: how many threads allocate and zero it; undefined where that is left to nitro. */
+  readonly threads: number | undefined;
 }
 
 /** -run-with user=: a name of /etc/passwd, a user id there, or two ids that need not be there. */

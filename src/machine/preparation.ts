@@ -6,8 +6,11 @@
 import { Failure, SyscallError } from "../sys/failure.ts";
 import { type FilePiece, HugePageFile, type Mapping, mapPieces, wholeFile } from "../sys/memory.ts";
 import { mayNotCall, pagesByNode, underPolicy } from "../sys/numa.ts";
+import type { PageMap } from "../sys/page-map.ts";
 import type { System } from "../sys/system.ts";
+import type { Together } from "./fill-plan.ts";
 import { type MemoryPlan, type PageRange, pageText } from "./memory.ts";
+import { ascendingPlaces, regionsOf, runsOf } from "./page-order.ts";
 
 /** A signal is looked for after so many bytes; one larger page is a piece as well. */
 const PIECE_BYTES = 64 * 1024 * 1024;
@@ -23,24 +26,59 @@ export interface Donation {
 export interface PreparedMemory extends Disposable {
   readonly mapping: Mapping;
   readonly donations: readonly Donation[];
+  /** Regions that the driver will make of it; undefined where it is not told which pages they are. */
+  readonly regions: number | undefined;
 }
 
-/** Prepares the memory. @param between called between pieces of it; may throw to stop. Throws Failure, SyscallError. */
-export function prepareMemory(system: System, plan: MemoryPlan, between: () => void): PreparedMemory {
+/** What a preparation goes by. */
+export interface Preparing {
+  readonly plan: MemoryPlan;
+  /** undefined where one thread does it. */
+  readonly together: Together | undefined;
+  /** Where pages are told; undefined where they are not. */
+  readonly pageMap: PageMap | undefined;
+  /** The most mappings that pages may be mapped again by. */
+  readonly mostMappings: number;
+  /** Called between pieces, with the bytes of the last; may throw to stop. */
+  readonly between: (bytes: number) => void;
+}
+
+/** Pages of one size, and the files that they are in, one after another in the mapping; the last may be shorter. */
+interface FiledRange extends PageRange {
+  readonly files: readonly HugePageFile[];
+}
+
+/** Prepares the memory. Throws Failure, SyscallError. */
+export function prepareMemory(system: System, preparing: Preparing): PreparedMemory {
+  const { plan, pageMap } = preparing;
+  using files = new DisposableStack();
   using stack = new DisposableStack();
-  const memory = bound(system, plan, () => allocated(system, plan.ranges, between));
-  const mapping = stack.use(memory.mapping);
+  const memory = bound(system, plan, () => {
+    const ranges = plan.ranges.map((range) => filed(system, range, preparing, files));
+    const mapping = stack.use(mapPieces(system, ranges.flatMap(piecesOf)));
+    fill(ranges, preparing);
+    return { mapping, ranges };
+  });
+  if (plan.node !== undefined || pageMap !== undefined) touch(plan, memory.mapping);
   checkNodes(system, plan, memory);
-  stack.move();
+  const ordered = pageMap === undefined ? undefined : inOrder(system, memory, preparing, pageMap);
+  if (ordered?.mapping !== undefined) memory.mapping.unmap();
+  else stack.move();
+  const mapping = ordered?.mapping ?? memory.mapping;
   return {
     mapping,
     donations: donationsOf(plan.ranges, mapping.start),
+    regions: ordered?.regions,
     [Symbol.dispose]: () => mapping.unmap(),
   };
 }
 
-interface Allocated {
+interface Memory {
   readonly mapping: Mapping;
+  readonly ranges: readonly FiledRange[];
+}
+
+interface Allocated extends Memory {
   /** Whether its pages were taken from one node only. */
   readonly bound: boolean;
 }
@@ -54,37 +92,56 @@ function donationsOf(ranges: readonly PageRange[], start: number): Donation[] {
   });
 }
 
-/** Runs `allocate` with this thread's memory bound to the plan's node, if that may be done. */
-function bound(system: System, plan: MemoryPlan, allocate: () => Mapping): Allocated {
+/** Runs `allocate` with this thread's memory bound to the plan's node, if that may be done; others inherit that. */
+function bound(system: System, plan: MemoryPlan, allocate: () => Memory): Allocated {
   const { node } = plan;
-  if (node === undefined) return { mapping: allocate(), bound: false };
+  if (node === undefined) return { ...allocate(), bound: false };
   try {
-    return { mapping: underPolicy(system, "bind", [node], allocate), bound: true };
+    return { ...underPolicy(system, "bind", [node], allocate), bound: true };
   } catch (error) {
     const ofPolicy = error instanceof SyscallError && /_mempolicy$/.test(error.call);
     if (!ofPolicy || !mayNotCall(error)) throw error;
-    return { mapping: allocate(), bound: false };
+    return { ...allocate(), bound: false };
   }
 }
 
-function allocated(system: System, ranges: readonly PageRange[], between: () => void): Mapping {
-  using files = new DisposableStack();
-  using stack = new DisposableStack();
-  const pieces: FilePiece[] = ranges.map(({ pageBytes, pages }) =>
-    wholeFile(files.use(HugePageFile.create(system, pageBytes, pageBytes * pages))),
-  );
-  const mapping = stack.use(mapPieces(system, pieces));
-  for (const { file } of pieces) fill(file, between);
-  stack.move();
-  return mapping;
+/** Makes a range's files: one, or for several threads as many as they work well with. */
+function filed(
+  system: System,
+  range: PageRange,
+  { together }: Preparing,
+  owner: DisposableStack,
+): FiledRange {
+  const { pageBytes, pages } = range;
+  const perFile = Math.ceil(pages / (together?.filesFor(pages) ?? 1));
+  const files: HugePageFile[] = [];
+  for (let left = pages; left > 0; left -= perFile) {
+    files.push(owner.use(HugePageFile.create(system, pageBytes, pageBytes * Math.min(perFile, left))));
+  }
+  return { ...range, files };
 }
 
-/** Allocates a file from its first page to its last. */
-function fill(file: HugePageFile, between: () => void): void {
-  const most = Math.max(PIECE_BYTES, file.pageBytes);
-  for (let at = 0; at < file.size; at += most) {
-    file.allocate(at, Math.min(most, file.size - at));
-    between();
+function piecesOf({ files }: FiledRange): FilePiece[] {
+  return files.map(wholeFile);
+}
+
+/** Allocates all files, each from its first page to its last. */
+function fill(ranges: readonly FiledRange[], { together, between }: Preparing): void {
+  if (together?.fill(ranges.map(({ files }) => files))) return;
+  for (const file of ranges.flatMap(({ files }) => files)) {
+    const most = Math.max(PIECE_BYTES, file.pageBytes);
+    for (let at = 0; at < file.size; at += most) {
+      const length = Math.min(most, file.size - at);
+      file.allocate(at, length);
+      between(length);
+    }
+  }
+}
+
+/** Puts every page into the page table, where it is looked at. */
+function touch(plan: MemoryPlan, mapping: Mapping): void {
+  for (const { address, length, pageBytes } of donationsOf(plan.ranges, mapping.start)) {
+    mapping.touch(address - mapping.start, length, pageBytes);
   }
 }
 
@@ -93,7 +150,6 @@ function checkNodes(system: System, plan: MemoryPlan, { mapping, bound: isBound 
   const { node } = plan;
   if (node === undefined) return;
   for (const { address, length, pageBytes } of donationsOf(plan.ranges, mapping.start)) {
-    mapping.touch(address - mapping.start, length, pageBytes);
     const pages = length / pageBytes;
     const counts = pagesByNode(system, address, pageBytes, pages);
     if (counts === undefined && isBound) continue;
@@ -110,4 +166,53 @@ function checkNodes(system: System, plan: MemoryPlan, { mapping, bound: isBound 
         `numactl --membind=${node}`,
     );
   }
+}
+
+interface Ordered {
+  readonly regions: number;
+  /** The pages in physical order, where that makes fewer regions. */
+  readonly mapping?: Mapping;
+}
+
+/** Maps the pages again in physical order, where that makes fewer regions and the mappings suffice. */
+function inOrder(
+  system: System,
+  { mapping, ranges }: Memory,
+  { plan, mostMappings }: Preparing,
+  pageMap: PageMap,
+): Ordered | undefined {
+  let [asTheyAre, atBest] = [0, 0];
+  const pieces: FilePiece[] = [];
+  for (const [i, { address }] of donationsOf(plan.ranges, mapping.start).entries()) {
+    const range = ranges[i];
+    if (range === undefined) continue;
+    const { pageBytes, pages, files } = range;
+    const addresses = pageMap.addresses(address, pageBytes, pages);
+    const places = addresses === undefined ? undefined : ascendingPlaces(addresses, pageBytes);
+    if (addresses === undefined || places === undefined) return undefined;
+    const before = regionsOf(addresses, pageBytes);
+    const after = regionsOf(addresses.toSorted(), pageBytes);
+    asTheyAre += before;
+    atBest += after;
+    if (after === before) pieces.push(...piecesOf(range));
+    else pieces.push(...piecesInOrder(files, pageBytes, places));
+  }
+  if (atBest === asTheyAre || pieces.length > mostMappings) return { regions: asTheyAre };
+  try {
+    return { regions: atBest, mapping: mapPieces(system, pieces) };
+  } catch (error) {
+    // Too many mappings, whatever limits them: the pages do as they are, if the driver has regions enough.
+    if (error instanceof SyscallError) return { regions: asTheyAre };
+    throw error;
+  }
+}
+
+function piecesInOrder(files: readonly HugePageFile[], pageBytes: number, places: Uint32Array): FilePiece[] {
+  const perFile = (files[0]?.size ?? 0) / pageBytes;
+  return runsOf(places, perFile).flatMap(({ first, pages }) => {
+    const file = files[Math.floor(first / perFile)];
+    return file === undefined
+      ? []
+      : [{ file, offset: (first % perFile) * pageBytes, length: pages * pageBytes }];
+  });
 }

@@ -178,6 +178,7 @@ function reserve(system: System, size: number, alignment: number): Mapping {
   return new Mapping(system, aligned, size);
 }
 
-function unmap(system: System, start: number, size: number): void {
+/** munmap(2). Throws SyscallError. */
+export function unmap(system: System, start: number, size: number): void {
   checked(system, "munmap", system.libc.munmap(start, size), () => `${hex(start)}, ${size}`, "");
 }

@@ -5,11 +5,11 @@
  */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { SyscallError } from "./failure.ts";
-import { type Fd, openFile, readAt, readSome } from "./files.ts";
+import { type Fd, openFile, readSome } from "./files.ts";
 import { addressOf } from "./libc.ts";
 import { AT_PAGESZ } from "./linux/auxvec.ts";
 import { O_RDONLY } from "./linux/fcntl.ts";
-import type { System } from "./system.ts";
+import { resultOrErrno, type System } from "./system.ts";
 
 const PATH = "/proc/self/pagemap";
 const ENTRY_BYTES = 8;
@@ -41,18 +41,22 @@ export class PageMap implements Disposable {
 
   /**
    * The physical addresses of pages that follow one another from `start` on; undefined where one of them is not told.
-   * @param pageBytes of each, @param pages how many. Throws SyscallError.
+   * @param pageBytes of each, @param pages how many.
    */
   addresses(start: number, pageBytes: number, pages: number): Float64Array | undefined {
     const entries = new Uint8Array(ENTRY_BYTES * pages);
     const address = addressOf(entries);
     const perPage = (pageBytes / this.basePageBytes) * ENTRY_BYTES;
     const first = Math.floor(start / this.basePageBytes) * ENTRY_BYTES;
-    for (let i = 0; i < pages; i++) {
-      const into = address + ENTRY_BYTES * i;
-      const got = readAt(this.system, this.fd, PATH, into, ENTRY_BYTES, first + i * perPage);
-      if (got < ENTRY_BYTES) return undefined;
+    const { pread } = this.system.libc;
+    const { number } = this.fd;
+    let got = ENTRY_BYTES;
+    // An entry of each page is read, less than a microsecond each; between them are those of its other small parts.
+    for (let i = 0; i < pages && got === ENTRY_BYTES; i++) {
+      got = Number(pread(number, address + ENTRY_BYTES * i, ENTRY_BYTES, first + i * perPage));
     }
+    const args = () => `${number}, …, ${ENTRY_BYTES}, ${first} + ${perPage} × (0 … ${pages - 1})`;
+    if (resultOrErrno(this.system, "pread", got, args) !== ENTRY_BYTES) return undefined;
     const words = new Uint32Array(entries.buffer);
     const found = new Float64Array(pages);
     for (let i = 0; i < pages; i++) {

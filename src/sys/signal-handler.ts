@@ -5,10 +5,7 @@
  * JavaScript cannot run on a thread that is not its own. What runs here makes one system call and touches no errno.
  */
 
-/** Little-endian 32-bit words as bytes. */
-function words(...values: number[]): number[] {
-  return values.flatMap((value) => [value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24]);
-}
+import { words } from "./machine-code.ts";
 
 /** x86_64: the signal's number comes in edi; __NR_write is 1 (asm/unistd_64.h). */
 function x86(fd: number): number[] {

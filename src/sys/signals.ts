@@ -1,10 +1,9 @@
 /** Signals as something to read: a handler writes their numbers to a pipe, whose other end the loop polls. */
 import { Failure } from "./failure.ts";
 import { Fd, readSome } from "./files.ts";
-import { viewOf } from "./libc.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "./linux/fcntl.ts";
-import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE } from "./linux/mman.ts";
 import { SA_RESTART, SIG_IGN, SIGNALS, sigaction } from "./linux/signal.ts";
+import { executable } from "./machine-code.ts";
 import { handlerCode } from "./signal-handler.ts";
 import { checked, type System } from "./system.ts";
 import { hex } from "./trace.ts";
@@ -61,23 +60,6 @@ function openPipe(system: System): { reading: Fd; writing: number } {
   const [reading, writing] = [view.getInt32(0, true), view.getInt32(4, true)];
   checked(system, "pipe2", made, () => `[${reading}, ${writing}], O_NONBLOCK|O_CLOEXEC`, "");
   return { reading: new Fd(system, reading), writing };
-}
-
-/**
- * Puts code into a page of its own, which is writable until it is executable. The kernel makes the instruction
- * cache agree when a page becomes executable for the first time.
- */
-function executable(system: System, code: Uint8Array): number {
-  const { libc } = system;
-  const length = 4096;
-  const flags = MAP_PRIVATE | MAP_ANONYMOUS;
-  const start = Number(libc.mmap(0, length, PROT_READ | PROT_WRITE, flags, -1, 0));
-  const mmapArgs = () => `NULL, ${length}, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0`;
-  checked(system, "mmap", start, mmapArgs, "");
-  viewOf(start, code.length).set(code);
-  const made = libc.mprotect(start, length, PROT_READ | PROT_EXEC);
-  checked(system, "mprotect", made, () => `${hex(start)}, ${length}, PROT_READ|PROT_EXEC`, "");
-  return start;
 }
 
 function setAction(system: System, name: keyof typeof SIGNALS, handler: number, flags: number): void {

@@ -1,7 +1,7 @@
 /** Long work of `nitro eif`: its memory, its end by a signal, and the bar on a terminal. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { readFileSync, truncateSync } from "node:fs";
-import { progressBar } from "../../src/eif/work.ts";
+import { progressBar } from "../../src/sys/progress-bar.ts";
 import { Workshop } from "./workshop.ts";
 
 const here = new Workshop();

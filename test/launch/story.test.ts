@@ -70,7 +70,9 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
       const mode = debug
         ? "debug mode"
         : "production mode (no console; -accel nitro,debug-mode=on gives one)";
-      expect(lines(result.stderr)).toEqual([
+      // How its pages lie depends on the machine that this runs on.
+      const told = result.stderr.replace(/in \d+ regions? of /, "in ");
+      expect(lines(told)).toEqual([
         `nitro: enclave started: CID 21, ${vcpus} vCPUs (CPUs ${cpus.join(", ")}), ` +
           `memory 66M in 33 huge pages of 2 MiB, ${mode}`,
         "nitro: the enclave (CID 21) ended by itself, and nothing tells why",

@@ -42,7 +42,7 @@ function twoNodes(node0: [number, number], node1: [number, number], reserved = 0
 const size = (bytes: number) => ({ bytes, typed: `-m ${bytes / MIB}` });
 const plan = (system: System, bytes: number, backend?: Partial<MemoryBackend>) => {
   const { typed = "-object memory-backend-memfd,id=m", policy = "default", hostNodes = [] } = backend ?? {};
-  const whole = { id: "m", typed, policy, hostNodes, pageBytes: backend?.pageBytes };
+  const whole = { id: "m", typed, policy, hostNodes, pageBytes: backend?.pageBytes, threads: undefined };
   return planMemoryPages(system, size(bytes), backend === undefined ? undefined : whole, 1);
 };
 

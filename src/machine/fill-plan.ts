@@ -1,0 +1,78 @@
+/**
+ * Whether a memory is prepared by several threads. What takes time is zeroing, some 5 to 10 GB/s for one thread: two
+ * are almost twice as fast, as long as there are processors and the memory is no bottleneck. But threads take pages in
+ * turn, so that what they get has no order; where the page map mends that, it costs a fiftieth of the zeroing.
+ */
+import { usableCpus } from "../sys/affinity.ts";
+import { readSmallFile } from "../sys/files.ts";
+import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES, type HugePageFile } from "../sys/memory.ts";
+import type { System } from "../sys/system.ts";
+import type { MemoryPlan } from "./memory.ts";
+import type { Pace } from "./pace.ts";
+
+/** Each thread has so much to do at least: a tenth of a second's work or more, a thousand times what it costs. */
+const BYTES_PER_THREAD = GIANT_PAGE_BYTES;
+/** With more threads than this it is the memory that is waited for. */
+const MOST_THREADS = 8;
+/** A thread works in a file for itself; with some more of them none waits for another at the end. */
+const FILES_PER_THREAD = 4;
+/** Mappings that a process has besides, with much room. */
+const OTHER_MAPPINGS = 8192;
+/** What a kernel allows where it does not say (DEFAULT_MAX_MAP_COUNT). */
+const USUAL_MAPPINGS = 65_530;
+
+/** Several threads that fill files. */
+export interface Together {
+  /** Into how many files pages of one size go. */
+  filesFor(pages: number): number;
+  /**
+   * Allocates all files; gives false, with nothing done, where no thread can be had. Throws SyscallError, Stopped.
+   * @param groups files of one page size each.
+   */
+  fill(groups: readonly (readonly HugePageFile[])[]): boolean;
+}
+
+/** The most mappings that pages may be mapped by, one by one if need be: what vm.max_map_count leaves. */
+export function mostMappings(system: System): number {
+  const text = readSmallFile(system, "/proc/sys/vm/max_map_count") ?? "";
+  const most = /^\d+\s*$/.test(text) ? Number(text) : USUAL_MAPPINGS;
+  return most - Math.min(OTHER_MAPPINGS, most / 2);
+}
+
+/** What the number of threads is chosen by. */
+export interface FillFacts {
+  readonly plan: MemoryPlan;
+  /** prealloc-threads=, which is kept to. */
+  readonly asked: number | undefined;
+  /** Whether pages can be put in order afterwards. */
+  readonly pagesTold: boolean;
+  readonly mostMappings: number;
+}
+
+/** How many threads fill the memory. @param cpus asked for only where there is much to do. */
+export function chooseThreads(facts: FillFacts, cpus: () => number): number {
+  const { plan, asked, pagesTold } = facts;
+  if (asked !== undefined) return asked;
+  const most = Math.min(MOST_THREADS, Math.floor(plan.bytes / BYTES_PER_THREAD));
+  if (most < 2) return 1;
+  const small = plan.ranges.find(({ pageBytes }) => pageBytes === HUGE_PAGE_BYTES)?.pages ?? 0;
+  // Out of order, they might be too many regions: slowly is better than not at all.
+  if (small > 0 && !(pagesTold && small <= facts.mostMappings)) return 1;
+  return Math.min(most, cpus());
+}
+
+/** Loads what several threads need, where there are to be several; undefined where one does it. */
+export async function planFilling(
+  system: System,
+  facts: FillFacts,
+  pace: Pace,
+): Promise<Together | undefined> {
+  const threads = chooseThreads(facts, () => usableCpus(system));
+  if (threads < 2) return undefined;
+  const { fillTogether } = await import("../sys/fill-threads.ts");
+  const watch = { wait: pace.readable, step: pace.between };
+  return {
+    filesFor: (pages) => Math.min(pages, FILES_PER_THREAD * threads),
+    fill: (groups) => fillTogether(system, groups, threads, watch),
+  };
+}

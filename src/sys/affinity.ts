@@ -1,0 +1,19 @@
+/** The CPUs that this process may run on. */
+import { KERNEL_ARCHITECTURE } from "./architecture.ts";
+import { addressOf } from "./libc.ts";
+import { NR_SCHED_GETAFFINITY } from "./linux/sched.ts";
+import { resultOrErrno, type System } from "./system.ts";
+
+/** Bytes of a mask for 8192 CPUs, the most that a kernel is built for. */
+const MASK_BYTES = 1024;
+
+/** How many CPUs sched_getaffinity(2) tells: those of a cpuset or taskset, and none that is offline. At least 1. */
+export function usableCpus(system: System): number {
+  const mask = new Uint8Array(MASK_BYTES);
+  const number = NR_SCHED_GETAFFINITY[KERNEL_ARCHITECTURE];
+  const got = Number(system.libc.syscall(number, 0, MASK_BYTES, addressOf(mask), 0, 0));
+  if (resultOrErrno(system, "sched_getaffinity", got, () => `0, ${MASK_BYTES}, …`) < 0) return 1;
+  let count = 0;
+  for (const byte of mask) for (let bits = byte; bits !== 0; bits &= bits - 1) count += 1;
+  return Math.max(1, count);
+}

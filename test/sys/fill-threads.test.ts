@@ -1,0 +1,149 @@
+import { describe, expect, test } from "bun:test";
+import { SyscallError } from "../../src/sys/failure.ts";
+import { fillCode } from "../../src/sys/fill-code.ts";
+import { fillTogether, partsOf, type Watch } from "../../src/sys/fill-threads.ts";
+import { HugePageFile } from "../../src/sys/memory.ts";
+import { openSystem, type System } from "../../src/sys/system.ts";
+import { fakeLibc } from "./fake-libc.ts";
+
+const MIB = 2 ** 20;
+
+test("the code is that of an assembler's", () => {
+  const hex = (architecture: string) => Buffer.from(fillCode(architecture)).toString("hex");
+  expect(hex("x64")).toBe(
+    "f30f1efa534889fb48837b10007558b801000000f0480fc103483b43087348488d04404c8d44c340498b3831f6498b50084d" +
+      "8b5010b81d0100000f054885c0740f4883f8fc751448837b100074daeb17498b4010f048014320ebad4889431848c7431001" +
+      "000000488b7b28488d7330ba01000000b8010000000f0531c05bc3",
+  );
+  expect(hex("arm64")).toBe(
+    "5f2403d5e90300aa2a0940f90a0400b52bfd5fc86c0500912cfd0dc8adffff352c0540f97f010ceb220300546b050b8b2c0d" +
+      "0b8b802140f9010080d2822540f9832940f9e80580d2010000d4c00000b41f1000b1610100542a0940f9cafeffb40b000014" +
+      "2e8100918b2940f9cafd5fc84a010b8bcafd0dc8adffff35e3ffff17200d00f92a0080d22a0900f9201540f921c100912200" +
+      "80d2080880d2010000d4000080d2c0035fd6",
+  );
+});
+
+test("parts are taken of each file in turn", () => {
+  const file = (number: number, size: number) => ({ number, size: size * MIB, pageBytes: 2 * MIB });
+  const parts = partsOf([file(5, 64), file(6, 40), file(7, 6)]);
+  expect(parts.map(({ fd, offset, length }) => [fd, offset / MIB, length / MIB])).toEqual([
+    [5, 0, 32],
+    [6, 0, 32],
+    [7, 0, 6],
+    [5, 32, 32],
+    [6, 32, 8],
+  ]);
+  const giant = partsOf([{ number: 5, size: 2 * 2 ** 30, pageBytes: 2 ** 30 }]);
+  expect(giant.map(({ length }) => length)).toEqual([2 ** 30, 2 ** 30]);
+  expect(partsOf([])).toEqual([]);
+});
+
+/** A machine whose files are of ordinary memory, and have no page size to be asked for; it notes what is held. */
+function ordinary(held = new Set<string>()): System {
+  const { libc } = openSystem();
+  return fakeLibc({
+    pipe2: (ends, flags) => {
+      if (!(ends instanceof Uint8Array)) throw new Error("pipe2 wants a buffer");
+      const made = libc.pipe2(ends, Number(flags));
+      for (const end of new Int32Array(ends.buffer)) held.add(`descriptor ${end}`);
+      return made;
+    },
+    close: (fd) => {
+      held.delete(`descriptor ${fd}`);
+      return libc.close(Number(fd));
+    },
+    mmap: (...args) => {
+      const [at = 0, length = 0, access = 0, flags = 0, fd = 0, offset = 0] = args.map(Number);
+      const start = Number(libc.mmap(at, length, access, flags, fd, offset));
+      held.add(`${length} bytes at ${start}`);
+      return start;
+    },
+    munmap: (start, length) => {
+      held.delete(`${length} bytes at ${start}`);
+      return libc.munmap(Number(start), Number(length));
+    },
+    memfd_create: (name) => {
+      if (!(name instanceof Uint8Array)) throw new Error("memfd_create wants a name");
+      return libc.memfd_create(name, 1);
+    },
+  });
+}
+
+const files = (system: System, owner: DisposableStack, ...mib: number[]) =>
+  mib.map((each) => owner.use(HugePageFile.create(system, 2 * MIB, each * MIB)));
+
+/** What is allocated of a file, in bytes. */
+function allocated(file: HugePageFile): number {
+  const { stdout } = Bun.spawnSync(["stat", "-Lc", "%b %B", `/proc/${process.pid}/fd/${file.number}`]);
+  const [blocks = 0, bytes = 0] = stdout.toString().split(" ").map(Number);
+  return blocks * bytes;
+}
+
+function watching(system: System, steps: number[]): Watch {
+  const pollfd = new Uint8Array(8);
+  return {
+    wait(fd) {
+      new DataView(pollfd.buffer).setInt32(0, fd, true);
+      new DataView(pollfd.buffer).setInt16(4, 1, true);
+      return system.libc.poll(pollfd, 1, 1000) === 1;
+    },
+    step: (bytes) => steps.push(bytes),
+  };
+}
+
+describe("threads", () => {
+  test.each([1, 2, 5])("%d allocate every byte, tell of it, and are gone", (count) => {
+    const held = new Set<string>();
+    const system = ordinary(held);
+    using owner = new DisposableStack();
+    const groups = [files(system, owner, 40, 70), files(system, owner, 2, 2, 34)];
+    const steps: number[] = [];
+    expect(fillTogether(system, groups, count, watching(system, steps))).toBe(true);
+    expect(groups.flat().map((file) => allocated(file) / MIB)).toEqual([40, 70, 2, 2, 34]);
+    expect(steps.reduce((sum, bytes) => sum + bytes, 0)).toBe(148 * MIB);
+    expect([...held]).toEqual([]);
+  });
+
+  test("that fail give the error that the call gives, and stop", () => {
+    const system = ordinary();
+    using owner = new DisposableStack();
+    const [good, bad] = files(system, owner, 64, 64);
+    if (good === undefined || bad === undefined) throw new Error("no files");
+    bad[Symbol.dispose]();
+    let caught: unknown;
+    try {
+      fillTogether(system, [[bad, good]], 2, watching(system, []));
+    } catch (error) {
+      caught = error;
+    }
+    expect(caught).toBeInstanceOf(SyscallError);
+    expect(caught).toMatchObject({ call: "fallocate", errno: 9 });
+  });
+
+  test("end where the watch throws, before that is seen", () => {
+    const held = new Set<string>();
+    const system = ordinary(held);
+    using owner = new DisposableStack();
+    const group = files(system, owner, 512, 512);
+    const wait = () => {
+      throw new Error("stopped");
+    };
+    expect(() => fillTogether(system, [group], 2, { wait, step() {} })).toThrow("stopped");
+    expect([...held]).toEqual([]);
+    const then = group.map(allocated);
+    Bun.sleepSync(20);
+    expect(group.map(allocated)).toEqual(then);
+  });
+
+  test("that cannot be made leave everything as it was", () => {
+    const real = ordinary();
+    const memoryCalls = new Proxy(real.libc.memoryCalls, {
+      get: (calls, name) => (name === "pthread_create" ? () => 11 : Reflect.get(calls, name)),
+    });
+    const system: System = { ...real, libc: { ...real.libc, memoryCalls } };
+    using owner = new DisposableStack();
+    const group = files(system, owner, 4, 4);
+    expect(fillTogether(system, [group], 2, watching(system, []))).toBe(false);
+    expect(group.map(allocated)).toEqual([0, 0]);
+  });
+});
