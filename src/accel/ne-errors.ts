@@ -46,6 +46,11 @@ function poolText(n: LaunchNumbers): string {
   return n.pool === "" ? "the CPU pool is empty" : `the CPU pool is ${n.pool}`;
 }
 
+/** The CPU that the driver was asked for; it answers for those that it picks as well. */
+function cpuText({ cpuIds, vcpusAdded }: LaunchNumbers): string {
+  return cpuIds === undefined ? "the CPU" : `CPU ${cpuIds[vcpusAdded]} (cpu-ids)`;
+}
+
 function moreCpus(n: LaunchNumbers): string {
   const core = n.threadsPerCore > 1 ? ` with their ${n.threadsPerCore} threads` : "";
   return (
@@ -61,15 +66,21 @@ function report(): string {
 /** One row for each of the driver's own codes. */
 const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
   256: {
-    why: (n) => `the CPU is already this enclave's (after ${n.vcpusAdded} of ${n.vcpus} vCPUs)`,
+    why: (n) => `${cpuText(n)} is already this enclave's (after ${n.vcpusAdded} of ${n.vcpus} vCPUs)`,
     hint: report,
   },
   257: {
-    why: (n) => `the CPU is not in the pool, or on a core of another enclave; ${poolText(n)}`,
-    hint: moreCpus,
+    why: (n) => `${cpuText(n)} is not in the pool, or on a core of another enclave; ${poolText(n)}`,
+    hint: (n) =>
+      n.cpuIds === undefined
+        ? moreCpus(n)
+        : `pick another core with cpu-ids, or leave it out: the driver picks one that is free; or ${moreCpus(n)}`,
   },
   258: {
-    why: (n) => `the pool has a CPU core that the driver cannot use; ${poolText(n)}`,
+    why: (n) =>
+      n.cpuIds === undefined
+        ? `the pool has a CPU core that the driver cannot use; ${poolText(n)}`
+        : `${cpuText(n)} is on a core that the driver cannot use; ${poolText(n)}`,
     hint: () => `only the kernel log tells which: ${DMESG}`,
   },
   259: {
@@ -126,7 +137,7 @@ const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
     hint: report,
   },
   271: {
-    why: (n) => `the CPU id is beyond this machine's CPUs; ${poolText(n)}`,
+    why: (n) => `${cpuText(n)} is beyond this machine's CPUs; ${poolText(n)}`,
     hint: () => "lscpu -e tells the CPUs that there are",
   },
   272: {

@@ -6,6 +6,7 @@ import { KeyvalError, parseKeyvals } from "./keyval.ts";
 const ACCEL_HELP = "Accelerators supported by nitro:\nnitro\n";
 const ACCEL_PROPERTIES =
   "nitro-accel options:\n" +
+  "  cpu-ids=<int>[-<int>]  - the parent's CPUs for its vCPUs, whole cores of the pool: 2-3, or 2-3,,6-7\n" +
   "  debug-mode=<bool>      - give the enclave a console; its attested PCRs are then zeros (default: off)\n" +
   "  enclave-cid=<uint64>   - the enclave's vsock CID, 4 to 4294967294 (default: 0, one is chosen)\n" +
   "  expect-pcr0=<string>   - launch nothing that measures otherwise: 96 hexadecimal digits; also expect-pcr1,\n" +
@@ -30,9 +31,10 @@ const OBJECT_PROPERTIES =
   "memory-backend-memfd options:\n" +
   "  host-nodes=<int>[-<int>] - NUMA nodes, together with policy\n" +
   "  hugetlb=<bool>         - on, which it always is\n" +
-  "  hugetlbsize=<size>     - 2M or 1G (default: 2M)\n" +
+  "  hugetlbsize=<size>     - 2M or 1G (default: 1G for what is wanted whole and can be had, 2M for the rest)\n" +
   "  policy=<HostMemPolicy> - default, preferred, bind, interleave (default: default)\n" +
   "  prealloc=<bool>        - on, which it always is\n" +
+  "  prealloc-threads=<uint32> - threads that allocate and zero it (default: nitro chooses)\n" +
   "  share=<bool>           - on, which it always is\n" +
   "  size=<size>            - in bytes, or with k, M, G, T\n";
 

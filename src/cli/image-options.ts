@@ -3,9 +3,9 @@
  * goes in, and of -accel about its PCRs.
  */
 import type { LaunchOptions, MeasureOptions } from "../machine/options.ts";
+import { takeAccelPairs } from "./accel-pairs.ts";
 import { type Occurrence, typedText } from "./argv.ts";
-import { pairText } from "./keyval.ts";
-import { checkedEach, keyvalsOf, properties } from "./launch-options.ts";
+import { checkedEach, properties } from "./launch-options.ts";
 import { measureSchema, onOffSchema, PCR_PROPERTIES } from "./process-schemas.ts";
 import { pathSchema } from "./schemas.ts";
 
@@ -42,18 +42,7 @@ export function measureOptions(occurrences: readonly Occurrence[]): {
   rest: Occurrence[];
   measure: MeasureOptions | undefined;
 } {
-  const own: Occurrence[] = [];
-  const rest = occurrences.map((occurrence) => {
-    if (occurrence.name !== "accel") return occurrence;
-    const { pairs, help } = keyvalsOf(occurrence, "accel");
-    if (help) return occurrence;
-    const typed = typedText(occurrence);
-    const text = (mine: boolean) =>
-      pairs.filter(([key]) => isMeasure(key) === mine).map(([key, value]) => pairText(key, value));
-    if (text(true).length === 0) return occurrence;
-    own.push({ ...occurrence, value: text(true).join(","), typed });
-    return { ...occurrence, value: text(false).join(",") || "nitro", typed };
-  });
+  const { rest, own } = takeAccelPairs(occurrences, isMeasure);
   if (own.length === 0) return { rest, measure: undefined };
   const asked = properties(measureSchema, own, { implied: "accel", device: "nitro-accel" });
   const expected = PCR_PROPERTIES.flatMap(({ name, index }) => {

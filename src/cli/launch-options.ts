@@ -24,7 +24,7 @@ import { serialOptions } from "./serial-options.ts";
 /** What more-options.ts reads, where any of it is asked for. */
 export type MoreOptions = Pick<
   LaunchOptions,
-  "uuid" | "memoryBackend" | "process" | "messages" | "ramdisks" | "anyKernel" | "measure"
+  "uuid" | "memoryBackend" | "process" | "messages" | "ramdisks" | "anyKernel" | "measure" | "cpuIds"
 >;
 
 const NO_MORE: MoreOptions = {
@@ -35,6 +35,7 @@ const NO_MORE: MoreOptions = {
   ramdisks: [],
   anyKernel: false,
   measure: undefined,
+  cpuIds: undefined,
 };
 
 /** Checks a whole command line. Throws Failure, naming the option as it was typed. */

@@ -6,6 +6,7 @@ import type { LaunchOptions, MemoryBackend, ProcessOptions, Typed } from "../mac
 import { Failure, SyscallError } from "../sys/failure.ts";
 import { type Occurrence, typedText } from "./argv.ts";
 import { readConfig } from "./config-file.ts";
+import { checkCount, cpuOptions } from "./cpu-options.ts";
 import { type ImageProperty, imageOptions, isImageProperty, measureOptions } from "./image-options.ts";
 import { KeyvalError, type Keyvals, pairText, parseKeyvals } from "./keyval.ts";
 import { checkedEach, launchOptions, properties } from "./launch-options.ts";
@@ -19,7 +20,8 @@ export function moreLaunchOptions(
   readText: (path: string) => string,
 ): LaunchOptions {
   const { rest, measure } = measureOptions(typed.flatMap((each) => configured(each, readText)));
-  const { occurrences, backendId, image } = spreadMachine(rest);
+  const picked = cpuOptions(rest);
+  const { occurrences, backendId, image } = spreadMachine(picked.rest);
   const all = (name: LaunchOptionName) => occurrences.filter((occurrence) => occurrence.name === name);
   const process = processOptions(all);
   const backend = memoryBackend(all("object"), backendId);
@@ -30,8 +32,10 @@ export function moreLaunchOptions(
     process,
     ...imageOptions(image),
     measure,
+    cpuIds: picked.cpuIds,
     messages: { timestamp: messages.timestamp ?? false, guestName: messages["guest-name"] ?? false },
   });
+  checkCount(options.cpuIds, options.vcpus);
   const memoryBytes = backend === undefined ? options.memoryBytes : sizeOf(backend, options.memoryBytes);
   return { ...options, memoryBytes };
 }

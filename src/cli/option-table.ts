@@ -19,6 +19,7 @@ const ROWS = [
     argument: "nitro[,prop=value...]",
     help:
       "the accelerator (default: nitro)\n" +
+      "  cpu-ids=N-N[,,N-N]  the parent's CPUs for its vCPUs, whole cores (default: the driver picks)\n" +
       "  debug-mode=on|off   give the enclave a console; its attested PCRs are then zeros (default: off)\n" +
       "  enclave-cid=N       the enclave's vsock CID, 4 to 4294967294 (default: 0, one is chosen)\n" +
       "  heartbeat=auto|require|none   wait for AWS's init to tell that it is up; with require, stop an enclave\n" +
@@ -56,7 +57,8 @@ const ROWS = [
     argument: "memory-backend-memfd,id=ID,size=SIZE[,prop=value...]",
     help:
       "the memory for -machine memory-backend=ID\n" +
-      "  hugetlbsize=2M|1G   the size of its pages (default: 2M)\n" +
+      "  hugetlbsize=2M|1G   the size of its pages (default: 1G for what is wanted whole, 2M for the rest)\n" +
+      "  prealloc-threads=N  threads that allocate and zero it (default: nitro chooses)\n" +
       "  host-nodes=N[-N],policy=bind|preferred|interleave   the NUMA nodes that it comes from",
   },
   {

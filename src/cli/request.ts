@@ -29,7 +29,7 @@ const MACHINE_MORE = /^\{|(^|,)(kernel|initrd|append|memory-backend|smp|memory|r
 function asksForMore({ name, value }: Occurrence): boolean {
   if (MORE.has(name)) return true;
   if (name === "machine") return MACHINE_MORE.test(value);
-  if (name === "accel") return /(^|,)(expect-pcr|measure)/.test(value);
+  if (name === "accel") return /(^|,)(expect-pcr|measure|cpu-ids)/.test(value);
   return name === "name" && value.includes("process=");
 }
 

@@ -44,7 +44,11 @@ export async function launchMore(system: System, asked: Asked): Promise<number> 
       return session;
     };
   }
-  const { measure, debugMode } = options;
+  const { measure, debugMode, cpuIds } = options;
+  if (cpuIds !== undefined) {
+    const { pickCpus } = await import("./picked-cpus.ts");
+    extras.pickCpus = () => pickCpus(system, cpuIds);
+  }
   if (measure !== undefined) {
     const { measureImage } = await import("./measure.ts");
     let measured: Measured | undefined;

@@ -59,7 +59,7 @@ export interface Extras {
   /** Draws on the user's terminal; does nothing where that is none. */
   readonly draw?: (text: string) => void;
   /** Where CPUs are picked by hand: looks at them. Throws Failure for what the driver would refuse. */
-  readonly pickCpus?: (threadsPerCore: number) => Vcpus;
+  readonly pickCpus?: () => Vcpus;
   /** Called once the enclave has started and that has been told. */
   readonly started?: () => void;
 }
@@ -122,7 +122,7 @@ async function story(
   const size = planMemory(options.memoryBytes, image.size, options.memoryBackend);
   checkFits(size, EXPECTED_IMAGE_OFFSET, image.size);
   const threads = threadsPerCore(system);
-  const vcpus = extras.pickCpus?.(threads) ?? planVcpus(options.vcpus, threads);
+  const vcpus = extras.pickCpus?.() ?? planVcpus(options.vcpus, threads);
   const sink = session === undefined ? stack.use(openConsole(system, options)) : session.sink;
   const heartbeatTimeoutMs = heartbeatTimeout(options, image.size, size);
   session?.plan({ memory: size, vcpus: vcpus.value, threadsPerCore: threads, heartbeatTimeoutMs });

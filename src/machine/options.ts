@@ -91,6 +91,8 @@ export interface LaunchOptions {
   readonly memoryBytes: Typed<number> | undefined;
   /** undefined: one full core. */
   readonly vcpus: Typed<number> | undefined;
+  /** -accel cpu-ids=: CPUs of the driver's pool, each once, in the order of the vCPUs; undefined: the driver picks. */
+  readonly cpuIds: Typed<readonly number[]> | undefined;
   /** A kernel, or a whole EIF. */
   readonly kernel: string;
   readonly initrd: string | undefined;

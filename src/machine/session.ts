@@ -196,6 +196,7 @@ export class Session implements Disposable {
       cid: () => this.#cid,
       pcrs: () => this.#pcrs,
       cpus: () => this.#cpus,
+      cpuIds: () => (this.#state === "prelaunch" ? (options.cpuIds?.value ?? []) : this.#cpus),
       quit: () => {
         this.#quit = true;
       },

@@ -46,6 +46,8 @@ export interface MachineView {
   pcrs(): Readonly<Record<string, string>>;
   /** The parent's CPUs that the enclave has, in the order of its vCPUs. */
   cpus(): readonly number[];
+  /** The same; before the start those that were picked by hand. */
+  cpuIds(): readonly number[];
   /** Ends the launcher, and the enclave with it. */
   quit(): void;
   /** Starts an enclave that waits for it. Gives why it cannot, or undefined where it does. */

@@ -98,6 +98,7 @@ function machineObject(machine: MachineView): TreeObject {
   };
   const pcrs = Object.entries(machine.pcrs());
   const accelerator = object("nitro-accel", {
+    "cpu-ids": property("int", () => [...machine.cpuIds()]),
     "debug-mode": property("bool", () => machine.debugMode),
     "enclave-cid": property("uint64", () => machine.cid()),
     heartbeat: property("HeartbeatPolicy", () => machine.heartbeat.policy),

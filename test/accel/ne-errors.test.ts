@@ -36,6 +36,36 @@ const DRIVER_ROWS = Object.entries(NE_ERRORS).flatMap(([code, name]) =>
   IOCTLS.map((call) => [call, name, Number(code)] as const),
 );
 
+describe("CPUs that were picked by hand", () => {
+  const cpuIds = [2, 3, 4, 5, 8, 9];
+  const add = (errno: number) => told("NE_ADD_VCPU", errno, { cpuIds, smp: "-accel nitro,cpu-ids=2-5,,8-9" });
+
+  test.each([
+    [256, "CPU 8 (cpu-ids) is already this enclave's (after 4 of 6 vCPUs)", "report"],
+    [
+      257,
+      "CPU 8 (cpu-ids) is not in the pool, or on a core of another enclave; the CPU pool is 2-5",
+      "pick another core",
+    ],
+    [258, "CPU 8 (cpu-ids) is on a core that the driver cannot use; the CPU pool is 2-5", "dmesg"],
+    [271, "CPU 8 (cpu-ids) is beyond this machine's CPUs; the CPU pool is 2-5", "lscpu"],
+  ])("%d names the one that is refused", (errno, why, hint) => {
+    expect(add(errno).why).toBe(why);
+    expect(add(errno).hint).toContain(hint);
+  });
+});
+
+test("regions are told where they are known, and else how they would be", () => {
+  const known = told("NE_SET_USER_MEMORY_REGION", 265, { regions: 700 });
+  expect(known.why).toEndWith(
+    "than the driver takes: in 700 at the best, mapped in the order of their addresses",
+  );
+  expect(known.hint).not.toContain("CAP_SYS_ADMIN");
+  const unknown = told("NE_SET_USER_MEMORY_REGION", 265);
+  expect(unknown.why).toEndWith("(-m 513M) lie in more pieces than the driver takes");
+  expect(unknown.hint).toContain("as root (CAP_SYS_ADMIN) nitro sees where they lie");
+});
+
 describe("the driver's own codes", () => {
   test.each(DRIVER_ROWS)("%s: %s", (call, name, code) => {
     const { what, why, hint } = told(call, code);

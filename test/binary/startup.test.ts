@@ -10,7 +10,7 @@ describe("what is only printed", () => {
     [["--help"], `nitro ${version}: launches `],
     [["-h"], `nitro ${version}: launches `],
     [["-accel", "help"], "Accelerators supported by nitro:\nnitro\n"],
-    [["-accel", "nitro,help"], "nitro-accel options:\n  debug-mode=<bool>"],
+    [["-accel", "nitro,help"], "nitro-accel options:\n  cpu-ids=<int>"],
     [["-M", "help"], "Supported machines are:\nnitro "],
     [["-machine", "nitro,help"], "nitro-machine options:\n"],
     [["-cpu", "help"], "Available CPUs:\n  host\n"],

@@ -39,6 +39,7 @@ describe("a launch with nothing but an image", () => {
       ramdisks: [],
       anyKernel: false,
       measure: undefined,
+      cpuIds: undefined,
       commandLine: undefined,
       serial: { value: "serial0", typed: "-serial stdio" },
       chardevs: [device("-serial stdio", { kind: "stdio", signal: true })],

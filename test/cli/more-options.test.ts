@@ -44,6 +44,77 @@ describe("the machine's properties are options where they stand, and the last on
   });
 });
 
+describe("CPUs picked by hand", () => {
+  const ids = (accel: string, ...rest: string[]) => launch(["-kernel", "k", "-accel", accel, ...rest]).cpuIds;
+
+  test.each([
+    ["nitro,cpu-ids=2", [2]],
+    ["nitro,cpu-ids=2-5", [2, 3, 4, 5]],
+    ["cpu-ids=2-3,,6", [2, 3, 6]],
+    ["nitro,cpu-ids=7,,3", [7, 3]],
+    ["nitro,cpu-ids=2-3,debug-mode=on,cpu-ids=6-7", [2, 3, 6, 7]],
+    ["nitro,cpu-ids=2-3,measure=on", [2, 3]],
+  ])("%s", (accel, expected) => {
+    expect(ids(accel)?.value).toEqual(expected);
+  });
+
+  test("are told as they are typed", () => {
+    expect(ids("debug-mode=on,cpu-ids=2-3,,6,cpu-ids=8")?.typed).toBe(
+      "-accel nitro,cpu-ids=2-3,,6,cpu-ids=8",
+    );
+  });
+
+  test.each([
+    ["cpu-ids=", "Parameter 'cpu-ids' expects CPUs, such as 2-3 or 2-3,,6-7"],
+    ["cpu-ids=a", "Parameter 'cpu-ids' expects CPUs, such as 2-3 or 2-3,,6-7"],
+    ["cpu-ids=2-", "Parameter 'cpu-ids' expects CPUs, such as 2-3 or 2-3,,6-7"],
+    ["cpu-ids=2-3-4", "Parameter 'cpu-ids' expects CPUs, such as 2-3 or 2-3,,6-7"],
+    ["cpu-ids=-2", "Parameter 'cpu-ids' expects CPUs, such as 2-3 or 2-3,,6-7"],
+    ["cpu-ids=3-2", "Parameter 'cpu-ids' has no CPUs 3-2"],
+    ["cpu-ids=99999", "Parameter 'cpu-ids' has no CPUs 99999"],
+    ["cpu-ids=0-1", "cpu-ids: CPU 0 stays with the parent; no enclave can have it"],
+    ["cpu-ids=2-3,,3", "cpu-ids names CPU 3 twice"],
+    ["cpu-ids=2,cpu-ids=1-2", "cpu-ids names CPU 2 twice"],
+  ])("%s is refused", (accel, why) => {
+    const failure = failureOf(() => ids(`nitro,${accel}`));
+    expect(failure.why).toBe(why);
+    expect(failure.what).toContain(accel);
+  });
+
+  test("give the number of vCPUs, and -smp beside them has to agree", () => {
+    expect(ids("nitro,cpu-ids=2-5", "-smp", "4")?.value).toHaveLength(4);
+    expect(failureOf(() => ids("nitro,cpu-ids=2-5", "-smp", "2"))).toEqual({
+      what: "-smp 2",
+      why: "-accel nitro,cpu-ids=2-5 picks 4 CPUs",
+      hint: "use -smp 4, or leave it out",
+    });
+    expect(failureOf(() => ids("nitro,cpu-ids=2", "-M", "smp.cpus=2")).hint).toBe(
+      "use -smp 1, or leave it out",
+    );
+  });
+});
+
+describe("threads that allocate the memory", () => {
+  const threads = (text: string) =>
+    more(`-object memory-backend-memfd,id=m,size=1G${text} -machine memory-backend=m`).memoryBackend?.threads;
+
+  test("are nitro's choice unless they are said", () => {
+    expect([threads(""), threads(",prealloc-threads=1"), threads(",prealloc-threads=16")]).toEqual([
+      undefined,
+      1,
+      16,
+    ]);
+  });
+
+  test.each([
+    ["0", "property 'prealloc-threads' of memory-backend-memfd doesn't take value '0'"],
+    ["x", "Parameter 'prealloc-threads' expects uint32"],
+    ["257", "prealloc-threads=257: use 1 to 256, or leave it to nitro"],
+  ])("%s is refused", (text, why) => {
+    expect(failureOf(() => threads(`,prealloc-threads=${text}`)).why).toBe(why);
+  });
+});
+
 describe("properties of the machine's image", () => {
   const ramdisks = (words: readonly string[], files = {}) =>
     launch(["-kernel", "k", ...words], files).ramdisks.map(({ value }) => value);

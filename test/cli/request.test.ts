@@ -29,7 +29,7 @@ describe("what is only printed", () => {
   });
 
   test("the properties of the accelerator and of the machine", () => {
-    expect(asked("-accel", "nitro,help")).toMatch(/^nitro-accel options:\n {2}debug-mode=<bool>/);
+    expect(asked("-accel", "nitro,help")).toMatch(/^nitro-accel options:\n {2}cpu-ids=<int>/);
     expect(asked("-accel", "nitro,help")).toContain("enclave-cid=<uint64>");
     expect(asked("-M", "nitro,?")).toMatch(/^nitro-machine options:\n/);
   });
