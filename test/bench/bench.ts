@@ -14,6 +14,7 @@ import { eifBuilds } from "./eif.ts";
 import { ratio, rounds, spread } from "./figures.ts";
 import { imageFiles } from "./image-files.ts";
 import { monitors } from "./monitor.ts";
+import { preparations } from "./preparation.ts";
 import { restless } from "./restless.ts";
 
 const NITRO = join(ROOT, "dist/nitro");
@@ -51,6 +52,7 @@ async function bench(): Promise<void> {
   await starts(qemu);
   await consoles(setup, 300_000_000, 5);
   await monitors({ folder, qemu, scenario: parentOf(setup), bytes: 1_000_000_000 });
+  await preparations([4096, 8192]);
   await idle(setup);
   await eifBuilds(NITRO, folder);
 }
