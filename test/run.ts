@@ -13,6 +13,8 @@ needPrograms(
   "openssl",
   "python3",
   "zstd",
+  "xz",
+  "bzip2",
 );
 const kernel = guestKernel();
 const sysroot = arm64Sysroot();

@@ -142,6 +142,7 @@ const OFF_THE_WAY: readonly { readonly file: string; readonly modules: readonly 
   { file: "src/image/certificate.ts", modules: ["crypto"] },
   { file: "src/image/signature.ts", modules: ["crypto"] },
   { file: "src/image/kernel-unpack.ts", modules: ["zlib"] },
+  { file: "src/image/ramdisk-stream.ts", modules: ["zlib"] },
   { file: "src/eif/", modules: ["fs", "path"] },
 ];
 

@@ -125,7 +125,7 @@ function readDescription(words: CommandWords): Description {
     name: lastOf(words, "name"),
     version: lastOf(words, "image-version") ?? "1.0",
     metadata: lastOf(words, "metadata"),
-    ...{ memoryBytes, cpus: Number(count) },
+    ...{ memoryBytes, memoryTyped: `-m ${size ?? "1G (the default)"}`, cpus: Number(count) },
     buildTime: buildTime(process.env["SOURCE_DATE_EPOCH"]),
     toolVersion: TOOL_VERSION,
   };

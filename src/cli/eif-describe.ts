@@ -12,8 +12,8 @@ export const eifDescribe = eifCommand({
   usage: "IMAGE [-json]",
   table: {},
   more: "\n-json has the keys of AWS's nitro-cli describe-eif.\n",
-  run(around, words) {
-    const image = describe(around, imageWord(words, "describe"));
+  async run(around, words) {
+    const image = await describe(around, imageWord(words, "describe"));
     return { print: forPrograms(words) ? jsonText(describeInfo(image)) : describeText(image) };
   },
 });

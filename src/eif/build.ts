@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import type { Architecture } from "../image/eif-layout.ts";
 import { EIF_MAX_SECTIONS } from "../image/eif-layout.ts";
 import { EifError } from "../image/eif-reader.ts";
+import type { Room } from "../image/initramfs.ts";
 import {
   KERNEL_HEAD_BYTES,
   KernelError,
@@ -25,6 +26,7 @@ import {
 } from "./assembly.ts";
 import { type FileIdentity, InputFile, identitiesOf, readSmall } from "./input.ts";
 import { NewFile, openStream, type Target, targetOf } from "./output.ts";
+import { ramdiskWarnings } from "./ramdisks.ts";
 import { openSigner, type Signer, type SigningFiles } from "./signer.ts";
 import { type Around, beginWork, type Work } from "./work.ts";
 
@@ -47,6 +49,8 @@ export interface Description {
   /** A file with a JSON object of the user's own. */
   readonly metadata: string | undefined;
   readonly memoryBytes: number;
+  /** As it was typed: `-m 1G`. */
+  readonly memoryTyped: string;
   readonly cpus: number;
   readonly buildTime: string;
   readonly toolVersion: string;
@@ -75,14 +79,25 @@ export async function build(around: Around, options: BuildOptions, stdout: numbe
   const signer = options.signing === undefined ? undefined : openSigner(around, options.signing);
   const kernel = await kernelPart(around, files.kernel, options.contents);
   const parts = partsOf(options, kernel, files);
+  const imageBytes = sizeOfImage(parts);
+  const ramdisks = files.ramdisks.map((file) => ({ file, offset: 0, size: file.size }));
+  const { commandLine } = options.contents;
+  for (const line of await ramdiskWarnings(ramdisks, commandLine, roomOf(options), imageBytes))
+    around.tell(line);
   using work = beginWork(around, basename(options.output));
-  work.expect(sizeOfImage(parts) * passes(target, signer));
+  work.expect(imageBytes * passes(target, signer));
   if (signer !== undefined) {
     const { pcr0 } = measureParts(parts, work);
     parts.push({ name: "signature", content: signer.sign(pcr0) });
   }
   const built = write(target, stdout, defaultsOf(options), parts, work);
   return { ...built, certificate: signer?.certificate };
+}
+
+/** What the image proposes; a launch decides on its own where nothing is proposed. */
+function roomOf({ description }: BuildOptions): Room {
+  if (description === undefined) return { bytes: Number.POSITIVE_INFINITY, typed: "" };
+  return { bytes: description.memoryBytes, typed: description.memoryTyped };
 }
 
 function inputsOf({ description, signing }: BuildOptions, files: ContentFiles): FileIdentity[] {

@@ -3,8 +3,12 @@ import { basename } from "node:path";
 import type { Certificate } from "../image/certificate.ts";
 import { type Measurement, pcrHex, pcrOfCertificate } from "../image/measurement.ts";
 import { isObject, type Metadata, readMetadata } from "../image/metadata.ts";
+import { ramdiskWarnings } from "./ramdisks.ts";
 import { openImage, type Survey, surveyImage, textOf } from "./survey.ts";
 import { type Around, beginWork } from "./work.ts";
+
+/** In how much memory an image will run is decided at its launch. */
+const ANY_MEMORY = { bytes: Number.POSITIVE_INFINITY, typed: "" };
 
 /** An image as it was found. */
 export interface Described extends Survey {
@@ -13,16 +17,21 @@ export interface Described extends Survey {
   readonly metadata: Metadata | undefined;
 }
 
-/** Reads an image once. Throws Failure. */
-export function describe(around: Around, path: string): Described {
+/** Reads an image once, and looks into its ramdisks. Throws Failure. */
+export async function describe(around: Around, path: string): Promise<Described> {
   using file = openImage(path);
   using work = beginWork(around, basename(path));
   const survey = surveyImage(file, work);
   const text = textOf(file, survey.eif, "metadata");
+  const commandLine = textOf(file, survey.eif, "cmdline");
+  const ramdisks = survey.eif.sections.filter(({ name }) => name === "ramdisk");
+  const places = ramdisks.map(({ offset, size }) => ({ file, offset, size }));
+  for (const line of await ramdiskWarnings(places, commandLine ?? "", ANY_MEMORY, survey.size))
+    around.tell(line);
   return {
     ...survey,
     path,
-    commandLine: textOf(file, survey.eif, "cmdline"),
+    commandLine,
     metadata: text === undefined ? undefined : readMetadata(text),
   };
 }

@@ -3,6 +3,13 @@
  * decompressor takes a frame that is cut short for one that is whole.
  */
 
+/** Bytes that can be looked at where they are: fewer than asked for where they end. */
+export interface Looked {
+  readonly size: number;
+  /** What it gives is good until it is asked again. */
+  at(offset: number, length: number): Uint8Array;
+}
+
 /** The frame's first four bytes, little-endian. */
 const MAGIC = 0xfd2fb528;
 /** The most that a frame's header has. */
@@ -40,16 +47,22 @@ function contentSize(view: DataView, at: number, sizeBytes: number): number | un
 
 /** Where the frame that begins these bytes ends; undefined where it goes on beyond them, or is no frame. */
 export function zstdFrameEnd(bytes: Uint8Array): number | undefined {
-  const header = zstdHeader(bytes);
+  return zstdFrameEndAt({ size: bytes.length, at: (from, length) => bytes.subarray(from, from + length) }, 0);
+}
+
+/** The same of a frame that begins at `offset`; only headers are looked at. */
+export function zstdFrameEndAt(bytes: Looked, offset: number): number | undefined {
+  const header = zstdHeader(bytes.at(offset, ZSTD_HEADER_BYTES));
   if (header === undefined) return undefined;
-  for (let at = header.headerBytes; at + 3 <= bytes.length; ) {
-    const block = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16);
+  for (let at = offset + header.headerBytes; at + 3 <= bytes.size; ) {
+    const [low = 0, middle = 0, high = 0] = bytes.at(at, 3);
+    const block = low | (middle << 8) | (high << 16);
     const type = (block >> 1) & 3;
     if (type === 3) return undefined;
     at += 3 + (type === 1 ? 1 : block >> 3);
     if ((block & 1) === 1) {
       const end = at + (header.hasChecksum ? 4 : 0);
-      return end <= bytes.length ? end : undefined;
+      return end <= bytes.size ? end : undefined;
     }
   }
   return undefined;

@@ -33,6 +33,7 @@ import { type Pace, paceOf } from "./pace.ts";
 import { planMemoryPages } from "./page-supply.ts";
 import { type PidFileEnd, writePidFile } from "./pid-file.ts";
 import { type PreparedMemory, prepareMemory } from "./preparation.ts";
+import { ramdiskWarnings } from "./ramdisk-check.ts";
 import type { Session } from "./session.ts";
 import { stayWith } from "./stay.ts";
 import { Stopped, type StopRequests, stopRequests } from "./stop.ts";
@@ -150,7 +151,13 @@ async function story(
     // Once donated, the launcher has no more business in it.
     using prepared = await prepare(system, memory, options, pace);
     made.regions = prepared.regions;
-    putInto(prepared, image, imageOffset, pace, extras.measure);
+    putInto(prepared.mapping, image, imageOffset, pace);
+    for (const line of ramdiskWarnings(image, prepared.mapping, imageOffset, memory)) tell(line);
+    if (extras.measure !== undefined) {
+      // Each section is a part of PCR0 and of another.
+      using _bar = pace.begin("measuring", image.size);
+      extras.measure(image, prepared.mapping, imageOffset, pace.between);
+    }
     for (const { address, length } of prepared.donations) asking(() => enclave.donate(address, length));
   }
   image[Symbol.dispose]();
@@ -221,22 +228,10 @@ async function prepare(
   return explained(make, (explain, error) => explain.explainMemory(system, error, plan, memoryBackend));
 }
 
-/** Writes the image into the memory, and measures it there. Throws Failure, Stopped. */
-function putInto(
-  { mapping }: PreparedMemory,
-  image: Image,
-  offset: number,
-  pace: Pace,
-  measure: Extras["measure"],
-): void {
-  {
-    using _bar = pace.begin("image", image.size);
-    image.load(mapping, offset);
-  }
-  if (measure === undefined) return;
-  // Each section is a part of PCR0 and of another.
-  using _bar = pace.begin("measuring", image.size);
-  measure(image, mapping, offset, pace.between);
+/** Writes the image into the memory. Throws Failure, Stopped. */
+function putInto(mapping: Mapping, image: Image, offset: number, pace: Pace): void {
+  using _bar = pace.begin("image", image.size);
+  image.load(mapping, offset);
 }
 
 /** @param words called once the launch has unwound. */

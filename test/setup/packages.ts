@@ -21,6 +21,8 @@ const PROGRAMS = {
   openssl: "openssl",
   python3: "python3",
   zstd: "zstd",
+  xz: "xz-utils",
+  bzip2: "bzip2",
 } as const;
 export type Program = keyof typeof PROGRAMS;
 

@@ -1,0 +1,100 @@
+/**
+ * How a ramdisk is compressed, and what it says of the size of its content, by a few bytes at its head and its end.
+ * Sources: RFC 1952 (gzip), RFC 8878 (zstd), https://tukaani.org/xz/xz-file-format.txt, the LZMA SDK's lzma.txt, and
+ * lib/decompress.c for what the kernel unpacks.
+ */
+import { type Looked, ZSTD_HEADER_BYTES, zstdHeader } from "./zstd-frame.ts";
+
+/** What the kernel unpacks. */
+export type Compression = "gzip" | "zstd" | "xz" | "lzma" | "bzip2" | "lz4" | "lzo";
+
+const MAGIC: readonly (readonly [Compression, readonly number[]])[] = [
+  ["gzip", [0x1f, 0x8b]],
+  ["zstd", [0x28, 0xb5, 0x2f, 0xfd]],
+  ["xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
+  ["lzma", [0x5d, 0x00, 0x00]],
+  ["bzip2", [0x42, 0x5a, 0x68]],
+  ["lz4", [0x02, 0x21, 0x4c, 0x18]],
+  ["lzo", [0x89, 0x4c, 0x5a, 0x4f]],
+];
+
+/** How the bytes from `offset` on are compressed; undefined for what is of no known format. */
+export function compressionAt(bytes: Looked, offset: number): Compression | undefined {
+  const head = bytes.at(offset, 6);
+  return MAGIC.find(([, magic]) => magic.every((byte, i) => head[i] === byte))?.[0];
+}
+
+/**
+ * The size of the content, in bytes, of what is compressed from `offset` to the end: never more than it is, for where
+ * several are joined it may be that of one. Undefined where nothing tells it.
+ */
+export function unpackedSize(bytes: Looked, offset: number, compression: Compression): number | undefined {
+  switch (compression) {
+    case "gzip":
+      // One below the compressed size has gone round, or is padding.
+      return atLeast(gzipSize(bytes), bytes.size - offset);
+    case "zstd":
+      return zstdHeader(bytes.at(offset, ZSTD_HEADER_BYTES))?.contentBytes;
+    case "xz":
+      return xzSize(bytes, offset);
+    case "lzma":
+      return lzmaSize(bytes.at(offset + 5, 8));
+    default:
+      return undefined;
+  }
+}
+
+/** The content's size modulo 2^32, as it stands at the end of the last member. */
+export function gzipSize(bytes: Looked): number {
+  return littleEndian(bytes.at(bytes.size - 4, 4));
+}
+
+function atLeast(value: number, least: number): number | undefined {
+  return value < least ? undefined : value;
+}
+
+function littleEndian(bytes: Uint8Array): number {
+  return bytes.reduce((sum, byte, i) => sum + byte * 256 ** i, 0);
+}
+
+/** A size of which all bits are set is one that is not told. */
+function lzmaSize(bytes: Uint8Array): number | undefined {
+  const size = littleEndian(bytes);
+  return bytes.length === 8 && Number.isSafeInteger(size) ? size : undefined;
+}
+
+const XZ_FOOTER_BYTES = 12;
+/** The index of a stream has some ten bytes for each block, which has some megabytes. */
+const MOST_XZ_INDEX_BYTES = 64 * 1024;
+
+/** By the index of the last stream, to whose size and place the footer leads; stream padding is not looked through. */
+function xzSize(bytes: Looked, offset: number): number | undefined {
+  const footer = bytes.at(bytes.size - XZ_FOOTER_BYTES, XZ_FOOTER_BYTES);
+  const indexBytes = 4 * (littleEndian(footer.subarray(4, 8)) + 1);
+  const at = bytes.size - XZ_FOOTER_BYTES - indexBytes;
+  if (footer[10] !== 0x59 || footer[11] !== 0x5a || indexBytes > MOST_XZ_INDEX_BYTES || at < offset) {
+    return undefined;
+  }
+  const numbers = multibytes(bytes.at(at, indexBytes - 4).subarray(1));
+  const records = numbers.next().value ?? 0;
+  let size = 0;
+  for (let i = 0; i < records; i++) {
+    const [unpadded, uncompressed] = [numbers.next().value, numbers.next().value];
+    if (unpadded === undefined || uncompressed === undefined) return undefined;
+    size += uncompressed;
+  }
+  return Number.isSafeInteger(size) ? size : undefined;
+}
+
+/** Integers of seven bits a byte, the lowest first; the last byte of each has its highest bit clear. */
+function* multibytes(bytes: Uint8Array): Generator<number, undefined> {
+  let [value, unit] = [0, 1];
+  for (const byte of bytes) {
+    value += (byte & 0x7f) * unit;
+    unit *= 128;
+    if (byte >= 0x80) continue;
+    yield value;
+    [value, unit] = [0, 1];
+  }
+  return undefined;
+}
