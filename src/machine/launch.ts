@@ -151,13 +151,8 @@ async function story(
     // Once donated, the launcher has no more business in it.
     using prepared = await prepare(system, memory, options, pace);
     made.regions = prepared.regions;
-    putInto(prepared.mapping, image, imageOffset, pace);
+    putInto(prepared.mapping, image, imageOffset, pace, extras.measure);
     for (const line of ramdiskWarnings(image, prepared.mapping, imageOffset, memory)) tell(line);
-    if (extras.measure !== undefined) {
-      // Each section is a part of PCR0 and of another.
-      using _bar = pace.begin("measuring", image.size);
-      extras.measure(image, prepared.mapping, imageOffset, pace.between);
-    }
     for (const { address, length } of prepared.donations) asking(() => enclave.donate(address, length));
   }
   image[Symbol.dispose]();
@@ -228,10 +223,22 @@ async function prepare(
   return explained(make, (explain, error) => explain.explainMemory(system, error, plan, memoryBackend));
 }
 
-/** Writes the image into the memory. Throws Failure, Stopped. */
-function putInto(mapping: Mapping, image: Image, offset: number, pace: Pace): void {
-  using _bar = pace.begin("image", image.size);
-  image.load(mapping, offset);
+/** Writes the image into the memory, and measures it there. Throws Failure, Stopped. */
+function putInto(
+  mapping: Mapping,
+  image: Image,
+  offset: number,
+  pace: Pace,
+  measure: Extras["measure"],
+): void {
+  {
+    using _bar = pace.begin("image", image.size);
+    image.load(mapping, offset);
+  }
+  if (measure === undefined) return;
+  // Each section is a part of PCR0 and of another.
+  using _bar = pace.begin("measuring", image.size);
+  measure(image, mapping, offset, pace.between);
 }
 
 /** @param words called once the launch has unwound. */
