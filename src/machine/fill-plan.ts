@@ -44,20 +44,20 @@ export interface FillFacts {
   readonly plan: MemoryPlan;
   /** prealloc-threads=, which is kept to. */
   readonly asked: number | undefined;
-  /** Whether pages can be put in order afterwards. */
-  readonly pagesTold: boolean;
-  readonly mostMappings: number;
+  /** Whether it is told which pages they are, so that they can be put in order; and by how many mappings at the most. */
+  readonly pagesTold: () => boolean;
+  readonly mostMappings: () => number;
 }
 
 /** How many threads fill the memory. @param cpus asked for only where there is much to do. */
 export function chooseThreads(facts: FillFacts, cpus: () => number): number {
-  const { plan, asked, pagesTold } = facts;
+  const { plan, asked } = facts;
   if (asked !== undefined) return asked;
   const most = Math.min(MOST_THREADS, Math.floor(plan.bytes / BYTES_PER_THREAD));
   if (most < 2) return 1;
   const small = plan.ranges.find(({ pageBytes }) => pageBytes === HUGE_PAGE_BYTES)?.pages ?? 0;
   // Out of order, they might be too many regions: slowly is better than not at all.
-  if (small > 0 && !(pagesTold && small <= facts.mostMappings)) return 1;
+  if (small > 0 && !(small <= facts.mostMappings() && facts.pagesTold())) return 1;
   return Math.min(most, cpus());
 }
 

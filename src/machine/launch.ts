@@ -216,7 +216,12 @@ async function prepare(
 ): Promise<PreparedMemory> {
   using pageMap = PageMap.open(system);
   const asked = memoryBackend?.threads;
-  const facts = { plan, asked, pagesTold: pageMap !== undefined, mostMappings: mostMappings(system) };
+  const facts = {
+    plan,
+    asked,
+    pagesTold: () => pageMap?.tellsFrames() ?? false,
+    mostMappings: () => mostMappings(system),
+  };
   const together = await planFilling(system, facts, pace);
   using _bar = pace.begin(`memory ${sizeText(plan.bytes)}`, plan.bytes);
   const make = () => prepareMemory(system, { ...facts, pageMap, together, between: pace.between });

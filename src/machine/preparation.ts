@@ -10,7 +10,7 @@ import type { PageMap } from "../sys/page-map.ts";
 import type { System } from "../sys/system.ts";
 import type { Together } from "./fill-plan.ts";
 import { type MemoryPlan, type PageRange, pageText } from "./memory.ts";
-import { ascendingPlaces, regionsOf, runsOf } from "./page-order.ts";
+import { ascendingOrder, regionsOf, runsOf } from "./page-order.ts";
 
 /** A signal is looked for after so many bytes; one larger page is a piece as well. */
 const PIECE_BYTES = 64 * 1024 * 1024;
@@ -38,7 +38,7 @@ export interface Preparing {
   /** Where pages are told; undefined where they are not. */
   readonly pageMap: PageMap | undefined;
   /** The most mappings that pages may be mapped again by. */
-  readonly mostMappings: number;
+  readonly mostMappings: () => number;
   /** Called between pieces, with the bytes of the last; may throw to stop. */
   readonly between: (bytes: number) => void;
 }
@@ -188,16 +188,15 @@ function inOrder(
     if (range === undefined) continue;
     const { pageBytes, pages, files } = range;
     const addresses = pageMap.addresses(address, pageBytes, pages);
-    const places = addresses === undefined ? undefined : ascendingPlaces(addresses, pageBytes);
-    if (addresses === undefined || places === undefined) return undefined;
-    const before = regionsOf(addresses, pageBytes);
-    const after = regionsOf(addresses.toSorted(), pageBytes);
+    const before = addresses === undefined ? 0 : regionsOf(addresses, pageBytes);
+    const order = addresses === undefined ? undefined : ascendingOrder(addresses, pageBytes);
+    if (order === undefined) return undefined;
     asTheyAre += before;
-    atBest += after;
-    if (after === before) pieces.push(...piecesOf(range));
-    else pieces.push(...piecesInOrder(files, pageBytes, places));
+    atBest += order.regions;
+    if (order.regions === before) pieces.push(...piecesOf(range));
+    else pieces.push(...piecesInOrder(files, pageBytes, order.places));
   }
-  if (atBest === asTheyAre || pieces.length > mostMappings) return { regions: asTheyAre };
+  if (atBest === asTheyAre || pieces.length > mostMappings()) return { regions: asTheyAre };
   try {
     return { regions: atBest, mapping: mapPieces(system, pieces) };
   } catch (error) {
@@ -209,10 +208,11 @@ function inOrder(
 
 function piecesInOrder(files: readonly HugePageFile[], pageBytes: number, places: Uint32Array): FilePiece[] {
   const perFile = (files[0]?.size ?? 0) / pageBytes;
-  return runsOf(places, perFile).flatMap(({ first, pages }) => {
+  const pieces: FilePiece[] = [];
+  for (const { first, pages } of runsOf(places, perFile)) {
     const file = files[Math.floor(first / perFile)];
-    return file === undefined
-      ? []
-      : [{ file, offset: (first % perFile) * pageBytes, length: pages * pageBytes }];
-  });
+    const offset = (first % perFile) * pageBytes;
+    if (file !== undefined) pieces.push({ file, offset, length: pages * pageBytes });
+  }
+  return pieces;
 }

@@ -14,7 +14,7 @@ import { resultOrErrno, type System } from "./system.ts";
 const PATH = "/proc/self/pagemap";
 const ENTRY_BYTES = 8;
 
-/** The page map of this process, where it tells frame numbers. */
+/** The page map of this process. */
 export class PageMap implements Disposable {
   private constructor(
     private readonly system: System,
@@ -22,21 +22,23 @@ export class PageMap implements Disposable {
     private readonly basePageBytes: number,
   ) {}
 
-  /** Opens it; undefined where it does not tell this process where pages are. */
+  /** Opens it; undefined where that may not be done. What it tells is another matter. */
   static open(system: System): PageMap | undefined {
     try {
       using stack = new DisposableStack();
-      const fd = stack.use(openFile(system, PATH, O_RDONLY));
-      const map = new PageMap(system, fd, basePageBytes(system));
-      // A page of the program's own that is certainly there tells whether frame numbers are told.
-      const here = new Uint8Array(1).fill(1);
-      if (map.addresses(addressOf(here), map.basePageBytes, 1) === undefined) return undefined;
+      const map = new PageMap(system, stack.use(openFile(system, PATH, O_RDONLY)), basePageBytes(system));
       stack.move();
       return map;
     } catch (error) {
       if (error instanceof SyscallError) return undefined;
       throw error;
     }
+  }
+
+  /** Whether it tells this process where pages are: a page of the program's own is certainly there. */
+  tellsFrames(): boolean {
+    const here = new Uint8Array(1).fill(1);
+    return this.addresses(addressOf(here), this.basePageBytes, 1) !== undefined;
   }
 
   /**

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { ascendingPlaces, regionsOf, runsOf } from "../../src/machine/page-order.ts";
+import { ascendingOrder, regionsOf, runsOf } from "../../src/machine/page-order.ts";
 
 const PAGE = 2 ** 21;
 const at = (...numbers: number[]) => Float64Array.from(numbers, (number) => number * PAGE);
@@ -18,6 +18,9 @@ describe("regions", () => {
     expect(regionsOf(at(...pages), PAGE)).toBe(expected);
   });
 });
+
+const ascendingPlaces = (addresses: Float64Array, pageBytes: number) =>
+  ascendingOrder(addresses, pageBytes)?.places;
 
 describe("ascending places", () => {
   test("are by physical address", () => {
@@ -57,6 +60,7 @@ describe("ascending places", () => {
       const mapped = Float64Array.from(places, (place) => addresses[place] ?? -1);
       const fewest = numbers.filter((number) => !numbers.includes(number - 1)).length;
       expect(regionsOf(mapped, PAGE)).toBe(fewest);
+      expect(ascendingOrder(addresses, PAGE)?.regions).toBe(fewest);
     }
   });
 });
