@@ -44,7 +44,7 @@ export interface FillFacts {
   readonly plan: MemoryPlan;
   /** prealloc-threads=, which is kept to. */
   readonly asked: number | undefined;
-  /** Whether it is told which pages they are, so that they can be put in order; and by how many mappings at the most. */
+  /** Whether it is told which pages they are, so that they can be put in order; by how many mappings at the most. */
   readonly pagesTold: () => boolean;
   readonly mostMappings: () => number;
 }
