@@ -11,6 +11,7 @@ import {
 import { shapeOf, type Topology } from "../host/topology.ts";
 import { planVcpus } from "../machine/nitro.ts";
 import type { LaunchOptions } from "../machine/options.ts";
+import { pickCpus } from "../machine/picked-cpus.ts";
 import { type CpuDemand, type PoolState, poolFault, poolState, takenFault } from "../pool/cores-fault.ts";
 import type { System } from "../sys/system.ts";
 import { attempt, type Finding, failed, found } from "./finding.ts";
@@ -22,7 +23,10 @@ export interface CoresChecked {
   readonly poolCommand: string | undefined;
 }
 
-/** Looks at -smp, the pool and the enclaves. @param memoryBytes what the enclave is to have, for the pool's node. */
+/**
+ * Looks at -smp or cpu-ids=, the pool and the enclaves.
+ * @param memoryBytes what the enclave is to have, for the pool's node.
+ */
 export function checkCores(
   system: System,
   options: LaunchOptions,
@@ -30,14 +34,18 @@ export function checkCores(
   memoryBytes: number,
 ): CoresChecked {
   const threads = topology.threadsPerCore;
-  const planned = attempt("vcpus", () => planVcpus(options.vcpus, threads));
+  const { cpuIds } = options;
+  const asked = cpuIds === undefined ? options.vcpus : { ...cpuIds, value: cpuIds.value.length };
+  const planned = attempt("vcpus", () =>
+    cpuIds === undefined ? planVcpus(asked, threads) : pickCpus(system, cpuIds),
+  );
   // A part of a core is refused; the rest is looked at for as many CPUs as would do.
   const demand: CpuDemand =
     "value" in planned
       ? planned.value
       : {
-          value: Math.ceil((options.vcpus?.value ?? 1) / threads) * threads,
-          typed: options.vcpus?.typed ?? "",
+          value: Math.ceil((asked?.value ?? 1) / threads) * threads,
+          typed: asked?.typed ?? "",
         };
   const smp =
     "value" in planned

@@ -3,7 +3,7 @@
  * back. What cannot be told from outside, which cores another enclave has, is left to the driver.
  */
 import { cpuListText } from "../host/cpu-list.ts";
-import { cpuPool, POOL_FILE, poolCpus, siblingsOfCpu0 } from "../host/cpus.ts";
+import { cpuPool, poolCpus, siblingsOfCpu0 } from "../host/cpus.ts";
 import { readTopology, shapeOf, type Topology } from "../host/topology.ts";
 import { Failure } from "../sys/failure.ts";
 import type { System } from "../sys/system.ts";
@@ -38,12 +38,13 @@ export function pickCpus(system: System, { value: ids, typed }: Typed<readonly n
   const pool = cpuPool(system);
   const outside = pool === undefined ? [] : ids.filter((cpu) => !inPool.includes(cpu));
   if (outside.length > 0) {
-    const wanted = cpuListText([...inPool, ...ids, ...missing]);
+    const command = `nitro pool --cpu-list ${cpuListText([...inPool, ...ids, ...missing])}`;
     throw new Failure(
       typed,
       `${cpuText(outside)} ${outside.length === 1 ? "is" : "are"} not in the CPU pool, which is ` +
         (pool === "" ? "empty" : pool),
-      `${hint === undefined ? "" : `${hint}, or `}while no enclave runs: echo ${wanted} > ${POOL_FILE}`,
+      `${hint === undefined ? "" : `${hint}, or `}while no enclave runs: ${command}`,
+      { command },
     );
   }
   if (missing.length > 0) {

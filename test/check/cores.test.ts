@@ -72,6 +72,31 @@ const HOSTS: readonly BrokenHost[] = [
       },
     ],
   },
+  {
+    name: "CPUs picked by hand that are not in the pool",
+    scenario: LARGER,
+    options: ["-accel", "nitro,debug-mode=on,cpu-ids=2,,6"],
+    faults: [
+      {
+        subject: "vcpus",
+        text: "-accel nitro,cpu-ids=2,,6: CPUs 2,6 are not in the CPU pool, which is 1,5",
+        mend: "nitro pool --cpu-list 1-2,5-6",
+      },
+    ],
+  },
+  {
+    name: "CPUs picked by hand out of an empty pool",
+    scenario: { ...LARGER, pool: "" },
+    options: ["-accel", "nitro,debug-mode=on,cpu-ids=2,,6"],
+    faults: [
+      {
+        subject: "vcpus",
+        text: "-accel nitro,cpu-ids=2,,6: CPUs 2,6 are not in the CPU pool, which is empty",
+        mend: "nitro pool --cpu-list 2,6",
+      },
+      { subject: "pool", text: "the CPU pool is empty", mend: "nitro pool --cpus 2" },
+    ],
+  },
 ];
 
 describe.concurrent.skipIf(notHere !== undefined)("cores", () => {

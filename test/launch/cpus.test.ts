@@ -70,7 +70,7 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
     expect(lines(result.stderr)).toEqual([
       "nitro: -accel nitro,cpu-ids=3,,7: CPUs 3,7 are not in the CPU pool, which is 1,5",
       "hint: pick whole cores of the pool, which are cpu-ids=1,,5, or while no enclave runs: " +
-        "echo 1,3,5,7 > /sys/module/nitro_enclaves/parameters/ne_cpus",
+        "nitro pool --cpu-list 1,3,5,7",
     ]);
     expect(entries(result, "NE_CREATE_VM")).toEqual([]);
   });

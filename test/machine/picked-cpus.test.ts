@@ -43,7 +43,7 @@ describe("CPUs picked by hand", () => {
       "out of the pool",
       [3, 7],
       "CPUs 3,7 are not in the CPU pool, which is 1-2,5-6",
-      `${hint}, or while no enclave runs: echo 1-3,5-7 > ${NE_CPUS}`,
+      `${hint}, or while no enclave runs: nitro pool --cpu-list 1-3,5-7`,
     ],
     [
       "of half a core",
@@ -58,10 +58,10 @@ describe("CPUs picked by hand", () => {
   test("of an empty pool are refused with how to fill it", () => {
     const failure = failureOf(() => pick([1, 5], ""));
     expect(failure.why).toBe("CPUs 1,5 are not in the CPU pool, which is empty");
-    expect(failure.hint).toBe(`while no enclave runs: echo 1,5 > ${NE_CPUS}`);
+    expect(failure.hint).toBe(`while no enclave runs: nitro pool --cpu-list 1,5`);
   });
 
   test("of half a core that is not in the pool either are told the pool that would do", () => {
-    expect(failureOf(() => pick([3])).hint).toEndWith(`echo 1-3,5-7 > ${NE_CPUS}`);
+    expect(failureOf(() => pick([3])).hint).toEndWith(`nitro pool --cpu-list 1-3,5-7`);
   });
 });
