@@ -89,6 +89,17 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
     expectNothingLeft(result);
   });
 
+  test("unless that takes more mappings than a process may have: then they stay as they are", async () => {
+    const files = { "/proc/sys/vm/max_map_count": "100\n" };
+    const host = { pageOrder: "descending" } as const;
+    const few = await launch(words("128M"), instance(host, { files }));
+    expect([few.status, regionsTold(few.stderr)]).toEqual([5, 64]);
+    // 48 of the 50 that are left to it.
+    const enough = await launch(words("96M"), instance(host, { files }));
+    expect([enough.status, regionsTold(enough.stderr)]).toEqual([5, 1]);
+    expectNothingLeft(enough);
+  });
+
   test("but not where the process is not told which they are: then it says who is", async () => {
     const program = here.path("nitro");
     copyFileSync(NITRO, program);
@@ -104,6 +115,47 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
     const roomy = await launchAs({ command, scenario: { ...scenario, maxRegions: 64 }, user: "65534:65534" });
     expect(roomy.stderr).toContain("memory 128M in 64 huge pages of 2 MiB");
     expectNothingLeft(roomy);
+  });
+});
+
+describe.concurrent.skipIf(notHere !== undefined)("free pages that do not do", () => {
+  const start = instance({}, { hugePages: 64, hugePages1G: 2 });
+
+  test.each([
+    ["2178M", "2176M of it can be had: 2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB are free", "-m 2176M"],
+    [
+      "1200M",
+      "1152M of it can be had: 2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB are free",
+      "-m 1152M or -m 2048M",
+    ],
+    [
+      "512M",
+      "128M of it can be had: 2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB are free",
+      "-m 128M or -m 1024M",
+    ],
+  ])("for -m %s are told by size, with what they do for", async (memory, why, does) => {
+    const result = await launch(words(memory), start);
+    expect(result.status).toBe(1);
+    expect(lines(result.stderr)[0]).toStartWith(`nitro: -m ${memory}: ${why}`);
+    expect(result.stderr).toContain(`the free ones do for ${does}`);
+    expect(entries(result, "NE_CREATE_VM")).toEqual([]);
+    expectNothingLeft(result);
+  });
+
+  test("are told by node, and those of another do not count", async () => {
+    const topology = { instance: "m5.2xlarge", nodes: 2 };
+    const result = await launch(words("256M"), {
+      ...start,
+      topology,
+      pool: "2,6",
+      hugePages1G: 0,
+      hugePages: 200,
+    });
+    expect(lines(result.stderr)[0]).toStartWith(
+      "nitro: -m 256M: 200M of it can be had: 100 of 100 pages of 2 MiB are free on NUMA node 1, where the CPU pool " +
+        "is; the driver does not take those of other nodes (100 of 100 pages of 2 MiB on node 0)",
+    );
+    expectNothingLeft(result);
   });
 });
 
@@ -127,6 +179,21 @@ describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
     expect(regionsTold(result.stderr)).toBe(1);
     const [donation] = entries(result, "NE_SET_USER_MEMORY_REGION");
     expect(donation).toMatchObject({ imageComplete: true, regions: 1 });
+    expectNothingLeft(result);
+  });
+
+  test("whose pages could not be put in order is prepared by one thread", async () => {
+    const files = { "/proc/sys/vm/max_map_count": "2000\n" };
+    const result = await launch([...words("3G"), "-d", "syscalls"], instance({}, { files }));
+    expect([result.status, threadsOf(result.stderr), regionsTold(result.stderr)]).toEqual([5, 1, 1]);
+    expectNothingLeft(result);
+  });
+
+  test("leaves no thread to a launcher that becomes another user in a sandbox", async () => {
+    const more = ["-run-with", "user=65534:65534", "-sandbox", "on"];
+    const result = await launch([...words("256M", 3), ...more], instance({}));
+    expect(result.status).toBe(5);
+    expect(result.stderr).toContain("enclave started");
     expectNothingLeft(result);
   });
 
