@@ -49,6 +49,7 @@ export class Mux implements Disposable {
       receive: (bytes) => this.#receive(bytes),
       opened: () => this.#ports[this.#focus]?.open(),
       closed: () => {
+        this.#escaped = false;
         for (const port of this.#ports) port.close();
       },
     });
@@ -233,6 +234,7 @@ class Port implements Chardev {
   close(): void {
     if (this.#isOpen) this.#frontend?.closed();
     this.#isOpen = false;
+    this.#held = new Uint8Array(0);
   }
 
   focus(on: boolean): void {
@@ -241,7 +243,7 @@ class Port implements Chardev {
   }
 
   typed(bytes: Uint8Array): void {
-    if (this.#frontend === undefined || bytes.length === 0) return;
+    if (this.#frontend === undefined || !this.#isOpen || bytes.length === 0) return;
     const room = MOST_HELD_BYTES - this.#held.length;
     this.#held = Uint8Array.from([...this.#held, ...bytes.subarray(0, room)]);
     this.#handOver();

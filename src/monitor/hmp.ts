@@ -18,6 +18,8 @@ export class HmpMonitor implements Frontend, Monitor {
   readonly #outbox: Outbox;
   readonly #editor: LineEditor;
   #decoder = new TextDecoder();
+  /** Counts the clients that have gone. */
+  #gone = 0;
 
   constructor(
     private readonly around: Surroundings,
@@ -37,7 +39,12 @@ export class HmpMonitor implements Frontend, Monitor {
   }
 
   receive(bytes: Uint8Array): void {
-    for (const character of this.#decoder.decode(bytes, { stream: true })) this.#editor.key(character);
+    const before = this.#gone;
+    for (const character of this.#decoder.decode(bytes, { stream: true })) {
+      this.#editor.key(character);
+      // Its own echo may be what tells that it has gone: the rest is nobody's, and must not stand before the next one.
+      if (this.#gone !== before) return;
+    }
   }
 
   opened(): void {
@@ -48,6 +55,7 @@ export class HmpMonitor implements Frontend, Monitor {
   }
 
   closed(): void {
+    this.#gone++;
     this.#outbox.clear();
     this.#editor.reset();
   }

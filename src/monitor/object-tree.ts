@@ -61,10 +61,13 @@ function unattached(machine: MachineView): TreeObject {
     hotpluggable: property("bool", yes),
     parent_bus: property("link<bus>", () => `${BRIDGE_PATH}/nitro-vsock`),
   };
+  const vcpu = (cpu: number) =>
+    object("nitro-vcpu", { realized: property("bool", yes), "host-cpu": property("int", () => cpu) });
   return object(
     "container",
     {},
     {
+      ...Object.fromEntries(machine.cpus().map((cpu, i) => [`cpu[${i}]`, vcpu(cpu)])),
       "device[0]": object("nitro-heartbeat", device),
       "device[1]": object("nitro-serial-vsock", {
         ...device,

@@ -57,6 +57,8 @@ export class Outbox {
         if (!wouldBlock(put)) this.clear();
         return;
       }
+      // The write may be what told that the client has gone: then there is nothing left to count.
+      if (this.#blocks[0] !== block) return;
       this.#sent += put;
       this.#bytes -= put;
       if (this.#sent < block.bytes.length) continue;

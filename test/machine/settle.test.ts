@@ -44,6 +44,41 @@ function run(program: Uint8Array, arch: number, nr: number, args: readonly numbe
 
 const [ALLOW, KILL, EPERM, ENOSYS] = [0x7fff0000, 0x80000000, 0x50001, 0x50026];
 
+/** Closes the sandbox in a process of its own, and tries something there. */
+function inSandbox(body: string) {
+  const script = `
+    import { enterSandbox } from "./src/machine/sandbox.ts";
+    import { KERNEL_ARCHITECTURE } from "./src/sys/architecture.ts";
+    import { SYSCALLS } from "./src/sys/linux/unistd.ts";
+    import { openSystem } from "./src/sys/system.ts";
+    const system = openSystem();
+    const { processCalls } = system.libc;
+    const path = new TextEncoder().encode("/etc/passwd\\0");
+    enterSandbox(system);
+    ${body}
+    console.log("lives on");
+  `;
+  const child = Bun.spawnSync([process.execPath, "-e", script], { cwd: `${import.meta.dir}/../..` });
+  return { out: child.stdout.toString(), signal: child.signalCode };
+}
+
+describe("in the sandbox", () => {
+  test("no file is opened, and no other process is signalled, which is an error", () => {
+    const { out, signal } = inSandbox(`
+      console.log(system.libc.open(path, 0, 0), system.libc.errno(), processCalls.kill(1, 0), system.libc.errno());
+    `);
+    expect([out, signal]).toEqual(["-1 1 -1 1\nlives on\n", undefined]);
+  });
+
+  test.each([
+    ["become another user", "processCalls.setresuid(1, 1, 1);"],
+    ["change the root", "processCalls.chroot(path);"],
+    ["start a program", "system.libc.syscall(SYSCALLS.execve[KERNEL_ARCHITECTURE], 0, 0, 0, 0, 0);"],
+  ])("to %s is the end", (_, body) => {
+    expect(inSandbox(body)).toEqual({ out: "", signal: "SIGSYS" });
+  });
+});
+
 describe("the sandbox's program", () => {
   const x86 = filterProgram(sandboxRules(42), { errno: 1 }, "x86_64");
   const arm = filterProgram(sandboxRules(42), { errno: 1 }, "aarch64");

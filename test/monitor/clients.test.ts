@@ -6,7 +6,7 @@ import { entries, eventually, expectNothingLeft, notHere, startLaunch, Workplace
 import { floodPattern } from "../parent/console.ts";
 import type { ParentProcess } from "../parent/run.ts";
 import type { ScenarioInput } from "../parent/scenario.ts";
-import { Talk } from "./exchanges.ts";
+import { connectionTo, Talk } from "./exchanges.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
@@ -65,11 +65,34 @@ describe.skipIf(notHere !== undefined)("clients", () => {
   });
 
   test("are told how the enclave ends, and that a signal ends it", async () => {
-    const crash = { enclave: { console: ["Kernel panic - not syncing: oops"], heartbeatMs: 1, liveMs: 700 } };
-    const parent = start(["-qmp", `unix:${QMP}`], crash);
+    // The enclave is started when the client is there to hear of its end.
+    const crash = { enclave: { console: ["Kernel panic - not syncing: oops"], heartbeatMs: 1, liveMs: 300 } };
+    const parent = start(["-qmp", `unix:${QMP}`, "-S"], crash);
     const talk = await qmp();
-    expect(await talk.until(/SHUTDOWN.*\r\n/)).toContain('{"guest": true, "reason": "guest-panic"}');
+    talk.send('{"execute":"cont"}\n');
+    const events = (text: string) =>
+      [...text.matchAll(/"event": ("\w+".*)\}\r\n/g)].map(([, event]) => event);
+    expect(events(await talk.until(/SHUTDOWN.*\r\n/))).toEqual([
+      '"RESUME"',
+      '"GUEST_PANICKED", "data": {"action": "poweroff"}',
+      '"STOP"',
+      '"SHUTDOWN", "data": {"guest": true, "reason": "guest-panic"}',
+    ]);
     expect((await end(parent)).status).toBe(4);
+    const staying = start(["-qmp", `unix:${QMP}`, "-S", "-no-shutdown"], {
+      enclave: { console: ["hello", "reboot: Power down"], heartbeatMs: 1, liveMs: 300 },
+    });
+    const third = await qmp();
+    expect(await status(third)).toContain('{"status": "prelaunch", "running": false}');
+    third.send('{"execute":"cont"}\n');
+    expect(events(await third.until(/"STOP"\}\r\n/))).toEqual([
+      '"RESUME"',
+      '"SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}',
+      '"STOP"',
+    ]);
+    expect(await status(third)).toContain('{"status": "shutdown", "running": false}');
+    third.send('{"execute":"quit"}\n');
+    expect((await end(staying)).status).toBe(0);
     const other = start(["-qmp", `unix:${QMP}`]);
     const second = await qmp();
     other.kill("SIGTERM");
@@ -127,8 +150,7 @@ describe.skipIf(notHere !== undefined)("clients", () => {
       "chardev:c",
     ];
     const parent = start(words, { enclave: { heartbeatMs: 1, consoleFloodBytes: bytes, liveMs: 2500 } });
-    await eventually("the console's socket", () => statOrNothing(here.path("con.sock")));
-    const socket = createConnection(here.path("con.sock")).pause();
+    const socket = (await connectionTo(here.path("con.sock"))).pause();
     const result = await end(parent);
     expect(result.stderr).toContain("its reader takes nothing");
     expect(Buffer.from(readFileSync(here.path("log"))).equals(Buffer.from(floodPattern(0, bytes)))).toBe(

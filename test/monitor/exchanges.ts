@@ -222,6 +222,19 @@ export function launchOf(command: readonly string[], folder: string): ParentRun 
   };
 }
 
+/** Connects, again and again until somebody listens. */
+export async function connectionTo(path: string): Promise<Socket> {
+  for (const giveUp = performance.now() + 20_000; ; await Bun.sleep(10)) {
+    const socket = createConnection(path);
+    const made = await new Promise<boolean>((resolve) => {
+      socket.once("connect", () => resolve(true));
+      socket.once("error", () => resolve(false));
+    });
+    if (made) return socket;
+    if (performance.now() > giveUp) throw new Error(`nobody listens on ${path}`);
+  }
+}
+
 /** A connection that text is sent to and waited for on. */
 export class Talk {
   #got = "";
@@ -239,15 +252,7 @@ export class Talk {
 
   /** Connects, again and again until somebody listens. */
   static async to(path: string): Promise<Talk> {
-    for (const giveUp = performance.now() + 20_000; ; await Bun.sleep(10)) {
-      const socket = createConnection(path);
-      const made = await new Promise<boolean>((resolve) => {
-        socket.once("connect", () => resolve(true));
-        socket.once("error", () => resolve(false));
-      });
-      if (made) return new Talk(socket);
-      if (performance.now() > giveUp) throw new Error(`nobody listens on ${path}`);
-    }
+    return new Talk(await connectionTo(path));
   }
 
   send(text: string): void {
