@@ -25,7 +25,8 @@ import { ERRNO } from "../sys/linux/errno.ts";
 import { POLLIN } from "../sys/linux/poll.ts";
 import { isReadable, nowMs, type Waiter } from "../sys/poll.ts";
 import { type System, wouldBlock } from "../sys/system.ts";
-import { boundVsockPort, listenVsock } from "../sys/vsock.ts";
+import { acceptVsock, boundVsockPort, type Incoming, listenVsock } from "../sys/vsock.ts";
+import { hear } from "./heartbeat-answer.ts";
 import { HeartbeatLog, type LogFds, makeLog } from "./heartbeat-log.ts";
 
 /** The vsock port of the parent that AWS's init connects to. */
@@ -40,6 +41,8 @@ export const DOOR_PATIENCE_MS = 150_000;
 const DOOR_SILENCE_MS = 1_000;
 /** Callers who are let in, or sent away, at a time. */
 const MOST_CALLERS = 8;
+/** Those who are heard before the start. */
+const MOST_EARLY = 64;
 
 /** The user as of the launch's beginning: with -run-with user= it is another one later. */
 const LAUNCHED_BY = process.geteuid?.();
@@ -58,6 +61,9 @@ export class HeartbeatPort implements Disposable {
   #door: Fd | undefined;
   #log: HeartbeatLog | undefined;
   #cid: number | undefined;
+  readonly #early: Incoming[] = [];
+  /** CIDs that were answered before the start. */
+  readonly answeredEarly: number[] = [];
   readonly #doorWaiter: Waiter;
 
   /** @param listener of the port, @param door undefined where there is none; all are owned from here on. */
@@ -96,9 +102,25 @@ export class HeartbeatPort implements Disposable {
     if (this.#door !== undefined && isReadable(this.system, this.#door.number)) this.#answerDoor();
   }
 
-  /** The enclave is about to be started. */
+  /**
+   * The enclave is about to be started. Whoever has connected by now is another: an enclave that has ended may have had
+   * the CID that this one gets.
+   */
   starting(): void {
+    for (let i = 0; i < MOST_EARLY; i++) {
+      const incoming = acceptVsock(this.system, this.listener);
+      if (typeof incoming === "number") break;
+      const heard = hear(this.system, incoming, () => this.#log?.beat(incoming.cid));
+      if (heard.kind === "answered") this.answeredEarly.push(incoming.cid);
+      if (heard.kind === "nothing yet") this.#early.push(incoming);
+      else incoming.socket.close();
+    }
     this.#log?.starting();
+  }
+
+  /** Those who had connected before the start and have said nothing yet; whoever takes them owns them. */
+  takeEarly(): Incoming[] {
+    return this.#early.splice(0);
   }
 
   /** It has this CID. */
@@ -148,11 +170,20 @@ export class HeartbeatPort implements Disposable {
     this.#door = undefined;
   }
 
-  /** Gives back everything; others who share the port keep theirs. The door first: who finds it shut tries the port. */
-  close(): void {
+  /**
+   * Gives the port back, but for the log, in which heartbeats that are under way may have to be written; others who
+   * share the port keep theirs. The door first: who finds it shut tries the port.
+   */
+  giveBack(): void {
     this.#door?.close();
     this.#door = undefined;
     this.listener.close();
+  }
+
+  /** Gives back everything. */
+  close(): void {
+    this.giveBack();
+    for (const { socket } of this.takeEarly()) socket.close();
     this.#log?.[Symbol.dispose]();
     this.#log = undefined;
   }

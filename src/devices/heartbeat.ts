@@ -9,15 +9,15 @@
  * the launcher of that enclave if it shares the port; a stranger's is told.
  */
 import { errnoText, SyscallError } from "../sys/failure.ts";
-import { readSome } from "../sys/files.ts";
-import { addressOf } from "../sys/libc.ts";
+import { ERRNO } from "../sys/linux/errno.ts";
 import { POLLIN } from "../sys/linux/poll.ts";
 import { nowMs, runLoop, type Waiter } from "../sys/poll.ts";
 import { type System, wouldBlock } from "../sys/system.ts";
-import { acceptVsock, type Incoming, sendSome } from "../sys/vsock.ts";
+import { acceptVsock, type Incoming } from "../sys/vsock.ts";
+import { hear } from "./heartbeat-answer.ts";
 import { HEARTBEAT_PORT, type HeartbeatPort } from "./heartbeat-port.ts";
+import { Strangers } from "./heartbeat-strangers.ts";
 
-const HEARTBEAT_BYTE = 0xb7;
 /** A stranger that says nothing is heard out for this long, and at most so many at a time. */
 const STRANGER_PATIENCE_MS = 5_000;
 const MOST_PEERS = 64;
@@ -56,9 +56,9 @@ export class Heartbeat implements Disposable {
   #arrived = false;
   #peers: Peer[] = [];
   #closed = false;
+  readonly #strangers: Strangers;
   readonly #listening: Waiter;
   readonly #reading: Waiter;
-  readonly #one = new Uint8Array(1);
   #deadlineMs: number;
 
   /** @param cid the enclave's own CID, @param missed called when a required heartbeat has not come. */
@@ -69,7 +69,8 @@ export class Heartbeat implements Disposable {
   ) {
     this.#deadlineMs = nowMs() + setup.timeoutMs;
     const deadlineMs = () => this.#deadlineMs;
-    const { port } = setup;
+    const { port, tell } = setup;
+    this.#strangers = new Strangers(port, cid, tell);
     this.#listening = {
       fd: port.listener.number,
       events: POLLIN,
@@ -89,6 +90,8 @@ export class Heartbeat implements Disposable {
       expired() {},
     };
     port.started(cid);
+    for (const each of port.answeredEarly) this.#strangers.answered(each);
+    for (const each of port.takeEarly()) this.#meet(each, false);
     this.#look();
   }
 
@@ -117,6 +120,7 @@ export class Heartbeat implements Disposable {
     const { log } = this.setup.port;
     if (this.#closed || log === undefined) return;
     log.look();
+    this.#strangers.look();
     if (log.hasBeaten(this.cid)) this.#arrive("answered by another launcher");
   }
 
@@ -135,15 +139,26 @@ export class Heartbeat implements Disposable {
   }
 
   #accept(): void {
+    this.#acceptOne();
+    // Where somebody connects without end, the listener is readable whenever it is looked at.
+    if (this.awaited && nowMs() >= this.#deadlineMs) this.#timeOut();
+  }
+
+  #acceptOne(): void {
     const incoming = acceptVsock(this.setup.system, this.setup.port.listener);
     if (typeof incoming === "number") {
-      if (wouldBlock(incoming)) return;
+      if (wouldBlock(incoming) || incoming === -ERRNO.ECONNABORTED) return;
+      const isFull = incoming === -ERRNO.EMFILE || incoming === -ERRNO.ENFILE;
+      if (isFull && this.#peers.length > 0) return this.#dropOldestStranger();
       const failure = new SyscallError("accept4", -incoming, `vsock port ${HEARTBEAT_PORT}`);
       return this.#giveUp(failure.message);
     }
     this.setup.system.trace.vsock?.(`heartbeat: connection from CID ${incoming.cid} port ${incoming.port}`);
     if (this.#peers.length >= MOST_PEERS) this.#dropOldestStranger();
-    const own = incoming.cid === this.cid;
+    this.#meet(incoming, incoming.cid === this.cid);
+  }
+
+  #meet(incoming: Incoming, own: boolean): void {
     this.#peers.push({
       incoming,
       fd: incoming.socket.number,
@@ -161,25 +176,20 @@ export class Heartbeat implements Disposable {
   }
 
   #hear(incoming: Incoming, own: boolean): void {
-    const { system, tell } = this.setup;
-    const got = readSome(system, incoming.socket.number, this.#one);
-    if (wouldBlock(got)) return;
-    if (got <= 0) return this.#drop(incoming, got === 0 ? "closed without a byte" : "was lost");
-    const byte = this.#one[0] ?? 0;
-    if (byte !== HEARTBEAT_BYTE) {
+    const { system, tell, port } = this.setup;
+    const heard = hear(system, incoming, () => {
+      if (!own) port.log?.beat(incoming.cid);
+    });
+    if (heard.kind === "nothing yet") return;
+    if (heard.kind === "end") return this.#drop(incoming, heard.why);
+    if (heard.kind === "wrong byte") {
       const who = own ? "the enclave" : `CID ${incoming.cid}`;
-      tell(`heartbeat: ${who} sent byte 0x${byte.toString(16)} in place of 0xb7; it is not answered`);
+      tell(`heartbeat: ${who} sent byte 0x${heard.byte.toString(16)} in place of 0xb7; it is not answered`);
       return this.#drop(incoming, "sent a wrong byte");
     }
-    const { log } = this.setup.port;
-    // Before the answer: whatever becomes of this launcher then, an answered heartbeat is known.
-    if (!own) log?.beat(incoming.cid);
-    const sent = sendSome(system, incoming.socket.number, addressOf(this.#one), 1);
-    if (!own && !log?.isKnown(incoming.cid))
-      tell(
-        `heartbeat: answered one from CID ${incoming.cid}, which is not this enclave (CID ${this.cid}); not counted`,
-      );
-    else if (own && sent !== 1)
+    const { sent } = heard;
+    if (!own) this.#strangers.answered(incoming.cid);
+    else if (sent !== 1)
       tell(`heartbeat: the enclave's came, but the answer could not be sent: ${errnoText(-sent)}`);
     this.#drop(incoming, sent === 1 ? "answered" : "could not be answered");
     if (own && this.awaited) this.#arrive("");
@@ -189,9 +199,13 @@ export class Heartbeat implements Disposable {
     this.setup.system.trace.vsock?.(`heartbeat: CID ${incoming.cid} port ${incoming.port} ${why}`);
     incoming.socket.close();
     this.#peers = this.#peers.filter((peer) => peer.incoming !== incoming);
+    this.#closeLog();
   }
 
   #timeOut(): void {
+    // This process may have been stopped meanwhile, and another launcher have answered.
+    this.#look();
+    if (!this.awaited) return;
     this.#giveUp(`none came within ${Math.round(this.setup.timeoutMs / 1000)} s`);
   }
 
@@ -212,22 +226,22 @@ export class Heartbeat implements Disposable {
   #giveBackPort(): void {
     this.#closed = true;
     this.#deadlineMs = Number.POSITIVE_INFINITY;
-    this.setup.port.close();
+    this.setup.port.giveBack();
+    this.#closeLog();
+  }
+
+  /** Those who have connected and whose byte is under way are answered all the same; their launchers have to know. */
+  #closeLog(): void {
+    if (this.#closed && this.#peers.length === 0) this.setup.port.close();
   }
 
   /** Hears out those whose byte is under way: other enclaves, which would die of an end in between. */
   #farewell(): void {
-    const deadlineMs = nowMs() + FAREWELL_MS;
     let over = false;
-    const end: Waiter = {
-      fd: -1,
-      events: 0,
-      deadlineMs,
-      ready() {},
-      expired() {
-        over = true;
-      },
+    const expired = () => {
+      over = true;
     };
+    const end: Waiter = { fd: -1, events: 0, deadlineMs: nowMs() + FAREWELL_MS, ready() {}, expired };
     const others = () => this.#peers.filter(({ incoming }) => incoming.cid !== this.cid);
     runLoop(
       this.setup.system,
@@ -241,6 +255,7 @@ export class Heartbeat implements Disposable {
     this.#farewell();
     for (const peer of this.#peers) peer.incoming.socket.close();
     this.#peers = [];
+    this.#closeLog();
   }
 }
 

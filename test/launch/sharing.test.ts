@@ -11,7 +11,7 @@ import {
   shellWords,
   Workplace,
 } from "./nitro.ts";
-import { together, type Went, went } from "./together.ts";
+import { inOwnNetwork, together, type Went, went } from "./together.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
@@ -90,8 +90,9 @@ describe.concurrent.skipIf(notHere !== undefined)("of four launches, one that is
   });
 
   test.each([
-    ["enter accept4:vsock", 1],
-    ["exit accept4:vsock", 2],
+    // Each looks once before its start.
+    ["enter accept4:vsock", 5],
+    ["exit accept4:vsock", 6],
   ])(
     "with another's heartbeat in its hands (%s) takes that one's enclave along, and no more",
     async (at, nth) => {
@@ -157,14 +158,16 @@ describe.concurrent.skipIf(notHere !== undefined)("strangers", () => {
   test("who knock without end, send what is not asked for, or say nothing, harm nobody", async () => {
     const knocker = python(
       "held = []",
-      "if os.fork(): NOBODY".replace("NOBODY", NOBODY),
+      // One is a stranger; the other, root, is let in, and goes: what it was handed would hold the port.
+      "stranger = os.fork()",
+      "if stranger: NOBODY".replace("NOBODY", NOBODY),
       "there()",
       "while True:",
       `  caller = ${UNIX}; caller.setblocking(False)`,
       "  try:",
       `    caller.connect("\\0${DOOR}")`,
       "    caller.send(b'x' * 1000)",
-      "    held = [caller, *held[:100]]",
+      "    held = [caller, *held[:100]] if stranger else []",
       "  except OSError: time.sleep(0.001)",
     );
     const result = await launchAs({
@@ -222,7 +225,7 @@ function beside(first: readonly string[], next: string, ready = "enclave started
     "kill $first; wait $first; echo $?",
     `cat ${errors} >&2`,
   ];
-  return ["sh", "-c", script.join("\n")];
+  return inOwnNetwork(script.join("\n"));
 }
 
 describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps the port", () => {
@@ -245,7 +248,7 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
   test("as a daemon, another comes up and has its heartbeat", async () => {
     const first = here.production("-daemonize", "-pidfile", here.path("daemon"));
     const script = `${shellWords(first)} && ${next}; echo $?; kill $(cat ${here.path("daemon")}); sleep 0.2`;
-    const result = await launchAs({ command: ["sh", "-c", script], scenario: keeper });
+    const result = await launchAs({ command: inOwnNetwork(script), scenario: keeper });
     expect(result.stdout).toBe("5\n");
     expect(result.stderr).not.toContain(HELD);
     expectNothingLeft(result);
@@ -260,11 +263,9 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
       `unix:${here.path("q")},server=on,wait=off`,
     );
     const wait = `until [ -S ${here.path("q")} ]; do sleep 0.02; done; sleep 0.3`;
-    const command = [
-      "sh",
-      "-c",
+    const command = inOwnNetwork(
       `${shellWords(first)} & ${wait}; ${next}; echo $?; kill $!; wait $!; echo $?`,
-    ];
+    );
     const result = await launchAs({ command, scenario: { enclave: keeper.enclave } });
     expect(result.stdout).toBe("5\n0\n");
     expect(result.stderr).toContain("SIGTERM: stopped before the enclave was started");
@@ -296,6 +297,24 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
     const result = await launchAs({ command: beside(here.production(), waits), scenario });
     expect(lines(result.stderr).filter((line) => line === HELD)).toHaveLength(1);
     expect(result.stdout).toBe("124\n5\n0\n");
+  });
+
+  test("one that stands still when its enclave is up has its heartbeat, and is taken for no stranger", async () => {
+    const signals: SignalShot[] = [{ at: "exit NE_START_ENCLAVE", nth: 2, signal: "SIGSTOP" }];
+    const words = shellWords(here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=1"));
+    const stands = [
+      `${words} & second=$!; until grep -q '^State:.T' /proc/$second/status; do sleep 0.02; done`,
+      "sleep 1.5; kill -CONT $second; wait $second",
+    ].join("\n");
+    const enclaves = [{ heartbeatMs: null }, { heartbeatMs: 1, liveMs: 3_000 }];
+    const result = await launchAs({
+      command: beside(here.production(), stands),
+      scenario: { enclaves, signals },
+    });
+    expect(result.stdout).toBe("5\n0\n");
+    expect(result.report.heartbeats).toEqual([{ cid: 17, byte: 0xb7, outcome: "answered" }]);
+    expect(result.stderr).not.toContain("heartbeat: ");
+    expectNothingLeft(result);
   });
 
   test("and that is stopped in its tracks, another says what it waits for", async () => {
