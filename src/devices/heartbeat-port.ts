@@ -107,7 +107,7 @@ export class HeartbeatPort implements Disposable {
    * the CID that this one gets.
    */
   starting(): void {
-    for (let i = 0; i < MOST_EARLY; i++) {
+    for (let i = 0; i < MOST_EARLY && isReadable(this.system, this.listener.number); i++) {
       const incoming = acceptVsock(this.system, this.listener);
       if (typeof incoming === "number") break;
       const heard = hear(this.system, incoming, () => this.#log?.beat(incoming.cid));

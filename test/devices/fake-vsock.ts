@@ -37,6 +37,7 @@ export class FakeVsock {
         new DataView((value as Uint8Array).buffer).setInt32(0, this.socketErrors.shift() ?? 0, true);
         return 0;
       },
+      poll: (table, count, timeout) => this.#poll(table as Uint8Array, Number(count), Number(timeout)),
       read: (fd, into) => this.#read(Number(fd), into as Uint8Array),
       send: (fd) => {
         this.sent.set(Number(fd), (this.sent.get(Number(fd)) ?? 0) + 1);
@@ -66,6 +67,20 @@ export class FakeVsock {
     view.setUint32(4, 1024, true);
     view.setUint32(8, cid, true);
     return this.#note(`accept ${cid}`, this.#next++);
+  }
+
+  /** struct pollfd {int fd; short events, revents}. A descriptor that nothing was said of is the listener's. */
+  #poll(table: Uint8Array, count: number, timeout: number): number {
+    const view = new DataView(table.buffer);
+    let ready = 0;
+    for (let at = 0; at < 8 * count; at += 8) {
+      const says = this.readable.get(view.getInt32(at, true)) ?? this.incoming;
+      view.setInt16(at + 6, says.length > 0 ? 1 : 0, true);
+      if (says.length > 0) ready += 1;
+    }
+    if (ready === 0 && timeout < 0) throw new Error("nobody will ever say anything");
+    if (ready === 0) Bun.sleepSync(timeout);
+    return ready;
   }
 
   #read(fd: number, into: Uint8Array): number {

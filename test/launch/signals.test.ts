@@ -22,10 +22,10 @@ const CALLS: { call: string; times: number }[] = [
   { call: "NE_SET_USER_MEMORY_REGION", times: 1 },
   { call: "NE_ADD_VCPU", times: 2 },
   { call: "NE_START_ENCLAVE", times: 1 },
-  { call: "connect", times: 1 },
-  { call: "accept4", times: 1 },
+  { call: "connect:vsock", times: 1 },
+  { call: "accept4:vsock", times: 1 },
 ];
-const AFTER_START = ["NE_START_ENCLAVE", "connect", "accept4"];
+const AFTER_START = ["NE_START_ENCLAVE", "connect:vsock", "accept4:vsock"];
 
 describe.concurrent.skipIf(notHere !== undefined)("a request to stop", () => {
   for (const { call, times } of CALLS) {
