@@ -12,6 +12,7 @@ import { runningEnclaves } from "../host/enclaves.ts";
 import { faultFailure } from "../host/fault.ts";
 import { folderFault } from "../host/folder.ts";
 import { fileSizeFault, openFilesFault } from "../host/limits.ts";
+import { lockFault } from "../host/locks.ts";
 import { accessFault } from "../host/node-access.ts";
 import { readTopology } from "../host/topology.ts";
 import { vsockFault } from "../host/vsock.ts";
@@ -185,13 +186,13 @@ export function explainListen(system: System, error: SyscallError): Failure {
 /** What can be added to a failure that says no more than the kernel does: limits that many calls meet, a folder. */
 export function explainOther(system: System, error: Failure, { pidFile }: LaunchOptions): Failure {
   if (error.remedy !== undefined) return error;
-  if (/\((EMFILE|ENFILE)\)/.test(error.why)) {
+  if (/\((EMFILE|ENFILE)\)/.test(error.message)) {
     const fault = openFilesFault(system);
     if (fault !== undefined) return faultFailure(error.what, fault, error.why);
   }
-  if (pidFile !== undefined && error.what === `-pidfile ${pidFile}` && error.hint === undefined) {
-    const fault = folderFault(system, pidFile);
-    if (fault !== undefined) return faultFailure(error.what, fault, error.why);
-  }
-  return error;
+  if (pidFile === undefined || error.what !== `-pidfile ${pidFile}`) return error;
+  const held = lockFault(system, pidFile);
+  if (held !== undefined) return faultFailure(error.what, held);
+  const fault = folderFault(system, pidFile);
+  return fault === undefined ? error : faultFailure(error.what, fault, error.why);
 }

@@ -88,10 +88,12 @@ export async function launch(
     if (status === EXIT.noHeartbeat) await tellOfVsock(system, telling);
     return status;
   } catch (error) {
-    if (error instanceof Unexplained) throw await error.failure();
-    if (error instanceof Failure) throw (await import("./explain.ts")).explainOther(system, error, options);
-    if (!(error instanceof Stopped)) throw error;
-    tell(`${error.signal}: stopped before the enclave was started`);
+    const failure = error instanceof Unexplained ? await error.failure() : error;
+    if (failure instanceof Failure) {
+      throw (await import("./explain.ts")).explainOther(system, failure, options);
+    }
+    if (!(failure instanceof Stopped)) throw failure;
+    tell(`${failure.signal}: stopped before the enclave was started`);
     return EXIT.stopped;
   }
 }

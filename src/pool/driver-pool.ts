@@ -3,12 +3,13 @@
  * destroyed the pool that was there, so the old list is written again; an empty list releases the pool and is refused
  * all the same.
  */
+import { hasCapability } from "../host/capabilities.ts";
 import { cpuListText, parseCpuList } from "../host/cpu-list.ts";
 import { cpuPool, POOL_FILE, poolCpus } from "../host/cpus.ts";
 import { driverFault } from "../host/driver.ts";
 import { faultFailure } from "../host/fault.ts";
 import { errnoText, Failure } from "../sys/failure.ts";
-import { readSmallFile, writeSetting } from "../sys/files.ts";
+import { writeSetting } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import type { System } from "../sys/system.ts";
 
@@ -57,7 +58,8 @@ export function emptyPool(system: System): void {
 }
 
 function refusal(system: System, what: string, errno: number, restore: () => string | undefined): Failure {
-  if (errno === ERRNO.EACCES || errno === ERRNO.EROFS || (errno === ERRNO.EPERM && !mayAdminister(system))) {
+  const unprivileged = errno === ERRNO.EPERM && !hasCapability(system, "CAP_SYS_ADMIN");
+  if (errno === ERRNO.EACCES || errno === ERRNO.EROFS || unprivileged) {
     return notAllowed(what, POOL_FILE, errno);
   }
   if (errno === ERRNO.EPERM) {
@@ -82,10 +84,4 @@ export function notAllowed(what: string, path: string, errno: number): Failure {
       ? "run it on the parent instance itself: in a container /sys is for reading only"
       : "run it as root: sudo nitro pool …";
   return new PoolRefusal(what, `${path}: ${errnoText(errno)}`, hint);
-}
-
-/** CAP_SYS_ADMIN, which the driver asks for (linux/capability.h: 21), by proc_pid_status(5). */
-function mayAdminister(system: System): boolean {
-  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readSmallFile(system, "/proc/self/status") ?? "")?.[1];
-  return effective === undefined || ((BigInt(`0x${effective}`) >> 21n) & 1n) === 1n;
 }

@@ -94,7 +94,7 @@ describe.skipIf(notHere !== undefined)("the program for aarch64", () => {
 
   test.skipIf(hasDevice)("takes an EIF for aarch64, and misses the device", () => {
     const { err, status } = aarch64(["-kernel", eif("arm.eif", 1)]);
-    expect(firstLine(err)).toBe(NO_DEVICE);
+    expect(firstLine(err)).toStartWith(NO_DEVICE);
     expect(status).toBe(1);
   });
 
@@ -127,7 +127,7 @@ describe.skipIf(notHere !== undefined)("the program for aarch64", () => {
   test.skipIf(hasDevice).each(kernels)("takes %s, and misses the device", (name, bytes) => {
     writeFileSync(hostile.file(name), bytes);
     const { err, status } = aarch64(["-kernel", hostile.file(name)]);
-    expect(firstLine(err)).toBe(NO_DEVICE);
+    expect(firstLine(err)).toStartWith(NO_DEVICE);
     expect(status).toBe(1);
   });
 

@@ -117,7 +117,7 @@ describe("an EIF", () => {
 
   test.skipIf(hasDevice)("that is good is past all that, and the device is missing", () => {
     const { err, status } = nitro(["-kernel", eif]);
-    expect(firstLine(err)).toBe(NO_DEVICE);
+    expect(firstLine(err)).toStartWith(NO_DEVICE);
     expect(status).toBe(1);
   });
 
@@ -224,7 +224,7 @@ describe("what is no kernel for this machine", () => {
     const { err, status } = nitro(["-kernel", path, "-M", "nitro,any-kernel=on"]);
     expect(err.split("\n").slice(0, 2)).toEqual([
       `nitro: warning: -kernel ${path}: it is a text file; ${needs}`,
-      NO_DEVICE,
+      expect.stringContaining(NO_DEVICE),
     ]);
     expect(status).toBe(1);
     expect(refused("-kernel", path, "-M", "any-kernel=on", "-M", "any-kernel=off")).toContain(

@@ -64,7 +64,5 @@ export class Folder implements Disposable {
 /** Whether this machine has the device: what these tests see without one would be a launch with one. */
 export const hasDevice = existsSync("/dev/nitro_enclaves");
 
-/** What a launch ends with where everything is right but the device. */
-export const NO_DEVICE =
-  "nitro: /dev/nitro_enclaves: No such file or directory (ENOENT): the driver is not loaded, " +
-  "or this instance was started without Nitro Enclaves";
+/** What a launch's last words begin with where everything is right but the device; why it is not there is the machine's. */
+export const NO_DEVICE = "nitro: /dev/nitro_enclaves: No such file or directory (ENOENT): ";

@@ -59,7 +59,13 @@ export interface BrokenHost {
   readonly before?: string;
   /** What stands before each check and launch: another user. */
   readonly as?: string;
+  /** The same after the mend, where that differs. */
+  readonly mendedAs?: string;
   readonly limitSeconds?: number;
+  /** Lines of the shell that are typed where no command can be printed, in place of what the advice says. */
+  readonly byHand?: string;
+  /** Huge pages that others hold all the while. */
+  readonly othersPages?: number;
 }
 
 /** Time enough for the slowest machine: tests wait for each other as well. */
@@ -74,7 +80,7 @@ interface Course {
 
 async function run(here: Workplace, host: BrokenHost): Promise<Course> {
   const folder = mkdtempSync(here.path("host-"));
-  const { as = "", before = "", limitSeconds = 240 } = host;
+  const { as = "", mendedAs = as, before = "", limitSeconds = 240 } = host;
   const words = shellWords(["-kernel", here.eif, "-m", "128M", ...(host.options ?? [])]);
   const script = [
     `cd ${folder}; chmod 777 .`,
@@ -85,9 +91,11 @@ async function run(here: Workplace, host: BrokenHost): Promise<Course> {
     // The commands in their order, each once; what they print is no test's business unless they fail.
     `sed -n 's/^      "command": "\\(.*\\)",$/\\1/p' check.json | sed 's/\\\\"/"/g' | awk '!seen[$0]++' >mends.sh`,
     `awk '/"options": \\[/ { on = 1; next } /\\]/ { on = 0 } on { gsub(/[ ",]/, ""); print }' check.json >options`,
-    ". ./mends.sh >mends.out 2>mends.err",
-    `${as} nitro check -json ${words} $(cat options) >after.json 2>after.err; echo $? >after.status`,
-    `${as} nitro ${words} $(cat options) >relaunch.out 2>relaunch.err; echo $? >relaunch.status`,
+    'eval "$(cat mends.sh)" 2>mends.err',
+    host.byHand ?? "",
+    `${mendedAs} nitro check -json ${words} $(cat options) >after.json 2>after.err; echo $? >after.status`,
+    `${mendedAs} nitro ${words} $(cat options) >relaunch.out 2>relaunch.err; echo $? >relaunch.status`,
+    "[ ! -e pids ] || kill $(cat pids) 2>/dev/null; wait",
   ];
   const PATH = `${join(NITRO, "..")}:${process.env["PATH"]}`;
   const result = await launchAs({
@@ -114,16 +122,7 @@ const FILES = [
   "launch.out",
   "launch.err",
 ].concat(
-  [
-    "launch.status",
-    "mends.sh",
-    "mends.out",
-    "mends.err",
-    "options",
-    "after.json",
-    "after.err",
-    "after.status",
-  ],
+  ["launch.status", "mends.sh", "mends.err", "options", "after.json", "after.err", "after.status"],
   ["relaunch.err", "relaunch.status"],
 );
 
@@ -166,7 +165,7 @@ export async function expectMended(here: Workplace, host: BrokenHost): Promise<C
   expect(text("relaunch.err")).toContain("nitro: enclave started: ");
   // The enclave ended by itself, as this one does.
   expect(text("relaunch.status")).toBe("5");
-  expectNothingLeft(course.result);
+  expectNothingLeft(course.result, host.othersPages);
   return course;
 }
 

@@ -99,7 +99,54 @@ const HOSTS: readonly BrokenHost[] = [
   },
 ];
 
+/** An enclave of nitro's that is started first, with this pool and so many vCPUs. */
+const running = (smp: number, name: string) =>
+  `nitro -accel nitro,heartbeat=none -kernel ${here.eif} -m 64M -smp ${smp} 2>${name} & echo $! >>pids; ` +
+  `until grep -q 'enclave started' ${name}; do sleep 0.05; done`;
+const LONG = { liveMs: null, heartbeatMs: null };
+
+const TAKEN: readonly BrokenHost[] = [
+  {
+    name: "all cores of the pool taken by an enclave",
+    scenario: { ...SMALL, enclaves: [LONG] },
+    before: running(2, "first"),
+    faults: [
+      {
+        subject: "enclaves",
+        text: /^no core of the CPU pool 1,3 is left; 1 enclave runs: nitro \(process \d+, 2 vCPUs\)$/,
+        mend: /^kill \d+$/,
+      },
+    ],
+  },
+  {
+    name: "too few cores left by an enclave",
+    scenario: { ...LARGER, pool: "1-3,5-7", enclaves: [LONG] },
+    before: running(4, "first"),
+    options: ["-smp", "4"],
+    faults: [
+      {
+        subject: "enclaves",
+        text: /^2 CPUs of the CPU pool 1-3,5-7 are left, and -smp 4 needs 4; 1 enclave runs: nitro \(process \d+, 4 vCPUs\)$/,
+        mend: /^kill \d+$/,
+      },
+    ],
+  },
+  {
+    name: "four enclaves",
+    scenario: { topology: "r6g.2xlarge", pool: "1-7", hugePages: 400, enclaves: [LONG, LONG, LONG, LONG] },
+    before: ["a", "b", "c", "d"].map((name) => running(1, name)).join("\n"),
+    options: ["-smp", "1"],
+    faults: [
+      {
+        subject: "enclaves",
+        text: /^a parent instance runs 4 enclaves at the most, and 4 enclaves run: nitro \(process \d+, 1 vCPU\), nitro /,
+        mend: /^kill \d+$/,
+      },
+    ],
+  },
+];
+
 describe.concurrent.skipIf(notHere !== undefined)("cores", () => {
-  for (const host of HOSTS)
+  for (const host of [...HOSTS, ...TAKEN])
     test(host.name, () => expectMended(here, host).then(() => undefined), PATIENCE_MS);
 });

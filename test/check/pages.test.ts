@@ -35,6 +35,7 @@ const HOSTS: readonly BrokenHost[] = [
   },
   {
     name: "others use them",
+    othersPages: 70,
     scenario: { ...ONE_NODE, host: { nodes: [{ pages: { "2M": { total: 100, used: 70 } } }] } },
     faults: [
       {

@@ -61,7 +61,10 @@ export class FileCalls {
     const stays =
       noFollow === true || (noFollow !== undefined && (request.u32(noFollow.argument) & noFollow.bit) !== 0);
     const found = this.files.find(subject, request, !stays);
-    if (found.kind === "foreign") return this.pass(request);
+    if (found.kind === "foreign") {
+      const isEnclave = linkCalls.includes(nr) && this.files.readEnclaveLink(request, found.path);
+      return isEnclave ? { path: found.path } : this.pass(request);
+    }
     const change = changes.get(nr);
     if (pathCalls.includes(nr)) this.files.status(request, found);
     else if (linkCalls.includes(nr)) this.files.readLink(request, found);

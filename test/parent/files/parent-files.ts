@@ -193,21 +193,20 @@ export class ParentFiles {
 
   /** readlink and readlinkat. */
   readLink(request: Notification, found: Found): void {
-    const enclave = found.kind === "foreign" && this.isEnclave(found.path) ? ENCLAVE_LINK : undefined;
-    if (found.kind === "foreign" && enclave === undefined) return request.proceed();
+    if (found.kind === "foreign") return request.proceed();
     if (found.kind === "absent") return request.fail(E.ENOENT);
-    const target = found.kind === "node" && found.node.kind === "link" ? found.node.target() : enclave;
-    if (target === undefined) return request.fail(E.EINVAL);
-    const first = request.nr === NR.readlinkat ? 2 : 1;
-    const bytes = Buffer.from(target ?? "").subarray(0, request.u32(first + 1));
-    if (request.write(request.wide(first), bytes)) request.reply(bytes.length);
-    else request.fail(E.EFAULT);
+    if (found.kind === "folder" || found.node.kind !== "link") return request.fail(E.EINVAL);
+    tellLink(request, found.node.target() ?? "");
   }
 
-  /** Whether a descriptor in /proc is an enclave's. */
-  private isEnclave(path: string): boolean {
-    if (this.driver.slotsLeft === 0 || !/^\/proc\/\d+\/fd\/\d+$/.test(path)) return false;
-    return this.driver.slotOf(identityOf(path) ?? "") !== undefined;
+  /** The link of an enclave's descriptor in /proc, which is another file here; whether it was one. */
+  readEnclaveLink(request: Notification, path: string): boolean {
+    const pid = /^\/proc\/(\d+)\/fd\/\d+$/.exec(path)?.[1];
+    // The supervisor has the other ends.
+    if (this.driver.slotsLeft === 0 || pid === undefined || Number(pid) === process.pid) return false;
+    if (this.driver.slotOf(identityOf(path) ?? "") === undefined) return false;
+    tellLink(request, ENCLAVE_LINK);
+    return true;
   }
 
   /** chmod and its like: only the device's permissions can be changed. */
@@ -232,6 +231,13 @@ export class ParentFiles {
     if (gid !== -1) this.instance.deviceGid = gid;
     request.reply(0);
   }
+}
+
+function tellLink(request: Notification, target: string): void {
+  const first = request.nr === NR.readlinkat ? 2 : 1;
+  const bytes = Buffer.from(target).subarray(0, request.u32(first + 1));
+  if (request.write(request.wide(first), bytes)) request.reply(bytes.length);
+  else request.fail(E.EFAULT);
 }
 
 function ownerOf(found: Found): Owner {

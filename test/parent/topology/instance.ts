@@ -47,8 +47,10 @@ export class Instance {
     const { host } = scenario;
     this.described = scenario.topology !== null;
     this.topology = scenario.topology ?? plainTopology(scenario.cpus, scenario.threadsPerCore);
-    this.poolText = scenario.pool;
-    this.poolCpus = parseCpuList(scenario.pool);
+    // A driver that is not loaded has no pool.
+    const hasDriver = !this.described || host.modules["nitro_enclaves"] === "loaded";
+    this.poolText = hasDriver ? scenario.pool : "";
+    this.poolCpus = parseCpuList(this.poolText);
     this.pool = new CpuPool(this.topology, this.poolCpus);
     this.memory = new NodeMemory(
       this.topology,
