@@ -20,7 +20,7 @@ export function accessFault(system: System, path: string): Fault {
   const owner = groups.find(({ gid }) => gid === status?.gid);
   const name = shellWord(user);
   // A group that root alone is in is not one to be joined.
-  if (status === undefined || owner === undefined || owner.gid === 0 || (status.mode & 0o60) !== 0o60) {
+  if (status === undefined || status.gid === 0 || (status.mode & 0o60) !== 0o60) {
     const group = owner === undefined || owner.gid === 0 ? USUAL_GROUP : owner.name;
     return {
       why: `the device is root's alone (${statusText(status, owner)})`,
@@ -30,6 +30,13 @@ export function accessFault(system: System, path: string): Fault {
       advice:
         "then log in again, or run as root; this udev rule makes it last: " +
         `KERNEL=="nitro_enclaves", GROUP="${group}", MODE="0660"`,
+    };
+  }
+  if (owner === undefined) {
+    return {
+      why: `the device is for the group ${status.gid}, which has no name here, and ${user} is not in it`,
+      command: asRoot(`groupadd -g ${status.gid} ${USUAL_GROUP} && usermod -aG ${USUAL_GROUP} ${name}`),
+      advice: "then log in again, or run as root",
     };
   }
   if (owner.members.includes(user) || ownRow(system, user)?.gid === owner.gid) {

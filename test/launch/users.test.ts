@@ -37,8 +37,10 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch by", () => {
       const result = await launchAs({ command, scenario, user });
       expect(result.status).toBe(1);
       expect(lines(result.stderr)).toEqual([
-        "nitro: /dev/nitro_enclaves: Permission denied (EACCES)",
-        expect.stringMatching(/^hint: run as root, or join the device's group .*usermod -aG ne/),
+        expect.stringMatching(
+          /^nitro: \/dev\/nitro_enclaves: Permission denied \(EACCES\): the device is for the group .* not in/,
+        ),
+        expect.stringMatching(/^hint: sudo .*usermod -aG .* then log in again, or run as root$/),
       ]);
       expect(entries(result, "bind")).toEqual([]);
       expectNothingLeft(result);
