@@ -1,0 +1,91 @@
+import { describe, expect, test } from "bun:test";
+import { cpusetFault, hugetlbFault, memoryFault } from "../../src/host/cgroups.ts";
+import { systemWith } from "../sys/fake-files.ts";
+
+const HUGE = 2 ** 21;
+const MIB = 2 ** 20;
+const WANTED = [{ pageBytes: HUGE, pages: 64 }];
+const ROOT = "/sys/fs/cgroup";
+
+describe("version 2", () => {
+  const own = "0::/a/b";
+
+  test("no limit, and none that is read, are in nobody's way", () => {
+    expect(hugetlbFault(systemWith({}), WANTED)).toBeUndefined();
+    const files = { "/proc/self/cgroup": own, [`${ROOT}/a/b/hugetlb.2MB.max`]: "max" };
+    expect(hugetlbFault(systemWith(files), WANTED)).toBeUndefined();
+  });
+
+  test("what is charged already counts, of every group on the way", () => {
+    const files = {
+      "/proc/self/cgroup": own,
+      [`${ROOT}/a/hugetlb.2MB.max`]: 200 * MIB,
+      [`${ROOT}/a/hugetlb.2MB.current`]: 72 * MIB,
+    };
+    expect(hugetlbFault(systemWith(files), WANTED)).toBeUndefined();
+    const fuller = { ...files, [`${ROOT}/a/hugetlb.2MB.current`]: 74 * MIB };
+    expect(hugetlbFault(systemWith(fuller), WANTED)).toEqual({
+      why:
+        "the control group /a leaves 126M of huge pages (/sys/fs/cgroup/a/hugetlb.2MB.max is 200M), " +
+        "and 128M are needed",
+      command: "echo max > /sys/fs/cgroup/a/hugetlb.2MB.max",
+      advice: "or start nitro outside of that group",
+    });
+  });
+
+  test("the root of a container's own namespace has limits as well", () => {
+    const files = { "/proc/self/cgroup": "0::/", [`${ROOT}/hugetlb.1GB.max`]: 0 };
+    expect(hugetlbFault(systemWith(files), [{ pageBytes: 2 ** 30, pages: 1 }])?.command).toBe(
+      `echo max > ${ROOT}/hugetlb.1GB.max`,
+    );
+  });
+
+  test("the launcher's own memory", () => {
+    const files = { "/proc/self/cgroup": own, [`${ROOT}/a/b/memory.max`]: 8 * MIB };
+    expect(memoryFault(systemWith(files))?.command).toBe(`echo max > ${ROOT}/a/b/memory.max`);
+    expect(memoryFault(systemWith({ ...files, [`${ROOT}/a/b/memory.max`]: 2 ** 30 }))).toBeUndefined();
+  });
+});
+
+describe("version 1", () => {
+  test("each controller has a hierarchy of its own, and so it may be beside version 2", () => {
+    const files = {
+      "/proc/self/cgroup": "5:cpu,cpuacct:/c\n4:hugetlb:/x/y\n0::/u",
+      [`${ROOT}/unified/cgroup.procs`]: "1",
+      [`${ROOT}/hugetlb/x/hugetlb.2MB.limit_in_bytes`]: 2 * MIB,
+      [`${ROOT}/hugetlb/x/y/hugetlb.2MB.rsvd.limit_in_bytes`]: 0,
+      [`${ROOT}/unified/u/hugetlb.2MB.max`]: 4 * MIB,
+    };
+    expect(hugetlbFault(systemWith(files), WANTED)?.command).toBe(
+      `echo -1 > ${ROOT}/hugetlb/x/hugetlb.2MB.limit_in_bytes && ` +
+        `echo -1 > ${ROOT}/hugetlb/x/y/hugetlb.2MB.rsvd.limit_in_bytes && ` +
+        `echo max > ${ROOT}/unified/u/hugetlb.2MB.max`,
+    );
+  });
+});
+
+describe("a cpuset", () => {
+  const status = (list: string) => ({ "/proc/self/status": `Name:\tnitro\nMems_allowed_list:\t${list}` });
+
+  test("that leaves the node is in nobody's way, nor is any where nodes do not matter", () => {
+    expect(cpusetFault(systemWith(status("0-1")), 1)).toBeUndefined();
+    expect(cpusetFault(systemWith(status("0")), undefined)).toBeUndefined();
+    expect(cpusetFault(systemWith({}), 1)).toBeUndefined();
+  });
+
+  test("that leaves it out is widened where it does so", () => {
+    const files = {
+      ...status("2-3"),
+      "/proc/self/cgroup": "0::/a/b",
+      [`${ROOT}/a/cpuset.mems`]: "2-3",
+      [`${ROOT}/a/b/cpuset.mems`]: "",
+    };
+    expect(cpusetFault(systemWith(files), 1)).toMatchObject({
+      why:
+        "the cpuset of the control group /a leaves out NUMA node 1, where the CPU pool is: " +
+        "memory comes from node 2-3 only",
+      command: `echo 1-3 > ${ROOT}/a/cpuset.mems`,
+    });
+    expect(cpusetFault(systemWith(status("0")), 1)).toMatchObject({ command: undefined });
+  });
+});
