@@ -68,6 +68,9 @@ const CLOSED_NAMES: readonly (readonly [name: string, count: number])[] = [
   ["BUN_GC_TIMER_DISABLE", 1],
   ["BUN_IDLE_GC_SECONDS", 1],
   ["BUN_DESTRUCT_VM_ON_EXIT", 1],
+  ["BUN_FEATURE_FLAG_NO_ORPHANS", 2], // SIGKILL when the parent ends
+  ["JavaScriptCoreUseJIT", 1], // without a JIT there is no bun:ffi
+  ["JSC_SIGNAL_FOR_GC", 1], // the signal by which threads are stopped
 ];
 
 /**

@@ -36,8 +36,15 @@ function drawer(system: System): (text: string) => void {
   };
 }
 
+/** How long a message waits for a reader that takes nothing; after one that did, the next does not wait. */
+const PATIENCE_MS = 1_000;
+
 function teller(system: System, prefix: Prefix): (line: string) => void {
-  return (line) => writeAll(system, STDERR, `${prefix()}${printable(line)}\n`);
+  let patienceMs = PATIENCE_MS;
+  return (line) => {
+    const told = writeAll(system, STDERR, `${prefix()}${printable(line)}\n`, patienceMs);
+    patienceMs = told ? PATIENCE_MS : 0;
+  };
 }
 
 async function readMore(system: System, occurrences: readonly Occurrence[]): Promise<LaunchOptions> {

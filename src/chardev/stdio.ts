@@ -14,7 +14,7 @@ import { SyscallError } from "../sys/failure.ts";
 import { type Fd, isSeekable, openFile, writeSome } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { O_NONBLOCK, O_WRONLY } from "../sys/linux/fcntl.ts";
-import type { Waiter } from "../sys/poll.ts";
+import { isWritable, type Waiter } from "../sys/poll.ts";
 import type { System } from "../sys/system.ts";
 import { sendSome } from "../sys/vsock.ts";
 import type { Chardev, Frontend } from "./chardev.ts";
@@ -50,7 +50,8 @@ export function stdioChardev(
     write = (block, start, end) => {
       const sent = sendSome(system, STDOUT, block.address + start, end - start);
       if (sent !== -ERRNO.ENOTSOCK) return sent;
-      write = (from, first, last) => plain(from, first, Math.min(last, first + PIPE_BUF));
+      write = (from, first, last) =>
+        isWritable(system, STDOUT) ? plain(from, first, Math.min(last, first + PIPE_BUF)) : -ERRNO.EAGAIN;
       return -ERRNO.EAGAIN;
     };
   }

@@ -5,6 +5,19 @@
  */
 import type { HeartbeatPort } from "./heartbeat-port.ts";
 
+/** So many lines about others are told: whoever connects without end must not fill a journal. */
+const MOST_LINES = 32;
+
+/** Tells each line once, and so many at the most. */
+export function sparing(tell: (line: string) => void): (line: string) => void {
+  const told = new Set<string>();
+  return (line) => {
+    if (told.has(line) || told.size > MOST_LINES) return;
+    told.add(line);
+    tell(told.size > MOST_LINES ? "heartbeat: more of the kind are not told (-d vsock shows them)" : line);
+  };
+}
+
 /** Who was answered, until it is known who that was. */
 export class Strangers {
   #cids: number[] = [];

@@ -11,12 +11,12 @@
 import { errnoText, SyscallError } from "../sys/failure.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { POLLIN } from "../sys/linux/poll.ts";
-import { nowMs, runLoop, type Waiter } from "../sys/poll.ts";
+import { isReadable, nowMs, runLoop, type Waiter } from "../sys/poll.ts";
 import { type System, wouldBlock } from "../sys/system.ts";
 import { acceptVsock, type Incoming } from "../sys/vsock.ts";
 import { hear } from "./heartbeat-answer.ts";
 import { HEARTBEAT_PORT, type HeartbeatPort } from "./heartbeat-port.ts";
-import { Strangers } from "./heartbeat-strangers.ts";
+import { Strangers, sparing } from "./heartbeat-strangers.ts";
 
 /** A stranger that says nothing is heard out for this long, and at most so many at a time. */
 const STRANGER_PATIENCE_MS = 5_000;
@@ -28,6 +28,9 @@ const FAREWELL_MS = 200;
 const HOW_IT_COMES =
   `the enclave's init sends byte 0xb7 to CID 3, port ${HEARTBEAT_PORT}, as AWS's does once it is up; ` +
   "the enclave's console tells how far it came: -accel nitro,debug-mode=on shows it";
+
+/** What accept(2) says of a connection that is gone already; the next one is another matter. */
+const PASSING: readonly number[] = [ERRNO.ECONNABORTED, ERRNO.EPROTO];
 
 const GIB = 2 ** 30;
 
@@ -57,6 +60,7 @@ export class Heartbeat implements Disposable {
   #peers: Peer[] = [];
   #closed = false;
   readonly #strangers: Strangers;
+  readonly #tellOfPeer: Tell;
   readonly #listening: Waiter;
   readonly #reading: Waiter;
   #deadlineMs: number;
@@ -70,7 +74,8 @@ export class Heartbeat implements Disposable {
     this.#deadlineMs = nowMs() + setup.timeoutMs;
     const deadlineMs = () => this.#deadlineMs;
     const { port, tell } = setup;
-    this.#strangers = new Strangers(port, cid, tell);
+    this.#tellOfPeer = sparing(tell);
+    this.#strangers = new Strangers(port, cid, this.#tellOfPeer);
     this.#listening = {
       fd: port.listener.number,
       events: POLLIN,
@@ -132,6 +137,10 @@ export class Heartbeat implements Disposable {
 
   /** The enclave has ended: tells whether its heartbeat was still awaited, and gives the port back. */
   enclaveEnded(): boolean {
+    // It may have sent one and ended in the same moment, or while the launcher was held up.
+    const { system, port } = this.setup;
+    const isWaiting = () => !this.#closed && isReadable(system, port.listener.number);
+    for (let i = 0; i < MOST_PEERS && isWaiting(); i++) this.#accept();
     this.#look();
     const { awaited } = this;
     this.#giveBackPort();
@@ -147,7 +156,7 @@ export class Heartbeat implements Disposable {
   #acceptOne(): void {
     const incoming = acceptVsock(this.setup.system, this.setup.port.listener);
     if (typeof incoming === "number") {
-      if (wouldBlock(incoming) || incoming === -ERRNO.ECONNABORTED) return;
+      if (wouldBlock(incoming) || PASSING.includes(-incoming)) return;
       const isFull = incoming === -ERRNO.EMFILE || incoming === -ERRNO.ENFILE;
       if (isFull && this.#peers.length > 0) return this.#dropOldestStranger();
       const failure = new SyscallError("accept4", -incoming, `vsock port ${HEARTBEAT_PORT}`);
@@ -184,7 +193,9 @@ export class Heartbeat implements Disposable {
     if (heard.kind === "end") return this.#drop(incoming, heard.why);
     if (heard.kind === "wrong byte") {
       const who = own ? "the enclave" : `CID ${incoming.cid}`;
-      tell(`heartbeat: ${who} sent byte 0x${heard.byte.toString(16)} in place of 0xb7; it is not answered`);
+      this.#tellOfPeer(
+        `heartbeat: ${who} sent byte 0x${heard.byte.toString(16)} in place of 0xb7; it is not answered`,
+      );
       return this.#drop(incoming, "sent a wrong byte");
     }
     const { sent } = heard;

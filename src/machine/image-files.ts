@@ -5,7 +5,16 @@
 import { eifCrc } from "../image/crc.ts";
 import { type Architecture, eifHeader } from "../image/eif-layout.ts";
 import { type EifPlan, type FileName, MOST_RAMDISKS, planEif } from "../image/eif-plan.ts";
-import { checkCrc, type Eif, EifError, hex32, isEif, readEif, type Section } from "../image/eif-reader.ts";
+import {
+  checkCrc,
+  type Eif,
+  EifError,
+  hex32,
+  type ImageBytes,
+  isEif,
+  readEif,
+  type Section,
+} from "../image/eif-reader.ts";
 import { KernelError, kernelComplaint, kernelForm, kernelFormat } from "../image/kernel-format.ts";
 import { Failure } from "../sys/failure.ts";
 import type { Mapping } from "../sys/memory.ts";
@@ -95,6 +104,8 @@ async function checkedEif(around: Surroundings, file: InputFile): Promise<Image>
         file.load(memory, offset, (bytes) => crc.add(bytes));
         if (crc.value() !== eif.crc)
           throw file.changed(`its CRC-32 is ${hex32(crc.value())}, it was ${hex32(eif.crc)}`);
+        // A CRC can be made to fit: what was checked, and what is measured, has to be what is in memory now.
+        checkLoaded(file, eif, memory, offset);
       },
       [Symbol.dispose]: () => file[Symbol.dispose](),
     };
@@ -112,6 +123,26 @@ async function checkedEif(around: Surroundings, file: InputFile): Promise<Image>
 function checkWhole({ pace }: Surroundings, file: InputFile, crc: number): void {
   using _bar = pace.begin(file.name, file.size);
   checkCrc(file, crc, pace.between);
+}
+
+/** Throws Failure where the EIF in memory has other sections than the one that was checked, or another signature. */
+function checkLoaded(file: InputFile, eif: Eif, memory: Mapping, offset: number): void {
+  const loaded: ImageBytes = {
+    size: file.size,
+    read(into, at) {
+      into.set(memory.view(offset + at, into.length));
+      return into.length;
+    },
+  };
+  const text = ({ version, architecture, sections, crc }: Eif) =>
+    JSON.stringify([version, architecture, sections, crc]);
+  let now: string;
+  try {
+    now = text(readEif(loaded));
+  } catch (error) {
+    now = String(error);
+  }
+  if (now !== text(eif)) throw file.changed("its sections are others");
 }
 
 /** Who signed an image, having seen that the hypervisor will accept it. Throws Failure and EifError. */

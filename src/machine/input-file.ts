@@ -67,6 +67,8 @@ export class InputFile implements Disposable, ImageBytes, Payload {
       add(memory.view(offset + at, length));
       pace.between(length);
     }
+    const size = this.#named(() => sizeOf(system, this.fd, this.path));
+    if (size !== this.size) throw this.changed(`it has ${size} bytes now, it had ${this.size}`);
   }
 
   changed(how: string): Failure {

@@ -82,6 +82,9 @@ export async function launch(
       pace.clear();
       tell(line);
     };
+    // Before anything is emptied: who has lost the race for it must not touch the other's files.
+    using _pidFile =
+      options.pidFile === undefined ? undefined : writePidFile(system, options.pidFile, extras.pidFileEnd);
     using session = extras.openSession?.(system, options, telling);
     if (session !== undefined) signals.onContinue(() => session.resumed());
     const status = await story(system, options, telling, { stop, pace, session }, extras);
@@ -131,7 +134,6 @@ async function story(
   session?.plan({ memory: size, vcpus: vcpus.value, threadsPerCore: threads, heartbeatTimeoutMs });
   session?.awaitClients(stop);
   if (session?.quit) return EXIT.stopped;
-  if (options.pidFile !== undefined) stack.use(writePidFile(system, options.pidFile, extras.pidFileEnd));
   warnIfTight(size, image, tell);
 
   using device = openNode(system);

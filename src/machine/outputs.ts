@@ -1,6 +1,6 @@
 /** Files that a launch writes must not be those that it reads: opening one for writing would empty it. */
 import { Failure } from "../sys/failure.ts";
-import { realPath } from "../sys/files.ts";
+import { fileStatus } from "../sys/file-status.ts";
 import type { System } from "../sys/system.ts";
 import type { LaunchOptions } from "./options.ts";
 
@@ -21,24 +21,36 @@ export function checkOutputs(system: System, options: LaunchOptions): void {
   const inputs: [option: string, path: string | undefined][] = [
     ["-kernel", options.kernel],
     ["-initrd", options.initrd],
+    ...options.ramdisks.map(({ value }): [string, string] => ["-M ramdisk", value]),
   ];
   if (outputs.every(([, path]) => path === undefined)) return;
   for (const [option, path] of inputs) {
-    const real = path === undefined ? undefined : realPath(system, path);
-    if (real !== undefined) used.set(real, `${option} ${path}`);
+    const file = path === undefined ? undefined : fileKey(system, path);
+    if (file !== undefined) used.set(file, `${option} ${path}`);
   }
   for (const [option, path, whole] of outputs) {
     if (path === undefined) continue;
-    const real = realPath(system, path) ?? path;
-    const other = used.get(real);
+    const file = fileKey(system, path);
+    if (file === undefined) continue;
+    const other = used.get(file);
     const what = whole ? option : `${option} ${path}`;
-    if (other !== undefined && !real.startsWith("/dev/")) {
+    if (other !== undefined) {
       throw new Failure(
         what,
         `that is the file of ${other}, which would be overwritten`,
         "name another file",
       );
     }
-    used.set(real, what);
+    used.set(file, what);
   }
+}
+
+/** The file by device and inode, one that is not there yet by folder and name; undefined for what cannot be emptied. */
+function fileKey(system: System, path: string): string | undefined {
+  const file = fileStatus(system, path);
+  if (file !== undefined && !file.isRegular) return undefined;
+  const key = (of: typeof file) => `${of?.device.join(":")} ${of?.inode}`;
+  if (file !== undefined) return key(file);
+  const name = path.lastIndexOf("/") + 1;
+  return `${key(fileStatus(system, path.slice(0, name) || "."))}/${path.slice(name)}`;
 }

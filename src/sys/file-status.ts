@@ -2,7 +2,7 @@
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { addressOf, cString } from "./libc.ts";
 import { AT_FDCWD, NR_FACCESSAT } from "./linux/fcntl.ts";
-import { NR_STATX, S_IFDIR, S_IFMT, STATX_BASIC_STATS, statx } from "./linux/stat.ts";
+import { NR_STATX, S_IFDIR, S_IFMT, S_IFREG, STATX_BASIC_STATS, statx } from "./linux/stat.ts";
 import { resultOrErrno, type System } from "./system.ts";
 import { quoted } from "./trace.ts";
 
@@ -13,6 +13,7 @@ export interface FileStatus {
   readonly uid: number;
   readonly gid: number;
   readonly isFolder: boolean;
+  readonly isRegular: boolean;
   /** The file's identity: its device's numbers and its inode. */
   readonly device: readonly [major: number, minor: number];
   readonly inode: bigint;
@@ -32,6 +33,7 @@ export function fileStatus(system: System, path: string): FileStatus | undefined
     uid: stx_uid,
     gid: stx_gid,
     isFolder: (stx_mode & S_IFMT) === S_IFDIR,
+    isRegular: (stx_mode & S_IFMT) === S_IFREG,
     device: [stx_dev_major, stx_dev_minor],
     inode: stx_ino,
   };

@@ -131,28 +131,47 @@ export function pathExists(system: System, path: string): boolean {
   return true;
 }
 
+/** A pipe that polls as writable takes so much at once (limits.h: PIPE_BUF). */
+const AT_ONCE = 4096;
+
 /**
- * Writes a whole text, for messages and traces: no trace of its own, and nothing is done about a receiver that is gone,
- * for there is nobody left to tell.
+ * Writes a text, for messages, and tells whether all of it could be written. A reader that takes nothing is waited
+ * for, for `patienceMs` from the last byte that it took: nobody may hold the launcher up by not reading what it says.
+ * No trace of its own, and nothing is told of a receiver that is gone, for there is nobody left to tell.
  */
-export function writeAll(system: System, fd: number, text: string): void {
+export function writeAll(
+  system: System,
+  fd: number,
+  text: string,
+  patienceMs = Number.POSITIVE_INFINITY,
+): boolean {
   const bytes = new TextEncoder().encode(text);
+  let untilMs = Bun.nanoseconds() / 1e6 + patienceMs;
   for (let done = 0; done < bytes.length; ) {
-    const put = Number(system.libc.write(fd, addressOf(bytes) + done, bytes.length - done));
+    if (!waitWritable(system, fd, untilMs)) return false;
+    const length = Math.min(AT_ONCE, bytes.length - done);
+    const put = Number(system.libc.write(fd, addressOf(bytes) + done, length));
     const errno = put === -1 ? system.libc.errno() : 0;
-    if (errno === ERRNO.EAGAIN) waitWritable(system, fd);
-    else if (put <= 0 && errno !== ERRNO.EINTR) return;
+    if (put <= 0 && errno !== ERRNO.EINTR && errno !== ERRNO.EAGAIN) return false;
+    if (put > 0) untilMs = Bun.nanoseconds() / 1e6 + patienceMs;
     done += Math.max(put, 0);
   }
+  return true;
 }
 
-/** poll(2) for room on a descriptor that somebody else has made non-blocking. */
-function waitWritable(system: System, fd: number): void {
+/** poll(2) for room on a descriptor; false where there is none by then. */
+function waitWritable(system: System, fd: number, untilMs: number): boolean {
   const pollfd = new Uint8Array(POLLFD_SIZE);
   const view = new DataView(pollfd.buffer);
   view.setInt32(0, fd, true);
   view.setInt16(4, POLLOUT, true);
-  system.libc.poll(pollfd, 1, -1);
+  for (;;) {
+    const leftMs = untilMs - Bun.nanoseconds() / 1e6;
+    const timeout = leftMs === Number.POSITIVE_INFINITY ? -1 : Math.max(0, Math.ceil(leftMs));
+    const ready = system.libc.poll(pollfd, 1, timeout);
+    if (ready > 0) return true;
+    if (ready === 0 || system.libc.errno() !== ERRNO.EINTR) return false;
+  }
 }
 
 /** unlink(2); what fails is traced and left: it is called where everything ends. */

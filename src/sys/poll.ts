@@ -5,7 +5,7 @@
 
 import { SyscallError } from "./failure.ts";
 import { ERRNO } from "./linux/errno.ts";
-import { POLLFD_SIZE, POLLIN } from "./linux/poll.ts";
+import { POLLFD_SIZE, POLLIN, POLLOUT } from "./linux/poll.ts";
 import { resultOrErrno, type System } from "./system.ts";
 
 /** Something that waits: for events on a descriptor, for a time, or for both. */
@@ -29,12 +29,21 @@ export function nowMs(): number {
 
 /** Whether a descriptor is readable, without waiting. */
 export function isReadable(system: System, fd: number, waitMs = 0): boolean {
+  return isReady(system, fd, POLLIN, waitMs);
+}
+
+/** Whether a descriptor is writable, or broken, without waiting. */
+export function isWritable(system: System, fd: number): boolean {
+  return isReady(system, fd, POLLOUT, 0);
+}
+
+function isReady(system: System, fd: number, events: number, waitMs: number): boolean {
   const bytes = new Uint8Array(POLLFD_SIZE);
   const view = new DataView(bytes.buffer);
   view.setInt32(0, fd, true);
-  view.setInt16(4, POLLIN, true);
+  view.setInt16(4, events, true);
   const ready = system.libc.poll(bytes, 1, waitMs);
-  return resultOrErrno(system, "poll", ready, () => `[{${fd}, 0x${POLLIN.toString(16)}}], 1, ${waitMs}`) > 0;
+  return resultOrErrno(system, "poll", ready, () => `[{${fd}, 0x${events.toString(16)}}], 1, ${waitMs}`) > 0;
 }
 
 /** Runs until `done` says so. Waiters may change their descriptor, events and deadline from turn to turn. */

@@ -84,6 +84,14 @@ describe("the enclave's own heartbeat", () => {
     expect([heartbeat.awaited, vsock.closed(fd)]).toEqual([true, true]);
   });
 
+  test("that waits when the enclave has ended counts", () => {
+    const { heartbeat, vsock } = started();
+    vsock.incoming.push(16);
+    vsock.readable.set(100, [[BYTE]]);
+    expect(heartbeat.enclaveEnded()).toBe(false);
+    expect(heartbeat.arrived).toBe(true);
+  });
+
   test("whose answer cannot be sent is told with the errno's name", () => {
     const { told, peer, vsock } = started();
     vsock.sendResult = -32;
@@ -103,6 +111,15 @@ describe("a stranger", () => {
     expect([heartbeat.awaited, vsock.sent.get(fd), vsock.closed(fd)]).toEqual([true, 1, true]);
     peer(16, [BYTE]);
     expect(heartbeat.arrived).toBe(true);
+  });
+
+  test("that connects again and again is told once, and of many no more than some", () => {
+    const { told, peer } = started();
+    for (let i = 0; i < 3; i++) peer(77, [0x41]);
+    expect(told).toEqual(["heartbeat: CID 77 sent byte 0x41 in place of 0xb7; it is not answered"]);
+    for (let cid = 100; cid < 400; cid++) peer(cid, [0x41]);
+    expect(told).toHaveLength(33);
+    expect(told.at(-1)).toBe("heartbeat: more of the kind are not told (-d vsock shows them)");
   });
 
   test("that says nothing is heard out for five seconds", () => {

@@ -170,7 +170,7 @@ describe("writing a whole text", () => {
     const { fake, lengths, polls } = writing(-11, -11);
     writeAll(fake, 2, "abc");
     expect(lengths).toEqual([3, 3, 3]);
-    expect(polls()).toBe(2);
+    expect(polls()).toBe(3);
   });
 
   test("gives up when nobody is there to read", () => {
