@@ -182,6 +182,7 @@ function inOrder(
   pageMap: PageMap,
 ): Ordered | undefined {
   let [asTheyAre, atBest] = [0, 0];
+  // One after another, for there may be more pieces than a call has arguments.
   const pieces: FilePiece[] = [];
   for (const [i, { address }] of donationsOf(plan.ranges, mapping.start).entries()) {
     const range = ranges[i];
@@ -193,9 +194,12 @@ function inOrder(
     if (order === undefined) return undefined;
     asTheyAre += before;
     atBest += order.regions;
-    if (order.regions === before) pieces.push(...piecesOf(range));
-    else pieces.push(...piecesInOrder(files, pageBytes, order.places));
+    const asIs = order.regions === before;
+    const own = asIs ? piecesOf(range) : piecesInOrder(files, pageBytes, order.places);
+    for (const piece of own) pieces.push(piece);
   }
+  // No call, yet what the calls around it are made for.
+  system.trace.call?.("regions", `${pieces.length} pieces, ${asTheyAre} regions as they are`, atBest);
   if (atBest === asTheyAre || pieces.length > mostMappings()) return { regions: asTheyAre };
   try {
     return { regions: atBest, mapping: mapPieces(system, pieces) };

@@ -1,0 +1,157 @@
+import { describe, expect, test } from "bun:test";
+import { type Preparing, prepareMemory } from "../../src/machine/preparation.ts";
+import { viewOf } from "../../src/sys/libc.ts";
+import { PageMap } from "../../src/sys/page-map.ts";
+import { openSystem, type System } from "../../src/sys/system.ts";
+import { fakeLibc } from "../sys/fake-libc.ts";
+
+const PAGE = 2 ** 21;
+const MAP_FIXED = 0x10;
+
+interface Machine {
+  readonly system: System;
+  /** Places in the file, in pages, that were mapped at an address that was said, and how many pages each. */
+  readonly placed: [number, number][];
+  /** Lengths of mappings that are there, by address. */
+  readonly mapped: Map<number, number>;
+}
+
+/**
+ * A machine with files of ordinary memory in place of huge pages, whose page map tells frames of pages of 2 MiB in the
+ * order of the mapping. @param failing the mapping of that number at an address that was said fails.
+ */
+function machine(frames: readonly number[], failing = Number.POSITIVE_INFINITY): Machine {
+  const { libc } = openSystem();
+  const placed: [number, number][] = [];
+  const mapped = new Map<number, number>();
+  let pread = 0;
+  const system = fakeLibc({
+    memfd_create: (name) => {
+      if (!(name instanceof Uint8Array)) throw new Error("memfd_create wants a name");
+      return libc.memfd_create(name, 1);
+    },
+    mmap: (...args) => {
+      const [at = 0, length = 0, access = 0, flags = 0, fd = 0, offset = 0] = args.map(Number);
+      if ((flags & MAP_FIXED) !== 0) {
+        if (placed.length === failing) return -1;
+        placed.push([offset / PAGE, length / PAGE]);
+      }
+      const start = Number(libc.mmap(at, length, access, flags, fd, offset));
+      if ((flags & MAP_FIXED) === 0) mapped.set(start, length);
+      return start;
+    },
+    munmap: (start, length) => {
+      const whole = mapped.get(Number(start));
+      if (whole === Number(length)) mapped.delete(Number(start));
+      else if (whole !== undefined) {
+        mapped.delete(Number(start));
+        mapped.set(Number(start) + Number(length), whole - Number(length));
+      } else
+        for (const [at, size] of mapped)
+          if (at < Number(start)) mapped.set(at, Math.min(size, Number(start) - at));
+      return libc.munmap(Number(start), Number(length));
+    },
+    pread: (_fd, address) => {
+      const frame = ((frames[pread++] ?? 0) * PAGE) / 4096;
+      new BigUint64Array(viewOf(Number(address), 8).buffer, 0, 1)[0] = (1n << 63n) | BigInt(frame);
+      return 8;
+    },
+    errno: () => 12,
+  });
+  return { system, placed, mapped };
+}
+
+function prepared({ system }: Machine, pages: number, more: Partial<Preparing> = {}) {
+  const plan = { bytes: pages * PAGE, typed: "-m", node: undefined, ranges: [{ pageBytes: PAGE, pages }] };
+  using pageMap = PageMap.open(system);
+  const between = () => {};
+  const given = { plan, pageMap, together: undefined, mostMappings: () => 1000, between, ...more };
+  return prepareMemory(system, given);
+}
+
+/** The bytes of a mapping that are there, for whoever asks. */
+function sizes({ mapped }: Machine): number[] {
+  return [...mapped.values()].map((bytes) => bytes / PAGE);
+}
+
+describe("pages", () => {
+  test("in order stay as they are", () => {
+    const host = machine([10, 11, 12, 20]);
+    using memory = prepared(host, 4);
+    expect(memory.regions).toBe(2);
+    expect(host.placed).toEqual([]);
+  });
+
+  test("out of order are mapped again, runs at once, and the first mapping goes", () => {
+    const host = machine([30, 12, 13, 31, 11, 10]);
+    using memory = prepared(host, 6);
+    expect(memory.regions).toBe(2);
+    expect(host.placed).toEqual([
+      [5, 1],
+      [4, 1],
+      [1, 2],
+      [0, 1],
+      [3, 1],
+    ]);
+    expect(memory.mapping.size).toBe(6 * PAGE);
+    expect(memory.donations).toEqual([{ address: memory.mapping.start, length: 6 * PAGE, pageBytes: PAGE }]);
+    memory[Symbol.dispose]();
+    expect(sizes(host)).toEqual([]);
+  });
+
+  test.each([0, 3])("stay as they are where mapping %d cannot be had", (failing) => {
+    const host = machine([13, 12, 11, 10], failing);
+    using memory = prepared(host, 4);
+    expect(memory.regions).toBe(4);
+    memory.mapping.view(0, 4 * PAGE).fill(1);
+    memory[Symbol.dispose]();
+    expect(sizes(host)).toEqual([]);
+  });
+
+  test("stay as they are where there may be no so many mappings", () => {
+    const host = machine([13, 12, 11, 10]);
+    using memory = prepared(host, 4, { mostMappings: () => 3 });
+    expect([memory.regions, host.placed]).toEqual([4, []]);
+  });
+
+  test("that are none of that size, or of which nothing is told, have no number of regions", () => {
+    using odd = prepared(machine([10, 10.5]), 2);
+    expect(odd.regions).toBeUndefined();
+    using untold = prepared(machine([10, 0]), 2);
+    expect(untold.regions).toBeUndefined();
+    using closed = prepared(machine([10, 11]), 2, { pageMap: undefined });
+    expect(closed.regions).toBeUndefined();
+  });
+});
+
+test("the memory of several files is put in order over all of them", () => {
+  const host = machine([11, 21, 10, 20, 12]);
+  const filled: number[] = [];
+  const together = {
+    filesFor: () => 2,
+    fill: (groups: readonly (readonly { size: number }[])[]) => {
+      for (const files of groups) for (const { size } of files) filled.push(size / PAGE);
+      return true;
+    },
+  };
+  using memory = prepared(host, 5, { together });
+  expect(filled).toEqual([3, 2]);
+  expect(memory.regions).toBe(2);
+  // Files of 3 and 2 pages: the places of the mapping are 0, 1, 2 of the one and 0, 1 of the other.
+  expect(host.placed.slice(2)).toEqual([
+    [2, 1],
+    [0, 1],
+    [1, 1],
+    [0, 1],
+    [1, 1],
+  ]);
+});
+
+test("a memory for which no thread can be had is filled by this one", () => {
+  const host = machine([10, 11]);
+  const steps: number[] = [];
+  const together = { filesFor: () => 2, fill: () => false };
+  using memory = prepared(host, 2, { together, between: (bytes) => steps.push(bytes / PAGE) });
+  expect(steps).toEqual([1, 1]);
+  expect(memory.regions).toBe(1);
+});
