@@ -1,9 +1,11 @@
 /** CPUs of the parent that are picked by hand. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { entries, expectNothingLeft, LIVE_MS, launch, lines, notHere, Workplace } from "./nitro.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
+// Tests wait for each other as well.
+setDefaultTimeout(600_000);
 
 const brief = { enclave: { heartbeatMs: 1, liveMs: LIVE_MS } };
 /** 4 cores of 2 threads: CPU i and CPU i + 4 share one. */

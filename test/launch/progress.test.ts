@@ -1,13 +1,18 @@
 /** The bar on a terminal for what takes over half a second. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { expectNothingLeft, LIVE_MS, launch, notHere, Workplace } from "./nitro.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
+// Tests wait for each other as well.
+setDefaultTimeout(600_000);
 
 const PARENT = new URL("../parent/main.ts", import.meta.url).pathname;
 const WITH_TERMINAL = join(import.meta.dir, "../monitor/with-terminal.py");
+
+/** The last that is told. */
+const END = JSON.stringify([{ wait: "ended by itself", limit: 240 }]);
 
 /** Each piece of the memory takes longer than the patience of half a second. */
 const slowly = {
@@ -24,8 +29,8 @@ function words(threads: number): string[] {
 /** What a launch draws and tells on a terminal. */
 async function onTerminal(command: readonly string[]): Promise<string> {
   const { execPath } = globalThis.process;
-  const parent = [execPath, PARENT, "--limit", "40", "-j", JSON.stringify(slowly), "--"];
-  const process = Bun.spawn(["python3", WITH_TERMINAL, "[]", ...parent, ...command], {
+  const parent = [execPath, PARENT, "--limit", "240", "-j", JSON.stringify(slowly), "--"];
+  const process = Bun.spawn(["python3", WITH_TERMINAL, END, ...parent, ...command], {
     stdout: "pipe",
     stdin: "ignore",
     stderr: "inherit",
