@@ -210,9 +210,11 @@ export function takeHeartbeatPort(system: System, tell: Tell, waits: Waits): Hea
       return new HeartbeatPort(system, listener, openDoor(system));
     } catch (error) {
       if (!(error instanceof SyscallError && error.errno === ERRNO.EADDRINUSE)) throw error;
+      // The port is asked for once more after a long wait at a door: who was behind it may be gone.
+      const isLast = nowMs() >= giveUpMs;
       const shared = share(system, tell, waits);
       if (shared !== undefined) return shared;
-      if (nowMs() >= giveUpMs) throw error;
+      if (isLast) throw error;
     }
     // Not at once: between two launches that begin together the port may be there before its door.
     if (!told && delayMs === PORT_RETRY_MS) {

@@ -27,7 +27,7 @@ export function nowMs(): number {
   return Bun.nanoseconds() / 1e6;
 }
 
-/** Whether a descriptor is readable, without waiting. */
+/** Whether a descriptor is readable, at once or within some time. */
 export function isReadable(system: System, fd: number, waitMs = 0): boolean {
   return isReady(system, fd, POLLIN, waitMs);
 }

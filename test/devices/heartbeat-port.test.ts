@@ -1,5 +1,5 @@
 /** The port and its log among launchers of one process, whose unix sockets are real and whose vsock is not. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, spyOn, test } from "bun:test";
 import { Heartbeat } from "../../src/devices/heartbeat.ts";
 import { HeartbeatLog, makeLog } from "../../src/devices/heartbeat-log.ts";
 import { HeartbeatPort, takeHeartbeatPort, type Waits } from "../../src/devices/heartbeat-port.ts";
@@ -145,6 +145,25 @@ describe("the port", () => {
     const told: string[] = [];
     using _port = takeHeartbeatPort(vsock.system, (line) => told.push(line), waits([]));
     expect(told).toEqual([]);
+  });
+
+  test("is asked for again where the one who held it has gone after a long wait at his door", () => {
+    const vsock = new FakeVsock();
+    vsock.binds.push(EADDRINUSE);
+    vsock.connects.push(0); // the door's holder is root, as the fake tells
+    const late = Bun.nanoseconds() + 100e9;
+    let clock: { mockRestore(): void } | undefined;
+    const readable = () => {
+      clock = spyOn(Bun, "nanoseconds").mockReturnValue(late);
+      return true;
+    };
+    try {
+      using port = takeHeartbeatPort(vsock.system, () => {}, { pause: () => {}, readable });
+      expect(vsock.closed(port.listener.number)).toBe(false);
+    } finally {
+      clock?.mockRestore();
+    }
+    expect(clock).toBeDefined();
   });
 
   test("is waited for until a signal comes", () => {
