@@ -244,6 +244,16 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
     expectNothingLeft(result);
   });
 
+  test("others come and go, and it has no more descriptors than after the first of them", async () => {
+    const count = "ls /proc/$first/fd | wc -l";
+    const many = `${next}; ${count}; for i in 1 2 3 4; do ${next}; done; ${count}`;
+    const result = await launchAs({ command: beside(here.production(), many), scenario: keeper });
+    const [after1, after5, ...statuses] = lines(result.stdout);
+    expect([after5, ...statuses]).toEqual([after1 ?? "", "0", "0"]);
+    expect(result.report.heartbeats.map(({ outcome }) => outcome)).toEqual(repeated(5, "answered"));
+    expectNothingLeft(result);
+  });
+
   test("as a daemon, another comes up and has its heartbeat", async () => {
     const first = here.production("-daemonize", "-pidfile", here.path("daemon"));
     const script = `${shellWords(first)} && ${next}; echo $?; kill $(cat ${here.path("daemon")}); sleep 0.2`;
@@ -324,6 +334,26 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
       "nitro: vsock port 9000 is held by another launch of nitro's, which is busy; waiting up to 150 s for a share in it",
     );
     expect(result.stdout).toBe("124\n5\n0\n");
+    expectNothingLeft(result);
+  });
+});
+
+describe.concurrent.skipIf(notHere !== undefined)("a launcher whose heartbeat has come", () => {
+  test("sleeps on while others come and go", async () => {
+    const trace = here.path(`trace-${crypto.randomUUID()}`);
+    const first = shellWords(here.production("-d", "vsock", "-D", trace));
+    const script = [
+      `${first} & first=$!; until grep -qs "the enclave's own" ${trace}; do sleep 0.02; done`,
+      "switches() { grep ^voluntary /proc/$first/status; }",
+      // It is at rest once nothing has changed for a while, however busy the machine is.
+      'same=0; until [ $same = 10 ]; do before=$(switches); sleep 0.1; [ "$before" = "$(switches)" ] && same=$((same + 1)) || same=0; done',
+      `for i in 1 2 3; do ${shellWords(required())}; echo $?; done`,
+      '[ "$before" = "$(switches)" ] && echo asleep; kill $first; wait $first; echo $?',
+    ].join("\n");
+    const enclave = { heartbeatMs: 30, liveMs: LIVE_MS };
+    const scenario = { enclave, enclaves: [{ heartbeatMs: 1, liveMs: null }] };
+    const result = await launchAs({ command: inOwnNetwork(script), scenario });
+    expect(lines(result.stdout)).toEqual(["5", "5", "5", "asleep", "0"]);
     expectNothingLeft(result);
   });
 });
