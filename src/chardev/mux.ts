@@ -23,6 +23,8 @@ const HELP = [
   "",
 ].join("\n\r");
 
+const ENCODER = new TextEncoder();
+
 /** What the mux's own commands do to the machine. */
 export interface MuxActions {
   /** Ctrl-A x. */
@@ -36,7 +38,9 @@ export class Mux implements Disposable {
   #escaped = false;
   #timestampsFromMs: number | undefined;
   #atLineStart = false;
-  #prefix: Block | undefined;
+  /** One for all lines: the time before each is written here. */
+  readonly #prefix: Block = blockOf(new Uint8Array(32));
+  #prefixLength = 0;
   #prefixDone = 0;
 
   constructor(
@@ -87,13 +91,15 @@ export class Mux implements Disposable {
   }
 
   #writePrefix(fromMs: number): number {
-    this.#prefix ??= blockOf(new TextEncoder().encode(clock(nowMs() - fromMs)));
-    while (this.#prefixDone < this.#prefix.bytes.length) {
-      const put = this.base.write(this.#prefix, this.#prefixDone, this.#prefix.bytes.length);
+    if (this.#prefixLength === 0) {
+      this.#prefixLength = ENCODER.encodeInto(clock(nowMs() - fromMs), this.#prefix.bytes).written;
+    }
+    while (this.#prefixDone < this.#prefixLength) {
+      const put = this.base.write(this.#prefix, this.#prefixDone, this.#prefixLength);
       if (put < 0) return put;
       this.#prefixDone += put;
     }
-    this.#prefix = undefined;
+    this.#prefixLength = 0;
     this.#prefixDone = 0;
     this.#atLineStart = false;
     return 0;

@@ -28,6 +28,8 @@ export class Telnet {
   #state: "text" | "command" | "option" | "sub" | "sub-command" = "text";
   /** The second half of a doubled byte that did not fit. */
   #half = false;
+  #under: Frontend | undefined;
+  #over: Frontend | undefined;
 
   constructor(
     private readonly system: System,
@@ -37,9 +39,15 @@ export class Telnet {
     sendSome(system, fd, greeting.address, greeting.bytes.length);
   }
 
-  /** A frontend that takes what comes in, without telnet's commands. */
+  /** A frontend that takes what comes in, without telnet's commands; the same one as long as it is asked for the same. */
   over(frontend: Frontend | undefined): Frontend | undefined {
-    if (frontend === undefined) return undefined;
+    if (this.#under === frontend) return this.#over;
+    this.#under = frontend;
+    this.#over = frontend === undefined ? undefined : this.#filtered(frontend);
+    return this.#over;
+  }
+
+  #filtered(frontend: Frontend): Frontend {
     return {
       room: () => frontend.room(),
       receive: (bytes) => frontend.receive(bytes.filter((byte) => this.#isText(byte))),
