@@ -39,7 +39,7 @@ export class Telnet {
     sendSome(system, fd, greeting.address, greeting.bytes.length);
   }
 
-  /** A frontend that takes what comes in, without telnet's commands; the same one as long as it is asked for the same. */
+  /** A frontend that takes what comes in, without telnet's commands; it is made once. */
   over(frontend: Frontend | undefined): Frontend | undefined {
     if (this.#under === frontend) return this.#over;
     this.#under = frontend;

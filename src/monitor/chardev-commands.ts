@@ -42,10 +42,10 @@ export const CHARDEV_COMMANDS: readonly Command[] = [
     args: { id: "str", backend: "ChardevBackend" },
     run({ machine: { chardevs } }, args) {
       const id = text(args, "id");
+      const spec = backendSpec(id, args["backend"] ?? null);
       // QEMU takes any, and then cannot be asked for some of them.
       if (!IDENTIFIER.test(id)) throw new CommandError(`Invalid character device id '${id}'`);
       if (chardevs.has(id)) throw new CommandError(`Chardev with id '${id}' already exists`);
-      const spec = backendSpec(id, args["backend"] ?? null);
       reported(`Failed to add chardev '${id}': `, () => chardevs.open(spec));
       const { filename = "" } = chardevs.list().find(({ label }) => label === id) ?? {};
       return filename.startsWith("pty:") ? { pty: filename.slice("pty:".length) } : {};
@@ -57,8 +57,8 @@ export const CHARDEV_COMMANDS: readonly Command[] = [
     args: { id: "str", backend: "ChardevBackend" },
     run(around, args) {
       const id = text(args, "id");
-      changeable(around, id);
       const spec = backendSpec(id, args["backend"] ?? null);
+      changeable(around, id);
       reported(`Failed to add chardev '${id}': `, () => around.machine.chardevs.change(spec));
       return {};
     },

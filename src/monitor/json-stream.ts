@@ -24,7 +24,35 @@ interface Token {
 
 const WHITE = /\s/;
 const WORD = /[A-Za-z]/;
-const NUMBER = /[-+.0-9A-Za-z]/;
+/** Where a number is (a sign, a zero, digits, a point, a fraction, e, its sign, its digits), and what leads on. */
+const NUMBER_STEPS: Readonly<Record<string, readonly (readonly [RegExp, string])[]>> = {
+  sign: [
+    [/0/, "zero"],
+    [/[1-9]/, "digits"],
+  ],
+  zero: [
+    [/\./, "point"],
+    [/[eE]/, "e"],
+  ],
+  digits: [
+    [/\d/, "digits"],
+    [/\./, "point"],
+    [/[eE]/, "e"],
+  ],
+  point: [[/\d/, "fraction"]],
+  fraction: [
+    [/\d/, "fraction"],
+    [/[eE]/, "e"],
+  ],
+  e: [
+    [/[-+]/, "e sign"],
+    [/\d/, "exponent"],
+  ],
+  "e sign": [[/\d/, "exponent"]],
+  exponent: [[/\d/, "exponent"]],
+};
+/** Where it may end. */
+const WHOLE_NUMBER: ReadonlySet<string> = new Set(["zero", "digits", "fraction", "exponent"]);
 const ESCAPES: Readonly<Record<string, string>> = {
   ...{ b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" },
   ...{ '"': '"', "'": "'", "\\": "\\", "/": "/" },
@@ -39,6 +67,7 @@ export class JsonStream {
   #text = "";
   #quote = "";
   #escaped = false;
+  #step = "";
   #line = 1;
   #column = 0;
   #place = "";
@@ -92,8 +121,10 @@ export class JsonStream {
       this.#escaped = false;
       this.#quote = character;
     } else if (WORD.test(character)) this.#kind = "word";
-    else if (/[-0-9]/.test(character)) this.#kind = "number";
-    else this.#stray(character);
+    else if (/[-0-9]/.test(character)) {
+      this.#kind = "number";
+      this.#step = character === "-" ? "sign" : character === "0" ? "zero" : "digits";
+    } else this.#stray(character);
   }
 
   #continue(character: string): void {
@@ -105,13 +136,23 @@ export class JsonStream {
       else if (character === this.#quote) this.#token("string");
       return;
     }
-    const more = this.#kind === "word" ? WORD : NUMBER;
-    if (more.test(character)) {
+    if (this.#kind === "number" ? this.#countOn(character) : WORD.test(character)) {
       this.#text += character;
       return;
     }
+    if (this.#kind === "number" && (!WHOLE_NUMBER.has(this.#step) || /\d/.test(character))) {
+      this.#text += character;
+      return this.#stray(character);
+    }
     this.#token(this.#kind ?? "word");
     this.#begin(character);
+  }
+
+  /** Whether a character belongs to the number. */
+  #countOn(character: string): boolean {
+    const next = NUMBER_STEPS[this.#step]?.find(([pattern]) => pattern.test(character));
+    if (next !== undefined) this.#step = next[1];
+    return next !== undefined;
   }
 
   /** What is no JSON at all: the rest of its line is most likely none either. */
@@ -166,7 +207,7 @@ function parsed(tokens: readonly Token[]): Json {
   const value = (): Json => {
     const token = tokens[at++];
     if (token?.kind === "string") return unquoted(token);
-    if (token?.kind === "number") return number(token.text) ?? fail(wrong(token, "invalid number"));
+    if (token?.kind === "number") return number(token.text);
     if (token?.kind === "word") return keyword(token);
     if (token?.text === "{") return object();
     if (token?.text === "[") return list();
@@ -217,8 +258,7 @@ function fail(error: JsonError): never {
   throw error;
 }
 
-function number(text: string): number | bigint | undefined {
-  if (!/^-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?$/.test(text)) return undefined;
+function number(text: string): number | bigint {
   const value = Number(text);
   return /^-?\d+$/.test(text) && !Number.isSafeInteger(value) ? BigInt(text) : value;
 }

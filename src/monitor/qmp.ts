@@ -84,11 +84,7 @@ export class QmpMonitor implements Frontend, Monitor {
   #run(input: Json): Json {
     const { execute, args } = request(input);
     if (execute === NEGOTIATE) {
-      if (this.#negotiated) {
-        const why = "Capabilities negotiation is already complete, command ignored";
-        throw new CommandError(why, "CommandNotFound");
-      }
-      checkCapabilities(args);
+      checkCapabilities(args, this.#negotiated);
       this.#negotiated = true;
       return {};
     }
@@ -127,15 +123,20 @@ function request(input: Json): { readonly execute: string; readonly args: Argume
   return { execute, args: isObject(args) ? args : {} };
 }
 
-/** No capability is offered, so none can be enabled. */
-function checkCapabilities(args: Arguments): void {
+/** No capability is offered, so none can be enabled; and it is asked for once. */
+function checkCapabilities(args: Arguments, negotiated: boolean): void {
   const { enable = [], ...others } = args;
   const [unknown] = Object.keys(others);
   if (unknown !== undefined) throw new CommandError(`Parameter '${unknown}' is unexpected`);
   if (!Array.isArray(enable)) throw new CommandError("Invalid parameter type for 'enable', expected: array");
   const [wanted] = enable;
-  if (wanted === "oob") throw new CommandError("Capability 'oob' not available");
   if (wanted !== undefined && typeof wanted !== "string")
     throw new CommandError("Invalid parameter type for 'enable[0]', expected: string");
-  if (wanted !== undefined) throw new CommandError(`Parameter 'null' does not accept value '${wanted}'`);
+  if (wanted !== undefined && wanted !== "oob")
+    throw new CommandError(`Parameter 'null' does not accept value '${wanted}'`);
+  if (negotiated) {
+    const why = "Capabilities negotiation is already complete, command ignored";
+    throw new CommandError(why, "CommandNotFound");
+  }
+  if (wanted === "oob") throw new CommandError("Capability 'oob' not available");
 }

@@ -56,7 +56,11 @@ const REFUSED: readonly [[string, object], string][] = [
     `Failed to add chardev 'ring': Could not open '/no/log': ${MISSING}`,
   ],
   [change("stdio", {}), "Failed to add chardev 'ring': cannot use stdio by multiple character devices"],
-  [["qmp_capabilities", { enable: [1] }], "Capabilities negotiation is already complete, command ignored"],
+  [["qmp_capabilities", { enable: [1] }], "Invalid parameter type for 'enable[0]', expected: string"],
+  [
+    ["qmp_capabilities", { enable: ["oob"] }],
+    "Capabilities negotiation is already complete, command ignored",
+  ],
 ];
 
 describe.skipIf(notHere !== undefined)("refused", () => {
