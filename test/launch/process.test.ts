@@ -1,6 +1,7 @@
 /** What a launcher's own process is like: in the background, somebody else's, with few rights, waiting, staying. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { Talk } from "../monitor/exchanges.ts";
 import {
   entries,
   expectNothingLeft,
@@ -261,12 +262,77 @@ describe.skipIf(notHere !== undefined)("-S and -no-shutdown", () => {
   });
 });
 
+test.skipIf(notHere !== undefined)(
+  "all of it together: a daemon of another user's in its sandbox, started by a monitor",
+  async () => {
+    const words = here.debug(
+      ...[
+        "-daemonize",
+        "-S",
+        "-no-shutdown",
+        "-sandbox",
+        "on",
+        "-run-with",
+        "user=nobody",
+        "-pidfile",
+        "all.pid",
+      ],
+      ...["-name", "guest=web,process=web-enclave", "-uuid", "12345678-1234-1234-1234-123456789abc"],
+      ...["-D", "all.log", "-msg", "timestamp=on,guest-name=on", "-serial", "file:all.con"],
+      ...["-qmp", "unix:all.sock,server=on,wait=off"],
+    );
+    const script =
+      `${shellWords(words)}; echo status $?; P=$(cat all.pid); ` +
+      "while grep -qs '^State:.[^Z]' /proc/$P/status; do sleep 0.02; done";
+    const run = startLaunch({ command: shell(script), cwd: here.folder, scenario: brief });
+    const talk = await Talk.to(here.path("all.sock"));
+    const ask = async (execute: string, args: object = {}) => {
+      talk.send(`${JSON.stringify({ execute, arguments: args })}\n`);
+      return JSON.parse((await talk.until(/"(return|error)": .*\r\n/)).trim().split("\r\n").at(-1) ?? "");
+    };
+    await talk.until(/"QMP".*\r\n/);
+    await ask("qmp_capabilities");
+    expect(await ask("query-status")).toEqual({ return: { status: "prelaunch", running: false } });
+    const pid = Number(here.text("all.pid"));
+    const fields = (name: string) =>
+      new Set(
+        readdirSync(`/proc/${pid}/task`).map((thread) => {
+          const status = readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8");
+          return new RegExp(`^${name}:\\s*(.*?)\\s*$`, "m").exec(status)?.[1];
+        }),
+      );
+    expect(readFileSync(`/proc/${pid}/comm`, "utf8")).toBe("web-enclave\n");
+    // It is that user, and shut in, before anything of the enclave runs.
+    expect([fields("Uid"), fields("Seccomp")]).toEqual([
+      new Set(["65534\t65534\t65534\t65534"]),
+      new Set(["2"]),
+    ]);
+    expect(await ask("cont")).toEqual({ return: {} });
+    await talk.until(/"event": "SHUTDOWN".*\r\n/);
+    expect(await ask("query-status")).toEqual({ return: { status: "shutdown", running: false } });
+    expect(await ask("query-name")).toEqual({ return: { name: "web" } });
+    expect(await ask("query-uuid")).toEqual({ return: { UUID: "12345678-1234-1234-1234-123456789abc" } });
+    const file = { id: "f", backend: { type: "file", data: { out: here.path("more") } } };
+    expect((await ask("chardev-add", file)).error.desc).toEndWith("Operation not permitted");
+    expect(await ask("quit")).toEqual({ return: {} });
+    const result = await run.finished();
+    talk.close();
+    expect(result.stdout).toBe("status 0\n");
+    expect(here.text("all.con")).toBe("up\n");
+    for (const line of lines(here.text("all.log")))
+      expect(line).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z web nitro: /);
+    // That user may not remove them from root's folder.
+    expect([here.text("all.pid"), existsSync(here.path("all.sock"))]).toEqual(["", true]);
+    expectNothingLeft(result);
+  },
+);
+
 describe.skipIf(notHere !== undefined)("names, messages, files of options, memory as an object", () => {
   test("-name process= is the process's name", async () => {
     const pidFile = here.path("name.pid");
     const words = here.debug("-daemonize", "-name", "guest=web,process=web-enclave", "-pidfile", pidFile);
     const result = await launch(shell(daemonScript(words, pidFile, "cat /proc/$P/comm")), up);
-    expect(result.stdout).toBe("status 0\nweb-enclave\n");
+    expect(result.stdout).toBe("status 0\n");
     expect(result.stderr).toStartWith("nitro: enclave web started: ");
   });
 

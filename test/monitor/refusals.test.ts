@@ -96,3 +96,45 @@ describe.skipIf(notHere !== undefined)("refused", () => {
     expect(result.status).toBe(0);
   });
 });
+
+test.skipIf(notHere !== undefined)(
+  "what is offered is described: every command, argument and event, and no type is missing",
+  async () => {
+    const parent = startLaunch({ command: here.debug("-serial", "null", ...SOCKETS), cwd: here.folder });
+    const talk = await Talk.to(here.path("qmp.sock"));
+    const ask = async (execute: string) => {
+      talk.send(`${JSON.stringify({ execute })}\n`);
+      return JSON.parse((await talk.until(/"(return|error)": .*\r\n/)).trim().split("\r\n").at(-1) ?? "")
+        .return;
+    };
+    await talk.until(/"QMP".*\r\n/);
+    await ask("qmp_capabilities");
+    const commands: { name: string }[] = await ask("query-commands");
+    const schema: SchemaInfo[] = await ask("query-qmp-schema");
+    talk.send('{"execute":"quit"}');
+    expectNothingLeft(await parent.finished());
+    const names = schema.map(({ name }) => name);
+    expect(names).toEqual([...new Set(names)]);
+    const used = schema.flatMap((one) => [
+      ...["arg-type", "ret-type", "element-type"].map((key) => one[key]).filter((type) => type !== undefined),
+      ...(one.members ?? []).map(({ type }) => type),
+    ]);
+    expect(used.filter((type) => !names.includes(String(type)))).toEqual([]);
+    const kind = (wanted: string) =>
+      schema.filter((one) => one["meta-type"] === wanted).map(({ name }) => name);
+    expect(kind("command").sort()).toEqual(commands.map(({ name }) => name).sort());
+    expect(kind("event")).toEqual(["GUEST_PANICKED", "POWERDOWN", "RESUME", "SHUTDOWN", "STOP"]);
+    const get = schema.find(({ name }) => name === "qom-get");
+    const args = schema.find(({ name }) => name === get?.["arg-type"]);
+    expect(args?.members).toEqual([
+      { name: "path", type: "str" },
+      { name: "property", type: "str" },
+    ]);
+  },
+);
+
+interface SchemaInfo {
+  readonly name: string;
+  readonly members?: { readonly name: string; readonly type: string }[];
+  readonly [key: string]: unknown;
+}
