@@ -60,7 +60,9 @@ function readWords({ read, flags = {} }: HmpWords, line: string): Arguments {
   for (const { name, type, optional } of read) {
     if (rest === "") {
       if (optional === true) break;
-      throw new WordError(type === "int" ? "integer expected" : "string expected");
+      throw type === "int"
+        ? new WordError("unexpected end of expression", false)
+        : new WordError("string expected");
     }
     const taken = type === "rest" ? { word: rest, rest: "" } : word(rest);
     args[name] = type === "int" ? integer(taken.word) : taken.word;

@@ -29,6 +29,7 @@ const CONTROLS: Readonly<Record<string, Key>> = {
   "\x09": (editor) => editor.completeWord(),
   "\x0a": (editor) => editor.accept(),
   "\x0b": (editor) => editor.erase(0, Number.POSITIVE_INFINITY),
+  "\x0c": (editor) => editor.clear(),
   "\x0d": (editor) => editor.accept(),
   "\x0e": (editor) => editor.recall(1),
   "\x10": (editor) => editor.recall(-1),
@@ -105,6 +106,11 @@ export class LineEditor {
     this.#escape = undefined;
     SEQUENCES[code]?.(this);
     this.#draw();
+  }
+
+  clear(): void {
+    this.actions.show("\x1b[2J\x1b[1;1H");
+    this.prompt();
   }
 
   move(to: number): void {

@@ -4,7 +4,7 @@ import type { ParentRun } from "../parent/run.ts";
 
 /** One exchange: what was sent, and what came back until the prompt or the answer. */
 export interface Exchange {
-  readonly face: "hmp" | "qmp";
+  readonly face: "hmp" | "qmp" | "keys";
   readonly send: string;
   readonly answer: string;
 }
@@ -62,6 +62,7 @@ export const HMP_LINES = [
   "ringbuf_read ring 10",
   "ringbuf_read nosuch 10",
   "ringbuf_read ring x",
+  "ringbuf_read ring",
   'ringbuf_write ring "a\\tb"',
   'ringbuf_write ring "a\\"b\\\\c\\rd"',
   "ringbuf_read ring 10",
@@ -93,6 +94,25 @@ export const HMP_LINES = [
   "stop",
   "cont",
   "system_reset",
+] as const;
+
+/** Lines that are typed with the keys of an editor; all that is shown of it is compared. */
+export const KEYS = [
+  "info name",
+  "\x1b[A",
+  "info vXrsion\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D\x7fe\x05\x15info name",
+  "abc\x01xyz\x15info name",
+  "abc def\x17\x17info name",
+  "abc\x08\x08\x08info name",
+  "abc\x1b[D\x1b[C\x1b[D\x05\x15info name",
+  "abc\x1b[1~x\x1b[4~y\x1b[3~\x15info name",
+  "abc\x1b[D\x04\x15info name",
+  "info na\x09",
+  "qom-l\x09\x15info name",
+  "\x1b[C\x1b[D\x1b[D\x7fab\x1b[C\x15info name",
+  "\x1bb\x1bf\x1b[5~\x15info name",
+  "\x0cinfo \x0cname",
+  "\x00\x1c\x1d\x15info name",
 ] as const;
 
 const get = (property: unknown, more: object = {}) => ({
@@ -304,6 +324,20 @@ export async function askHmp(path: string, lines: readonly string[]): Promise<Ex
     const text = await talk.until(PROMPT);
     const answer = text.slice(text.indexOf("\r\n") + 2).replace(PROMPT, "");
     exchanges.push({ face: "hmp", send, answer });
+  }
+  talk.close();
+  return exchanges;
+}
+
+/** Types everything; what is shown from the first key to the prompt is the answer. */
+export async function typeKeys(path: string, lines: readonly string[]): Promise<Exchange[]> {
+  const talk = await Talk.to(path);
+  await talk.until(PROMPT);
+  const exchanges: Exchange[] = [];
+  for (const send of lines) {
+    talk.send(`${send}\n`);
+    // Ctrl-L shows a prompt as well: the last one comes after the line has been entered.
+    exchanges.push({ face: "keys", send, answer: await talk.until(/\r\n\(qemu\) $/) });
   }
   talk.close();
   return exchanges;

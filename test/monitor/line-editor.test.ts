@@ -44,6 +44,10 @@ test("a line is drawn anew after each key, as scripts know it from QEMU", () => 
   expect(typed("ab\r").shown).toBe("a\x1b[K\x1b[Dab\x1b[K\n");
 });
 
+test("Ctrl-L clears the screen and keeps the line", () => {
+  expect(typed("ab\x0c").shown).toEndWith("\x1b[2J\x1b[1;1H> ab\x1b[K");
+});
+
 test("several candidates are listed in columns", () => {
   expect(typed("i\t").shown).toContain("\ninfo   info2  \n> info");
 });

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fakeInitrd, fakeKernel } from "../launch/images.ts";
 import { startInParent } from "../parent/run.ts";
-import { askHmp, askQmp, HMP_LINES, launchOf, QMP_LINES } from "./exchanges.ts";
+import { askHmp, askQmp, HMP_LINES, KEYS, launchOf, QMP_LINES, typeKeys } from "./exchanges.ts";
 
 const qemu = process.env["QEMU"];
 if (qemu === undefined)
@@ -21,7 +21,8 @@ try {
   await Bun.sleep(1500);
   const hmp = await askHmp(join(folder, "hmp.sock"), HMP_LINES);
   const qmp = await askQmp(join(folder, "qmp.sock"), QMP_LINES);
-  const lines = [...hmp, ...qmp].map((exchange) => `${JSON.stringify(exchange)}\n`);
+  const keys = await typeKeys(join(folder, "hmp.sock"), KEYS);
+  const lines = [...hmp, ...qmp, ...keys].map((exchange) => `${JSON.stringify(exchange)}\n`);
   writeFileSync(join(import.meta.dir, "exchanges.jsonl"), lines.join(""));
   console.log(`${lines.length} exchanges recorded`);
 } finally {

@@ -8,7 +8,17 @@ import { join } from "node:path";
 import { fakeInitrd, fakeKernel } from "../launch/images.ts";
 import { expectNothingLeft, NITRO, notHere, startLaunch, Workplace } from "../launch/nitro.ts";
 import type { ParentProcess } from "../parent/run.ts";
-import { askHmp, askQmp, type Exchange, HMP_LINES, launchOf, QMP_LINES, Talk } from "./exchanges.ts";
+import {
+  askHmp,
+  askQmp,
+  type Exchange,
+  HMP_LINES,
+  KEYS,
+  launchOf,
+  QMP_LINES,
+  Talk,
+  typeKeys,
+} from "./exchanges.ts";
 
 const RECORDED: readonly Exchange[] = readFileSync(join(import.meta.dir, "exchanges.jsonl"), "utf8")
   .trimEnd()
@@ -60,6 +70,7 @@ const DEVIATIONS: readonly Deviation[] = [
 
 /** Lists come in no particular order from QEMU, and members of an object neither. */
 function normal({ face, send, answer }: Exchange): unknown {
+  if (face === "keys") return answer;
   if (face === "hmp") return /^(qom-list|info chardev)/.test(send) ? answer.split("\r\n").sort() : answer;
   return answer
     .trimEnd()
@@ -88,6 +99,7 @@ describe.skipIf(notHere !== undefined)("what QEMU answered", () => {
     monitor.close();
     answers.push(...(await askHmp(here.path("hmp.sock"), HMP_LINES)));
     answers.push(...(await askQmp(here.path("qmp.sock"), QMP_LINES)));
+    answers.push(...(await typeKeys(here.path("hmp.sock"), KEYS)));
   });
 
   afterAll(async () => {
@@ -99,7 +111,7 @@ describe.skipIf(notHere !== undefined)("what QEMU answered", () => {
   });
 
   test("is recorded in more than 100 exchanges, of the same words", () => {
-    expect(RECORDED.map(({ send }) => send)).toEqual([...HMP_LINES, ...QMP_LINES]);
+    expect(RECORDED.map(({ send }) => send)).toEqual([...HMP_LINES, ...QMP_LINES, ...KEYS]);
     expect(RECORDED.length).toBeGreaterThan(100);
   });
 
