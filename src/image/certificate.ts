@@ -67,6 +67,8 @@ export function readCertificate(text: Uint8Array, where: string): Certificate {
   // What was parsed is encoded again: other bytes tell of an encoding that is not DER, or of something after it.
   if (!equal(x509.raw, der))
     throw new EifError(`${where} is not in DER, or something follows it in its block`);
+  // Others will read it as the PEM that it is.
+  reading(where, () => new X509Certificate(pem));
   const curve = publicKey.asymmetricKeyType === "ec" ? publicKey.asymmetricKeyDetails?.namedCurve : undefined;
   return {
     ...{ pem, der, trailing, publicKey },
@@ -102,7 +104,8 @@ function reading<T>(where: string, read: () => T): T {
   }
 }
 
-const BLOCK = /-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----/;
+/** Both of its lines stand alone: what OpenSSL does not take, no other tool will. */
+const BLOCK = /^-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]*)^-----END CERTIFICATE-----(?=[ \t\r]*$)/m;
 
 function firstBlock(text: Uint8Array, where: string): { pem: string; der: Uint8Array; trailing: number } {
   if (text.length > MOST_CERTIFICATE_BYTES) {

@@ -7,8 +7,11 @@
 const HEADER_BYTES = 110;
 /** Of a name with the NUL at its end: PATH_MAX, beyond which the kernel leaves an entry out. */
 const MOST_NAME_BYTES = 4096;
+const MOST_BYTES = HEADER_BYTES + MOST_NAME_BYTES;
 /** What may stand between two archives: more than that is no padding. */
-const MOST_ZEROS = 1024 * 1024;
+const MOST_ZEROS = 64 * 1024;
+const MAGIC = "07070";
+const NOTHING = new Uint8Array(0);
 const TRAILER = "TRAILER!!!";
 /** Where fields of eight hexadecimal digits stand after the magic. */
 const FIELD = { mode: 14, filesize: 54, namesize: 94 } as const;
@@ -49,7 +52,7 @@ class Walk implements CpioWalk {
   #at = 0;
   #zeros = 0;
   /** A header, or header and name, that the last piece broke off in. */
-  #pending = new Uint8Array(0);
+  #pending: Uint8Array = NOTHING;
   readonly #longest: number;
 
   constructor(
@@ -94,45 +97,47 @@ class Walk implements CpioWalk {
   /** Takes a header and its name, or as much of them as there is. Undefined: it is none, or enough has been seen. */
   #header(piece: Uint8Array, from: number): number | undefined {
     const before = this.#pending.length;
-    const bytes =
-      before === 0
-        ? piece.subarray(from, from + HEADER_BYTES + MOST_NAME_BYTES)
-        : joined(this.#pending, piece.subarray(from, from + HEADER_BYTES + MOST_NAME_BYTES));
-    if (!isHeader(bytes) || this.#at % 4 !== 0 || this.entries === this.mostEntries) return undefined;
-    const nameBytes = bytes.length < HEADER_BYTES ? 0 : hex(bytes, FIELD.namesize);
+    const bytes = before === 0 ? piece : joined(this.#pending, piece.subarray(from, from + MOST_BYTES));
+    const at = before === 0 ? from : 0;
+    const length = bytes.length - at;
+    if (!isHeader(bytes, at) || this.#at % 4 !== 0 || this.entries === this.mostEntries) return undefined;
+    const nameBytes = length < HEADER_BYTES ? 0 : hex(bytes, at + FIELD.namesize);
     const needed = HEADER_BYTES + (nameBytes > MOST_NAME_BYTES ? 0 : nameBytes);
     this.complete = false;
     this.#zeros = 0;
-    if (bytes.length < needed) {
-      this.#pending = bytes.slice();
+    if (length < needed) {
+      this.#pending = bytes.slice(at);
       return piece.length - from;
     }
-    this.#pending = new Uint8Array(0);
-    this.#entry(bytes, nameBytes);
+    this.#pending = NOTHING;
+    this.#entry(bytes, at, nameBytes);
     // A name that is too long is content as well.
     const name = roundUp(HEADER_BYTES + nameBytes) - needed;
-    this.skippable = name + (this.complete ? 0 : roundUp(hex(bytes, FIELD.filesize)));
+    this.skippable = name + (this.complete ? 0 : roundUp(hex(bytes, at + FIELD.filesize)));
     this.#at += needed;
     return needed - before;
   }
 
-  #entry(bytes: Uint8Array, nameBytes: number): void {
+  #entry(bytes: Uint8Array, at: number, nameBytes: number): void {
     this.entries += 1;
     if (nameBytes > Math.min(this.#longest, MOST_NAME_BYTES) || nameBytes === 0) return;
-    const text = String.fromCharCode(...bytes.subarray(HEADER_BYTES, HEADER_BYTES + nameBytes - 1));
+    const begin = at + HEADER_BYTES;
+    const text = String.fromCharCode(...bytes.subarray(begin, begin + nameBytes - 1));
     if (text === TRAILER) {
       this.complete = true;
       return;
     }
     const path = text.replace(/^(\.?\/)+/, "");
-    if (this.wanted.has(path)) this.seen.set(path, hex(bytes, FIELD.mode));
+    if (this.wanted.has(path)) this.seen.set(path, hex(bytes, at + FIELD.mode));
   }
 }
 
 /** `070701`, or `070702` with checksums; as much of it as there is. */
-function isHeader(bytes: Uint8Array): boolean {
-  for (let i = 0; i < 5; i++) if (i < bytes.length && bytes[i] !== "07070".charCodeAt(i)) return false;
-  return bytes.length < 6 || bytes[5] === 0x31 || bytes[5] === 0x32;
+function isHeader(bytes: Uint8Array, at: number): boolean {
+  for (let i = 0; i < 5; i++) {
+    if (at + i < bytes.length && bytes[at + i] !== MAGIC.charCodeAt(i)) return false;
+  }
+  return bytes.length - at < 6 || bytes[at + 5] === 0x31 || bytes[at + 5] === 0x32;
 }
 
 /** A field of eight hexadecimal digits; what is no digit counts as 0. */

@@ -10,7 +10,7 @@ import type { Image } from "./image-files.ts";
 import type { MemorySize } from "./memory.ts";
 
 /** Some milliseconds' worth. */
-const MOST_ENTRIES = 20_000;
+const MOST_ENTRIES = 5_000;
 /** A view of memory has at most 4 GiB. */
 const PIECE_BYTES = 1024 ** 3;
 /** As much of a command line as the kernel looks at, and more. */

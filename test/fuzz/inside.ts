@@ -1,0 +1,57 @@
+/** Runs nitro's commands inside this process: a hundred times as many cases as programs could be started. */
+import { closeSync, openSync } from "node:fs";
+import { runSubcommand } from "../../src/cli/command.ts";
+import { readCommandLine } from "../../src/cli/request.ts";
+import { openImage } from "../../src/machine/image-files.ts";
+import { measureImage } from "../../src/machine/measure.ts";
+import { PLAIN_PACE } from "../../src/machine/pace.ts";
+import { ramdiskWarnings } from "../../src/machine/ramdisk-check.ts";
+import { Failure } from "../../src/sys/failure.ts";
+import { addressOf } from "../../src/sys/libc.ts";
+import { Mapping } from "../../src/sys/memory.ts";
+import { openSystem } from "../../src/sys/system.ts";
+import type { Answer, Run } from "./place.ts";
+
+/** What a launch says once it has found nothing wrong with the image: here there is no device to ask. */
+export const DEVICE = "/dev/nitro_enclaves: ";
+/** And that it has been measured, which not every launch does. */
+export const MEASURED = "the image has been measured";
+
+const MEMORY_BYTES = 96 * 1024 * 1024;
+const OFFSET = 8 * 1024 * 1024;
+
+/** Runs them on the real system calls. */
+export function insideRunner(): Run & Disposable {
+  const system = openSystem();
+  const stdout = openSync("/dev/null", "w");
+  const memory = new Uint8Array(MEMORY_BYTES);
+  const mapping = new Mapping(system, addressOf(memory), memory.length);
+  const tell = () => {};
+
+  const launched = async (words: readonly string[]): Promise<Answer> => {
+    const request = readCommandLine(words);
+    if (!("launch" in request)) throw new Error("no launch");
+    const options = request.launch;
+    using image = await openImage({ system, tell, pace: PLAIN_PACE }, options);
+    let measured = "no more is asked";
+    if (image.size <= memory.length - OFFSET) {
+      image.load(mapping, OFFSET);
+      ramdiskWarnings(image, mapping, OFFSET, { bytes: MEMORY_BYTES, typed: "-m 96M" });
+      measured = MEASURED;
+      measureImage({ told: true, expected: [] }, false, image, mapping, OFFSET, tell);
+    }
+    return { kind: "refused", message: `${DEVICE}${measured}` };
+  };
+
+  const run = async (words: readonly string[]): Promise<Answer> => {
+    try {
+      if (words[0]?.startsWith("-")) return await launched(words);
+      const { print, status = 0 } = await runSubcommand(words, { system, tell, toStderr: tell, stdout });
+      return { kind: "answered", out: print, status };
+    } catch (error) {
+      if (error instanceof Failure) return { kind: "refused", message: `${error.what}: ${error.why}` };
+      throw error;
+    }
+  };
+  return Object.assign(run, { [Symbol.dispose]: () => closeSync(stdout) });
+}

@@ -1,0 +1,229 @@
+/** How good files are broken: byte by byte, and images section by section. Everything is plain data, so that a case can be
+ * kept in a file and made again from it. */
+
+import { crc32 } from "node:zlib";
+import fc from "fast-check";
+import { type EifSpec, writeEif } from "../image/eif-writer.ts";
+
+/** One change. Places count from the file's head, or from its end where negative; both go round. */
+export type Mutation =
+  | { readonly kind: "set" | "insert"; readonly at: number; readonly bytes: readonly number[] }
+  | { readonly kind: "delete"; readonly at: number; readonly length: number }
+  | { readonly kind: "truncate"; readonly at: number }
+  | { readonly kind: "copy"; readonly at: number; readonly from: number; readonly length: number }
+  | {
+      readonly kind: "number";
+      readonly at: number;
+      readonly width: number;
+      readonly value: string;
+      readonly little: boolean;
+    };
+
+/** What is thrown: a seed by its name with changes, and whether the CRC is put right afterwards; or an image by a plan. */
+export interface Thrown {
+  readonly seed: string;
+  readonly spec?: SmallSpec;
+  readonly mutations: readonly Mutation[];
+  readonly repaired: boolean;
+}
+
+/** An image whose sections are short texts, and whose numbers may be anything. */
+export interface SmallSpec {
+  readonly version: number;
+  readonly flags: number;
+  readonly count?: number;
+  readonly trailer: number;
+  readonly sections: readonly {
+    readonly type: number;
+    readonly text: string;
+    readonly gap: number;
+    readonly ownSize?: string;
+    readonly headerSize?: string;
+    readonly headerOffset?: string;
+  }[];
+}
+
+const ODD_NUMBERS = [
+  ...[
+    "0",
+    "1",
+    "2",
+    "3",
+    "4",
+    "11",
+    "12",
+    "32",
+    "33",
+    "127",
+    "128",
+    "255",
+    "256",
+    "547",
+    "548",
+    "4095",
+    "4096",
+  ],
+  ...["32767", "32768", "32769", "65535", "65536", "1048576", "1048577", "268435456", "268435457"],
+  ...["2147483647", "2147483648", "4294967295", "4294967296", "9007199254740991", "9007199254740992"],
+  ...["9007199254740993", "9223372036854775807", "9223372036854775808", "18446744073709551615"],
+];
+
+const place = fc.oneof(
+  { weight: 4, arbitrary: fc.nat(600) },
+  { weight: 2, arbitrary: fc.nat(2 ** 30) },
+  { weight: 3, arbitrary: fc.integer({ min: -2200, max: -1 }) },
+);
+const byte = fc.oneof(fc.nat(255), fc.constantFrom(0, 0xff, 0x7f, 0x80, 0x0a, 0x2d, 0x30, 0x41));
+const bytes = fc.array(byte, { minLength: 1, maxLength: 12 });
+const value = fc.oneof(
+  fc.constantFrom(...ODD_NUMBERS),
+  fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String),
+  fc.nat(6000).map(String),
+);
+
+const mutation: fc.Arbitrary<Mutation> = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ kind: fc.constant("set" as const), at: place, bytes }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("insert" as const), at: place, bytes }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant("delete" as const), at: place, length: fc.nat(700) }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("truncate" as const), at: place }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant("copy" as const), at: place, from: place, length: fc.nat(600) }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant("number" as const),
+      at: place,
+      width: fc.constantFrom(1, 2, 4, 8),
+      value,
+      little: fc.boolean(),
+    }),
+  },
+);
+
+const spec: fc.Arbitrary<SmallSpec> = fc.record(
+  {
+    version: fc.oneof({ weight: 6, arbitrary: fc.constantFrom(2, 3, 4, 4, 4) }, fc.nat(65535)),
+    flags: fc.oneof({ weight: 6, arbitrary: fc.constantFrom(0, 1, 0x40, 0x241) }, fc.nat(65535)),
+    count: fc.oneof(fc.nat(40), fc.nat(65535)),
+    trailer: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, fc.nat(40)),
+    sections: fc.oneof(
+      fc.array(sectionSpec(0, 6), { maxLength: 36 }),
+      // The order of a good image, with whatever comes after it.
+      fc
+        .tuple(
+          sectionSpec(1, 1),
+          sectionSpec(2, 2),
+          sectionSpec(5, 5),
+          fc.array(sectionSpec(3, 4), { maxLength: 30 }),
+        )
+        .map(([kernel, cmdline, metadata, others]) => [kernel, cmdline, metadata, ...others]),
+    ),
+  },
+  { requiredKeys: ["version", "flags", "trailer", "sections"] },
+);
+
+function sectionSpec(least: number, most: number): fc.Arbitrary<SmallSpec["sections"][number]> {
+  const odd = (weight: number) => fc.option(value, { nil: undefined, freq: weight });
+  return fc
+    .record({
+      type: fc.integer({ min: least, max: most }),
+      text: fc.oneof(fc.string({ maxLength: 30 }), fc.json({ maxDepth: 2 }), fc.constant("{}")),
+      gap: fc.oneof({ weight: 6, arbitrary: fc.constant(0) }, fc.nat(20)),
+      ownSize: odd(20),
+      headerSize: odd(20),
+      headerOffset: odd(30),
+    })
+    .map(({ ownSize, headerSize, headerOffset, ...rest }) => ({
+      ...rest,
+      ...(ownSize === undefined ? {} : { ownSize }),
+      ...(headerSize === undefined ? {} : { headerSize }),
+      ...(headerOffset === undefined ? {} : { headerOffset }),
+    }));
+}
+
+/** What is thrown at a command that takes one of these seeds; "spec" among them is an image by a plan. */
+export function thrown(seeds: readonly string[]): fc.Arbitrary<Thrown> {
+  // One small change breaks little, and gets further than many.
+  const small = fc.record({
+    kind: fc.constant("set" as const),
+    at: fc.oneof(fc.nat(2 ** 30), place),
+    bytes: fc.array(byte, { minLength: 1, maxLength: 2 }),
+  });
+  const mutations = fc.oneof(
+    { weight: 8, arbitrary: fc.array(small, { minLength: 1, maxLength: 2 }) },
+    { weight: 8, arbitrary: fc.array(mutation, { minLength: 1, maxLength: 4 }) },
+    { weight: 1, arbitrary: fc.array(mutation, { maxLength: 30 }) },
+  );
+  const repaired = fc.oneof({ weight: 4, arbitrary: fc.constant(true) }, fc.constant(false));
+  const none: fc.Arbitrary<Mutation[]> = fc.constant([]);
+  const planned = fc.record({
+    seed: fc.constant("spec"),
+    spec,
+    mutations: fc.oneof({ weight: 3, arbitrary: none }, { weight: 1, arbitrary: mutations }),
+    repaired,
+  });
+  const of = (seed: string): fc.Arbitrary<Thrown> =>
+    seed === "spec" ? planned : fc.record({ seed: fc.constant(seed), mutations, repaired });
+  return fc.constantFrom(...seeds).chain(of);
+}
+
+/** The file that is thrown. @param seedOf the bytes of a seed. */
+export function bytesOf(what: Thrown, seedOf: (name: string) => Uint8Array): Uint8Array {
+  const start = what.spec === undefined ? seedOf(what.seed) : writeEif(eifSpec(what.spec));
+  const broken = what.mutations.reduce<Buffer>(mutated, Buffer.from(start));
+  if (what.repaired && broken.length >= 548 && broken.toString("latin1", 0, 4) === ".eif") {
+    broken.writeUInt32BE(crc32(broken.subarray(548), crc32(broken.subarray(0, 544))), 544);
+  }
+  return new Uint8Array(broken);
+}
+
+function eifSpec({ sections, ...rest }: SmallSpec): EifSpec {
+  const big = (name: string, number: string | undefined) =>
+    number === undefined ? {} : { [name]: BigInt(number) };
+  return {
+    ...rest,
+    sections: sections.map(({ type, text, gap, ownSize, headerSize, headerOffset }) => ({
+      ...{ type, gap, payload: new TextEncoder().encode(text) },
+      ...big("ownSize", ownSize),
+      ...big("headerSize", headerSize),
+      ...big("headerOffset", headerOffset),
+    })),
+  };
+}
+
+function mutated(file: Buffer, change: Mutation): Buffer {
+  const index = (at: number) => (file.length === 0 ? 0 : ((at % file.length) + file.length) % file.length);
+  const at = index(change.at);
+  switch (change.kind) {
+    case "set":
+      file.set(change.bytes.slice(0, file.length - at), at);
+      return file;
+    case "insert":
+      return Buffer.concat([file.subarray(0, at), Buffer.from(change.bytes), file.subarray(at)]);
+    case "delete":
+      return Buffer.concat([file.subarray(0, at), file.subarray(at + change.length)]);
+    case "truncate":
+      return file.subarray(0, at);
+    case "copy": {
+      const from = index(change.from);
+      return Buffer.concat([
+        file.subarray(0, at),
+        file.subarray(from, from + change.length),
+        file.subarray(at),
+      ]);
+    }
+    case "number": {
+      const digits = BigInt.asUintN(8 * change.width, BigInt(change.value));
+      for (let i = 0; i < change.width && at + i < file.length; i++) {
+        const shift = BigInt(8 * (change.little ? i : change.width - 1 - i));
+        file[at + i] = Number((digits >> shift) & 0xffn);
+      }
+      return file;
+    }
+  }
+}
