@@ -132,14 +132,14 @@ function readDescription(words: CommandWords): Description {
 }
 
 /** The two files of a signature, or neither. Throws Failure for one alone. */
-export function readSigning(words: CommandWords): SigningFiles | undefined {
+function readSigning(words: CommandWords): SigningFiles | undefined {
   const [privateKey, certificate] = [lastOf(words, "private-key"), lastOf(words, "signing-certificate")];
   if (privateKey === undefined && certificate === undefined) return undefined;
   if (privateKey === undefined) {
     throw new Failure(
       "-private-key",
       "missing beside -signing-certificate",
-      "nitro eif sign signs in two steps",
+      "-private-key key.pem; for a key in a KMS or HSM, build without both: nitro eif sign signs in two steps",
     );
   }
   if (certificate === undefined) {

@@ -69,10 +69,13 @@ function otherPcrs(words: CommandWords): [string, Uint8Array][] {
   const rows: [string, Uint8Array][] = [];
   const [role, instance] = [lastOf(words, "role-arn"), lastOf(words, "instance-id")];
   if (role !== undefined && !ROLE.test(role)) {
+    const profile = role.includes(":instance-profile/");
     throw new Failure(
       `-role-arn ${role}`,
-      "no ARN of an IAM role",
-      "arn:aws:iam::123456789012:role/Webserver is one",
+      profile ? "it is an instance profile, not the role in it" : "no ARN of an IAM role",
+      profile
+        ? `aws iam get-instance-profile --instance-profile-name ${role.split("/").at(-1)} shows the role's Arn`
+        : "arn:aws:iam::123456789012:role/Webserver is one",
     );
   }
   if (instance !== undefined && !INSTANCE.test(instance)) {

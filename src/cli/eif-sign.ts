@@ -6,7 +6,6 @@ import { verify } from "../eif/verify.ts";
 import { Failure } from "../sys/failure.ts";
 import type { Printed } from "./command.ts";
 import type { CommandWords } from "./command-words.ts";
-import { readSigning } from "./eif-build.ts";
 import type { EifSurroundings } from "./eif-command.ts";
 import { lastOf, needed } from "./eif-contents.ts";
 import { certificateLine, jsonText, pcrLines } from "./eif-text.ts";
@@ -91,9 +90,15 @@ function wayOf(words: CommandWords): SigningWay {
   if (output !== undefined) return { kind: "ask", certificate, output };
   const signature = lastOf(words, "signature");
   if (signature !== undefined) return { kind: "answer", certificate, signature };
-  const files = readSigning(words);
-  if (files === undefined) throw new Failure("-private-key", "missing", "-private-key key.pem");
-  return { kind: "key", files };
+  const privateKey = lastOf(words, "private-key");
+  if (privateKey === undefined) {
+    throw new Failure(
+      "-private-key",
+      "missing; an image is signed with a key",
+      "-private-key key.pem; or, for a key in a KMS or HSM, -to-be-signed FILE and then -signature FILE",
+    );
+  }
+  return { kind: "key", files: { privateKey, certificate } };
 }
 
 function signedJson({ measurement, certificate, asked }: Signed): string {
@@ -112,6 +117,8 @@ function signedText(name: string, { measurement, certificate, asked }: Signed): 
   const { Algorithm, Digest } = digestOf(asked);
   return `${name}: to be signed with ${Algorithm}; ${asked.algorithm.hash} ${Digest}\n${pcrs}`;
 }
+
+const SHOW = "nitro eif describe shows the certificate that is in it, nitro eif sign puts in another";
 
 /** The command that verifies. */
 export const eifVerify = eifCommand({
@@ -138,8 +145,8 @@ export const eifVerify = eifCommand({
         status: whyNot === undefined ? 0 : 1,
       };
     }
-    if (whyNot !== undefined) throw new Failure(image, whyNot);
-    if (certificate === undefined) throw new Failure(image, "it is not signed");
+    if (whyNot !== undefined) throw new Failure(image, whyNot, certificate === undefined ? undefined : SHOW);
+    if (certificate === undefined) throw new Failure(image, "it is not signed", "nitro eif sign signs it");
     return {
       print: `${image}: signed by ${certificateLine(certificate)}\n${pcrLines(measurement, certificate)}`,
     };

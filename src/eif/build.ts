@@ -239,6 +239,13 @@ function versionOf({ content }: Part): string | undefined {
 
 function ownMetadata(path: string): string {
   const what = `-metadata ${path}`;
+  if (path.trimStart().startsWith("{")) {
+    throw new Failure(
+      what,
+      "it is JSON, and should be the name of a file with it",
+      "save it to a file first",
+    );
+  }
   try {
     return customMetadata(readSmall(what, path, MOST_CUSTOM_BYTES));
   } catch (error) {

@@ -5,6 +5,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fchmodSync,
   fchownSync,
   fsyncSync,
@@ -82,6 +83,8 @@ export class NewFile implements Sink, Disposable {
     const unique = crypto.getRandomValues(new Uint8Array(6)).toHex();
     this.#temporary = join(dirname(path), `.${basename(path).slice(0, 200)}.${unique}.part`);
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+    const folder = dirname(path);
+    if (!existsSync(folder)) throw new Failure(what, `there is no folder ${folder}`, `mkdir -p ${folder}`);
     this.#fd = naming(what, () => openSync(this.#temporary, flags, 0o666));
     try {
       if (before !== undefined) this.#like(before);

@@ -51,8 +51,26 @@ export function openCertificate(path: string): { readonly what: string; readonly
   try {
     return { what, certificate: readCertificate(bytes, "the certificate") };
   } catch (error) {
-    throw error instanceof EifError ? new Failure(what, error.message, HOW_TO_MAKE_ONE) : error;
+    if (!(error instanceof EifError)) throw error;
+    throw otherKind(what, path, bytes) ?? new Failure(what, error.message, HOW_TO_MAKE_ONE);
   }
+}
+
+/** What people give in place of a certificate in PEM. */
+function otherKind(what: string, path: string, bytes: Uint8Array): Failure | undefined {
+  if (bytes[0] === 0x30 && bytes[1] === 0x82) {
+    return new Failure(
+      what,
+      "it is no PEM; it may be DER",
+      `openssl x509 -inform DER -in ${path} -out cert.pem`,
+    );
+  }
+  if (!Buffer.from(bytes).includes("PRIVATE KEY-----")) return undefined;
+  return new Failure(
+    what,
+    "it is a private key",
+    "-private-key names the key, -signing-certificate its certificate",
+  );
 }
 
 /**
@@ -93,7 +111,7 @@ export function openSigner(around: Around, files: SigningFiles): Signer {
     throw new Failure(
       what,
       why,
-      "openssl pkey -in FILE takes the pass phrase away; a KMS signs in two steps",
+      `openssl pkey -in ${files.privateKey} -out key.pem takes a pass phrase away; a KMS signs in two steps`,
     );
   }
   if (!belongsTo(key, certificate)) {

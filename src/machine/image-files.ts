@@ -87,11 +87,17 @@ function ramdiskFiles(around: Surroundings, { initrd, ramdisks }: LaunchOptions)
   return files;
 }
 
+const NOT_STARTING = "not an EIF that could start:";
+
 async function checkedEif(around: Surroundings, file: InputFile): Promise<Image> {
   try {
     const eif = readEif(file);
     if (eif.architecture !== ARCHITECTURE) {
-      throw new EifError(`it is an image for ${eif.architecture}, this machine is ${ARCHITECTURE}`);
+      throw new Failure(
+        file.what,
+        `${NOT_STARTING} it is an image for ${eif.architecture}, this machine is ${ARCHITECTURE}`,
+        `build one with a kernel and ramdisks for ${ARCHITECTURE}, or launch it on the other kind of instance`,
+      );
     }
     checkWhole(around, file, eif.crc);
     return {
@@ -113,7 +119,7 @@ async function checkedEif(around: Surroundings, file: InputFile): Promise<Image>
     if (!(error instanceof EifError)) throw error;
     throw new Failure(
       file.what,
-      `not an EIF that could start: ${error.message}`,
+      `${NOT_STARTING} ${error.message}`,
       "build the image again, or copy it again and compare the checksums",
     );
   }

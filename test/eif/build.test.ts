@@ -308,7 +308,7 @@ describe("the output", () => {
       here.refused([...words, ...more]);
     }
     expect(here.refused(["build", "-o", "nowhere/x.eif", "-arch", "x86_64", "-kernel", here.kernel])).toBe(
-      "-o nowhere/x.eif: No such file or directory (ENOENT)",
+      "-o nowhere/x.eif: there is no folder nowhere",
     );
     mkdirSync(here.path("folder"));
     expect(here.refused(["build", "-o", "folder", "-arch", "x86_64", "-kernel", here.kernel])).toBe(

@@ -282,7 +282,7 @@ describe("pcr", () => {
     [["pcr", "-role-arn", "Webserver"], "-role-arn Webserver: no ARN of an IAM role"],
     [
       ["pcr", "-role-arn", "arn:aws:iam::123456789012:instance-profile/W"],
-      "-role-arn arn:aws:iam::123456789012:instance-profile/W: no ARN of an IAM role",
+      "-role-arn arn:aws:iam::123456789012:instance-profile/W: it is an instance profile, not the role in it",
     ],
     [["pcr", "-instance-id", "i-1"], "-instance-id i-1: no id of an instance"],
     [

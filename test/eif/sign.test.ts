@@ -251,7 +251,11 @@ describe("what is refused", () => {
     );
     const rsa = ["-signing-certificate", here.path("rsa.crt"), "-private-key", here.path("rsa.key")];
     expect(sign(...rsa)).toEndWith("rsa.crt: its key is not an EC key of P-256, P-384 or P-521");
-    expect(sign("-signing-certificate", pair256.key, "-private-key", pair256.key)).toEndWith(
+    const key = ["-private-key", pair256.key];
+    expect(sign("-signing-certificate", pair256.key, ...key)).toEndWith("P-256.key: it is a private key");
+    const der = here.file("cert.der", here.der(pair256.certificate));
+    expect(sign("-signing-certificate", der, ...key)).toEndWith("cert.der: it is no PEM; it may be DER");
+    expect(sign("-signing-certificate", here.third, ...key)).toEndWith(
       "the certificate has no block from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----",
     );
   });
@@ -285,7 +289,7 @@ describe("what is refused", () => {
     expect(here.refused(["sign"])).toBe("eif sign: no image is named");
     expect(here.refused(["sign", "a", "b"])).toBe("b: a second image");
     expect(sign()).toBe("-signing-certificate: missing; an image is signed for one");
-    expect(sign(...certificate)).toBe("-private-key: missing beside -signing-certificate");
+    expect(sign(...certificate)).toBe("-private-key: missing; an image is signed with a key");
     expect(sign(...certificate, "-signature", "s", "-private-key", "k")).toBe(
       "-signature: -private-key is another way to sign",
     );
