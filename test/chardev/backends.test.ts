@@ -5,6 +5,7 @@ import { createConnection, createServer, type Socket } from "node:net";
 import { eventually, expectNothingLeft, launch, notHere, startLaunch, Workplace } from "../launch/nitro.ts";
 import { connectionTo, Talk } from "../monitor/exchanges.ts";
 import type { ParentProcess } from "../parent/run.ts";
+import type { ScenarioInput } from "../parent/scenario.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
@@ -13,7 +14,9 @@ const TEXT = "hello\n";
 const QMP = ["-qmp", "unix:qmp.sock,server=on,wait=off"];
 
 function start(...words: string[]): ParentProcess {
-  const scenario = { enclave: { console: ["hello"], heartbeatMs: 1 } };
+  // Tests are at the other end of TCP.
+  const network = words.some((word) => /127\.0\.0\.1|localhost/.test(word)) ? "machine" : "own";
+  const scenario: ScenarioInput = { network, enclave: { console: ["hello"], heartbeatMs: 1 } };
   return startLaunch({ command: here.debug(...words), cwd: here.folder, scenario });
 }
 

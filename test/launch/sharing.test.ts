@@ -11,7 +11,7 @@ import {
   shellWords,
   Workplace,
 } from "./nitro.ts";
-import { inOwnNetwork, together, type Went, went } from "./together.ts";
+import { together, type Went, went } from "./together.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
@@ -224,7 +224,7 @@ function beside(first: readonly string[], next: string, ready = "enclave started
     "kill $first; wait $first; echo $?",
     `cat ${errors} >&2`,
   ];
-  return inOwnNetwork(script.join("\n"));
+  return ["sh", "-c", script.join("\n")];
 }
 
 describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps the port", () => {
@@ -257,7 +257,7 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
   test("as a daemon, another comes up and has its heartbeat", async () => {
     const first = here.production("-daemonize", "-pidfile", here.path("daemon"));
     const script = `${shellWords(first)} && ${next}; echo $?; kill $(cat ${here.path("daemon")}); sleep 0.2`;
-    const result = await launchAs({ command: inOwnNetwork(script), scenario: keeper });
+    const result = await launchAs({ command: ["sh", "-c", script], scenario: keeper });
     expect(result.stdout).toBe("5\n");
     expect(result.stderr).not.toContain(HELD);
     expectNothingLeft(result);
@@ -272,9 +272,8 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
       `unix:${here.path("q")},server=on,wait=off`,
     );
     const wait = `until [ -S ${here.path("q")} ]; do sleep 0.02; done; sleep 0.3`;
-    const command = inOwnNetwork(
-      `${shellWords(first)} & ${wait}; ${next}; echo $?; kill $!; wait $!; echo $?`,
-    );
+    const script = `${shellWords(first)} & ${wait}; ${next}; echo $?; kill $!; wait $!; echo $?`;
+    const command = ["sh", "-c", script];
     const result = await launchAs({ command, scenario: { enclave: keeper.enclave } });
     expect(result.stdout).toBe("5\n0\n");
     expect(result.stderr).toContain("SIGTERM: stopped before the enclave was started");

@@ -4,14 +4,6 @@
  */
 import { lines, shellWords, type Workplace } from "./nitro.ts";
 
-/**
- * A shell's command in a network of its own: the names of abstract sockets are a network's, and other tests that run on
- * this machine have launchers, too.
- */
-export function inOwnNetwork(script: string): string[] {
-  return ["unshare", "-n", "sh", "-c", script];
-}
-
 /** How one of them went: its exit status (128 + n for a signal), and whether its own enclave's heartbeat came. */
 export interface Went {
   readonly status: number;
@@ -53,7 +45,7 @@ export function together(
     "exec 9>&-",
     "done",
   ].join("\n");
-  return inOwnNetwork(script);
+  return ["sh", "-c", script];
 }
 
 /** What the script has told. */

@@ -251,7 +251,8 @@ asyncio.run(main())
 
 describe.skipIf(notHere !== undefined)("the kinds of character devices", () => {
   test("tcp with telnet: options are negotiated, 255 is doubled, commands are left out", async () => {
-    const parent = start(["-qmp", `unix:${QMP}`, "-monitor", "telnet:127.0.0.1:0,server=on,wait=off"]);
+    const words = ["-qmp", `unix:${QMP}`, "-monitor", "telnet:127.0.0.1:0,server=on,wait=off"];
+    const parent = start(words, { ...QUIET, network: "machine" });
     const talk = await qmp();
     talk.send('{"execute":"query-chardev"}\n');
     const port = Number(/telnet:127\.0\.0\.1:(\d+),server=on/.exec(await talk.until(/"return".*\r\n/))?.[1]);

@@ -1,6 +1,6 @@
 /** The emulated parent instance by itself: does it answer as the driver and the hypervisor do, and leave nothing behind? */
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { floodPattern } from "./console.ts";
 import { type ParentResult, type ParentRun, runInParent, startInParent, whyNotHere } from "./run.ts";
 import type { ScenarioInput } from "./scenario.ts";
@@ -363,3 +363,33 @@ describe.skipIf(reason !== undefined)(
     });
   },
 );
+
+describe.skipIf(reason !== undefined)("the network", () => {
+  const script = `import os, socket
+door = socket.socket(socket.AF_UNIX)
+door.bind(b"\\0nitro-parent-test")
+server = socket.create_server(("127.0.0.1", 0))
+socket.create_connection(server.getsockname()).close()
+print(os.readlink("/proc/self/ns/net"))
+input()`;
+  const command = ["python3", "-c", script];
+  const machine = readlinkSync("/proc/self/ns/net");
+
+  test("is the command's own: abstract names are free in each, and its loopback interface is up", async () => {
+    const runs = [1, 2].map(() => startInParent({ command, stdin: "pipe", limitSeconds: 30 }));
+    const readers = runs.map(({ process }) => process.stdout.getReader());
+    const networks = await Promise.all(
+      readers.map(async (reader) => new TextDecoder().decode((await reader.read()).value).trim()),
+    );
+    expect(new Set([...networks, machine]).size).toBe(3);
+    expect(networks).toEqual([expect.stringMatching(/^net:\[/), expect.stringMatching(/^net:\[/)]);
+    for (const { process } of runs) if (typeof process.stdin === "object") process.stdin.write("\n");
+    for (const run of runs) expect((await run.finished()).status).toBe(0);
+  });
+
+  test("is the machine's where the scenario says so", async () => {
+    const scenario: ScenarioInput = { network: "machine" };
+    const { stdout } = await runInParent({ command: ["readlink", "/proc/self/ns/net"], scenario });
+    expect(stdout.trim()).toBe(machine);
+  });
+});

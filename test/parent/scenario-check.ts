@@ -92,6 +92,7 @@ const scenarioChecks: Record<keyof Scenario, Check> = {
   signals: listOf(objectOf({ at: isMoment, nth: isCount, afterMs: isCount, signal: isSignal }, ["signal"])),
   files: mapOf(orNull(isText)),
   lingerMs: isCount,
+  network: oneOf("own", "machine"),
 };
 
 const isScenario = objectOf(scenarioChecks);

@@ -136,6 +136,8 @@ export interface Scenario {
   files: Record<string, EmulatedContent>;
   /** How long processes may stay after the command's end before they are killed and counted as left over. */
   lingerMs: number;
+  /** Whether the command has a network of its own, with a loopback interface alone, or the machine's. */
+  network: "own" | "machine";
 }
 
 /** An enclave as AWS's init makes it, without anything being booted. */
@@ -189,6 +191,7 @@ export const defaultScenario: Scenario = {
   signals: [],
   files: {},
   lingerMs: 300,
+  network: "own",
 };
 
 /** What a scenario file holds: any of the fields, the others keep their defaults. */

@@ -1,12 +1,12 @@
 /**
  * Stands between the supervisor and the command for one moment: puts this thread under the filter, tells the listener's
- * number, takes on the command's user and becomes the command. With an empty filter the program is only tied to the
+ * number, goes into a network of its own, takes on the command's user and becomes the command. With an empty filter the program is only tied to the
  * supervisor: it dies when the supervisor does.
  *
- *     bun stage.ts FILTER-IN-BASE64 UID:GID[:G2,G3]|- -- COMMAND ARG…      (descriptor 3: where the number is written)
+ *     bun stage.ts FILTER-IN-BASE64 UID:GID[:G2,G3]|- own|machine -- COMMAND ARG…      (descriptor 3: where the number is written)
  */
 import { accessSync, constants, statSync } from "node:fs";
-import { NR, PR, SECCOMP } from "./sys/kernel.ts";
+import { AF, CLONE_NEWNET, INTERFACE, NR, PR, SECCOMP, SOCK } from "./sys/kernel.ts";
 import {
   addressOf,
   call,
@@ -49,6 +49,21 @@ function installFilter(filter: Uint8Array): number {
   return mustCall("seccomp", NR.seccomp, SECCOMP.SET_MODE_FILTER, flags, addressOf(program));
 }
 
+/**
+ * Abstract socket names, by which launchers find each other, are a network's: those of other tests on this machine must
+ * not meet this command's. Where that may not be done (a container), the machine's network has to do.
+ */
+function leaveNetwork(): void {
+  if (call(NR.unshare, CLONE_NEWNET) < 0) return;
+  const request = fixedBytes(40); // struct ifreq (linux/if.h): the name, then at 16 the flags
+  request.set(Buffer.from("lo"));
+  const socket = mustCall("socket", NR.socket, AF.INET, SOCK.DGRAM, 0);
+  mustCall("SIOCGIFFLAGS", NR.ioctl, socket, INTERFACE.SIOCGIFFLAGS, addressOf(request));
+  request[16] = (request[16] ?? 0) | INTERFACE.IFF_UP;
+  mustCall("SIOCSIFFLAGS", NR.ioctl, socket, INTERFACE.SIOCSIFFLAGS, addressOf(request));
+  call(NR.close, socket);
+}
+
 function becomeUser(user: string): void {
   const [uid = "0", gid = "0", more = ""] = user.split(":");
   const groups = more === "" ? [] : more.split(",").map(Number);
@@ -80,7 +95,7 @@ function tell(text: string): void {
 
 function main(argv: string[]): number {
   const separator = argv.indexOf("--");
-  const [filterText = "", user = "-"] = argv;
+  const [filterText = "", user = "-", network = "own"] = argv;
   const command = argv.slice(separator + 1);
   const filter = fixedBytes(Buffer.from(filterText, "base64").length);
   filter.set(Buffer.from(filterText, "base64"));
@@ -92,6 +107,7 @@ function main(argv: string[]): number {
   const SIGKILL = 9;
   try {
     restoreSignals();
+    if (network === "own") leaveNetwork();
     // A process with no privileges may install a filter only if it can gain none; root's command keeps its set-uid helpers.
     if (process.geteuid?.() !== 0) mustCall("prctl", NR.prctl, PR.SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (filter.length === 0) keepDescriptors();

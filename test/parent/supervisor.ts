@@ -77,7 +77,8 @@ function startCommand(world: World, options: RunOptions): { pid: number; listene
   const filter = Buffer.from(buildFilter(world.scenario, world.hugePages.standIn)).toString("base64");
   const stage = new URL("stage.ts", import.meta.url).pathname;
   const status = makePipe();
-  const argv = [process.execPath, stage, filter, options.user ?? "-", "--", ...options.command];
+  const user = options.user ?? "-";
+  const argv = [process.execPath, stage, filter, user, world.scenario.network, "--", ...options.command];
   const environment = givenEnvironment().map((entry) =>
     world.instance.described ? entry.replace(/^PATH=/, `PATH=${programs}:`) : entry,
   );

@@ -87,7 +87,11 @@ export function startBoot(enclave: Enclave): void {
     [4, files[0]],
     [5, files[1]],
   ]);
-  const pid = spawn([process.execPath, stage, "", "-", "--", ...command], environment, descriptors);
+  const pid = spawn(
+    [process.execPath, stage, "", "-", "machine", "--", ...command],
+    environment,
+    descriptors,
+  );
   for (const fd of [nothing, output.writeEnd, errors.writeEnd, ...files]) closeFd(fd);
   world.trace.add("enclave boots", { cid: enclave.setup.cid, pid, command: command.join(" ") });
   enclave.atEnd(() => sendSignal(pid, 9));

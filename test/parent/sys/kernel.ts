@@ -63,6 +63,7 @@ export const NR = {
   readlinkat: 267,
   fchmodat: 268,
   faccessat: 269,
+  unshare: 272,
   move_pages: 279,
   fallocate: 285,
   accept4: 288,
@@ -111,6 +112,12 @@ export const F_GETFL = 3;
 /** linux/fcntl.h: F_ADD_SEALS. */
 export const F_ADD_SEALS = 1033;
 
+/** linux/sched.h: a network of its own. */
+export const CLONE_NEWNET = 0x40000000;
+
+/** netdevice(7) (linux/sockios.h, linux/if.h). */
+export const INTERFACE = { SIOCGIFFLAGS: 0x8913, SIOCSIFFLAGS: 0x8914, IFF_UP: 1 } as const;
+
 /** poll(2) (asm-generic/poll.h). */
 export const POLL = { IN: 1, OUT: 4, ERR: 8, HUP: 16 } as const;
 
@@ -158,9 +165,9 @@ export const MPOL_MF = { STRICT: 1, MOVE: 2, MOVE_ALL: 4 } as const;
 export const MFD = { CLOEXEC: 1, HUGETLB: 4, HUGE_SHIFT: 26, HUGE_MASK: 0x3f } as const;
 
 /** Sockets (linux/socket.h, linux/net.h, asm-generic/socket.h). */
-export const AF = { UNIX: 1, VSOCK: 40 } as const;
+export const AF = { UNIX: 1, INET: 2, VSOCK: 40 } as const;
 /** linux/net.h. */
-export const SOCK = { STREAM: 1, TYPE_MASK: 0xf, NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
+export const SOCK = { STREAM: 1, DGRAM: 2, TYPE_MASK: 0xf, NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
 /** asm-generic/socket.h. */
 export const SOL_SOCKET = 1;
 /** asm-generic/socket.h. */
