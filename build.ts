@@ -99,6 +99,19 @@ const JSC_PREFIX: Readonly<
   },
 };
 
+/**
+ * MIMALLOC_x sets the allocator's option x: MIMALLOC_RESERVE_HUGE_OS_PAGES and MIMALLOC_ALLOW_LARGE_OS_PAGES, which
+ * hosts set for all of their programs, take the huge pages that the enclave is to have, and others print. The names are
+ * put together from this prefix, whose first byte becomes `=`: a shell cannot set a name that begins so. Without any
+ * first byte (NUL) the bare names of the options would be read. It is a number of eight bytes: in an instruction on
+ * x86_64, among constants on aarch64.
+ */
+const MIMALLOC_PREFIX: Readonly<Record<Target["architecture"], { constant: RegExp; at: number }>> = {
+  // movabs $'mimalloc', %r
+  x86_64: { constant: /[\x48\x49][\xb8-\xbf]mimalloc/gs, at: 2 },
+  aarch64: { constant: /mimalloc\x10\x11\x12\x13/gs, at: 0 },
+};
+
 function fail(message: string): never {
   console.error(`build: ${message}`);
   process.exit(1);
@@ -140,7 +153,7 @@ function runtimeFor(target: Target): string {
   return runtime;
 }
 
-/** Replaces the first byte of every name of CLOSED_NAMES, and mends the comparison with BUN_JSC_. */
+/** Replaces the first byte of every name of CLOSED_NAMES and of the allocator's, and mends the comparison with BUN_JSC_. */
 function close(program: Buffer, runtimeSize: number, architecture: Target["architecture"]): void {
   for (const [name, expected] of CLOSED_NAMES) {
     let found = 0;
@@ -155,8 +168,14 @@ function close(program: Buffer, runtimeSize: number, architecture: Target["archi
     if (found !== expected)
       fail(`${name} stands ${found} times in the runtime, not ${expected}: see CLOSED_NAMES`);
   }
+  const text = program.toString("latin1", 0, runtimeSize);
+  const { constant, at } = MIMALLOC_PREFIX[architecture];
+  const prefixes = [...text.matchAll(constant)];
+  if (prefixes.length !== 1)
+    fail(`the prefix of the allocator's names was found ${prefixes.length} times: see MIMALLOC_PREFIX`);
+  for (const { index } of prefixes) program[index + at] = "=".charCodeAt(0);
   const { code, patch } = JSC_PREFIX[architecture];
-  const matches = [...program.toString("latin1").matchAll(code)];
+  const matches = [...text.matchAll(code)];
   if (matches.length !== 1)
     fail(`the comparison with BUN_JSC_ was found ${matches.length} times: see JSC_PREFIX`);
   for (const { index } of matches) patch(program, index);

@@ -65,6 +65,24 @@ ctypes.CDLL(None).execve(sys.argv[1].encode(), argv, envp)`;
   });
 });
 
+/** Whether a word stands among the calls that a program makes about signals and its parent's end. */
+function toldOf(word: string, program: string, variable: string): boolean {
+  const strace = ["strace", "-f", "-e", "trace=prctl,rt_sigaction", "-E", variable, program, "-version"];
+  const { err, status } = runCommand(strace, { cwd: hostile.path });
+  expect([status, err.includes("rt_sigaction(")]).toEqual([0, true]);
+  return err.includes(word);
+}
+
+describe("a name in the environment that shows in what is asked of the kernel is not obeyed:", () => {
+  test("the end of the parent is not this program's", () => {
+    expect(toldOf("PR_SET_PDEATHSIG", built("nitro"), "BUN_FEATURE_FLAG_NO_ORPHANS=1")).toBe(false);
+  });
+
+  test("the signal by which the engine stops its threads is the engine's own", () => {
+    expect(toldOf("SIGUSR1", built("nitro"), "JSC_SIGNAL_FOR_GC=10")).toBe(false);
+  });
+});
+
 describe("words that are Bun's own are not obeyed:", () => {
   test.each([
     ["--preload=FILE", "--preload=FILE: invalid option"],
@@ -105,5 +123,9 @@ describe("the control: a program of the plain runtime", () => {
     const [name, value] = ["BUN_OPTIONS", `--preload=${folder.script}`];
     expect(runCommand([program], { cwd: "/", env: { PATH, [name]: value } }).out).toBe("evil\nplain\n");
     expect(folder.ran).toBe(true);
+    // The allocator's options, the engine's and what ties a process to its parent are obeyed as well.
+    expect(runCommand([program], { env: { PATH, MIMALLOC_VERBOSE: "1" } }).err).toContain("mimalloc: ");
+    expect(toldOf("PR_SET_PDEATHSIG", program, "BUN_FEATURE_FLAG_NO_ORPHANS=1")).toBe(true);
+    expect(toldOf("SIGUSR1", program, "JSC_SIGNAL_FOR_GC=10")).toBe(true);
   });
 });
