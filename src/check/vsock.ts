@@ -21,7 +21,11 @@ export function checkVsock(system: System, { heartbeat }: LaunchOptions): Findin
   const cid = localCid(system);
   const line =
     cid === undefined
-      ? found("vsock", "note", "there is AF_VSOCK; whether anything carries it cannot be told (/dev/vsock)")
+      ? found(
+          "vsock",
+          "note",
+          "nothing is known against vsock; whether anything carries it cannot be told (/dev/vsock)",
+        )
       : found("vsock", "ok", `AF_VSOCK, and this machine's CID is ${cid}`);
   if (heartbeat.policy === "none") return [line, found("port", "ok", "heartbeat=none needs no port")];
   return [line, portLine(system)];

@@ -2,6 +2,7 @@
 import { SyscallError } from "../sys/failure.ts";
 import { pathExists } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
+import { VMADDR_CID_ANY, VMADDR_CID_LOCAL } from "../sys/linux/vm_sockets.ts";
 import type { System } from "../sys/system.ts";
 import { localCid, vsockAvailable } from "../sys/vsock.ts";
 import { asRoot, type Fault } from "./fault.ts";
@@ -20,11 +21,19 @@ export function vsockFault(system: System): Fault | undefined {
   if (family === "loaded" || pathExists(system, DEVICE)) {
     const refused = refusal(system);
     if (refused !== undefined) return refused;
-    if (localCid(system) !== undefined) return undefined;
+    const cid = localCid(system);
+    if (cid !== undefined && cid !== VMADDR_CID_ANY && cid !== VMADDR_CID_LOCAL) return undefined;
+    if (cid === undefined && moduleState(system, TRANSPORT) !== "loadable") return undefined;
   }
   const transport = moduleState(system, TRANSPORT);
+  if (transport === "unknown") return undefined;
   if (transport === "missing") return missingModule(system, TRANSPORT);
-  if (transport === "loaded") return undefined;
+  if (transport === "loaded") {
+    return {
+      why: `nothing carries vsock to enclaves: ${TRANSPORT} is loaded, and has found no device`,
+      advice: "the device comes with Nitro Enclaves: lspci -d 1af4: lists it; dmesg | grep vsock",
+    };
+  }
   return {
     why: `nothing carries vsock to enclaves: the module ${TRANSPORT} is not loaded`,
     command: asRoot(`modprobe ${TRANSPORT}`),

@@ -46,7 +46,10 @@ export function vsockAvailable(system: System): void {
   openVsock(system).close();
 }
 
-/** This machine's own CID, by /dev/vsock; undefined where there is none, for nothing carries vsock. */
+/**
+ * This machine's own CID, by /dev/vsock: VMADDR_CID_ANY where nothing carries vsock, VMADDR_CID_LOCAL where it leads to
+ * this machine alone. Undefined where that cannot be asked.
+ */
 export function localCid(system: System): number | undefined {
   const name = cString("/dev/vsock");
   const opened = system.libc.open(name, O_RDONLY | O_CLOEXEC, 0);
@@ -61,7 +64,7 @@ export function localCid(system: System): number | undefined {
     asked,
     () => `${fd.number}, ${cid()}`,
   );
-  return result < 0 || cid() === VMADDR_CID_ANY ? undefined : cid();
+  return result < 0 ? undefined : cid();
 }
 
 /** Whether a port is free, by taking it for an instant without listening on it. Throws SyscallError. */

@@ -28,6 +28,15 @@ describe("what is only printed", () => {
     );
   });
 
+  test("help names the subcommands, and each has help of its own", () => {
+    const { out } = nitro(["-help"]);
+    for (const name of ["check", "pool", "eif"]) {
+      expect(out).toMatch(new RegExp(`^  nitro ${name} +[a-z]`, "m"));
+      expect(nitro([name, "-help"])).toMatchObject({ err: "", status: 0 });
+      expect(nitro([name, "-help"]).out).toContain(`usage: nitro ${name} `);
+    }
+  });
+
   test("a reader that goes away early does no harm", () => {
     const { status } = runCommand(["sh", "-c", `${built("nitro")} -help | head -c 10 >/dev/null`]);
     expect(status).toBe(0);

@@ -48,6 +48,18 @@ const HOSTS: readonly BrokenHost[] = [
     ],
   },
   {
+    name: "vsock that leads nowhere but to this machine",
+    scenario: { ...READY, host: { modules: { ...off, vsock_loopback: "loaded" } } },
+    launchStatus: 3,
+    faults: [
+      {
+        subject: "vsock",
+        text: /^nothing carries vsock to enclaves: /,
+        mend: "modprobe vmw_vsock_virtio_transport",
+      },
+    ],
+  },
+  {
     name: "port 9000 of a program that does not share it",
     scenario: READY,
     before: FOREIGN,

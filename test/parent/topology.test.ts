@@ -282,6 +282,42 @@ describe.skipIf(reason !== undefined)("writes to a described instance", () => {
     ]);
   });
 
+  test("packages, another kernel, and who holds a port of vsock", async () => {
+    const modules = { nitro_enclaves: "missing" as const, vsock_loopback: "missing" as const };
+    const host = { kernel: "4.14.1-test", modules };
+    const script = [
+      "uname -r; cat /proc/sys/kernel/osrelease; modprobe nitro_enclaves 2>/dev/null || echo not there",
+      "apt-get install -y linux-modules-extra-$(uname -r); modprobe -a nitro_enclaves vsock_loopback; ls /dev/nitro_enclaves",
+      "apt-get install -y linux-aws; uname -r; reboot; uname -r; cat /proc/version | cut -d' ' -f3",
+      "apt-get install -y nosuch 2>&1; dnf install -y nosuch 2>&1; groupadd -f ne; echo $?; groupadd ne 2>/dev/null; echo $?",
+      "socat VSOCK-LISTEN:1234 - & until ss --vsock -lnpH | grep -q ':1234 '; do sleep 0.05; done",
+      "[ $(ss --vsock -lnpH | grep -o 'pid=[0-9]*') = pid=$! ] && echo its; kill $!; wait; ss --vsock -lnpH; ss -a 2>&1",
+    ].join("; ");
+    const { stdout } = await shell(script, { topology: "m5.xlarge", host });
+    expect(stdout.trimEnd().split("\n")).toEqual([
+      ...["4.14.1-test", "4.14.1-test", "not there", "/dev/nitro_enclaves", "4.14.1-test"],
+      ...["6.1.141-155.222.amzn2023.x86_64", "6.1.141-155.222.amzn2023.x86_64"],
+      ...["E: Unable to locate package nosuch", "No match for argument: install -y nosuch", "0", "9", "its"],
+      "ss: the emulated one does not know: -a",
+    ]);
+  });
+
+  test("promised pages, what a cpuset leaves, and whose descriptor is an enclave", async () => {
+    const cgroup = { path: "/box", limits: { "/box": { "cpuset.mems": "1" } } };
+    const host = { cgroup, nodes: [{ pages: { "2M": { total: 9, reserved: 4 } } }] };
+    const script = [
+      `cat /sys/kernel/mm/${KEPT}/resv_hugepages; sed -n 's/^Mems_allowed_list:\\s*//p' /proc/self/status`,
+      "sed -n 's/^Name:\\s*//p' /proc/1/status | wc -l; grep -c '(file)' /proc/meminfo",
+    ].join("; ");
+    expect(await lines(script, { topology: "c6i.24xlarge", host })).toEqual(["4", "1", "1", "2"]);
+    const launched = await shell(
+      `${process.execPath} ${new URL("probe.ts", import.meta.url).pathname} '[["open"], ["create"], ["sleep", 60000]]' & ` +
+        "P=$!; until readlink /proc/$P/fd/* | grep -m 1 ne-vm; do kill -0 $P || exit; done; kill $P; wait",
+      { topology: "m5.xlarge", pool: "1,3" },
+    );
+    expect(launched.stdout).toContain("anon_inode:ne-vm\n");
+  });
+
   test("mends that are programs: modprobe, rmmod, aws, groupadd, usermod, sudo", async () => {
     const host = {
       enclaveOption: false,

@@ -75,11 +75,12 @@ export class FileCalls {
     return { path: found.path };
   }
 
-  /** IOCTL_VM_SOCKETS_GET_LOCAL_CID of /dev/vsock; without a transport there is no CID to tell. */
+  /** IOCTL_VM_SOCKETS_GET_LOCAL_CID of /dev/vsock; without a transport there is no CID, or that of the loopback. */
   private localCid(request: Notification): Record<string, unknown> | undefined {
     if (!this.files.isOpen(request, request.i32(0), VSOCK_PATH)) return this.pass(request);
     const cell = fixedBytes(4);
-    const cid = this.instance.hasTransport ? CID.PARENT : CID.ANY;
+    const loopback = this.instance.modules.has("vsock_loopback") ? CID.LOCAL : CID.ANY;
+    const cid = this.instance.hasTransport ? CID.PARENT : loopback;
     new DataView(cell.buffer).setUint32(0, cid, true);
     if (request.write(request.wide(2), cell)) request.reply(0);
     else request.fail(E.EFAULT);
