@@ -4,6 +4,7 @@ import { freeMemory } from "../host/free-memory.ts";
 import { availablePages, hugePages } from "../host/huge-pages.ts";
 import { fileSizeFault, openFilesFault } from "../host/limits.ts";
 import { poolNode } from "../host/nodes.ts";
+import { pageSizeFault } from "../host/page-sizes.ts";
 import type { Topology } from "../host/topology.ts";
 import { type MemorySize, type PageRange, pageText, planPages, rangesText } from "../machine/memory.ts";
 import type { LaunchOptions } from "../machine/options.ts";
@@ -34,6 +35,11 @@ export function checkPages(
   if (undecided) {
     const line = pagesOfSomeNode(system, topology, memory, poolCommand);
     return [line, ...limitLines(system, options, rangesOf(memory, options), undefined)];
+  }
+  const sizes = [...new Set(rangesOf(memory, options).map(({ pageBytes }) => pageBytes))];
+  const unknown = pageSizeFault(system, sizes);
+  if (unknown !== undefined) {
+    return [failed("pages", unknown), ...limitLines(system, options, rangesOf(memory, options), undefined)];
   }
   const planned = attempt("pages", () => planMemoryPages(system, memory, options.memoryBackend, imageBytes));
   if ("refusal" in planned) {

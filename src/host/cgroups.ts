@@ -2,7 +2,7 @@
  * Limits of the control groups that this process is in (cgroups(7)): of its own group and of every one above, in
  * version 2 (Documentation/admin-guide/cgroup-v2.rst) and in version 1, at the places where systemd mounts them.
  */
-import { readSmallFile } from "../sys/files.ts";
+import { readLimited, readSmallFile } from "../sys/files.ts";
 import type { System } from "../sys/system.ts";
 import { cpuListText, parseCpuList } from "./cpu-list.ts";
 import { asRoot, type Fault } from "./fault.ts";
@@ -110,23 +110,33 @@ export function hugetlbFault(system: System, wanted: readonly PagesWanted[]): Fa
   };
 }
 
-/** What a launcher needs of ordinary memory while it runs, in bytes: more than it has ever been seen to have. */
-const OWN_MEMORY_BYTES = 96 * 2 ** 20;
+/**
+ * What a launcher needs of ordinary memory while it runs, in bytes: it has been seen with 6 MiB of its own, and what
+ * else it has is its program's file, which the kernel can read again.
+ */
+const OWN_MEMORY_BYTES = 32 * 2 ** 20;
 
-/** Why control groups leave the launcher itself too little memory; undefined where they do not. */
-export function memoryFault(system: System): Fault | undefined {
-  const folders = foldersOf(system, "memory");
-  const found = narrow(system, folders, ["memory"], OWN_MEMORY_BYTES);
+/**
+ * Why control groups leave the launcher itself too little memory; undefined where they do not. Huge pages count only
+ * where version 2 is mounted so (memory_hugetlb_accounting, Linux 6.6). @param hugeBytes of the enclave.
+ */
+export function memoryFault(system: System, hugeBytes = 0): Fault | undefined {
+  const mounts = readLimited(system, "/proc/self/mountinfo", MOST_MOUNTS_BYTES) ?? "";
+  const counted = / - cgroup2 .*\bmemory_hugetlb_accounting\b/.test(mounts) ? hugeBytes : 0;
+  const needed = OWN_MEMORY_BYTES + counted;
+  const found = narrow(system, foldersOf(system, "memory"), ["memory"], needed);
   const [first] = found;
   if (first === undefined) return undefined;
   return {
     why:
-      `the control group ${first.group} leaves ${mib(first.left)} of memory (${first.file} is ${mib(first.limit)}); ` +
-      `a launcher may take ${mib(BigInt(OWN_MEMORY_BYTES))}, and is killed beyond the limit`,
+      `the control group ${first.group} leaves ${mib(first.left)} of memory (${first.file} is ${mib(first.limit)}), ` +
+      `and ${mib(BigInt(needed))} ${counted > 0 ? "with the enclave's huge pages " : ""}may be needed`,
     command: asRoot(lifting(found)),
     advice: "or start nitro outside of that group",
   };
 }
+
+const MOST_MOUNTS_BYTES = 256 * 1024;
 
 function lifting(found: readonly Narrow[]): string {
   return [...new Map(found.map((each) => [each.file, each])).values()]

@@ -6,7 +6,7 @@ import { DEVICE_PATH } from "../accel/enclave.ts";
 import { explainIoctl, type LaunchNumbers } from "../accel/ne-errors.ts";
 import { HEARTBEAT_PORT, PORT_PATIENCE_MS } from "../devices/heartbeat-port.ts";
 import { PORT_HELD } from "../devices/port-holder.ts";
-import { cpusetFault, hugetlbFault } from "../host/cgroups.ts";
+import { cpusetFault, hugetlbFault, memoryFault } from "../host/cgroups.ts";
 import { absenceFault } from "../host/driver.ts";
 import { runningEnclaves } from "../host/enclaves.ts";
 import { faultFailure } from "../host/fault.ts";
@@ -14,6 +14,7 @@ import { folderFault } from "../host/folder.ts";
 import { fileSizeFault, openFilesFault } from "../host/limits.ts";
 import { lockFault } from "../host/locks.ts";
 import { accessFault } from "../host/node-access.ts";
+import { pageSizeFault } from "../host/page-sizes.ts";
 import { readTopology } from "../host/topology.ts";
 import { vsockFault } from "../host/vsock.ts";
 import { poolFault, poolState, takenFault } from "../pool/cores-fault.ts";
@@ -96,6 +97,13 @@ export function explainMemory(
     case ERRNO.EINVAL:
     case ERRNO.ENODEV:
     case ERRNO.ENOSYS:
+      {
+        const fault = pageSizeFault(
+          system,
+          memory.ranges.map(({ pageBytes }) => pageBytes),
+        );
+        if (fault !== undefined) return faultFailure(what, fault, told);
+      }
       return new Failure(
         what,
         `this kernel gives no huge pages of that size (${told})`,
@@ -124,7 +132,10 @@ function explainShortage(
   backend: MemoryBackend | undefined,
 ): Failure {
   const what = `${memory.typed}: ${rangesText(memory.ranges)}`;
-  const fault = hugetlbFault(system, memory.ranges) ?? cpusetFault(system, memory.node);
+  const fault =
+    hugetlbFault(system, memory.ranges) ??
+    cpusetFault(system, memory.node) ??
+    memoryFault(system, memory.bytes);
   if (fault !== undefined) return faultFailure(what, fault, told);
   const short = freePagesShortage(system, memory, backend);
   if (short !== undefined) {

@@ -49,6 +49,8 @@ export interface BrokenHost {
   readonly scenario: ScenarioInput;
   /** Options beside -kernel and -m 128M; the last of an option counts. */
   readonly options?: readonly string[];
+  /** Options in place of these that the advice says, where check cannot say them as options. */
+  readonly relaunch?: readonly string[];
   /** Every failure that check names, in its order. */
   readonly faults: readonly Fault[];
   /** Which of them a launch names: the first that it meets; 0 without it. */
@@ -82,6 +84,8 @@ async function run(here: Workplace, host: BrokenHost): Promise<Course> {
   const folder = mkdtempSync(here.path("host-"));
   const { as = "", mendedAs = as, before = "", limitSeconds = 240 } = host;
   const words = shellWords(["-kernel", here.eif, "-m", "128M", ...(host.options ?? [])]);
+  const again =
+    host.relaunch === undefined ? words : shellWords(["-kernel", here.eif, "-m", "128M", ...host.relaunch]);
   const script = [
     `cd ${folder}; chmod 777 .`,
     before,
@@ -93,8 +97,8 @@ async function run(here: Workplace, host: BrokenHost): Promise<Course> {
     `awk '/"options": \\[/ { on = 1; next } /\\]/ { on = 0 } on { gsub(/[ ",]/, ""); print }' check.json >options`,
     'eval "$(cat mends.sh)" 2>mends.err',
     host.byHand ?? "",
-    `${mendedAs} nitro check -json ${words} $(cat options) >after.json 2>after.err; echo $? >after.status`,
-    `${mendedAs} nitro ${words} $(cat options) >relaunch.out 2>relaunch.err; echo $? >relaunch.status`,
+    `${mendedAs} nitro check -json ${again} $(cat options) >after.json 2>after.err; echo $? >after.status`,
+    `${mendedAs} nitro ${again} $(cat options) >relaunch.out 2>relaunch.err; echo $? >relaunch.status`,
     "[ ! -e pids ] || kill $(cat pids) 2>/dev/null; wait",
   ];
   const PATH = `${join(NITRO, "..")}:${process.env["PATH"]}`;

@@ -121,6 +121,22 @@ const HOSTS: readonly BrokenHost[] = [
     ],
   },
   {
+    name: "larger ones asked for, and a kernel without",
+    scenario: { ...ONE_NODE, hugePages: 600, host: { hugePageSizes: ["2M"] } },
+    options: [
+      ...["-object", "memory-backend-memfd,id=m,size=1G,hugetlbsize=1G"],
+      ...["-machine", "memory-backend=m", "-m", "1G"],
+    ],
+    relaunch: ["-m", "1G"],
+    faults: [
+      {
+        subject: "pages",
+        text: "this kernel has no huge pages of 1 GiB (/sys/kernel/mm/hugepages: 2 MiB)",
+        mend: "",
+      },
+    ],
+  },
+  {
     name: "memory in pieces",
     scenario: {
       ...ONE_NODE,

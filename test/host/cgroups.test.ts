@@ -43,7 +43,17 @@ describe("version 2", () => {
   test("the launcher's own memory", () => {
     const files = { "/proc/self/cgroup": own, [`${ROOT}/a/b/memory.max`]: 8 * MIB };
     expect(memoryFault(systemWith(files))?.command).toBe(`echo max > ${ROOT}/a/b/memory.max`);
-    expect(memoryFault(systemWith({ ...files, [`${ROOT}/a/b/memory.max`]: 2 ** 30 }))).toBeUndefined();
+    const larger = { ...files, [`${ROOT}/a/b/memory.max`]: 2 ** 30 };
+    expect(memoryFault(systemWith(larger), 2 ** 31)).toBeUndefined();
+    const counting = {
+      ...larger,
+      "/proc/self/mountinfo": "30 1 0:26 / /x rw - cgroup2 c rw,memory_hugetlb_accounting",
+    };
+    expect(memoryFault(systemWith(counting), 2 ** 29)).toBeUndefined();
+    expect(memoryFault(systemWith(counting), 2 ** 31)?.why).toBe(
+      `the control group /a/b leaves 1024M of memory (${ROOT}/a/b/memory.max is 1024M), ` +
+        "and 2080M with the enclave's huge pages may be needed",
+    );
   });
 });
 
