@@ -62,14 +62,16 @@ const OF_THE_POOL: readonly number[] = [272, 269];
 /** The refusal of an ioctl: by the pool and who has its cores, where it is of those, else as the driver means it. */
 export function explainDriver(system: System, error: SyscallError, numbers: LaunchNumbers): Failure {
   const plain = explainIoctl(error, numbers);
-  const demand = { value: numbers.vcpus, typed: numbers.smp };
+  const noPlace = error.call === "NE_CREATE_VM" && error.errno === ERRNO.EBUSY;
+  if (!noPlace && !OF_THE_POOL.includes(error.errno)) return plain;
   const topology = readTopology(system);
   const state = poolState(system, topology);
   if (state === undefined) return plain;
-  const none = error.call === "NE_CREATE_VM" && error.errno === ERRNO.EBUSY;
-  const wanted = none ? undefined : poolFault(system, state, demand, numbers.memoryBytes);
-  const fault = wanted ?? takenFault(state, runningEnclaves(system, topology.threadsPerCore), demand);
-  if (fault === undefined || !(none || OF_THE_POOL.includes(error.errno))) return plain;
+  const demand = { value: numbers.vcpus, typed: numbers.smp };
+  const fault =
+    (noPlace ? undefined : poolFault(system, state, demand, numbers.memoryBytes)) ??
+    takenFault(state, runningEnclaves(system, topology.threadsPerCore), demand);
+  if (fault === undefined) return plain;
   const after =
     numbers.vcpusAdded === 0 ? "" : ` after ${numbers.vcpusAdded} of ${numbers.vcpus} vCPUs (${numbers.smp})`;
   return faultFailure(`${plain.what}${after}`, fault);

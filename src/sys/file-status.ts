@@ -1,7 +1,7 @@
-/** What a path leads to, by statx(2) (Linux 4.11), and whether this process may use it; nothing is opened. */
+/** What a path leads to, by statx(2) (Linux 4.11); nothing is opened. */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { addressOf, cString } from "./libc.ts";
-import { AT_FDCWD, NR_FACCESSAT } from "./linux/fcntl.ts";
+import { AT_FDCWD } from "./linux/fcntl.ts";
 import { NR_STATX, S_IFDIR, S_IFMT, S_IFREG, STATX_BASIC_STATS, statx } from "./linux/stat.ts";
 import { resultOrErrno, type System } from "./system.ts";
 import { quoted } from "./trace.ts";
@@ -37,12 +37,4 @@ export function fileStatus(system: System, path: string): FileStatus | undefined
     device: [stx_dev_major, stx_dev_minor],
     inode: stx_ino,
   };
-}
-
-/** Whether this process may use a path so, by faccessat(2): 0, or the negative errno. @param mode 4 read, 2 write. */
-export function accessRefusal(system: System, path: string, mode: number): number {
-  const name = cString(path);
-  const nr = NR_FACCESSAT[KERNEL_ARCHITECTURE];
-  const called = Number(system.libc.syscall(nr, AT_FDCWD, addressOf(name), mode, 0, 0));
-  return resultOrErrno(system, "faccessat", called, () => `AT_FDCWD, ${quoted(path)}, ${mode}`);
 }

@@ -168,6 +168,18 @@ describe.concurrent.skipIf(notHere !== undefined)("a host that is ready", () => 
     PATIENCE_MS,
   );
 
+  test("-json is this command's own, unless it is what an option is given", () => {
+    const print = (...words: string[]) => Bun.spawnSync([NITRO, "check", ...words]).stdout.toString();
+    const kernel = ["-kernel", here.eif];
+    for (const words of [
+      ["-json", ...kernel],
+      [...kernel, "--json", "-S"],
+    ]) {
+      expect(JSON.parse(print(...words)).findings.length).toBeGreaterThan(5);
+    }
+    expect(print(...kernel, "-append", "-json")).toMatch(/^(ok|-|warn|FAIL) +instance /);
+  });
+
   test("words that are wrong are told as a launch tells them", async () => {
     for (const words of [["-nosuch"], ["-m", "abc", "-kernel", "x"], ["-drive", "x"], ["x.eif"], []]) {
       const run = (all: string[]) => Bun.spawnSync([NITRO, ...all]);

@@ -22,4 +22,3 @@ export const F_SETFL = 4;
 export const F_GETPIPE_SZ = 1032;
 /** -100 as an unsigned int. */
 export const AT_FDCWD = 2 ** 32 - 100;
-export const NR_FACCESSAT = { x86_64: 269, aarch64: 48 } as const;
