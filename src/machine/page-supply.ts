@@ -3,7 +3,7 @@
  * of the CPU pool's node only, and loses one for good with each that it refuses.
  */
 
-import { poolCpus } from "../host/cpus.ts";
+import { poolCpus, threadsPerCore } from "../host/cpus.ts";
 import { asRoot } from "../host/fault.ts";
 import { freeMemory } from "../host/free-memory.ts";
 import { availablePages, hugePageFolder, hugePages, overcommitPages } from "../host/huge-pages.ts";
@@ -141,6 +141,11 @@ function shortage(
     (larger === undefined ? "" : "; a page of 1 GiB is donated whole");
   const fitting = [most >= least ? most : undefined, larger].filter((bytes) => bytes !== undefined);
   const smaller = fitting.map((bytes) => `${option}${sizeText(bytes)}`).join(" or ");
+  if (nodes.length > 1 && node === undefined && pageBytes === undefined) {
+    const both = asRoot(`nitro pool --cpus ${threadsPerCore(system)} --memory ${size.bytes / MIB}`);
+    const hint = `the CPU pool is empty, and decides on the NUMA node; this makes both: ${both}`;
+    return new Failure(size.typed, why, hint, { command: both });
+  }
   const mend = reserving(system, size.bytes - most, node, pageBytes);
   if (mend.beyond !== undefined) {
     return tooMuch(size, why, { most, least, obtainable: mend.beyond }, backend);

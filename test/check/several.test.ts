@@ -20,6 +20,20 @@ const HOSTS: readonly BrokenHost[] = [
     ],
   },
   {
+    name: "a fresh instance of two nodes",
+    scenario: { topology: "c6i.24xlarge" },
+    launchSays:
+      /^nitro: -m 128M: 0M of it can be had.*\nhint: the CPU pool is empty.*nitro pool --cpus 2 --memory 128$/m,
+    faults: [
+      { subject: "pool", text: "the CPU pool is empty", mend: "nitro pool --cpus 2 --node 0 --memory 128" },
+      {
+        subject: "pages",
+        text: /^-m 128M: no NUMA node has enough huge pages \(node 0: none reserved, /,
+        mend: "nitro pool --cpus 2 --node 0 --memory 128",
+      },
+    ],
+  },
+  {
     name: "a fresh Graviton with the driver unloaded, no vsock loaded, and a limit of the control group",
     scenario: {
       topology: "r6g.2xlarge",
