@@ -351,7 +351,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launcher whose heartbeat ha
     ].join("\n");
     const enclave = { heartbeatMs: 30, liveMs: LIVE_MS };
     const scenario = { enclave, enclaves: [{ heartbeatMs: 1, liveMs: null }] };
-    const result = await launchAs({ command: inOwnNetwork(script), scenario });
+    const result = await launchAs({ command: ["sh", "-c", script], scenario });
     expect(lines(result.stdout)).toEqual(["5", "5", "5", "asleep", "0"]);
     expectNothingLeft(result);
   });
