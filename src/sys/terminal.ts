@@ -1,8 +1,12 @@
 /** Terminals: the user's, which is put back as it was, and pseudo terminals of our own. */
+import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { type Fd, openFile, readSmallFile } from "./files.ts";
 import { O_NOCTTY, O_NONBLOCK, O_RDWR } from "./linux/fcntl.ts";
+import { NR_FCHMOD } from "./linux/stat.ts";
 import * as tty from "./linux/termios.ts";
 import { checked, resultOrErrno, type System } from "./system.ts";
+
+const OWNER_ONLY = 0o600;
 
 /** Whether a descriptor is a terminal. */
 export function isTerminal(system: System, fd: number): boolean {
@@ -93,11 +97,19 @@ export function openPty(system: System): { readonly master: Fd; readonly other: 
     const path = `/dev/pts/${new DataView(value.buffer).getUint32(0, true)}`;
     const other = openFile(system, path, O_RDWR | O_NONBLOCK | O_NOCTTY);
     makeRaw(system, other);
+    keepToOwner(system, other, path);
     return { master, other, path };
   } catch (error) {
     master.close();
     throw error;
   }
+}
+
+/** Terminals are for others to write to, by the group tty; who writes to a monitor's may end the enclave. */
+function keepToOwner(system: System, terminal: Fd, path: string): void {
+  const { libc } = system;
+  const result = Number(libc.syscall(NR_FCHMOD[KERNEL_ARCHITECTURE], terminal.number, OWNER_ONLY, 0, 0, 0));
+  checked(system, "fchmod", result, () => `${terminal.number}, 0600`, path);
 }
 
 function makeRaw(system: System, terminal: Fd): void {

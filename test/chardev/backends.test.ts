@@ -1,6 +1,6 @@
 /** Every kind of character device as the console, in the spelling of -chardev and in the shorter one of -serial. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { createConnection, createServer, type Socket } from "node:net";
 import { eventually, expectNothingLeft, launch, notHere, startLaunch, Workplace } from "../launch/nitro.ts";
 import { connectionTo, Talk } from "../monitor/exchanges.ts";
@@ -101,6 +101,7 @@ describe.skipIf(notHere !== undefined)("the console on", () => {
       /char device redirected to (\/dev\/pts\/\d+) \(label (?:c|serial0)\)/,
     );
     expect(readlinkSync(here.path("link"))).toBe(path);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
     const reader = Bun.spawn(["head", "-c", String(TEXT.length), path], { stdout: "pipe" });
     expect(await new Response(reader.stdout).text()).toBe(TEXT);
     await end(parent);
