@@ -12,8 +12,8 @@ export interface Work {
   /** Says how many bytes there will be, all in all. */
   expect(bytes: number): void;
   /**
-   * From here on SIGINT, SIGTERM and SIGHUP end the work in order, so that what has been begun is taken back. Before
-   * it, and where nothing is to be taken back, they end the process as they always do.
+   * From here on SIGINT, SIGTERM, SIGHUP and SIGQUIT end the work in order, and what was begun is taken back. Before,
+   * and where nothing is to be taken back, they end the process as they always do.
    */
   takeBack(): void;
 }

@@ -56,7 +56,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a request to stop", () => {
     });
   }
 
-  for (const signal of REQUESTS) {
+  for (const signal of [...REQUESTS, "SIGQUIT"] as const) {
     test(`${signal} while the enclave runs stops it`, async () => {
       const scenario = { enclave: { console: ["up"] }, signals: [{ afterMs: 150, signal }] };
       const result = await launch(here.debug(), scenario);
