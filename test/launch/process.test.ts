@@ -332,7 +332,7 @@ describe.skipIf(notHere !== undefined)("names, messages, files of options, memor
     const pidFile = here.path("name.pid");
     const words = here.debug("-daemonize", "-name", "guest=web,process=web-enclave", "-pidfile", pidFile);
     const result = await launch(shell(daemonScript(words, pidFile, "cat /proc/$P/comm")), up);
-    expect(result.stdout).toBe("status 0\n");
+    expect(result.stdout).toBe("status 0\nweb-enclave\n");
     expect(result.stderr).toStartWith("nitro: enclave web started: ");
   });
 
