@@ -100,11 +100,12 @@ async function checkedEif(around: Surroundings, file: InputFile): Promise<Image>
       );
     }
     checkWhole(around, file, eif.crc);
+    const signature = await signatureOf(file, eif);
     return {
       size: file.size,
       what: file.what,
       sections: eif.sections,
-      signature: await signatureOf(file, eif),
+      signature,
       load(memory, offset) {
         const crc = eifCrc();
         file.load(memory, offset, (bytes) => crc.add(bytes));
@@ -112,6 +113,7 @@ async function checkedEif(around: Surroundings, file: InputFile): Promise<Image>
           throw file.changed(`its CRC-32 is ${hex32(crc.value())}, it was ${hex32(eif.crc)}`);
         // A CRC can be made to fit: what was checked, and what is measured, has to be what is in memory now.
         checkLoaded(file, eif, memory, offset);
+        if (signature !== undefined) checkSigner(file, signature, memory, offset);
       },
       [Symbol.dispose]: () => file[Symbol.dispose](),
     };
@@ -131,7 +133,7 @@ function checkWhole({ pace }: Surroundings, file: InputFile, crc: number): void 
   checkCrc(file, crc, pace.between);
 }
 
-/** Throws Failure where the EIF in memory has other sections than the one that was checked, or another signature. */
+/** Throws Failure where the EIF in memory has other sections than the one that was checked. */
 function checkLoaded(file: InputFile, eif: Eif, memory: Mapping, offset: number): void {
   const loaded: ImageBytes = {
     size: file.size,
@@ -149,6 +151,12 @@ function checkLoaded(file: InputFile, eif: Eif, memory: Mapping, offset: number)
     now = String(error);
   }
   if (now !== text(eif)) throw file.changed("its sections are others");
+}
+
+/** Throws Failure where the signature in memory, of the same size, is not the one that was checked and gave PCR8. */
+function checkSigner(file: InputFile, { checked }: SignedBy, memory: Mapping, offset: number): void {
+  const loaded = memory.view(offset + checked.offset, checked.bytes.length);
+  if (Buffer.compare(loaded, checked.bytes) !== 0) throw file.changed("its signature is another");
 }
 
 /** Who signed an image, having seen that the hypervisor will accept it. Throws Failure and EifError. */

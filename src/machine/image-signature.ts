@@ -15,6 +15,8 @@ export interface SignedBy {
   readonly pcr8: Uint8Array;
   /** Why the signature does not hold for an image that measures so; undefined where it does. */
   readonly whyNotHolding: (pcr0: Uint8Array) => string | undefined;
+  /** The section's bytes that were looked at, and where they stand in the file. */
+  readonly checked: { readonly bytes: Uint8Array; readonly offset: number };
 }
 
 /**
@@ -32,6 +34,7 @@ export function checkSignature(file: InputFile, index: number, section: Section,
   return {
     pcr8: pcrOfCertificate(signature.certificate.der),
     whyNotHolding: (pcr0) => whyNotHolding(signature, pcr0),
+    checked: { bytes, offset: section.offset },
   };
 }
 
