@@ -7,19 +7,21 @@
  * socket and in the hypervisor. Only a receiver that need not read (a client on a socket) is not waited for longer than
  * its patience: what comes then is not written to it until it takes some again. One buffer serves the whole run; a turn
  * allocates nothing.
+ *
+ * Once the enclave is over, the rest of its console is read into memory though its receiver takes nothing: the enclave's
+ * CPUs and memory are given back when the hypervisor has no more of it, and nobody keeps them by not reading.
  */
 import type { Sink } from "../chardev/sink.ts";
-import { type Block, blockOf } from "../sys/block.ts";
 import { errnoText, SyscallError } from "../sys/failure.ts";
 import { type Fd, readSome } from "../sys/files.ts";
 import { POLLIN, POLLOUT } from "../sys/linux/poll.ts";
 import { VMADDR_CID_HYPERVISOR } from "../sys/linux/vm_sockets.ts";
-import { nowMs, type Waiter } from "../sys/poll.ts";
+import { nowMs, type Waiter, waiter } from "../sys/poll.ts";
 import { type System, wouldBlock } from "../sys/system.ts";
 import { connectResult, connectVsock, isUnderWay } from "../sys/vsock.ts";
+import { ConsoleBuffer } from "./console-buffer.ts";
 
 const CONSOLE_PORT_BASE = 10_000;
-const BUFFER_BYTES = 256 * 1024;
 /** Turns of reading and writing before other descriptors are looked at again. */
 const BURST = 8;
 /** Waits between tries to connect double from the first to the last, until patience is over. */
@@ -28,8 +30,6 @@ const LAST_RETRY_MS = 320;
 const PATIENCE_MS = 5_000;
 /** After the enclave's end, a console that neither sends nor ends is left after this. */
 const DRAIN_SILENCE_MS = 1_000;
-/** How much of the console's end is kept for telling how the enclave ended. */
-const TAIL_BYTES = 8 * 1024;
 
 /** What the machine gives the console to work with. */
 export interface SerialSetup {
@@ -52,24 +52,26 @@ export class SerialConsole implements Waiter, Disposable {
   #giveUpMs = nowMs() + PATIENCE_MS;
   #enclaveEnded = false;
   #receiverLost = false;
-  #heldFrom = 0;
-  #heldTo = 0;
   #delivered = 0;
-  /** The buffer, and behind it the tail, so that a turn copies within one array and makes no view. */
-  readonly #all = new Uint8Array(BUFFER_BYTES + TAIL_BYTES);
-  readonly #buffer = this.#all.subarray(0, BUFFER_BYTES);
-  readonly #block: Block = blockOf(this.#all);
+  readonly #held = new ConsoleBuffer();
   /** Until when a receiver that takes nothing is waited for. */
   #patienceEndsMs = NEVER;
   /** The receiver has not taken anything for too long. */
   #stalled = false;
-  #tailLength = 0;
+  /** The socket of an enclave that is over, while the receiver is waited for; else -1. */
+  readonly #rest: Waiter;
 
   /** @param cid the enclave's CID; the connection is begun at once. */
   constructor(
     private readonly setup: SerialSetup,
     private readonly cid: number,
   ) {
+    this.#rest = waiter(
+      () => (this.#readsRest ? (this.#socket?.number ?? -1) : -1),
+      POLLIN,
+      () => this.#readRest(),
+      { deadlineMs: () => (this.#readsRest ? this.#deadlineMs : NEVER), expired: () => this.#fallSilent() },
+    );
     this.#connect();
   }
 
@@ -86,18 +88,32 @@ export class SerialConsole implements Waiter, Disposable {
     return this.#isHolding ? this.#patienceEndsMs : this.#deadlineMs;
   }
 
+  addWaiters(list: Waiter[]): void {
+    list.push(this);
+    if (this.#enclaveEnded) list.push(this.#rest);
+  }
+
+  /** Whether no more will come from the hypervisor; what has come may still be on its way to the receiver. */
+  get exhausted(): boolean {
+    return this.#state === "done";
+  }
+
   /** Whether everything has been delivered and no more will come. */
   get done(): boolean {
-    return this.#state === "done" && !this.#isHolding;
+    return this.exhausted && !this.#isHolding;
   }
 
   /** The last bytes that the enclave wrote, at most 8 KiB, as text. */
   tail(): string {
-    return new TextDecoder().decode(this.#all.subarray(this.#all.length - this.#tailLength));
+    return this.#held.tail();
   }
 
   get #isHolding(): boolean {
-    return this.#heldTo > this.#heldFrom;
+    return this.#held.isHolding;
+  }
+
+  get #readsRest(): boolean {
+    return this.#state === "reading" && this.#isHolding && this.#held.hasRoomForRest;
   }
 
   ready(): void {
@@ -111,7 +127,10 @@ export class SerialConsole implements Waiter, Disposable {
   expired(): void {
     if (this.#isHolding) return this.#giveUp();
     if (this.#state === "retrying") return this.#connect();
-    if (this.#state === "done") return;
+    if (this.#state !== "done") this.#fallSilent();
+  }
+
+  #fallSilent(): void {
     this.setup.system.trace.vsock?.("console: silent after the enclave's end");
     this.#finish();
   }
@@ -173,45 +192,62 @@ export class SerialConsole implements Waiter, Disposable {
     this.#finish();
   }
 
-  /** Reads once; false when there is nothing more to read now. */
+  /** Reads once and delivers; false when there is nothing more to read now, or the receiver takes nothing. */
   #receive(): boolean {
+    if (!this.#readOnce()) return false;
+    if (!this.#receiverLost) return this.#deliver();
+    this.#held.drop();
+    return true;
+  }
+
+  /** Reads on behind what is held for a receiver that takes nothing. */
+  #readRest(): void {
+    if (this.#readsRest) this.#held.growForRest();
+    for (let turn = 0; turn < BURST && this.#readsRest; turn++) if (!this.#readOnce()) return;
+  }
+
+  #readOnce(): boolean {
     if (this.#socket === undefined) return false;
-    const got = readSome(this.setup.system, this.#socket.number, this.#buffer);
+    const got = readSome(this.setup.system, this.#socket.number, this.#held.room());
     if (wouldBlock(got)) return false;
     if (got <= 0) {
       this.setup.system.trace.vsock?.(
-        `console: ${got === 0 ? "ended" : errnoText(-got)} after ${this.#delivered} bytes`,
+        `console: ${got === 0 ? "ended" : errnoText(-got)} after ${this.#delivered + this.#held.to - this.#held.from} bytes`,
       );
       if (!this.#enclaveEnded && got < 0)
         this.setup.tell(`console: lost (${errnoText(-got)}); the enclave lives on`);
       this.#finish();
       return false;
     }
-    if (this.#enclaveEnded) this.#deadlineMs = nowMs() + DRAIN_SILENCE_MS;
-    this.#keepTail(got);
-    if (this.#receiverLost) return true;
-    this.#heldFrom = 0;
-    this.#heldTo = got;
-    return this.#deliver();
+    this.#restartSilence();
+    this.#held.filled(got);
+    return true;
+  }
+
+  /** Silence begins anew where something has come, or where there is room again for what may be waiting. */
+  #restartSilence(): void {
+    if (this.#enclaveEnded && this.#state === "reading") this.#deadlineMs = nowMs() + DRAIN_SILENCE_MS;
   }
 
   /** Writes what is held; false while some of it is still held. */
   #deliver(): boolean {
     const { sink, system, tell } = this.setup;
     while (this.#isHolding) {
-      const put = sink.write(this.#block, this.#heldFrom, this.#heldTo);
+      const put = sink.write(this.#held.block, this.#held.from, this.#held.to);
       if (wouldBlock(put)) return this.#wait(sink);
       if (put < 0) {
-        tell(
-          `console: ${sink.name}: ${errnoText(-put)}; the enclave lives on, its console is no longer kept`,
-        );
+        const lost = this.#enclaveEnded
+          ? "the rest of its console is lost"
+          : "the enclave lives on, its console is no longer kept";
+        tell(`console: ${sink.name}: ${errnoText(-put)}; ${lost}`);
         system.trace.vsock?.(`console: receiver lost after ${this.#delivered} bytes`);
         this.#receiverLost = true;
-        this.#heldFrom = this.#heldTo;
+        this.#held.drop();
         return true;
       }
-      this.#heldFrom += put;
+      this.#held.from += put;
       this.#delivered += put;
+      this.#restartSilence();
       this.#patienceEndsMs = NEVER;
       this.#stalled = false;
     }
@@ -240,16 +276,9 @@ export class SerialConsole implements Waiter, Disposable {
   }
 
   #skip(sink: Sink): void {
-    sink.skip?.(this.#block, this.#heldFrom, this.#heldTo);
-    this.#heldFrom = this.#heldTo;
+    sink.skip?.(this.#held.block, this.#held.from, this.#held.to);
+    this.#held.drop();
     this.#patienceEndsMs = NEVER;
-  }
-
-  #keepTail(got: number): void {
-    const fresh = Math.min(got, TAIL_BYTES);
-    this.#all.copyWithin(BUFFER_BYTES, BUFFER_BYTES + fresh);
-    this.#all.copyWithin(this.#all.length - fresh, got - fresh, got);
-    this.#tailLength = Math.min(this.#tailLength + fresh, TAIL_BYTES);
   }
 
   #finish(): void {

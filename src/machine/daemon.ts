@@ -9,7 +9,7 @@ import { openFile, readSome, writeSome } from "../sys/files.ts";
 import { addressOf } from "../sys/libc.ts";
 import { O_RDWR } from "../sys/linux/fcntl.ts";
 import { POLLIN } from "../sys/linux/poll.ts";
-import { runLoop, type Waiter } from "../sys/poll.ts";
+import { runLoop, waiter } from "../sys/poll.ts";
 import {
   inheritedPipe,
   isPipe,
@@ -62,7 +62,7 @@ export function launchInBackground(
     const signal = signals.next();
     if (signal !== undefined) signalChild(system, pid, signal);
   };
-  const waiters = [waiter(pipe.number, listen), waiter(signals.fd, pass)];
+  const waiters = [waiter(() => pipe.number, POLLIN, listen), waiter(() => signals.fd, POLLIN, pass)];
   runLoop(
     system,
     () => waiters,
@@ -72,10 +72,6 @@ export function launchInBackground(
   const status = waitForExit(system, pid);
   if (status < 0) tell(`-daemonize: signal ${-status} ended the launcher before the enclave was started`);
   return status > 0 ? status : EXIT.notLaunched;
-}
-
-function waiter(fd: number, ready: () => void): Waiter {
-  return { fd, events: POLLIN, deadlineMs: Number.POSITIVE_INFINITY, ready, expired() {} };
 }
 
 /** How a daemon tells that the enclave has started. */

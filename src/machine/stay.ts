@@ -6,7 +6,7 @@ import type { Enclave } from "../accel/enclave.ts";
 import { Heartbeat, type HeartbeatSetup } from "../devices/heartbeat.ts";
 import { SerialConsole, type SerialSetup } from "../devices/serial.ts";
 import { POLLIN } from "../sys/linux/poll.ts";
-import { runLoop, type Waiter } from "../sys/poll.ts";
+import { runLoop, type Waiter, waiter } from "../sys/poll.ts";
 import type { StopSignal } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 import type { Session } from "./session.ts";
@@ -46,8 +46,6 @@ export interface RunControl {
   /** Starts the enclave that -S holds back; does nothing later. Throws Failure when it cannot be started. */
   readonly start: () => void;
 }
-
-const NEVER = Number.POSITIVE_INFINITY;
 
 /** Stays until the end and tells how it came. Gives the exit status. */
 export function stayWith(running: Running): number {
@@ -119,7 +117,7 @@ class Life implements RunControl, Disposable {
     const list = this.#list;
     list.length = 0;
     list.push(this.#signals, this.#exit);
-    if (this.#serial !== undefined) list.push(this.#serial);
+    this.#serial?.addWaiters(list);
     if (this.status === "prelaunch") this.running.heartbeat?.port.addWaiters(list);
     else this.#heartbeat?.addWaiters(list);
     this.running.session?.addWaiters(list);
@@ -129,7 +127,10 @@ class Life implements RunControl, Disposable {
   /** Asked after every turn: whether the last one has been. */
   get over(): boolean {
     if (this.#signal !== undefined || this.running.session?.quit) return true;
-    if (!this.#ended || !(this.#serial?.done ?? true)) return false;
+    if (!this.#ended) return false;
+    // However long the reader of its last words takes: nothing is lost any more by giving back what the enclave held.
+    if (this.#serial?.exhausted) this.running.enclave[Symbol.dispose]();
+    if (!(this.#serial?.done ?? true)) return false;
     if (!this.running.staysAfterEnd) return true;
     if (this.status === "running") this.#shutDown();
     return false;
@@ -179,7 +180,7 @@ class Life implements RunControl, Disposable {
       tell(`${asked}: stopping the enclave`);
       return EXIT.stopped;
     }
-    if (!this.#serial?.done && (this.#signal !== undefined || session?.quit)) {
+    if (this.#serial?.done === false && (this.#signal !== undefined || session?.quit)) {
       tell(`${asked}: the enclave has ended, the rest of its console is not waited for`);
     }
     this.#announceEnd(false);
@@ -192,17 +193,4 @@ class Life implements RunControl, Disposable {
     this.#serial?.[Symbol.dispose]();
     this.#heartbeat?.[Symbol.dispose]();
   }
-}
-
-/** A waiter without a deadline. */
-function waiter(fd: () => number, events: number, ready: () => void): Waiter {
-  return {
-    get fd() {
-      return fd();
-    },
-    events,
-    deadlineMs: NEVER,
-    ready,
-    expired() {},
-  };
 }

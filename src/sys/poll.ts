@@ -27,6 +27,26 @@ export function nowMs(): number {
   return Bun.nanoseconds() / 1e6;
 }
 
+/** A waiter whose descriptor is asked for at each turn; without a deadline unless one is given. */
+export function waiter(
+  fd: () => number,
+  events: number,
+  ready: () => void,
+  timed?: { readonly deadlineMs: () => number; readonly expired: () => void },
+): Waiter {
+  return {
+    get fd() {
+      return fd();
+    },
+    events,
+    get deadlineMs() {
+      return timed?.deadlineMs() ?? Number.POSITIVE_INFINITY;
+    },
+    ready,
+    expired: () => timed?.expired(),
+  };
+}
+
 /** Whether a descriptor is readable, at once or within some time. */
 export function isReadable(system: System, fd: number, waitMs = 0): boolean {
   return isReady(system, fd, POLLIN, waitMs);

@@ -87,8 +87,9 @@ export class FakeVsock {
     const next = this.readable.get(fd)?.shift();
     if (next === undefined) return this.#result(-EAGAIN);
     if (typeof next === "number") return this.#result(next);
-    into.set(next);
-    return this.#result(next.length);
+    into.set(next.slice(0, into.length));
+    if (next.length > into.length) this.readable.get(fd)?.unshift(next.slice(into.length));
+    return this.#result(Math.min(next.length, into.length));
   }
 
   /** Whether a descriptor has been closed. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { Sink } from "../../src/chardev/sink.ts";
 import { SerialConsole } from "../../src/devices/serial.ts";
 import type { Block } from "../../src/sys/block.ts";
-import { nowMs } from "../../src/sys/poll.ts";
+import { nowMs, type Waiter } from "../../src/sys/poll.ts";
 import { fakeLibc } from "../sys/fake-libc.ts";
 import { FakeVsock } from "./fake-vsock.ts";
 
@@ -133,6 +133,72 @@ describe("what the enclave writes", () => {
     console.ready();
     says([]);
     expect([console.done, sink.text]).toEqual([true, "last words"]);
+  });
+
+  describe("and is over, while the receiver takes nothing:", () => {
+    /** The enclave is over and "la" of its last words has been taken; `rest` is what the hypervisor still has. */
+    function over(...rest: (number[] | number)[]) {
+      const all = connected(0);
+      const socket = all.console.fd;
+      all.sink.room.push(2, ...Array.from({ length: 50 }, () => -11));
+      all.says(bytes("last"), ...rest);
+      all.console.enclaveEnded();
+      const waiters: Waiter[] = [];
+      all.console.addWaiters(waiters);
+      const kept = waiters[1];
+      if (kept === undefined) throw new Error("nobody reads on");
+      return { ...all, socket, kept };
+    }
+
+    test("the rest is kept, so that the enclave can go, and delivered", () => {
+      const { console, kept, sink, socket } = over(bytes(" words"), bytes("!"), []);
+      expect([console.fd, kept.fd, console.exhausted]).toEqual([7, socket, false]);
+      kept.ready(POLLIN);
+      expect([console.exhausted, console.done, kept.fd, kept.deadlineMs, sink.text]).toEqual([
+        true,
+        false,
+        -1,
+        Number.POSITIVE_INFINITY,
+        "la",
+      ]);
+      sink.room.length = 0;
+      console.ready();
+      expect([console.done, sink.text, console.tail()]).toEqual([true, "last words!", "last words!"]);
+    });
+
+    test("what is silent for a second has no more", () => {
+      const { console, kept } = over(-11);
+      kept.ready(POLLIN);
+      expect([console.exhausted, kept.deadlineMs - nowMs() <= 1000]).toEqual([false, true]);
+      kept.expired();
+      expect([console.exhausted, console.done]).toEqual([true, false]);
+    });
+
+    test("no more than some megabytes are kept; all of them and what comes after are delivered in order", () => {
+      const block = Array.from({ length: 250_000 }, (_, i) => 0x61 + (i % 26));
+      const { console, kept, sink, vsock, socket } = over(...Array.from({ length: 100 }, () => block));
+      for (let i = 0; i < 100 && kept.fd !== -1; i++) kept.ready(POLLIN);
+      const left = vsock.readable.get(socket)?.length ?? 0;
+      expect([console.exhausted, left > 20, left < 50]).toEqual([false, true, true]);
+      // It takes a part, and more is read behind it when half of what is kept has gone.
+      sink.room.splice(0, sink.room.length, 9_000_000, -11);
+      console.ready();
+      kept.ready(POLLIN);
+      expect(vsock.readable.get(socket)?.length ?? 0).toBeLessThan(left);
+      vsock.readable.get(socket)?.push([]);
+      for (let i = 0; i < 100 && !console.done; i++) console.ready();
+      expect(sink.text.length).toBe(4 + 100 * block.length);
+      const sum = (text: string) => Bun.hash(text);
+      const text = new TextDecoder().decode(new Uint8Array(block));
+      expect(sum(sink.text)).toBe(sum(`last${text.repeat(100)}`));
+    });
+
+    test("a receiver that is lost is not told to be an enclave that lives", () => {
+      const { console, sink, told } = over([]);
+      sink.room.splice(0, sink.room.length, -32);
+      console.ready();
+      expect(told).toEqual(["console: the receiver: Broken pipe (EPIPE); the rest of its console is lost"]);
+    });
   });
 
   test("is read on, for the verdict, when the receiver is lost; that is told once", () => {

@@ -53,6 +53,33 @@ describe.concurrent.skipIf(notHere !== undefined)("a flood of the console", () =
     expect(result.status).toBe(3);
   });
 
+  test("of an enclave that has ended is kept for a reader that does not read, and the enclave's CPUs are back", async () => {
+    const [kept, gate] = [here.path("kept"), here.path("gate")];
+    // The pool is one core: the second launch succeeds when the first enclave is gone, and only then is its console read.
+    const next = shellWords(here.production());
+    const script = [
+      `mkfifo ${gate}`,
+      `{ ${shellWords(here.debug("-d", "vsock", "-D", here.path("first")))}; echo first $? >&2; } | { read _ < ${gate}; cat; } > ${kept} &`,
+      `reader=$!; until grep -qs connected ${here.path("first")}; do sleep 0.05; done`,
+      `until ${next} 2> ${here.path("tries")}; [ $? = 5 ]; do sleep 0.1; done`,
+      `echo second >&2; echo go > ${gate}; wait $reader`,
+    ].join("\n");
+    const scenario = {
+      pool: "1,9",
+      enclaves: [{ consoleFloodBytes: 4 * MIB, heartbeatMs: 1, liveMs: LIVE_MS }],
+      enclave: { heartbeatMs: 1, liveMs: LIVE_MS },
+    };
+    const result = await launch(["sh", "-c", script], scenario);
+    expectFlood(readFileSync(kept), 4 * MIB);
+    expect(lines(result.stderr)).toEqual([
+      expect.stringMatching(/^nitro: enclave started: CID 16, /),
+      "second",
+      END,
+      "first 5",
+    ]);
+    expectNothingLeft(result);
+  });
+
   test("waits for a reader that sleeps, behind the enclave's end", async () => {
     const path = here.path("slow");
     const script = `(${shellWords(here.debug())}; echo status $? >&2) | (dd bs=1 count=1 status=none; sleep 3; cat) > ${path}`;
