@@ -172,5 +172,5 @@ describe.skipIf(notHere !== undefined)("the program for aarch64", () => {
     const all = Object.fromEntries(folder.variables.toReversed());
     expect(aarch64(["-version"], { cwd: folder.path, env: all })).toEqual(plain);
     expect([folder.ran, folder.made()]).toEqual([false, []]);
-  }, 60_000);
+  }, 300_000);
 });
