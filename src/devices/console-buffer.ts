@@ -1,7 +1,7 @@
 /**
- * The console's bytes between the hypervisor and their receiver, and the last of them for telling how the enclave ended.
- * One array serves both, so that a turn copies within it and makes no view; it is exchanged once, for a larger one, when
- * the enclave is over and its receiver does not read.
+ * The console's bytes between the hypervisor and their receiver, and the last of them for telling how the enclave
+ * ended. One array serves both, so that a turn copies within it and makes no view; it is exchanged once, for a larger
+ * one, when the enclave is over and its receiver does not read.
  */
 import { type Block, blockOf } from "../sys/block.ts";
 
@@ -26,7 +26,7 @@ export class ConsoleBuffer {
     return this.to > this.from;
   }
 
-  /** Whether the rest can be read behind what is held. What is held is moved only when half of the array is behind it. */
+  /** Whether the rest can be read behind what is held, which is moved only when half of the array is behind it. */
   get hasRoomForRest(): boolean {
     return this.#size < REST_BYTES || this.to < this.#size || this.from >= this.#size / 2;
   }

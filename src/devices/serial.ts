@@ -8,8 +8,8 @@
  * its patience: what comes then is not written to it until it takes some again. One buffer serves the whole run; a turn
  * allocates nothing.
  *
- * Once the enclave is over, the rest of its console is read into memory though its receiver takes nothing: the enclave's
- * CPUs and memory are given back when the hypervisor has no more of it, and nobody keeps them by not reading.
+ * Once the enclave is over, the rest of its console is read into memory though its receiver takes nothing: the
+ * enclave's CPUs and memory are given back when the hypervisor has no more of it, and nobody keeps them by not reading.
  */
 import type { Sink } from "../chardev/sink.ts";
 import { errnoText, SyscallError } from "../sys/failure.ts";
@@ -211,8 +211,9 @@ export class SerialConsole implements Waiter, Disposable {
     const got = readSome(this.setup.system, this.#socket.number, this.#held.room());
     if (wouldBlock(got)) return false;
     if (got <= 0) {
+      const bytes = this.#delivered + this.#held.to - this.#held.from;
       this.setup.system.trace.vsock?.(
-        `console: ${got === 0 ? "ended" : errnoText(-got)} after ${this.#delivered + this.#held.to - this.#held.from} bytes`,
+        `console: ${got === 0 ? "ended" : errnoText(-got)} after ${bytes} bytes`,
       );
       if (!this.#enclaveEnded && got < 0)
         this.setup.tell(`console: lost (${errnoText(-got)}); the enclave lives on`);
