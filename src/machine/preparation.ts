@@ -59,7 +59,7 @@ export function prepareMemory(system: System, preparing: Preparing): PreparedMem
     fill(ranges, preparing);
     return { mapping, ranges };
   });
-  if (plan.node !== undefined || pageMap !== undefined) touch(plan, memory.mapping);
+  if (plan.node !== undefined || pageMap !== undefined) populate(plan, memory.mapping);
   checkNodes(system, plan, memory);
   const ordered = pageMap === undefined ? undefined : inOrder(system, memory, preparing, pageMap);
   if (ordered?.mapping !== undefined) memory.mapping.unmap();
@@ -139,9 +139,9 @@ function fill(ranges: readonly FiledRange[], { together, between }: Preparing): 
 }
 
 /** Puts every page into the page table, where it is looked at. */
-function touch(plan: MemoryPlan, mapping: Mapping): void {
+function populate(plan: MemoryPlan, mapping: Mapping): void {
   for (const { address, length, pageBytes } of donationsOf(plan.ranges, mapping.start)) {
-    mapping.touch(address - mapping.start, length, pageBytes);
+    mapping.populate(address - mapping.start, length, pageBytes);
   }
 }
 

@@ -5,6 +5,7 @@ import { Fd } from "./files.ts";
 import { cString, viewOf } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";
 import {
+  MADV_POPULATE_WRITE,
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_NORESERVE,
@@ -18,7 +19,7 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from "./linux/mman.ts";
-import { checked, type System } from "./system.ts";
+import { checked, resultOrErrno, type System } from "./system.ts";
 import { flagNames, hex, quoted } from "./trace.ts";
 
 /** The size of the pages that are asked for by name: the default one differs (16 and 64 KiB arm64 kernels). */
@@ -48,8 +49,18 @@ export class Mapping implements Disposable {
     return viewOf(this.start + offset, length);
   }
 
-  /** Writes a zero to each page, so that it is in the page table: for fresh memory only, which is zeros. */
-  touch(offset: number, length: number, pageBytes: number): void {
+  /**
+   * Puts each page into the page table: for fresh memory only, which is zeros. Linux does it in one call from 5.14 on;
+   * before, a zero is written to each page. Throws SyscallError.
+   */
+  populate(offset: number, length: number, pageBytes: number): void {
+    const { system } = this;
+    const start = this.start + offset;
+    const done = system.libc.madvise(start, length, MADV_POPULATE_WRITE);
+    const args = () => `${hex(start)}, ${length}, MADV_POPULATE_WRITE`;
+    const result = resultOrErrno(system, "madvise", done, args);
+    if (result === 0) return;
+    if (result !== -ERRNO.EINVAL) throw new SyscallError("madvise", -result, "");
     // A view has at most 4 GiB.
     for (let at = offset; at < offset + length; at += GIANT_PAGE_BYTES) {
       const view = this.view(at, Math.min(GIANT_PAGE_BYTES, offset + length - at));

@@ -24,7 +24,7 @@ function machine(frames: readonly number[], failing = Number.POSITIVE_INFINITY):
   const { libc } = openSystem();
   const placed: [number, number][] = [];
   const mapped = new Map<number, number>();
-  let pread = 0;
+  let told = 0;
   const system = fakeLibc({
     memfd_create: (name) => {
       if (!(name instanceof Uint8Array)) throw new Error("memfd_create wants a name");
@@ -51,10 +51,16 @@ function machine(frames: readonly number[], failing = Number.POSITIVE_INFINITY):
           if (at < Number(start)) mapped.set(at, Math.min(size, Number(start) - at));
       return libc.munmap(Number(start), Number(length));
     },
-    pread: (_fd, address) => {
-      const frame = ((frames[pread++] ?? 0) * PAGE) / 4096;
-      new BigUint64Array(viewOf(Number(address), 8).buffer, 0, 1)[0] = (1n << 63n) | BigInt(frame);
-      return 8;
+    pread: (_fd, address, length) => {
+      const entries = new BigUint64Array(
+        viewOf(Number(address), Number(length)).buffer,
+        0,
+        Number(length) / 8,
+      );
+      for (let i = 0; i < entries.length; i += PAGE / 4096) {
+        entries[i] = (1n << 63n) | BigInt(((frames[told++] ?? 0) * PAGE) / 4096);
+      }
+      return Number(length);
     },
     errno: () => 12,
   });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { SyscallError } from "../../src/sys/failure.ts";
 import {
   GIANT_PAGE_BYTES,
@@ -160,6 +161,41 @@ describe("pieces of files", () => {
       "mmap 7f0000400000 200000 3 11 32 0",
       "munmap 7f0000200000 400000",
     ]);
+  });
+});
+
+/** What of the mapping at an address is in the page table, by /proc/self/smaps. */
+function residentKib(start: number): number {
+  const from = readFileSync("/proc/self/smaps", "utf8").split(`${start.toString(16)}-`)[1] ?? "";
+  return Number(/^Rss:\s+(\d+) kB$/m.exec(from)?.[1]);
+}
+
+describe("pages are put into the page table", () => {
+  const mapped = () => {
+    const { libc } = openSystem();
+    return Number(libc.mmap(0, SIZE, 3, 0x21, -1, 0));
+  };
+
+  test("by one call", () => {
+    const asked: unknown[] = [];
+    const system = fakeLibc({ madvise: (...args) => asked.push(args.map(Number)) - asked.length });
+    using mapping = new Mapping(system, mapped(), SIZE);
+    mapping.populate(HUGE_PAGE_BYTES, 2 * HUGE_PAGE_BYTES, HUGE_PAGE_BYTES);
+    expect(asked).toEqual([[mapping.start + HUGE_PAGE_BYTES, 2 * HUGE_PAGE_BYTES, 23]]);
+  });
+
+  test("by a touch each, where the kernel does not know the call", () => {
+    const system = fakeLibc({ madvise: () => -1, errno: () => 22 });
+    using mapping = new Mapping(system, mapped(), SIZE);
+    expect(residentKib(mapping.start)).toBe(0);
+    mapping.populate(0, SIZE, HUGE_PAGE_BYTES);
+    expect(residentKib(mapping.start)).toBeGreaterThan(0);
+  });
+
+  test("or not at all, where one cannot be had", () => {
+    const system = fakeLibc({ madvise: () => -1, errno: () => 14 });
+    using mapping = new Mapping(system, mapped(), SIZE);
+    expect(() => mapping.populate(0, SIZE, HUGE_PAGE_BYTES)).toThrow("madvise: Bad address (EFAULT)");
   });
 });
 
