@@ -5,15 +5,7 @@
 import { expect } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import {
-  expectNothingLeft,
-  HELLO,
-  launchAs,
-  lines,
-  NITRO,
-  shellWords,
-  type Workplace,
-} from "../launch/nitro.ts";
+import { expectNothingLeft, launchAs, lines, NITRO, shellWords, type Workplace } from "../launch/nitro.ts";
 import type { ParentResult } from "../parent/run.ts";
 import type { ScenarioInput } from "../parent/scenario.ts";
 
@@ -75,6 +67,9 @@ export interface BrokenHost {
 /** Time enough for the slowest machine: tests wait for each other as well. */
 export const PATIENCE_MS = 600_000;
 
+/** An enclave that is heard and ends by itself, so late that the slowest launcher has heard it. */
+const BRIEF = { heartbeatMs: 1, liveMs: 1500 };
+
 /** What came of one host. */
 interface Course {
   readonly result: ParentResult;
@@ -107,7 +102,7 @@ async function run(here: Workplace, host: BrokenHost): Promise<Course> {
   const result = await launchAs({
     // A network namespace of its own: other launches of this machine share no port with these.
     command: ["unshare", "-n", "sh", "-c", script.filter((line) => line !== "").join("\n")],
-    scenario: { enclave: HELLO, ...host.scenario },
+    scenario: { enclave: BRIEF, ...host.scenario },
     limitSeconds,
     env: { PATH },
   });
