@@ -196,6 +196,13 @@ export function explainListen(system: System, error: SyscallError): Failure {
   }
 }
 
+/** No heartbeat has come: perhaps none could. */
+export function explainSilence(system: System, tell: (line: string) => void): void {
+  const fault = vsockFault(system);
+  if (fault === undefined) return;
+  tell(`heartbeat: none could come, for ${fault.why}: ${fault.command ?? fault.advice}`);
+}
+
 /** What can be added to a failure that says no more than the kernel does: limits that many calls meet, a folder. */
 export function explainOther(system: System, error: Failure, { pidFile }: LaunchOptions): Failure {
   if (error.remedy !== undefined) return error;

@@ -88,7 +88,7 @@ export async function launch(
     using session = extras.openSession?.(system, options, telling);
     if (session !== undefined) signals.onContinue(() => session.resumed());
     const status = await story(system, options, telling, { stop, pace, session }, extras);
-    if (status === EXIT.noHeartbeat) await tellOfVsock(system, telling);
+    if (status === EXIT.noHeartbeat) (await import("./explain.ts")).explainSilence(system, telling);
     return status;
   } catch (error) {
     const failure = error instanceof Unexplained ? await error.failure() : error;
@@ -99,14 +99,6 @@ export async function launch(
     tell(`${failure.signal}: stopped before the enclave was started`);
     return EXIT.stopped;
   }
-}
-
-/** No heartbeat has come: perhaps none could. */
-async function tellOfVsock(system: System, tell: (line: string) => void): Promise<void> {
-  const { vsockFault } = await import("../host/vsock.ts");
-  const fault = vsockFault(system);
-  if (fault !== undefined)
-    tell(`heartbeat: none could come, for ${fault.why}: ${fault.command ?? fault.advice}`);
 }
 
 /** What goes on beside the story. */
