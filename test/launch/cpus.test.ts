@@ -7,14 +7,14 @@ afterAll(() => here[Symbol.dispose]());
 // Tests wait for each other as well.
 setDefaultTimeout(600_000);
 
-const brief = { enclave: { heartbeatMs: 1, liveMs: LIVE_MS } };
+const brief = { enclave: { heartbeatMs: null, liveMs: LIVE_MS } };
 /** 4 cores of 2 threads: CPU i and CPU i + 4 share one. */
 const instance = { topology: "m5.2xlarge", pool: "1-3,5-7", hugePages: 128, ...brief };
 
 /** The words of a launch with these properties of the accelerator. */
 function words(accel: string, ...more: string[]): string[] {
   const [nitro = "", , , ...rest] = here.debug(...more);
-  return [nitro, "-accel", `nitro,debug-mode=on,${accel}`, ...rest];
+  return [nitro, "-accel", `nitro,debug-mode=on,heartbeat=none,${accel}`, ...rest];
 }
 
 const added = (result: Awaited<ReturnType<typeof launch>>) =>
@@ -33,7 +33,7 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
     const [nitro = "", ...rest] = words("cpu-ids=2,,6,enclave-cid=77");
     const quoted = rest.map((word) => `'${word}'`).join(" ");
     const second = quoted.replace("cpu-ids=2,,6,enclave-cid=77", "cpu-ids=2,,6,enclave-cid=78");
-    const live = { ...instance, enclave: {} };
+    const live = { ...instance, enclave: { heartbeatMs: null } };
     // The second begins when the first has told that it has started.
     const started = "until grep -q started first; do sleep 0.05; done";
     const script = `${nitro} ${quoted} 2>first & ${started}; ${nitro} ${second}; kill $!; wait`;
@@ -85,7 +85,7 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
       .map((word) => `'${word}'`)
       .join(" ");
     const script = `(sleep 1; printf %s '${asking}') | ${command}`;
-    const result = await launch(["sh", "-c", script], { ...instance, enclave: {} });
+    const result = await launch(["sh", "-c", script], { ...instance, enclave: { heartbeatMs: null } });
     expect(result.stdout).toContain('{"return": [6, 2]}');
     expect(result.stdout.match(/"host-cpu": \d/g)).toEqual(['"host-cpu": 6', '"host-cpu": 2']);
   });
