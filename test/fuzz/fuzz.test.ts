@@ -1,5 +1,5 @@
 /** A few thousand broken files, the same ones each time, at every command; and those that once found a fault. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { campaign, type Tally, throwOne } from "./campaign.ts";
@@ -11,6 +11,7 @@ import { TARGETS } from "./targets.ts";
 
 const FOUND = join(import.meta.dir, "found");
 const SEED = 20261127;
+setDefaultTimeout(300_000);
 
 const place = new Place();
 const inside = insideRunner();

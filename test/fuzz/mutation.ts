@@ -31,7 +31,7 @@ export interface Thrown {
 export interface SmallSpec {
   readonly version: number;
   readonly flags: number;
-  readonly count?: number;
+  readonly count?: number | undefined;
   readonly trailer: number;
   readonly sections: readonly {
     readonly type: number;
@@ -40,6 +40,10 @@ export interface SmallSpec {
     readonly ownSize?: string;
     readonly headerSize?: string;
     readonly headerOffset?: string;
+    /** Both sizes say so many bytes more than there are. */
+    readonly grown?: number;
+    /** The header's table says of it what it says of that one before it. */
+    readonly alias?: number;
   }[];
 }
 
@@ -72,6 +76,8 @@ const place = fc.oneof(
   { weight: 4, arbitrary: fc.nat(600) },
   { weight: 2, arbitrary: fc.nat(2 ** 30) },
   { weight: 3, arbitrary: fc.integer({ min: -2200, max: -1 }) },
+  // Where the signature of a signed one is.
+  { weight: 3, arbitrary: fc.integer({ min: -250, max: -1 }) },
 );
 const byte = fc.oneof(fc.nat(255), fc.constantFrom(0, 0xff, 0x7f, 0x80, 0x0a, 0x2d, 0x30, 0x41));
 const bytes = fc.array(byte, { minLength: 1, maxLength: 12 });
@@ -105,45 +111,60 @@ const mutation: fc.Arbitrary<Mutation> = fc.oneof(
   },
 );
 
-const spec: fc.Arbitrary<SmallSpec> = fc.record(
-  {
-    version: fc.oneof({ weight: 6, arbitrary: fc.constantFrom(2, 3, 4, 4, 4) }, fc.nat(65535)),
-    flags: fc.oneof({ weight: 6, arbitrary: fc.constantFrom(0, 1, 0x40, 0x241) }, fc.nat(65535)),
-    count: fc.oneof(fc.nat(40), fc.nat(65535)),
-    trailer: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, fc.nat(40)),
-    sections: fc.oneof(
-      fc.array(sectionSpec(0, 6), { maxLength: 36 }),
-      // The order of a good image, with whatever comes after it.
-      fc
-        .tuple(
-          sectionSpec(1, 1),
-          sectionSpec(2, 2),
-          sectionSpec(5, 5),
-          fc.array(sectionSpec(3, 4), { maxLength: 30 }),
-        )
-        .map(([kernel, cmdline, metadata, others]) => [kernel, cmdline, metadata, ...others]),
-    ),
-  },
-  { requiredKeys: ["version", "flags", "trailer", "sections"] },
-);
+const spec: fc.Arbitrary<SmallSpec> = fc.record({
+  version: fc.oneof({ weight: 6, arbitrary: fc.constantFrom(2, 3, 4, 4, 4, 4, 4) }, fc.nat(65535)),
+  flags: fc.oneof({ weight: 6, arbitrary: fc.constantFrom(0, 1, 0x40, 0x241) }, fc.nat(65535)),
+  count: fc.oneof({ weight: 20, arbitrary: fc.constant(undefined) }, fc.nat(40), fc.nat(65535)),
+  trailer: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, fc.nat(40)),
+  sections: fc.oneof(
+    { weight: 2, arbitrary: fc.array(sectionSpec(0, 6), { maxLength: 36 }) },
+    {
+      weight: 2,
+      arbitrary: fc.array(sectionSpec(3, 3), { maxLength: 12 }).map((others) => [...GOOD, ...others]),
+    },
+    { weight: 2, arbitrary: fc.array(sectionSpec(3, 4), { maxLength: 3 }).chain(shuffled) },
+    // As many as there may be, and one more.
+    {
+      weight: 1,
+      arbitrary: fc
+        .constantFrom(28, 29, 30)
+        .map((n) => [...GOOD, ...Array.from({ length: n }, () => section(3))]),
+    },
+  ),
+});
 
-function sectionSpec(least: number, most: number): fc.Arbitrary<SmallSpec["sections"][number]> {
-  const odd = (weight: number) => fc.option(value, { nil: undefined, freq: weight });
+type Section = SmallSpec["sections"][number];
+
+function section(type: number): Section {
+  return { type, text: "{}", gap: 0 };
+}
+
+/** Kernel, command line, metadata. */
+const GOOD: readonly Section[] = [1, 2, 5].map(section);
+
+function shuffled(others: readonly Section[]): fc.Arbitrary<Section[]> {
+  const all = [...GOOD, ...others];
+  return fc.shuffledSubarray(all, { minLength: all.length, maxLength: all.length });
+}
+
+function sectionSpec(least: number, most: number): fc.Arbitrary<Section> {
+  const rarely = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
+    fc.oneof({ weight: 25, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary });
   return fc
     .record({
       type: fc.integer({ min: least, max: most }),
       text: fc.oneof(fc.string({ maxLength: 30 }), fc.json({ maxDepth: 2 }), fc.constant("{}")),
       gap: fc.oneof({ weight: 6, arbitrary: fc.constant(0) }, fc.nat(20)),
-      ownSize: odd(20),
-      headerSize: odd(20),
-      headerOffset: odd(30),
+      ownSize: rarely(value),
+      headerSize: rarely(value),
+      headerOffset: rarely(value),
+      grown: rarely(fc.nat(60)),
+      alias: rarely(fc.nat(35)),
     })
-    .map(({ ownSize, headerSize, headerOffset, ...rest }) => ({
-      ...rest,
-      ...(ownSize === undefined ? {} : { ownSize }),
-      ...(headerSize === undefined ? {} : { headerSize }),
-      ...(headerOffset === undefined ? {} : { headerOffset }),
-    }));
+    .map((all) => {
+      const given = Object.entries(all).filter(([, value]) => value !== undefined);
+      return Object.fromEntries(given) as unknown as Section;
+    });
 }
 
 /** What is thrown at a command that takes one of these seeds; "spec" among them is an image by a plan. */
@@ -182,17 +203,38 @@ export function bytesOf(what: Thrown, seedOf: (name: string) => Uint8Array): Uin
   return new Uint8Array(broken);
 }
 
-function eifSpec({ sections, ...rest }: SmallSpec): EifSpec {
-  const big = (name: string, number: string | undefined) =>
-    number === undefined ? {} : { [name]: BigInt(number) };
+function eifSpec({ sections, count, ...rest }: SmallSpec): EifSpec {
+  const payloads = sections.map(({ text }) => new TextEncoder().encode(text));
+  let at = 548;
+  const places = sections.map(({ gap }, i) => {
+    const place = BigInt(at + gap);
+    at += gap + 12 + (payloads[i]?.length ?? 0);
+    return place;
+  });
+  const big = (number: string | undefined) => (number === undefined ? undefined : BigInt(number));
+  const specs = sections.map((section, i) => {
+    const payload = payloads[i] ?? new Uint8Array(0);
+    const grown = section.grown === undefined ? undefined : BigInt(payload.length + section.grown);
+    const other = section.alias === undefined ? i : section.alias % sections.length;
+    const aliased = other < i ? BigInt(payloads[other]?.length ?? 0) : undefined;
+    const spec = { type: section.type, gap: section.gap, payload };
+    return given(spec, {
+      ownSize: big(section.ownSize) ?? grown,
+      headerSize: big(section.headerSize) ?? grown ?? aliased,
+      headerOffset: big(section.headerOffset) ?? (other < i ? places[other] : undefined),
+    });
+  });
+  return { ...rest, ...(count === undefined ? {} : { count }), sections: specs };
+}
+
+type SectionSpec = EifSpec["sections"][number];
+type Numbers = "ownSize" | "headerSize" | "headerOffset";
+
+/** Without the numbers that are not given: those are as they should be. */
+function given(spec: SectionSpec, numbers: Readonly<Record<Numbers, bigint | undefined>>): SectionSpec {
   return {
-    ...rest,
-    sections: sections.map(({ type, text, gap, ownSize, headerSize, headerOffset }) => ({
-      ...{ type, gap, payload: new TextEncoder().encode(text) },
-      ...big("ownSize", ownSize),
-      ...big("headerSize", headerSize),
-      ...big("headerOffset", headerOffset),
-    })),
+    ...spec,
+    ...Object.fromEntries(Object.entries(numbers).filter(([, number]) => number !== undefined)),
   };
 }
 
