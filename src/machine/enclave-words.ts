@@ -52,10 +52,10 @@ export function startedLine(options: LaunchOptions, cid: bigint, memory: MemoryP
   const name = options.name === undefined ? "" : ` ${options.name}`;
   const node = memory.node === undefined ? "" : ` on NUMA node ${memory.node}`;
   const { cpus, regions } = made;
-  const lying = regions === undefined ? "" : `${regions} region${regions === 1 ? "" : "s"} of `;
+  const lying = regions === undefined ? "" : ` in ${regions} region${regions === 1 ? "" : "s"}`;
   return (
     `enclave${name} started: CID ${cid}, ${cpuText(cpus)}, ` +
-    `memory ${sizeText(memory.bytes)} in ${lying}${rangesText(memory.ranges)}${node}, ` +
+    `memory ${sizeText(memory.bytes)}, ${rangesText(memory.ranges)}${lying}${node}, ` +
     (options.debugMode
       ? "debug mode"
       : "production mode (no console; -accel nitro,debug-mode=on gives one)") +

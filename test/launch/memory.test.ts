@@ -71,7 +71,7 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
       .map((word) => `'${word}'`)
       .join(" ");
     const result = await launch(["sh", "-c", `${command}; ${command}`], instance({}, { maxRegions: 1 }));
-    expect(result.stderr.match(/memory 128M in 1 region of 64 huge pages/g)).toHaveLength(2);
+    expect(result.stderr.match(/memory 128M, 64 huge pages of 2 MiB in 1 region/g)).toHaveLength(2);
     expectNothingLeft(result);
   });
 
@@ -80,7 +80,7 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
     const mixed = instance(host, { hugePages: 64, hugePages1G: 3, maxRegions: 2 });
     const result = await launch(words("2176M"), mixed);
     expect(result.status).toBe(5);
-    expect(result.stderr).toContain("memory 2176M in 2 regions of 2 huge pages of 1 GiB and 64 of 2 MiB");
+    expect(result.stderr).toContain("memory 2176M, 2 huge pages of 1 GiB and 64 of 2 MiB in 2 regions");
     expect(entries(result, "NE_SET_USER_MEMORY_REGION").map(({ bytes }) => bytes)).toEqual([
       2048 * MIB,
       128 * MIB,
@@ -114,7 +114,7 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
     const user = "65534:65534";
     const more = { ...scenario, maxRegions: 64 };
     const roomy = await launchAs({ command, scenario: more, user, limitSeconds: 240 });
-    expect(roomy.stderr).toContain("memory 128M in 64 huge pages of 2 MiB");
+    expect(roomy.stderr).toContain("memory 128M, 64 huge pages of 2 MiB");
     expectNothingLeft(roomy);
   });
 });

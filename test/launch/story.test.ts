@@ -74,7 +74,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
       const told = result.stderr.replace(/in \d+ regions? of /, "in ");
       expect(lines(told)).toEqual([
         `nitro: enclave started: CID 21, ${vcpus} vCPUs (CPUs ${cpus.join(", ")}), ` +
-          `memory 66M in 33 huge pages of 2 MiB, ${mode}`,
+          `memory 66M, 33 huge pages of 2 MiB, ${mode}`,
         "nitro: the enclave (CID 21) ended by itself, and nothing tells why",
       ]);
       expectNothingLeft(result);
