@@ -26,7 +26,11 @@ export function writePidFile(system: System, path: string, end: PidFileEnd = "by
       checked(system, "ftruncate", system.libc.ftruncate(file.number, 0), () => `${file.number}, 0`, path);
       const text = new TextEncoder().encode(`${process.pid}\n`);
       const put = writeSome(system, file.number, addressOf(text), text.length);
-      if (put !== text.length) throw new SyscallError("write", put < 0 ? -put : ERRNO.ENOSPC, path);
+      if (put !== text.length) {
+        // An empty one is no use to anybody, and it is this launch's: it is locked.
+        if (isSame(system, statusOf(system, path, true), file)) removeFile(system, path);
+        throw new SyscallError("write", put < 0 ? -put : ERRNO.ENOSPC, path);
+      }
     } catch (error) {
       file.close();
       throw error;

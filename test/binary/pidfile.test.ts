@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { smallSections, writeEif } from "../image/eif-writer.ts";
-import { Folder, firstLine, hasDevice, NO_DEVICE, nitro, runCommand } from "./nitro.ts";
+import { built, Folder, firstLine, hasDevice, NO_DEVICE, nitro, runCommand } from "./nitro.ts";
 
 const folder = new Folder();
 afterAll(() => folder[Symbol.dispose]());
@@ -41,6 +41,14 @@ describe("-pidfile", () => {
     holder.kill();
     await holder.exited;
     expect(readFileSync(path, "utf8")).toBe("4711\n");
+  });
+
+  test("that there is no room for is told, and none is left behind", () => {
+    const path = folder.file("full");
+    const script = `ulimit -f 0; exec ${built("nitro")} -kernel ${eif} -pidfile ${path}`;
+    const { err, status } = runCommand(["sh", "-c", script], { cwd: folder.path });
+    expect(firstLine(err)).toStartWith(`nitro: -pidfile ${path}: File too large (EFBIG)`);
+    expect([status, existsSync(path)]).toEqual([1, false]);
   });
 
   test("in a folder that is not there", () => {
