@@ -75,8 +75,11 @@ function unknownOption(word: string, name: string): Failure {
   return new Failure(word, "invalid option", near === undefined ? HELP : `did you mean -${near.name}?`);
 }
 
-/** Why a word that is no option is refused. */
-export function positionalWord(word: string): Failure {
+/** Why a word that is no option is refused. @param commands those that it could have been, where it is the first. */
+export function positionalWord(word: string, commands: readonly string[] = []): Failure {
   const why = "a word without a dash is a disk image to QEMU, and an enclave has no disks";
-  return new Failure(word === "" ? "''" : word, why, `if it is the image: nitro -kernel ${word || "FILE"}`);
+  const image = `if it is the image: nitro -kernel ${word || "FILE"}`;
+  const known = commands.map((name) => `nitro ${name}`).join(", ");
+  const hint = known === "" ? image : `${image}; the commands are ${known}`;
+  return new Failure(word === "" ? "''" : word, why, hint);
 }

@@ -51,7 +51,7 @@ export async function programText(topic: "help" | "version"): Promise<string> {
 export async function runSubcommand(words: readonly string[], around: Surroundings): Promise<Printed> {
   const [name = "", ...rest] = words;
   const load = Object.hasOwn(commands, name) ? commands[name as SubcommandName] : undefined;
-  if (load === undefined) throw positionalWord(name);
+  if (load === undefined) throw positionalWord(name, Object.keys(commands));
   const command = (await load())(around);
   const { result } = await runCommand(command, { rawArgs: rest });
   return printed(result);

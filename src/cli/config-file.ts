@@ -39,6 +39,8 @@ interface Group {
 
 /** The options that a file's text stands for. @param typed the option that named it, for messages. Throws Failure. */
 export function readConfig(text: string, path: string, typed: string): Occurrence[] {
+  if (text.includes("\ufffd"))
+    throw new Failure(typed, `${path} is not UTF-8`, `iconv -t UTF-8 ${path} > NEW`);
   const groups: Group[] = [];
   text.split("\n").forEach((raw, index) => {
     const line = raw.trim();

@@ -43,6 +43,7 @@ export function launchOptions(occurrences: readonly Occurrence[], more = NO_MORE
   const all = (name: LaunchOptionName) => occurrences.filter((occurrence) => occurrence.name === name);
   const path = (name: LaunchOptionName) => checkedEach(pathSchema, all(name))?.value;
   const accel = accelerator(all("accel"));
+  checkConsolePort(accel, all("accel"));
   properties(machineSchema, all("machine"), { implied: "type", device: "nitro-machine" });
   checkedEach(cpuSchema, all("cpu"));
   checkedEach(displaySchema, all("display"));
@@ -73,6 +74,21 @@ export function launchOptions(occurrences: readonly Occurrence[], more = NO_MORE
     trace: traceFlags(all("d")),
     traceFile: path("D"),
   };
+}
+
+/** The greatest CID whose console has a port: 10000 and the CID, below VMADDR_PORT_ANY. */
+const MOST_DEBUG_CID = 0xfffffffe - 10_000;
+
+function checkConsolePort(
+  { "debug-mode": debugMode = false, "enclave-cid": cid = 0n }: ReturnType<typeof accelerator>,
+  [typed]: readonly Occurrence[],
+): void {
+  if (!debugMode || cid <= MOST_DEBUG_CID || typed === undefined) return;
+  throw new Failure(
+    typedText(typed),
+    `the console of CID ${cid} would be at port 10000 + ${cid}, and the last port is 4294967294`,
+    `in debug mode use 4 to ${MOST_DEBUG_CID}, or 0 to have one chosen`,
+  );
 }
 
 function accelerator(occurrences: readonly Occurrence[]) {

@@ -1,5 +1,6 @@
 /** What a command line asks for. A word without a dash at its head is a subcommand; all else is QEMU's syntax. */
 import type { LaunchOptions } from "../machine/options.ts";
+import { Failure } from "../sys/failure.ts";
 import { argumentHelp } from "./argument-help.ts";
 import { type Occurrence, scanArguments } from "./argv.ts";
 import { launchOptions } from "./launch-options.ts";
@@ -33,8 +34,22 @@ function asksForMore({ name, value }: Occurrence): boolean {
   return name === "name" && value.includes("process=");
 }
 
+/** What stands for bytes that are not UTF-8, which the runtime does not give. */
+const BROKEN = "\ufffd";
+
+function refuseBroken(words: readonly string[]): void {
+  const broken = words.find((word) => word.includes(BROKEN));
+  if (broken === undefined) return;
+  throw new Failure(
+    broken,
+    "it is not UTF-8, and would be taken for something else",
+    "type it in a UTF-8 locale; a file whose name is not UTF-8: ln -s FILE NAME gives it another",
+  );
+}
+
 /** Reads the words after the program's name. Throws Failure for what is wrong in them. */
 export function readCommandLine(words: readonly string[]): Request {
+  refuseBroken(words);
   const [first] = words;
   if (first !== undefined && !first.startsWith("-")) return { subcommand: words };
   const occurrences = scanArguments(words);

@@ -70,6 +70,7 @@ describe("each option", () => {
     ["-accel nitro,enclave-cid=16", { enclaveCid: 16n }],
     ["-accel nitro,enclave-cid=0x10", { enclaveCid: 16n }],
     ["-accel nitro,enclave-cid=4294967294", { enclaveCid: 0xfffffffen }],
+    ["-accel nitro,debug-mode=on,enclave-cid=4294957294", { debugMode: true, enclaveCid: 4294957294n }],
     ["-accel nitro,enclave-cid=0", { enclaveCid: 0n }],
     ["-accel nitro,enclave-cid=4,enclave-cid=5", { enclaveCid: 5n }],
     ["-accel nitro,heartbeat=auto", {}],
@@ -139,6 +140,8 @@ const TOPOLOGY = "Invalid CPU topology: CPU topology parameters must be greater 
 const SIZE = "Parameter 'size' expects a size: a number with k, M, G, T, P or E, in MiB without one";
 const CID_TAKEN = "CIDs 1, 2 and 3 are taken: use 4 to 4294967294, or 0 to have one chosen";
 const CID_WIDE = "a CID has 32 bits: use 4 to 4294967294, or 0 to have one chosen";
+const CID_CONSOLE =
+  "the console of CID 4294957295 would be at port 10000 + 4294957295, and the last port is 4294967294";
 const CID = "Parameter 'enclave-cid' expects uint64";
 const TIMEOUT = "Parameter 'heartbeat-timeout' expects seconds, 1 to 86400";
 const DEBUG = "Parameter 'debug-mode' expects 'on' or 'off'";
@@ -165,6 +168,7 @@ const BAD: readonly (readonly [words: string, why: string, what?: string])[] = [
   ["-accel nitro,enclave-cid=3", CID_TAKEN],
   ["-accel nitro,enclave-cid=0xffffffff", CID_WIDE],
   ["-accel nitro,enclave-cid=4294967296", CID_WIDE],
+  ["-accel nitro,debug-mode=on,enclave-cid=4294957295", CID_CONSOLE],
   [
     "-accel nitro,heartbeat=maybe",
     "Parameter 'heartbeat' does not accept value 'maybe': use auto, require, none",
