@@ -7,8 +7,9 @@ import { HANDED_OVER, type LaunchOptions } from "./machine/options.ts";
 import { checkOutputs } from "./machine/outputs.ts";
 import { openTraceFile } from "./machine/trace-file.ts";
 import { EXIT } from "./machine/verdict.ts";
-import { Failure } from "./sys/failure.ts";
-import { readText, writeAll } from "./sys/files.ts";
+import { errnoText, Failure } from "./sys/failure.ts";
+import { patientWriter, readText, writeAll } from "./sys/files.ts";
+import { ERRNO } from "./sys/linux/errno.ts";
 import { printable } from "./sys/printable.ts";
 import { openSystem, type System } from "./sys/system.ts";
 import { isTerminal } from "./sys/terminal.ts";
@@ -19,32 +20,36 @@ const STDERR = 2;
 /** What the launcher says begins with this; -msg may put a time and the enclave's name before it. */
 type Prefix = () => string;
 
+type Write = (text: string) => void;
+
 const plainPrefix: Prefix = () => "nitro: ";
 
-async function start(system: System, options: LaunchOptions): Promise<number> {
+async function start(system: System, options: LaunchOptions, toStderr: Write): Promise<number> {
   checkOutputs(system, options);
-  using _trace = openTraceFile(system, options, (line) => writeAll(system, STDERR, line));
-  return await launch(system, options, teller(system, plainPrefix), { draw: drawer(system) });
+  using _trace = openTraceFile(system, options, toStderr);
+  return await launch(system, options, teller(toStderr, plainPrefix), { draw: drawer(system, toStderr) });
 }
 
 /** Draws on standard error where that is a terminal; whether it is, is asked when there is something to be drawn. */
-function drawer(system: System): (text: string) => void {
+function drawer(system: System, toStderr: Write): Write {
   let terminal: boolean | undefined;
   return (text) => {
     terminal ??= isTerminal(system, STDERR);
-    if (terminal) writeAll(system, STDERR, text);
+    if (terminal) toStderr(text);
   };
 }
 
-/** How long a message waits for a reader that takes nothing; after one that did, the next does not wait. */
-const PATIENCE_MS = 1_000;
+function teller(toStderr: Write, prefix: Prefix): (line: string) => void {
+  return (line) => toStderr(`${prefix()}${printable(line)}\n`);
+}
 
-function teller(system: System, prefix: Prefix): (line: string) => void {
-  let patienceMs = PATIENCE_MS;
-  return (line) => {
-    const told = writeAll(system, STDERR, `${prefix()}${printable(line)}\n`, patienceMs);
-    patienceMs = told ? PATIENCE_MS : 0;
-  };
+/** Writes to standard output. Gives the exit status: a text that could not be written has not been given. */
+function print(system: System, text: string, status = 0): number {
+  const errno = -writeAll(system, STDOUT, text);
+  if (errno === 0) return status;
+  // A reader that has gone, as head(1) goes, wants to hear of nothing.
+  if (errno === ERRNO.EPIPE) return EXIT.notLaunched;
+  throw new Failure("standard output", `not all of the text could be written: ${errnoText(errno)}`);
 }
 
 async function readMore(system: System, occurrences: readonly Occurrence[]): Promise<LaunchOptions> {
@@ -58,37 +63,37 @@ async function prefixOf(options: LaunchOptions): Promise<Prefix> {
 }
 
 async function main(): Promise<number> {
-  const system = openSystem();
-  const print = (text: string) => {
-    writeAll(system, STDOUT, text);
-    return 0;
-  };
+  let system: System;
+  try {
+    system = openSystem();
+  } catch (error) {
+    await Bun.write(Bun.stderr, failureText(error, plainPrefix()));
+    return EXIT.notLaunched;
+  }
+  const toStderr = patientWriter(system, STDERR);
   let prefix = plainPrefix;
   try {
     const words = process.argv.slice(2);
     const handedOver = words[0]?.startsWith(HANDED_OVER) ? words.shift() : undefined;
     const request = readCommandLine(words);
     if ("launch" in request && handedOver === undefined && isPlain(request.launch)) {
-      return await start(system, request.launch);
+      return await start(system, request.launch, toStderr);
     }
     if ("launch" in request || "more" in request) {
       const options = "launch" in request ? request.launch : await readMore(system, request.more);
       if (options.messages !== undefined) prefix = await prefixOf(options);
       const { launchMore } = await import("./machine/launch-more.ts");
-      const toStderr = (text: string) => writeAll(system, STDERR, text);
-      const tell = teller(system, prefix);
-      const draw = drawer(system);
+      const tell = teller(toStderr, prefix);
+      const draw = drawer(system, toStderr);
       return await launchMore(system, { words, handedOver, options, tell, toStderr, draw });
     }
-    if ("print" in request) return print(request.print);
+    if ("print" in request) return print(system, request.print);
     // Loaded only now: a launch does not need it.
     const { programText, runSubcommand } = await import("./cli/command.ts");
-    if ("topic" in request) return print(await programText(request.topic));
-    const tell = teller(system, plainPrefix);
-    const toStderr = (text: string) => writeAll(system, STDERR, text);
+    if ("topic" in request) return print(system, await programText(request.topic));
+    const tell = teller(toStderr, plainPrefix);
     const printed = await runSubcommand(request.subcommand, { system, tell, toStderr, stdout: STDOUT });
-    print(printed.print);
-    return printed.status ?? 0;
+    return print(system, printed.print, printed.status);
   } catch (error) {
     writeAll(system, STDERR, failureText(error, prefix()));
     return EXIT.notLaunched;

@@ -1,6 +1,6 @@
 /** -d and -D: turns the trace on, to stderr or to a file of its own. */
 import { Failure, SyscallError } from "../sys/failure.ts";
-import { writeAll } from "../sys/files.ts";
+import { patientWriter } from "../sys/files.ts";
 import { O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY } from "../sys/linux/fcntl.ts";
 import { openOutput } from "../sys/output-files.ts";
 import type { System } from "../sys/system.ts";
@@ -27,7 +27,7 @@ export function openTraceFile(
         openOutput(system, options.traceFile, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0o600),
       );
       fd = file.number;
-      write = (text) => writeAll(system, file.number, text);
+      write = patientWriter(system, file.number);
     } catch (error) {
       if (!(error instanceof SyscallError)) throw error;
       throw new Failure(`-D ${options.traceFile}`, error.why);

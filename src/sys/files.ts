@@ -136,28 +136,38 @@ export function pathExists(system: System, path: string): boolean {
 const AT_ONCE = 4096;
 
 /**
- * Writes a text, for messages, and tells whether all of it could be written. A reader that takes nothing is waited
- * for, for `patienceMs` from the last byte that it took: nobody may hold the launcher up by not reading what it says.
- * No trace of its own, and nothing is told of a receiver that is gone, for there is nobody left to tell.
+ * Writes a text, for messages: 0 where all of it could be written, else the negative errno of the write. A reader that
+ * takes nothing is waited for, for `patienceMs` from the last byte that it took, then it is -EAGAIN. It is not traced.
  */
 export function writeAll(
   system: System,
   fd: number,
   text: string,
   patienceMs = Number.POSITIVE_INFINITY,
-): boolean {
+): number {
   const bytes = new TextEncoder().encode(text);
   let untilMs = Bun.nanoseconds() / 1e6 + patienceMs;
   for (let done = 0; done < bytes.length; ) {
-    if (!waitWritable(system, fd, untilMs)) return false;
+    if (!waitWritable(system, fd, untilMs)) return -ERRNO.EAGAIN;
     const length = Math.min(AT_ONCE, bytes.length - done);
     const put = Number(system.libc.write(fd, addressOf(bytes) + done, length));
     const errno = put === -1 ? system.libc.errno() : 0;
-    if (put <= 0 && errno !== ERRNO.EINTR && errno !== ERRNO.EAGAIN) return false;
+    if (put <= 0 && errno !== ERRNO.EINTR && errno !== ERRNO.EAGAIN) return -(errno || ERRNO.EIO);
     if (put > 0) untilMs = Bun.nanoseconds() / 1e6 + patienceMs;
     done += Math.max(put, 0);
   }
-  return true;
+  return 0;
+}
+
+/** How long what is said waits for a reader that takes nothing; after that the next does not wait. */
+const PATIENCE_MS = 1_000;
+
+/** Writes texts of which a reader that takes nothing misses some: nobody may hold the launcher up by not reading. */
+export function patientWriter(system: System, fd: number): (text: string) => void {
+  let patienceMs = PATIENCE_MS;
+  return (text) => {
+    patienceMs = writeAll(system, fd, text, patienceMs) === 0 ? PATIENCE_MS : 0;
+  };
 }
 
 /** poll(2) for room on a descriptor; false where there is none by then. */

@@ -74,6 +74,7 @@ describe("what goes wrong", () => {
       const { out, err, status } = nitro([word]);
       expect({ out, status }).toEqual({ out: "", status: 1 });
       expect(err).toStartWith(`nitro: ${word}: a word without a dash is a disk image to QEMU`);
+      expect(err).toEndWith(`nitro -kernel ${word}; the commands are nitro check, nitro pool, nitro eif\n`);
     },
   );
 
@@ -93,9 +94,63 @@ describe("what goes wrong", () => {
     });
   });
 
-  test("a full disk under standard output is no crash", () => {
-    const { err, status } = runCommand(["sh", "-c", `${built("nitro")} -help >/dev/full`]);
-    expect(err).toBe("");
-    expect(status).toBe(0);
+  test.each(["-help", "-version", "-M help", "eif -help", "pool -help", "check -json -kernel /no/such"])(
+    "%s into a full disk is told, and no success",
+    (words) => {
+      const { err, status } = runCommand(["sh", "-c", `${built("nitro")} ${words} >/dev/full`]);
+      expect(err).toBe(
+        "nitro: standard output: not all of the text could be written: No space left on device (ENOSPC)\n",
+      );
+      expect(status).toBe(1);
+    },
+  );
+
+  test("a reader that has gone before it is told anything is no success, and nothing to talk about", () => {
+    const script = `import os,sys
+reading, writing = os.pipe()
+os.close(reading)
+os.dup2(writing, 1)
+os.execv(sys.argv[1], [sys.argv[1], "-help"])`;
+    const { err, status } = runCommand(["python3", "-c", script, built("nitro")]);
+    expect({ err, status }).toEqual({ err: "", status: 1 });
   });
+
+  test.each([
+    ["-append", "'foo=\\351'"],
+    ["-kernel", "'/tmp/\\374.eif'"],
+    ["eif pcr", "'\\200'"],
+  ])("%s with bytes that are not UTF-8 is refused: they would be taken for others", (option, bytes) => {
+    const script = `exec ${built("nitro")} ${option} "$(printf ${bytes})"`;
+    const { out, err, status } = runCommand(["sh", "-c", script]);
+    expect(err).toMatch(/^nitro: .*\ufffd.*: it is not UTF-8, and would be taken for something else\nhint: /);
+    expect({ out, status }).toEqual({ out: "", status: 1 });
+  });
+
+  const NOT_EXECUTABLE =
+    "nitro: memory: none may be made executable, which calling the kernel takes (bun:ffi requires the JIT)\n" +
+    "hint: systemd: MemoryDenyWriteExecute=no; SELinux: allow execmem; a shell: ulimit -v unlimited\n";
+
+  test("a limit of address space that leaves no executable memory is told", () => {
+    const script = `ulimit -v 2000000; exec ${built("nitro")} -version`;
+    expect(runCommand(["sh", "-c", script])).toEqual({ out: "", err: NOT_EXECUTABLE, status: 1 });
+  });
+
+  /** prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN), which Linux has since 6.3; systemd's is a filter that does the same. */
+  const denied = (program: string, ...words: string[]) => [
+    "python3",
+    "-c",
+    `import ctypes,os,sys
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0): sys.exit(77)
+os.execvp(sys.argv[1], sys.argv[1:])`,
+    program,
+    ...words,
+  ];
+
+  test.skipIf(runCommand(denied("true")).status === 77)(
+    "so is memory that must not become executable",
+    () => {
+      const ended = runCommand(denied(built("nitro"), "-version"));
+      expect(ended).toEqual({ out: "", err: NOT_EXECUTABLE, status: 1 });
+    },
+  );
 });

@@ -8,6 +8,7 @@ import {
   isSeekable,
   openFile,
   pathExists,
+  patientWriter,
   readBytesAt,
   readSmallFile,
   readSome,
@@ -175,8 +176,39 @@ describe("writing a whole text", () => {
 
   test("gives up when nobody is there to read", () => {
     const { fake, lengths } = writing(-32);
-    writeAll(fake, 2, "abc");
+    expect(writeAll(fake, 2, "abc")).toBe(-32);
     expect(lengths).toEqual([3]);
+  });
+
+  test("is cut into what a pipe that polls as writable takes at once", () => {
+    const { fake, lengths } = writing();
+    expect(writeAll(fake, 2, "x".repeat(10_000))).toBe(0);
+    expect(lengths).toEqual([4096, 4096, 1808]);
+  });
+
+  test("is patient with a reader once: it misses what comes until it reads again", () => {
+    const waits: number[] = [];
+    const written: number[] = [];
+    let readable = false;
+    const fake = fakeLibc({
+      write: (_fd, _at, length) => {
+        written.push(Number(length));
+        return Number(length);
+      },
+      poll: (_table, _count, timeout) => {
+        waits.push(Number(timeout));
+        return readable ? 1 : 0;
+      },
+    });
+    const write = patientWriter(fake, 2);
+    write("missed");
+    write("missed, too");
+    expect([waits[0], waits[1], waits.length, written]).toEqual([1000, 0, 2, []]);
+    readable = true;
+    write("heard");
+    readable = false;
+    write("missed again");
+    expect([waits.at(-1), written]).toEqual([1000, [5]]);
   });
 });
 
