@@ -71,3 +71,41 @@ export function crcOf(eif: Uint8Array): string {
 export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
+
+/**
+ * The same image with its last four bytes chosen so that its CRC is another's. A CRC is linear: each bit of these bytes
+ * turns certain bits of it, and bits are taken until the difference is gone (Gauss's elimination).
+ * @param crc eight hexadecimal digits.
+ */
+export function withCrc(eif: Uint8Array, crc: string): Uint8Array {
+  const forged = eif.slice();
+  const view = new DataView(forged.buffer);
+  const wanted = Number.parseInt(crc, 16);
+  view.setUint32(CRC_AT, wanted);
+  const last = forged.length - 4;
+  const before = Bun.hash.crc32(
+    forged.subarray(EIF_HEADER_BYTES, last),
+    Bun.hash.crc32(forged.subarray(0, CRC_AT)),
+  );
+  const crcWith = (bits: number) => {
+    view.setUint32(last, bits);
+    return Bun.hash.crc32(forged.subarray(last), before);
+  };
+  const none = crcWith(0);
+  /** By the highest bit that it turns: what a set of bits turns, and the set. */
+  const rows = new Map<number, { turns: number; bits: number }>();
+  const reduced = (turns: number, bits: number) => {
+    let row = { turns, bits };
+    for (let by = rows.get(Math.clz32(row.turns)); by !== undefined; by = rows.get(Math.clz32(row.turns))) {
+      row = { turns: (row.turns ^ by.turns) >>> 0, bits: (row.bits ^ by.bits) >>> 0 };
+    }
+    return row;
+  };
+  for (let i = 0; i < 32; i++) {
+    const row = reduced((crcWith((1 << i) >>> 0) ^ none) >>> 0, (1 << i) >>> 0);
+    rows.set(Math.clz32(row.turns), row);
+  }
+  if (crcWith(reduced((wanted ^ none) >>> 0, 0).bits) !== wanted)
+    throw new Error("the CRC could not be made");
+  return forged;
+}
