@@ -24,7 +24,15 @@ import { serialOptions } from "./serial-options.ts";
 /** What more-options.ts reads, where any of it is asked for. */
 export type MoreOptions = Pick<
   LaunchOptions,
-  "uuid" | "memoryBackend" | "process" | "messages" | "ramdisks" | "anyKernel" | "measure" | "cpuIds"
+  | "uuid"
+  | "memoryBackend"
+  | "process"
+  | "messages"
+  | "ramdisks"
+  | "anyKernel"
+  | "measure"
+  | "cpuIds"
+  | "configFiles"
 >;
 
 const NO_MORE: MoreOptions = {
@@ -36,6 +44,7 @@ const NO_MORE: MoreOptions = {
   anyKernel: false,
   measure: undefined,
   cpuIds: undefined,
+  configFiles: [],
 };
 
 /** Checks a whole command line. Throws Failure, naming the option as it was typed. */

@@ -33,6 +33,7 @@ export function moreLaunchOptions(
     ...imageOptions(image),
     measure,
     cpuIds: picked.cpuIds,
+    configFiles: typed.filter(({ name }) => name === "readconfig").map(({ value }) => value),
     messages: { timestamp: messages.timestamp ?? false, guestName: messages["guest-name"] ?? false },
   });
   checkCount(options.cpuIds, options.vcpus);

@@ -122,6 +122,8 @@ export interface LaunchOptions {
   /** undefined: an ordinary process. */
   readonly process: ProcessOptions | undefined;
   readonly messages: MessageOptions | undefined;
+  /** Those of -readconfig. */
+  readonly configFiles: readonly string[];
   readonly trace: ReadonlySet<TraceFlag>;
   readonly traceFile: string | undefined;
 }

@@ -22,6 +22,7 @@ export function checkOutputs(system: System, options: LaunchOptions): void {
     ["-kernel", options.kernel],
     ["-initrd", options.initrd],
     ...options.ramdisks.map(({ value }): [string, string] => ["-M ramdisk", value]),
+    ...options.configFiles.map((path): [string, string] => ["-readconfig", path]),
   ];
   if (outputs.every(([, path]) => path === undefined)) return;
   for (const [option, path] of inputs) {

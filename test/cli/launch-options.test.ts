@@ -40,6 +40,7 @@ describe("a launch with nothing but an image", () => {
       anyKernel: false,
       measure: undefined,
       cpuIds: undefined,
+      configFiles: [],
       commandLine: undefined,
       serial: { value: "serial0", typed: "-serial stdio" },
       chardevs: [device("-serial stdio", { kind: "stdio", signal: true })],
