@@ -5,7 +5,7 @@
  * - a file: it never makes wait;
  * - a pipe or a terminal: opened anew through /proc, with O_NONBLOCK on a description of its own;
  * - a socket (as under systemd): send(2) takes MSG_DONTWAIT;
- * - else (a terminal of another user's): at most PIPE_BUF bytes at a time, and only when poll says so.
+ * - else (a pipe or a terminal of another user's): PIPE_BUF bytes at a time, poll being asked before each of them.
  *
  * Standard input is read, and the terminal touched, only where somebody listens: see keyboard.ts.
  */

@@ -50,8 +50,7 @@ export function checkOutputs(system: System, options: LaunchOptions): void {
 function fileKey(system: System, path: string): string | undefined {
   const file = fileStatus(system, path);
   if (file !== undefined && !file.isRegular) return undefined;
-  const key = (of: typeof file) => `${of?.device.join(":")} ${of?.inode}`;
-  if (file !== undefined) return key(file);
+  if (file !== undefined) return file.identity;
   const name = path.lastIndexOf("/") + 1;
-  return `${key(fileStatus(system, path.slice(0, name) || "."))}/${path.slice(name)}`;
+  return `${fileStatus(system, path.slice(0, name) || ".")?.identity}/${path.slice(name)}`;
 }

@@ -1,10 +1,11 @@
 /** -pidfile: the launcher's process id, locked while it runs and removed when it ends, as QEMU does. */
 import { Failure, SyscallError } from "../sys/failure.ts";
+import { type FileStatus, fileStatus, openStatus, statusIn } from "../sys/file-status.ts";
 import { type Fd, openFolder, removeFile, removeIn, writeSome } from "../sys/files.ts";
 import { addressOf } from "../sys/libc.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { LOCK_EX, LOCK_NB, O_CREAT, O_NONBLOCK, O_WRONLY } from "../sys/linux/fcntl.ts";
-import { type FileStatus, openOutput, statusIn, statusOf } from "../sys/output-files.ts";
+import { openOutput } from "../sys/output-files.ts";
 import { checked, type System } from "../sys/system.ts";
 
 /**
@@ -28,7 +29,7 @@ export function writePidFile(system: System, path: string, end: PidFileEnd = "by
       const put = writeSome(system, file.number, addressOf(text), text.length);
       if (put !== text.length) {
         // An empty one is no use to anybody, and it is this launch's: it is locked.
-        if (isSame(system, statusOf(system, path, true), file)) removeFile(system, path);
+        if (isSame(system, fileStatus(system, path), file)) removeFile(system, path);
         throw new SyscallError("write", put < 0 ? -put : ERRNO.ENOSPC, path);
       }
     } catch (error) {
@@ -44,7 +45,7 @@ export function writePidFile(system: System, path: string, end: PidFileEnd = "by
         const name = path.slice(slash + 1);
         if (parent !== undefined) {
           if (isSame(system, statusIn(system, parent, name), file)) removeIn(system, parent, name);
-        } else if (end === "by path" && isSame(system, statusOf(system, path, true), file))
+        } else if (end === "by path" && isSame(system, fileStatus(system, path), file))
           removeFile(system, path);
         // Whoever has given up the right to remove it can still empty it: no process id is left to be believed.
         if (end !== "by path") system.libc.ftruncate(file.number, 0);
@@ -67,7 +68,7 @@ function lockedFile(system: System, path: string): Fd {
     try {
       const locked = system.libc.flock(file.number, LOCK_EX | LOCK_NB);
       checked(system, "flock", locked, () => `${file.number}, LOCK_EX|LOCK_NB`, path);
-      if (left === 0 || isSame(system, statusOf(system, path, true), file)) return file;
+      if (left === 0 || isSame(system, fileStatus(system, path), file)) return file;
     } catch (error) {
       file.close();
       throw error;
@@ -78,6 +79,6 @@ function lockedFile(system: System, path: string): Fd {
 
 /** Whether what is found at a path is this file, as far as the kernel can tell. */
 function isSame(system: System, there: FileStatus | undefined, file: Fd): boolean {
-  const own = statusOf(system, file);
+  const own = openStatus(system, file);
   return own === undefined || there?.identity === own.identity;
 }

@@ -36,7 +36,7 @@ const CRASH = [
 export function verdict(ending: Ending): { status: number; sentence: string } {
   const tail = ending.consoleTail;
   const crash = CRASH.map((pattern) => pattern.exec(tail)?.[0]).find((words) => words !== undefined);
-  const last = crash === undefined ? "" : `; its console says: ${asciiOnly(crash)}`;
+  const last = crash === undefined ? "" : `; its console says: ${inAscii(crash)}`;
   if (ending.stoppedForHeartbeat)
     return { status: EXIT.noHeartbeat, sentence: `was stopped without a heartbeat${last}` };
   if (crash === undefined && POWER_OFF.test(tail)) {
@@ -49,6 +49,6 @@ export function verdict(ending: Ending): { status: number; sentence: string } {
 }
 
 /** The enclave's words are not trusted: no control characters, 120 characters at most. */
-function asciiOnly(words: string): string {
+function inAscii(words: string): string {
   return words.replace(/[^\x20-\x7e]/g, "?").slice(0, 120);
 }

@@ -160,12 +160,12 @@ export const CHARDEV_COMMANDS: readonly Command[] = [
       if (bytes === undefined) throw notRing(device);
       return isBase64(args) ? bytes.toBase64() : new TextDecoder().decode(bytes);
     },
-    show: (answer) => `${printable(String(answer))}\n`,
+    show: (answer) => `${readable(String(answer))}\n`,
   },
 ];
 
 /** As QEMU prints what somebody has written: no control character of it reaches a terminal. */
-function printable(kept: string): string {
+function readable(kept: string): string {
   const code = (character: string) => character.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0");
   return kept
     .replaceAll("\\", "\\\\")

@@ -1,8 +1,9 @@
-/** What a path leads to, by statx(2) (Linux 4.11); nothing is opened. */
+/** What files are, by statx(2) (Linux 4.11); nothing is opened. */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
+import type { Fd } from "./files.ts";
 import { addressOf, cString } from "./libc.ts";
 import { AT_FDCWD } from "./linux/fcntl.ts";
-import { NR_STATX, S_IFDIR, S_IFMT, S_IFREG, STATX_BASIC_STATS, statx } from "./linux/stat.ts";
+import * as stat from "./linux/stat.ts";
 import { resultOrErrno, type System } from "./system.ts";
 import { quoted } from "./trace.ts";
 
@@ -10,31 +11,57 @@ import { quoted } from "./trace.ts";
 export interface FileStatus {
   /** Permission bits. */
   readonly mode: number;
+  /** S_IFREG and its like. */
+  readonly kind: number;
   readonly uid: number;
   readonly gid: number;
   readonly isFolder: boolean;
   readonly isRegular: boolean;
-  /** The file's identity: its device's numbers and its inode. */
   readonly device: readonly [major: number, minor: number];
   readonly inode: bigint;
+  /** Device and inode, which tell it from every other file. */
+  readonly identity: string;
 }
 
 /** The status of what a path leads to; undefined where that cannot be told. */
 export function fileStatus(system: System, path: string): FileStatus | undefined {
-  const name = cString(path);
-  const bytes = new Uint8Array(statx.size);
-  const nr = NR_STATX[KERNEL_ARCHITECTURE];
-  const [at, into] = [addressOf(name), addressOf(bytes)];
-  const called = Number(system.libc.syscall(nr, AT_FDCWD, at, 0, STATX_BASIC_STATS, into));
-  if (resultOrErrno(system, "statx", called, () => `AT_FDCWD, ${quoted(path)}, 0, …`) < 0) return undefined;
-  const { stx_mode, stx_uid, stx_gid, stx_ino, stx_dev_major, stx_dev_minor } = statx.decode(bytes);
+  return statusAt(system, AT_FDCWD, path, 0);
+}
+
+/** As fileStatus; where the path's last part is a link, of that. */
+export function linkStatus(system: System, path: string): FileStatus | undefined {
+  return statusAt(system, AT_FDCWD, path, stat.AT_SYMLINK_NOFOLLOW);
+}
+
+/** The status of an open file. */
+export function openStatus(system: System, file: Fd): FileStatus | undefined {
+  return statusAt(system, file.number, "", stat.AT_EMPTY_PATH);
+}
+
+/** As fileStatus, of a file in an open folder. */
+export function statusIn(system: System, folder: Fd, name: string): FileStatus | undefined {
+  return statusAt(system, folder.number, name, 0);
+}
+
+function statusAt(system: System, folder: number, path: string, flags: number): FileStatus | undefined {
+  const [name, into] = [cString(path), new Uint8Array(stat.statx.size)];
+  const number = stat.NR_STATX[KERNEL_ARCHITECTURE];
+  // The kernel takes the low half of the folder's word for an int.
+  const args = [folder >>> 0, addressOf(name), flags, stat.STATX_BASIC_STATS, addressOf(into)] as const;
+  const result = Number(system.libc.syscall(number, ...args));
+  const told = () => `${folder}, ${quoted(path)}, 0x${flags.toString(16)}, …`;
+  if (resultOrErrno(system, "statx", result, told) < 0) return undefined;
+  const { stx_mode, stx_uid, stx_gid, stx_ino, stx_dev_major, stx_dev_minor } = stat.statx.decode(into);
+  const kind = stx_mode & stat.S_IFMT;
   return {
     mode: stx_mode & 0o7777,
+    kind,
     uid: stx_uid,
     gid: stx_gid,
-    isFolder: (stx_mode & S_IFMT) === S_IFDIR,
-    isRegular: (stx_mode & S_IFMT) === S_IFREG,
+    isFolder: kind === stat.S_IFDIR,
+    isRegular: kind === stat.S_IFREG,
     device: [stx_dev_major, stx_dev_minor],
     inode: stx_ino,
+    identity: `${stx_dev_major}:${stx_dev_minor}:${stx_ino}`,
   };
 }

@@ -170,7 +170,7 @@ export function patientWriter(system: System, fd: number): (text: string) => voi
   };
 }
 
-/** poll(2) for room on a descriptor; false where there is none by then. */
+/** poll(2) for room on a descriptor; false where there is none by then. Not traced, for a trace is written so. */
 function waitWritable(system: System, fd: number, untilMs: number): boolean {
   const pollfd = new Uint8Array(POLLFD_SIZE);
   const view = new DataView(pollfd.buffer);

@@ -1,4 +1,4 @@
-/** The names in a folder, by getdents64(2); what only subcommands and failures ask for. */
+/** The names in a folder, by getdents64(2); what only subcommands, failures and some launches ask for. */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { Fd } from "./files.ts";
 import { addressOf, cString } from "./libc.ts";
@@ -14,14 +14,20 @@ export function listFolder(system: System, path: string): string[] | undefined {
   const opened = resultOrErrno(system, "open", number, () => `${quoted(path)}, O_CLOEXEC|O_DIRECTORY`);
   if (opened < 0) return undefined;
   using fd = new Fd(system, number);
+  const names = namesOf(system, fd);
+  return typeof names === "number" ? undefined : names.sort();
+}
+
+/** The names in an open folder that has not been read yet, in the kernel's order; or the negative errno. */
+export function namesOf(system: System, folder: Fd): string[] | number {
   const buffer = new Uint8Array(32 * 1024);
   const names: string[] = [];
   for (;;) {
     const nr = NR_GETDENTS64[KERNEL_ARCHITECTURE];
-    const result = Number(system.libc.syscall(nr, fd.number, addressOf(buffer), buffer.length, 0, 0));
-    const got = resultOrErrno(system, "getdents64", result, () => `${fd.number}, …, ${buffer.length}`);
-    if (got < 0) return undefined;
-    if (got === 0) return names.sort();
+    const result = Number(system.libc.syscall(nr, folder.number, addressOf(buffer), buffer.length, 0, 0));
+    const got = resultOrErrno(system, "getdents64", result, () => `${folder.number}, …, ${buffer.length}`);
+    if (got < 0) return got;
+    if (got === 0) return names;
     names.push(...namesIn(buffer.subarray(0, got)));
   }
 }

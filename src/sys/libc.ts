@@ -81,6 +81,11 @@ const SYMBOLS = {
   __errno_location: { args: [], returns: pointer },
 } as const;
 
+const FCNTL = {
+  // int fcntl(int fd, int command, ...): an integer
+  fcntl: { args: [i32, i32, u64], returns: i32 },
+} as const;
+
 /** What only some launches call (-daemonize, -run-with, -sandbox …), in a table of its own that they alone open. */
 const PROCESS_SYMBOLS = {
   // int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
@@ -90,8 +95,7 @@ const PROCESS_SYMBOLS = {
   waitpid: { args: [i32, pointer, i32], returns: i32 },
   // int kill(pid_t pid, int signal)
   kill: { args: [i32, i32], returns: i32 },
-  // int fcntl(int fd, int command, ...): an integer
-  fcntl: { args: [i32, i32, u64], returns: i32 },
+  ...FCNTL,
   // int dup2(int from, int to)
   dup2: { args: [i32, i32], returns: i32 },
   // int openat(int dirfd, const char *path, int flags, ...)
@@ -100,8 +104,6 @@ const PROCESS_SYMBOLS = {
   unlinkat: { args: [i32, cstring, i32], returns: i32 },
   // pid_t setsid(void)
   setsid: { args: [], returns: i32 },
-  // mode_t umask(mode_t mask)
-  umask: { args: [u32], returns: u32 },
   // int fchdir(int fd)
   fchdir: { args: [i32], returns: i32 },
   // int chdir(const char *path)
@@ -137,8 +139,7 @@ const SHARING_SYMBOLS = {
   sendmsg: { args: [i32, pointer, i32], returns: i64 },
   // ssize_t recvmsg(int fd, struct msghdr *message, int flags)
   recvmsg: { args: [i32, pointer, i32], returns: i64 },
-  // int fcntl(int fd, int command, ...): an integer
-  fcntl: { args: [i32, i32, u64], returns: i32 },
+  ...FCNTL,
   // int eventfd(unsigned int initial, int flags)
   eventfd: { args: [u32, i32], returns: i32 },
   // int epoll_create1(int flags)

@@ -2,6 +2,7 @@
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { SyscallError } from "./failure.ts";
 import { Fd, openFile, readSome } from "./files.ts";
+import { namesOf } from "./folders.ts";
 import { addressOf, cString } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";
 import { F_GETPIPE_SZ, F_SETFD, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "./linux/fcntl.ts";
@@ -128,33 +129,11 @@ export function openThreads(system: System): Fd {
   return openFile(system, "/proc/self/task", O_RDONLY | O_DIRECTORY[KERNEL_ARCHITECTURE]);
 }
 
-/** __NR_getdents64: asm/unistd_64.h, asm-generic/unistd.h. */
-const NR_GETDENTS64 = { x86_64: 217, aarch64: 61 } as const;
-
 /** The status of every thread (proc_pid_status(5)). Throws SyscallError. */
 export function threadStatuses(system: System, threads: Fd): string[] {
-  const statuses: string[] = [];
-  const entries = new Uint8Array(32 * 1024);
-  for (;;) {
-    const number = NR_GETDENTS64[KERNEL_ARCHITECTURE];
-    const got = Number(system.libc.syscall(number, threads.number, addressOf(entries), entries.length, 0, 0));
-    checked(system, "getdents64", got, () => `${threads.number}, …, ${entries.length}`, "/proc/self/task");
-    if (got === 0) return statuses;
-    for (const name of entryNames(entries.subarray(0, got))) {
-      if (/^\d+$/.test(name)) statuses.push(statusOf(system, threads, name));
-    }
-  }
-}
-
-/** The names in struct linux_dirent64 records: u16 length at 16, the name from 19 on. */
-function entryNames(records: Uint8Array): string[] {
-  const names: string[] = [];
-  const view = new DataView(records.buffer, records.byteOffset, records.length);
-  for (let at = 0; at < records.length; at += view.getUint16(at + 16, true)) {
-    const end = records.indexOf(0, at + 19);
-    names.push(new TextDecoder().decode(records.subarray(at + 19, end)));
-  }
-  return names;
+  const names = namesOf(system, threads);
+  if (typeof names === "number") throw new SyscallError("getdents64", -names, "/proc/self/task");
+  return names.filter((name) => /^\d+$/.test(name)).map((name) => statusOf(system, threads, name));
 }
 
 function statusOf(system: System, threads: Fd, name: string): string {
@@ -184,5 +163,5 @@ export function endWithParent(system: System): number {
 
 /** The file mode bits that new files of this process do not get. */
 export function setFileMask(system: System, mask: number): void {
-  system.libc.processCalls.umask(mask);
+  system.libc.umask(mask);
 }

@@ -1,10 +1,12 @@
 /** Stream sockets of this machine: unix and tcp. Every one is non-blocking: the loop waits, not the call. */
 import { Failure, SyscallError } from "./failure.ts";
+import { linkStatus } from "./file-status.ts";
 import { Fd, removeFile } from "./files.ts";
 import { ERRNO } from "./linux/errno.ts";
 import * as net from "./linux/socket.ts";
+import { S_IFSOCK } from "./linux/stat.ts";
 import { sockaddrIn, sockaddrIn6, sockaddrUn, UNIX_PATH_MAX } from "./linux/un.ts";
-import { isSocket, removerOf, statusOf } from "./output-files.ts";
+import { removerOf } from "./output-files.ts";
 import { checked, resultOrErrno, type System } from "./system.ts";
 
 /** Where a socket is bound or connected to. */
@@ -148,9 +150,9 @@ export function listenSocket(system: System, address: SocketAddress): Listener {
 
 /** Takes away a socket that was left there; a file of another kind stays, and its place cannot be had. */
 function makeRoom(system: System, path: string): void {
-  const there = statusOf(system, path);
+  const there = linkStatus(system, path);
   if (there === undefined) return;
-  if (isSocket(there)) return removeFile(system, path);
+  if (there.kind === S_IFSOCK) return removeFile(system, path);
   throw new Failure(`unix:${path}`, "a file of that name is there, and it is no socket", "name another path");
 }
 
