@@ -30,6 +30,8 @@ export interface LaunchNumbers {
   readonly pool: string | undefined;
   readonly threadsPerCore: number;
   readonly eifPath: string;
+  /** Whether the image has a signature, which the hypervisor checks. */
+  readonly signed: boolean;
   readonly debugMode: boolean;
 }
 
@@ -214,11 +216,12 @@ const CREATE_REFUSED: Explanation = {
 };
 
 function startRefused(errno: number, n: LaunchNumbers): Explanation {
+  const signature = n.signed ? ", or its signing certificate" : "";
   const cid = n.cid === 0n ? "" : `, or CID ${n.cid} is in use by another enclave`;
   return {
     why: () =>
-      `the hypervisor refused to start it (${errnoText(errno)}): it may not accept the image ${n.eifPath}, ` +
-      `its signing certificate may be expired${cid}`,
+      `the hypervisor refused to start it (${errnoText(errno)}): ` +
+      `it may not accept the image ${n.eifPath}${signature}${cid}`,
     hint: () =>
       `the kernel log has what the hypervisor said: ${DMESG}` +
       (n.cid === 0n ? "" : "; leave out enclave-cid to have a free CID chosen"),

@@ -12,6 +12,8 @@ export interface Intended {
   readonly vcpus: Vcpus;
   /** Threads of a core. */
   readonly threads: number;
+  /** Whether the image has a signature. */
+  readonly signed: boolean;
 }
 
 /** What it has got so far. */
@@ -26,7 +28,7 @@ export interface Made {
 export function launchNumbers(
   system: System,
   options: LaunchOptions,
-  { memory, vcpus, threads }: Intended,
+  { memory, vcpus, threads, signed }: Intended,
   made: Made,
 ): LaunchNumbers {
   return {
@@ -43,6 +45,7 @@ export function launchNumbers(
     pool: cpuPool(system),
     threadsPerCore: threads,
     eifPath: options.kernel,
+    signed,
     debugMode: options.debugMode,
   };
 }

@@ -135,7 +135,8 @@ async function story(
   stop.check();
 
   const made: Made = { cpus: [], regions: undefined };
-  const numbers = () => launchNumbers(system, options, { memory, vcpus, threads }, made);
+  const signed = image.signature !== undefined;
+  const numbers = () => launchNumbers(system, options, { memory, vcpus, threads, signed }, made);
   const asking = <T>(ask: () => T) => explained(ask, (words, e) => words.explainDriver(system, e, numbers()));
   const enclave = stack.use(asking(() => Enclave.create(system, device)));
   device.close();

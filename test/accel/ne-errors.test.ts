@@ -16,6 +16,7 @@ const NUMBERS: LaunchNumbers = {
   pool: "2-5",
   threadsPerCore: 2,
   eifPath: "/images/web.eif",
+  signed: true,
   debugMode: true,
 };
 
@@ -99,6 +100,17 @@ describe("the driver's own codes", () => {
     expect(told("NE_ADD_VCPU", 272, { vcpusAdded: 0 }).why).toBe(
       "no CPU is left in the pool after 0 of 6 vCPUs (-smp 6), for another launch has just taken the last core; " +
         "the CPU pool is 2-5",
+    );
+  });
+
+  test("a certificate is spoken of where the image has one", () => {
+    const { EINVAL } = ERRNO;
+    expect(told("NE_START_ENCLAVE", EINVAL, { cid: 0n }).why).toBe(
+      "the hypervisor refused to start it (Invalid argument (EINVAL)): " +
+        "it may not accept the image /images/web.eif, or its signing certificate",
+    );
+    expect(told("NE_START_ENCLAVE", EINVAL, { signed: false }).why).toEndWith(
+      "it may not accept the image /images/web.eif, or CID 4242 is in use by another enclave",
     );
   });
 
