@@ -5,17 +5,19 @@
  */
 import { usableCpus } from "../sys/affinity.ts";
 import { readSmallFile } from "../sys/files.ts";
-import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES, type HugePageFile } from "../sys/memory.ts";
+import { fillTogether } from "../sys/fill-threads.ts";
+import { HUGE_PAGE_BYTES, type HugePageFile } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
 import type { MemoryPlan } from "./memory.ts";
 import type { Pace } from "./pace.ts";
 
-/** Each thread has so much to do at least: a tenth of a second's work or more, a thousand times what it costs. */
-const BYTES_PER_THREAD = GIANT_PAGE_BYTES;
+/** Each thread has so much to do at least: some milliseconds' work, many times what it costs. */
+const BYTES_PER_THREAD = 32 * 1024 * 1024;
 /** With more threads than this it is the memory that is waited for. */
 const MOST_THREADS = 8;
-/** A thread works in a file for itself; with some more of them none waits for another at the end. */
+/** A thread works in a file for itself; with some more of them none waits long for another at the end. */
 const FILES_PER_THREAD = 4;
+const MANY_PAGES = 2048;
 /** Mappings that a process has besides, with much room. */
 const OTHER_MAPPINGS = 8192;
 /** What a kernel allows where it does not say (DEFAULT_MAX_MAP_COUNT). */
@@ -61,18 +63,13 @@ export function chooseThreads(facts: FillFacts, cpus: () => number): number {
   return Math.min(most, cpus());
 }
 
-/** Loads what several threads need, where there are to be several; undefined where one does it. */
-export async function planFilling(
-  system: System,
-  facts: FillFacts,
-  pace: Pace,
-): Promise<Together | undefined> {
+/** Several threads, where there are to be several; undefined where one does it. */
+export function planFilling(system: System, facts: FillFacts, pace: Pace): Together | undefined {
   const threads = chooseThreads(facts, () => usableCpus(system));
   if (threads < 2) return undefined;
-  const { fillTogether } = await import("../sys/fill-threads.ts");
   const watch = { wait: pace.readable, step: pace.between };
   return {
-    filesFor: (pages) => Math.min(pages, FILES_PER_THREAD * threads),
+    filesFor: (pages) => Math.min(pages, threads * (pages < MANY_PAGES ? 1 : FILES_PER_THREAD)),
     fill: (groups) => fillTogether(system, groups, threads, watch),
   };
 }

@@ -6,11 +6,12 @@ import { type Fd, openFile, readAt, readBytesAt, sizeOf } from "../sys/files.ts"
 import { ERRNO } from "../sys/linux/errno.ts";
 import { O_NONBLOCK, O_RDONLY } from "../sys/linux/fcntl.ts";
 import type { Mapping } from "../sys/memory.ts";
+import { readTogether } from "../sys/read-threads.ts";
 import type { System } from "../sys/system.ts";
 import type { Pace } from "./pace.ts";
 
-/** A signal is looked for after each piece of this size. */
-const LOAD_BYTES = 64 * 1024 * 1024;
+/** A signal is looked for after each piece of this size; its checksum is taken while it is in the processor's cache. */
+const LOAD_BYTES = 2 * 1024 * 1024;
 
 /** What the image needs from the launch that loads it. */
 export interface Surroundings {
@@ -59,14 +60,19 @@ export class InputFile implements Disposable, ImageBytes, Payload {
   /** Reads the whole file into memory at `offset`, feeding the CRC. Throws Failure where it has become shorter. */
   load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void): void {
     const { system, pace } = this.around;
-    for (let at = 0; at < this.size; at += LOAD_BYTES) {
-      const length = Math.min(LOAD_BYTES, this.size - at);
-      const to = memory.start + offset + at;
-      const got = this.#named(() => readAt(system, this.fd, this.path, to, length, at));
-      if (got < length) throw this.changed(`it has ${at + got} bytes now, it had ${this.size}`);
+    const { fd, path } = this;
+    const to = memory.start + offset;
+    const part = (at: number, length: number, begun: number) => {
+      const rest = length - begun;
+      const done = begun + (rest === 0 ? 0 : readAt(system, fd, path, to + at + begun, rest, at + begun));
+      if (done < length) throw this.changed(`it has ${at + done} bytes now, it had ${this.size}`);
       add(memory.view(offset + at, length));
       pace.between(length);
-    }
+    };
+    this.#named(() => {
+      if (readTogether(system, { fd, path, size: this.size, to }, part)) return;
+      for (let at = 0; at < this.size; at += LOAD_BYTES) part(at, Math.min(LOAD_BYTES, this.size - at), 0);
+    });
     const size = this.#named(() => sizeOf(system, this.fd, this.path));
     if (size !== this.size) throw this.changed(`it has ${size} bytes now, it had ${this.size}`);
   }

@@ -146,7 +146,7 @@ async function story(
 
   {
     // Once donated, the launcher has no more business in it.
-    using prepared = await prepare(system, memory, options, pace);
+    using prepared = prepare(system, memory, options, pace);
     made.regions = prepared.regions;
     putInto(prepared.mapping, image, imageOffset, pace, extras.measure);
     for (const line of ramdiskWarnings(image, prepared.mapping, imageOffset, memory)) tell(line);
@@ -205,12 +205,12 @@ function heartbeatTimeout({ heartbeat }: LaunchOptions, imageBytes: number, memo
   return heartbeat.timeoutMs ?? awsTimeoutMs(imageBytes, memory.bytes);
 }
 
-async function prepare(
+function prepare(
   system: System,
   plan: MemoryPlan,
   { memoryBackend }: LaunchOptions,
   pace: Pace,
-): Promise<PreparedMemory> {
+): PreparedMemory {
   using pageMap = PageMap.open(system);
   const asked = memoryBackend?.threads;
   const facts = {
@@ -219,7 +219,7 @@ async function prepare(
     pagesTold: () => pageMap?.tellsFrames() ?? false,
     mostMappings: () => mostMappings(system),
   };
-  const together = await planFilling(system, facts, pace);
+  const together = planFilling(system, facts, pace);
   using _bar = pace.begin(`memory ${sizeText(plan.bytes)}`, plan.bytes);
   const make = () => prepareMemory(system, { ...facts, pageMap, together, between: pace.between });
   return explained(make, (explain, error) => explain.explainMemory(system, error, plan, memoryBackend));

@@ -31,9 +31,13 @@ export const GIANT_PAGE_BYTES = 1024 * 1024 * 1024;
 const MEMFD_FLAGS = { MFD_CLOEXEC, MFD_HUGETLB, MFD_HUGE_1GB, MFD_HUGE_2MB };
 const NAME = "nitro-enclave";
 
+/** A view of so much is made at a time. */
+const WINDOW_BYTES = GIANT_PAGE_BYTES;
+
 /** A mapping with one owner. `bytes` dies with it. */
 export class Mapping implements Disposable {
   #mapped = true;
+  #window: { readonly at: number; readonly bytes: Uint8Array } | undefined;
 
   constructor(
     private readonly system: System,
@@ -43,10 +47,19 @@ export class Mapping implements Disposable {
     readonly size: number,
   ) {}
 
-  /** A view of `length` bytes from `offset` on, without a copy. */
+  /**
+   * A view of `length` bytes from `offset` on, without a copy. Most are a part of one and the same large view: the
+   * bytes of each that is made count as the program's own, whose garbage is looked for the sooner.
+   */
   view(offset: number, length: number): Uint8Array {
     if (offset < 0 || length < 0 || offset + length > this.size) throw new RangeError("outside the mapping");
-    return viewOf(this.start + offset, length);
+    const window = Math.floor(offset / WINDOW_BYTES) * WINDOW_BYTES;
+    if (offset + length > window + WINDOW_BYTES) return viewOf(this.start + offset, length);
+    if (this.#window?.at !== window) {
+      const size = Math.min(WINDOW_BYTES, this.size - window);
+      this.#window = { at: window, bytes: viewOf(this.start + window, size) };
+    }
+    return this.#window.bytes.subarray(offset - window, offset - window + length);
   }
 
   /**

@@ -8,6 +8,12 @@ afterAll(() => here[Symbol.dispose]());
 
 const REQUESTS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
+/** A launch that makes as many calls on every machine: several threads would have a file each. */
+function byOneThread(): string {
+  const object = "memory-backend-memfd,id=m,size=64M,prealloc-threads=1";
+  return shellWords([...here.debug().slice(0, -2), "-object", object, "-machine", "memory-backend=m"]);
+}
+
 /** The trapped calls of a launch in their order, with how often a whole launch up to this step makes each. */
 const CALLS: { call: string; times: number }[] = [
   { call: "openat:/dev/nitro_enclaves", times: 1 },
@@ -39,7 +45,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a request to stop", () => {
         nth: times * i + 1,
         signal,
       }));
-      const script = `for i in 1 2 3 4 5 6; do echo "launch $i" >&2; ${shellWords(here.debug())}; echo "status $?" >&2; done`;
+      const script = `for i in 1 2 3 4 5 6; do echo "launch $i" >&2; ${byOneThread()}; echo "status $?" >&2; done`;
       const result = await launch(["sh", "-c", script], { signals, checkWrites: false });
       expect(entries(result, "signal sent")).toHaveLength(6);
       const blocks = result.stderr.split(/^launch \d\n/m).slice(1);
@@ -94,7 +100,7 @@ describe.concurrent.skipIf(notHere !== undefined)("SIGKILL", () => {
 
   async function expectAllKilled(signals: readonly Omit<SignalShot, "signal">[]): Promise<void> {
     const count = signals.length;
-    const script = `i=0; while [ $i -lt ${count} ]; do ${shellWords(here.debug())}; echo $?; i=$((i + 1)); done`;
+    const script = `i=0; while [ $i -lt ${count} ]; do ${byOneThread()}; echo $?; i=$((i + 1)); done`;
     const result = await launch(["sh", "-c", script], {
       signals: signals.map((shot) => ({ ...shot, signal: "SIGKILL" })),
       checkWrites: false,

@@ -19,12 +19,12 @@ function facts(bytes: number, more: Partial<FillFacts> = {}, giant = 0): FillFac
 
 describe("threads", () => {
   test.each([
-    ["a small memory", facts(512 * MIB), 96, 1],
-    ["what one thread does in no time", facts(2 * GIB - 2 * MIB), 96, 1],
-    ["2 GiB", facts(2 * GIB), 96, 2],
+    ["what one thread does in no time", facts(62 * MIB), 96, 1],
+    ["a small memory", facts(64 * MIB), 96, 2],
+    ["a small memory on many CPUs", facts(128 * MIB), 96, 4],
+    ["2 GiB on many CPUs", facts(2 * GIB), 96, 8],
     ["8 GiB on two CPUs", facts(8 * GIB), 2, 2],
     ["8 GiB on one CPU", facts(8 * GIB), 1, 1],
-    ["3 GiB on many CPUs", facts(3 * GIB), 96, 3],
     ["64 GiB on many CPUs", facts(64 * GIB), 96, 8],
     ["pages that could not be put in order", facts(8 * GIB, { pagesTold: () => false }), 96, 1],
     ["pages of 1 GiB, each of which is a region", facts(8 * GIB, { pagesTold: () => false }, 8), 96, 8],
@@ -38,7 +38,7 @@ describe("threads", () => {
 
   test("CPUs are not asked for where there is little to do", () => {
     expect(
-      chooseThreads(facts(GIB), () => {
+      chooseThreads(facts(62 * MIB), () => {
         throw new Error("asked");
       }),
     ).toBe(1);

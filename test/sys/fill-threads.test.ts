@@ -1,27 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { SyscallError } from "../../src/sys/failure.ts";
-import { fillCode } from "../../src/sys/fill-code.ts";
 import { fillTogether, partsOf, type Watch } from "../../src/sys/fill-threads.ts";
 import { HugePageFile } from "../../src/sys/memory.ts";
 import { openSystem, type System } from "../../src/sys/system.ts";
 import { fakeLibc } from "./fake-libc.ts";
 
 const MIB = 2 ** 20;
-
-test("the code is that of an assembler's", () => {
-  const hex = (architecture: string) => Buffer.from(fillCode(architecture)).toString("hex");
-  expect(hex("x64")).toBe(
-    "f30f1efa534889fb48837b10007558b801000000f0480fc103483b43087348488d04404c8d44c340498b3831f6498b50084d" +
-      "8b5010b81d0100000f054885c0740f4883f8fc751448837b100074daeb17498b4010f048014320ebad4889431848c7431001" +
-      "000000488b7b28488d7330ba01000000b8010000000f0531c05bc3",
-  );
-  expect(hex("arm64")).toBe(
-    "5f2403d5e90300aa2a0940f90a0400b52bfd5fc86c0500912cfd0dc8adffff352c0540f97f010ceb220300546b050b8b2c0d" +
-      "0b8b802140f9010080d2822540f9832940f9e80580d2010000d4c00000b41f1000b1610100542a0940f9cafeffb40b000014" +
-      "2e8100918b2940f9cafd5fc84a010b8bcafd0dc8adffff35e3ffff17200d00f92a0080d22a0900f9201540f921c100912200" +
-      "80d2080880d2010000d4000080d2c0035fd6",
-  );
-});
 
 test("parts are taken of each file in turn", () => {
   const file = (number: number, size: number) => ({ number, size: size * MIB, pageBytes: 2 * MIB });
