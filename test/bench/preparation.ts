@@ -64,7 +64,7 @@ async function prepared(kernel: string, mib: number, threads: number | undefined
   });
   const at = (what: string) => trace.find((entry) => entry.what === what)?.t;
   const [from, to] = [at("NE_GET_IMAGE_LOAD_INFO"), at("NE_SET_USER_MEMORY_REGION")];
-  const regions = / in (\d+ regions?) of /.exec(stderr)?.[1];
+  const regions = / in (\d+ regions?)[, ]/.exec(stderr)?.[1];
   if (from === undefined || to === undefined || regions === undefined) throw new Error(stderr);
   return [to - from, regions];
 }
