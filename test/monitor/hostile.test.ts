@@ -31,6 +31,17 @@ describe.skipIf(notHere !== undefined)("a monitor", () => {
   let good: Talk;
   const descriptors = () => readdirSync(`/proc/${parent.commandPid()}/fd`).length;
 
+  /** How many there are when the last client's end has been seen, and the heartbeat's: that may take a while. */
+  async function descriptorsAtRest(): Promise<number> {
+    for (let [count, same] = [descriptors(), 0]; ; ) {
+      await Bun.sleep(20);
+      const now = descriptors();
+      same = now === count ? same + 1 : 0;
+      if (same === 20) return now;
+      count = now;
+    }
+  }
+
   beforeAll(async () => {
     const listen = (name: string) => `unix:${name},server=on,wait=off`;
     const words = [
@@ -78,7 +89,7 @@ describe.skipIf(notHere !== undefined)("a monitor", () => {
   }
 
   test("is visited three hundred times, by clients that leave in the middle of a command", async () => {
-    const before = descriptors();
+    const before = await descriptorsAtRest();
     const halves = [
       '{"execute":"qmp_capab',
       '{"execute":"qmp_capabilities"}\n{"execute":"query-qmp-sch',
@@ -89,7 +100,7 @@ describe.skipIf(notHere !== undefined)("a monitor", () => {
       await Promise.all([visit("qmp", halves[i % 4] ?? ""), visit("hmp", halves[(i + 2) % 4] ?? "")]);
     }
     await allIsWell();
-    await eventually("the last one's end", () => descriptors() === before);
+    await eventually("the last one's end", () => descriptors() <= before);
   });
 
   test.each([
@@ -128,7 +139,7 @@ describe.skipIf(notHere !== undefined)("a monitor", () => {
   });
 
   test("keeps what a client asked for that reads nothing, up to a bound, and drops it when he goes", async () => {
-    const before = descriptors();
+    const before = await descriptorsAtRest();
     const deaf = createConnection(here.path("qmp"));
     await new Promise((resolve) => deaf.once("connect", resolve));
     deaf.pause();
@@ -138,6 +149,6 @@ describe.skipIf(notHere !== undefined)("a monitor", () => {
     expect(await good.until(/"return".*\r\n/)).toContain('"running": true');
     deaf.destroy();
     await allIsWell();
-    await eventually("the last one's end", () => descriptors() === before);
+    await eventually("the last one's end", () => descriptors() <= before);
   });
 });
