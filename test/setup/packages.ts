@@ -116,32 +116,20 @@ function unpack(folder: string, into = folder): void {
 export function qmpClient(): string {
   const folder = once("qemu-qmp", (work) => {
     console.log("setup: unpacking Debian's python3-qemu-qmp");
-    const state = join(work, "apt");
-    mkdirSync(join(state, "lists/partial"), { recursive: true });
-    mkdirSync(join(state, "sources.d"));
+    const sources = join(work, "sources");
+    mkdirSync(join(sources, "more"), { recursive: true });
     const keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    const source = `deb [signed-by=${keys}] ${debianMirror()} forky main\n`;
-    writeFileSync(join(state, "sources.list"), source);
-    const options = [
-      ["Dir::Etc::SourceList", join(state, "sources.list")],
-      ["Dir::Etc::SourceParts", join(state, "sources.d")],
-      ["Dir::State", state],
-      ["Dir::State::status", "/dev/null"],
-      ["Dir::Cache::pkgcache", ""],
-      ["Dir::Cache::srcpkgcache", ""],
-      ["Acquire::Languages", "none"],
-      ["APT::Sandbox::User", "root"],
-    ].flatMap(([name, value]) => ["-o", `${name}=${value}`]);
-    must(["apt-get", "-qq", ...options, "update"], work);
-    must(["apt-get", "-qq", ...options, "download", "python3-qemu-qmp"], work);
-    unpack(work);
-    rmSync(state, { recursive: true });
+    writeFileSync(join(sources, "list"), `deb [signed-by=${keys}] ${debianMirror()} forky main\n`);
+    const settings = [`Dir::Etc::SourceList=${sources}/list`, `Dir::Etc::SourceParts=${sources}/more`];
+    unpackBy(settings, work, () => ["python3-qemu-qmp"]);
+    rmSync(sources, { recursive: true });
   });
   return join(folder, "usr/lib/python3/dist-packages");
 }
 
 /** Where this machine's apt has Debian from. */
 function debianMirror(): string {
+  freshLists(); // without any, apt tells no sources
   const uris = must(["apt-get", "indextargets", "--format", "$(REPO_URI)"]).split("\n");
   const mirror = uris.find((uri) => /\/debian\/?$/.test(uri));
   if (mirror === undefined)
@@ -149,31 +137,36 @@ function debianMirror(): string {
   return mirror;
 }
 
-/** Fills a folder with packages for arm64; apt keeps lists of its own for them. */
-function unpackArm64(work: string, packages: (options: readonly string[]) => readonly string[]): void {
+/** Fills a folder with packages by apt with these settings, and lists of its own for them. */
+function unpackBy(
+  settings: readonly string[],
+  work: string,
+  packages: (options: readonly string[]) => readonly string[],
+): void {
   const state = join(work, "apt");
   mkdirSync(join(state, "lists/partial"), { recursive: true });
   const options = [
-    ["APT::Architecture", "arm64"],
-    ["APT::Architectures::", "arm64"],
-    ["Dir::State", state],
-    ["Dir::State::status", "/dev/null"],
-    ["Dir::Cache::pkgcache", ""],
-    ["Dir::Cache::srcpkgcache", ""],
-    ["Acquire::Languages", "none"],
-    ["APT::Sandbox::User", "root"],
-  ].flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+    ...settings,
+    `Dir::State=${state}`,
+    "Dir::State::status=/dev/null",
+    "Dir::Cache::pkgcache=",
+    "Dir::Cache::srcpkgcache=",
+    "Acquire::Languages=none",
+    "APT::Sandbox::User=root",
+  ].flatMap((setting) => ["-o", setting]);
   must(["apt-get", "-qq", ...options, "update"], work);
   must(["apt-get", "-qq", ...options, "download", ...packages(options)], work);
   unpack(work);
   rmSync(state, { recursive: true });
 }
 
+const ARM64 = ["APT::Architecture=arm64", "APT::Architectures::=arm64"];
+
 /** A folder with an arm64 glibc, for qemu-aarch64-static -L. */
 export function arm64Sysroot(): string {
   return once("arm64-sysroot", (work) => {
     console.log("setup: unpacking Debian's libc6 for arm64");
-    unpackArm64(work, () => ["libc6", "libgcc-s1"]);
+    unpackBy(ARM64, work, () => ["libc6", "libgcc-s1"]);
   });
 }
 
@@ -187,7 +180,7 @@ export interface Arm64Guest {
 export function arm64Guest(): Arm64Guest {
   const folder = once("arm64-guest", (work) => {
     console.log("setup: unpacking Debian's linux-image-cloud-arm64 and busybox-static for arm64");
-    unpackArm64(work, (options) => [dependencyOf("linux-image-cloud-arm64", options), "busybox-static"]);
+    unpackBy(ARM64, work, (options) => [dependencyOf("linux-image-cloud-arm64", options), "busybox-static"]);
   });
   const busybox = ["bin/busybox", "usr/bin/busybox"].map((name) => join(folder, name)).find(existsSync);
   if (busybox === undefined) throw new Error(`setup: no busybox in ${folder}; remove it and try again`);
