@@ -62,8 +62,11 @@ export function readTogether(
       const from = own * PART_BYTES;
       const length = Math.min(PART_BYTES, size - from);
       team.made(own, readAt(system, fd, path, to + from, length, from));
-    } else if (!isReadable(system, team.fd, STEP_MS) || !team.over) {
-    } else if (team.result(next) === undefined) throw new SyscallError("pread", team.failure, path);
+    } else {
+      isReadable(system, team.fd, STEP_MS);
+      // All that they have taken is made by then, but what failed.
+      if (team.over && team.result(next) === undefined) throw new SyscallError("pread", team.failure, path);
+    }
   }
   system.trace.call?.("pread", `${fd.number}, [${calls.length} parts], ${threads} threads`, size);
   return true;

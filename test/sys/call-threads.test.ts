@@ -9,6 +9,7 @@ import { CallThreads, type ThreadCall } from "../../src/sys/call-threads.ts";
 import { openFile } from "../../src/sys/files.ts";
 import { viewOf } from "../../src/sys/libc.ts";
 import { NR_PREAD64, O_RDONLY } from "../../src/sys/linux/fcntl.ts";
+import { PROT_NONE } from "../../src/sys/linux/mman.ts";
 import { mapZeros } from "../../src/sys/machine-code.ts";
 import { unmap } from "../../src/sys/memory.ts";
 import { readTogether } from "../../src/sys/read-threads.ts";
@@ -137,6 +138,25 @@ describe("a file that is read by several", () => {
       });
     if (several) expect(stop).toThrow("stopped");
     else expect(stop().done).toBe(false);
+  });
+
+  test("of which a part cannot be read fails, whoever reads that part, and whatever comes to its end before", () => {
+    // Room for all but the last part, which may not be written, and CPUs for three threads beside this one.
+    using room = memory(38 * MIB);
+    expect(system.libc.mprotect(room.address + 36 * MIB, 2 * MIB, PROT_NONE)).toBe(0);
+    const { syscall } = system.libc;
+    const counting: typeof syscall = Object.assign((...args: Parameters<typeof syscall>) => {
+      const got = syscall(...args);
+      viewOf(Number(args[3]), 1)[0] = 0b1111;
+      return got;
+    }, syscall);
+    const many: System = { ...system, libc: { ...system.libc, syscall: counting } };
+    using fd = openFile(system, whole.path, O_RDONLY);
+    for (let i = 0; i < 40; i++) {
+      const reading = { fd, path: whole.path, size, to: room.address };
+      const read = () => readTogether(many, reading, () => {});
+      expect(read).toThrow(expect.objectContaining({ call: "pread", errno: 14 }));
+    }
   });
 
   test("is left to others where it is small", () => {
