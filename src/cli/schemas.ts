@@ -2,8 +2,9 @@
  * What each option may say, as zod schemas: text in, checked values out, before the first system call. The messages
  * are QEMU's where QEMU has one.
  *
- * A launch pays for what it loads: zod/mini is zod's own smaller front, a schema is made when its option is there, and
- * a field is one transform, for each of zod's objects costs a tenth of a millisecond to make.
+ * A launch pays for what it loads, and each of zod's objects costs a tenth of a millisecond to make: zod/mini is zod's
+ * own smaller front, a schema is made when its option is there, of the properties that are, and a field is one
+ * transform.
  */
 import * as z from "zod/mini";
 import { parseOnOff, parseSize, parseUint64 } from "./numbers.ts";
@@ -22,6 +23,19 @@ export function field<T>(parse: (text: string) => T) {
       return z.NEVER;
     }
   });
+}
+
+/** Properties that an option may have, and what reads each: a function for field. */
+type Readers = Readonly<Record<string, (text: string) => unknown>>;
+
+/** What is read of them: those that are there. */
+type Values<R extends Readers> = { readonly [K in keyof R]?: ReturnType<R[K]> };
+
+/** An object of these properties and no others. @param keys those that are there; the others need no schema. */
+export function objectOf<R extends Readers>(readers: R, keys: readonly string[]): z.ZodMiniType<Values<R>> {
+  const shape: Record<string, z.ZodMiniType> = {};
+  for (const [key, read] of Object.entries(readers)) if (keys.includes(key)) shape[key] = field(read);
+  return z.strictObject(shape) as unknown as z.ZodMiniType<Values<R>>;
 }
 
 /** Why a field's text is refused. */
@@ -67,31 +81,33 @@ function heartbeatSeconds(text: string): number {
 }
 
 function count(name: string) {
-  return z.optional(
-    field((text) => {
-      const value = given(parseUint64(text), `Parameter '${name}' expects uint64`);
-      refuseUnless(value > 0n, "Invalid CPU topology: CPU topology parameters must be greater than zero");
-      refuseUnless(value <= 4096n, `Parameter '${name}' is beyond what any machine has`);
-      return value;
-    }),
-  );
+  return (text: string): bigint => {
+    const value = given(parseUint64(text), `Parameter '${name}' expects uint64`);
+    refuseUnless(value > 0n, "Invalid CPU topology: CPU topology parameters must be greater than zero");
+    refuseUnless(value <= 4096n, `Parameter '${name}' is beyond what any machine has`);
+    return value;
+  };
+}
+
+function onOff(name: string) {
+  return (text: string): boolean => given(parseOnOff(text), `Parameter '${name}' expects 'on' or 'off'`);
 }
 
 function nitroOnly(message: string) {
-  return z.optional(field((text) => refuseUnless(text === "nitro", message)));
+  return (text: string): void => refuseUnless(text === "nitro", message);
 }
 
-/** -accel nitro,… */
-export function accelSchema() {
-  return z.strictObject({
-    accel: nitroOnly("an enclave runs on the Nitro hypervisor: use -accel nitro, which is the default"),
-    "debug-mode": z.optional(
-      field((text) => given(parseOnOff(text), "Parameter 'debug-mode' expects 'on' or 'off'")),
-    ),
-    "enclave-cid": z.optional(field(enclaveCid)),
-    heartbeat: z.optional(field(heartbeatPolicy)),
-    "heartbeat-timeout": z.optional(field(heartbeatSeconds)),
-  });
+const ACCEL = {
+  accel: nitroOnly("an enclave runs on the Nitro hypervisor: use -accel nitro, which is the default"),
+  "debug-mode": onOff("debug-mode"),
+  "enclave-cid": enclaveCid,
+  heartbeat: heartbeatPolicy,
+  "heartbeat-timeout": heartbeatSeconds,
+};
+
+/** -accel nitro,… @param keys the properties that are there, as of all such schemas. */
+export function accelSchema(keys: readonly string[]) {
+  return objectOf(ACCEL, keys);
 }
 
 function machineType(type: string): void {
@@ -103,71 +119,76 @@ function machineType(type: string): void {
   refuseUnless(type === "nitro", "unsupported machine type; use -M nitro, which is the default");
 }
 
+const MACHINE = {
+  type: machineType,
+  accel: nitroOnly("an enclave runs on the Nitro hypervisor: use accel=nitro, which is the default"),
+};
+
 /** -machine nitro,… */
-export function machineSchema() {
-  return z.strictObject({
-    type: z.optional(field(machineType)),
-    accel: nitroOnly("an enclave runs on the Nitro hypervisor: use accel=nitro, which is the default"),
-  });
+export function machineSchema(keys: readonly string[]) {
+  return objectOf(MACHINE, keys);
 }
 
+function fixedMemory(): void {
+  refuseUnless(false, "an enclave's memory is fixed: it takes no slots and no maxmem");
+}
+
+const MEMORY = {
+  size(text: string): number {
+    const message = "Parameter 'size' expects a size: a number with k, M, G, T, P or E, in MiB without one";
+    return given(parseSize(text, "M"), message);
+  },
+  slots: fixedMemory,
+  maxmem: fixedMemory,
+};
+
 /** -m */
-export function memorySchema() {
-  const message = "Parameter 'size' expects a size: a number with k, M, G, T, P or E, in MiB without one";
-  const fixed = field(() =>
-    refuseUnless(false, "an enclave's memory is fixed: it takes no slots and no maxmem"),
-  );
-  return z.strictObject({
-    size: z.optional(field((text) => given(parseSize(text, "M"), message))),
-    slots: z.optional(fixed),
-    maxmem: z.optional(fixed),
-  });
+export function memorySchema(keys: readonly string[]) {
+  return objectOf(MEMORY, keys);
 }
 
 /** A level of QEMU's topology that an enclave has one of. */
 function onlyOne(name: string) {
-  return z.optional(
-    field((text) => refuseUnless(text === "1", `an enclave's CPUs have no ${name}: leave it out`)),
-  );
+  return (text: string): void =>
+    refuseUnless(text === "1", `an enclave's CPUs have no ${name}: leave it out`);
 }
+
+const SMP = {
+  cpus: count("cpus"),
+  sockets: count("sockets"),
+  cores: count("cores"),
+  threads: count("threads"),
+  maxcpus: count("maxcpus"),
+  dies: onlyOne("dies"),
+  clusters: onlyOne("clusters"),
+  modules: onlyOne("modules"),
+  books: onlyOne("books"),
+  drawers: onlyOne("drawers"),
+};
 
 /** -smp */
-export function smpSchema() {
-  return z.strictObject({
-    cpus: count("cpus"),
-    sockets: count("sockets"),
-    cores: count("cores"),
-    threads: count("threads"),
-    maxcpus: count("maxcpus"),
-    dies: onlyOne("dies"),
-    clusters: onlyOne("clusters"),
-    modules: onlyOne("modules"),
-    books: onlyOne("books"),
-    drawers: onlyOne("drawers"),
-  });
+export function smpSchema(keys: readonly string[]) {
+  return objectOf(SMP, keys);
 }
 
+function printableName(what: string) {
+  return (text: string): string => {
+    const printable = /^[\x20-\x7e]{1,128}$/.test(text);
+    refuseUnless(printable, `${what} has 1 to 128 printable ASCII characters`);
+    return text;
+  };
+}
+
+const NAME = {
+  guest: printableName("a name"),
+  process: printableName("a process name"),
+  // Names for QEMU's threads; nitro's do nothing of their own, so there is nothing to be named.
+  "debug-threads": onOff("debug-threads"),
+};
+
 /** -name */
-export function nameSchema() {
-  const printable = /^[\x20-\x7e]{1,128}$/;
-  return z.strictObject({
-    guest: z.optional(
-      field((text) => {
-        refuseUnless(printable.test(text), "a name has 1 to 128 printable ASCII characters");
-        return text;
-      }),
-    ),
-    process: z.optional(
-      field((text) => {
-        refuseUnless(printable.test(text), "a process name has 1 to 128 printable ASCII characters");
-        return text;
-      }),
-    ),
-    // Names for QEMU's threads; nitro's do nothing of their own, so there is nothing to be named.
-    "debug-threads": z.optional(
-      field((text) => given(parseOnOff(text), "Parameter 'debug-threads' expects 'on' or 'off'")),
-    ),
-  });
+export function nameSchema(keys: readonly string[]) {
+  return objectOf(NAME, keys);
 }
 
 /** Text of a file's name: something, and no NUL that C would end it at. */

@@ -5,11 +5,10 @@
  */
 import { usableCpus } from "../sys/affinity.ts";
 import { readSmallFile } from "../sys/files.ts";
-import { fillTogether } from "../sys/fill-threads.ts";
+import { FillThreads, type Watch } from "../sys/fill-threads.ts";
 import { HUGE_PAGE_BYTES, type HugePageFile } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
 import type { MemoryPlan } from "./memory.ts";
-import type { Pace } from "./pace.ts";
 
 /** Each thread has so much to do at least: some milliseconds' work, many times what it costs. */
 const BYTES_PER_THREAD = 32 * 1024 * 1024;
@@ -23,15 +22,21 @@ const OTHER_MAPPINGS = 8192;
 /** What a kernel allows where it does not say (DEFAULT_MAX_MAP_COUNT). */
 const USUAL_MAPPINGS = 65_530;
 
+/** Files that threads are filling; the end of it stops them. */
+export interface Filling extends Disposable {
+  /** Waits for all of it. Throws SyscallError, and what the watch throws. */
+  finish(watch: Watch): void;
+}
+
 /** Several threads that fill files. */
 export interface Together {
   /** Into how many files pages of one size go. */
   filesFor(pages: number): number;
   /**
-   * Allocates all files; gives false, with nothing done, where no thread can be had. Throws SyscallError, Stopped.
+   * Begins to allocate all files; gives undefined, with nothing done, where no thread can be had. Throws SyscallError.
    * @param groups files of one page size each.
    */
-  fill(groups: readonly (readonly HugePageFile[])[]): boolean;
+  begin(groups: readonly (readonly HugePageFile[])[]): Filling | undefined;
 }
 
 /** The most mappings that pages may be mapped by, one by one if need be: what vm.max_map_count leaves. */
@@ -64,12 +69,11 @@ export function chooseThreads(facts: FillFacts, cpus: () => number): number {
 }
 
 /** Several threads, where there are to be several; undefined where one does it. */
-export function planFilling(system: System, facts: FillFacts, pace: Pace): Together | undefined {
+export function planFilling(system: System, facts: FillFacts): Together | undefined {
   const threads = chooseThreads(facts, () => usableCpus(system));
   if (threads < 2) return undefined;
-  const watch = { wait: pace.readable, step: pace.between };
   return {
     filesFor: (pages) => Math.min(pages, threads * (pages < MANY_PAGES ? 1 : FILES_PER_THREAD)),
-    fill: (groups) => fillTogether(system, groups, threads, watch),
+    begin: (groups) => FillThreads.begin(system, groups, threads),
   };
 }

@@ -38,8 +38,8 @@ export async function launchMore(system: System, asked: Asked): Promise<number> 
   const extras: Mutable<Extras> = { draw: asked.draw };
   let session: Session | undefined;
   if (!isPlain(options)) {
-    const { Session } = await import("./session.ts");
-    extras.openSession = (...all) => {
+    extras.openSession = async (...all) => {
+      const { Session } = await import("./session.ts");
       session = new Session(...all);
       return session;
     };

@@ -32,7 +32,7 @@ import type { LaunchOptions } from "./options.ts";
 import { type Pace, paceOf } from "./pace.ts";
 import { planMemoryPages } from "./page-supply.ts";
 import { type PidFileEnd, writePidFile } from "./pid-file.ts";
-import { type PreparedMemory, prepareMemory } from "./preparation.ts";
+import { beginMemory, type MemoryBegun } from "./preparation.ts";
 import { ramdiskWarnings } from "./ramdisk-check.ts";
 import type { Session } from "./session.ts";
 import { stayWith } from "./stay.ts";
@@ -41,7 +41,11 @@ import { Unexplained } from "./unexplained.ts";
 import { EXIT } from "./verdict.ts";
 
 /** Makes the session of a launch that has more than a plain console. Throws Failure. */
-export type OpenSession = (system: System, options: LaunchOptions, tell: (line: string) => void) => Session;
+export type OpenSession = (
+  system: System,
+  options: LaunchOptions,
+  tell: (line: string) => void,
+) => Promise<Session>;
 
 /** What only some launches ask for, brought by whoever has loaded it. */
 export interface Extras {
@@ -85,9 +89,7 @@ export async function launch(
     // Before anything is emptied: who has lost the race for it must not touch the other's files.
     using _pidFile =
       options.pidFile === undefined ? undefined : writePidFile(system, options.pidFile, extras.pidFileEnd);
-    using session = extras.openSession?.(system, options, telling);
-    if (session !== undefined) signals.onContinue(() => session.resumed());
-    const status = await story(system, options, telling, { stop, pace, session }, extras);
+    const status = await story(system, options, telling, { stop, pace }, extras);
     if (status === EXIT.noHeartbeat) (await import("./explain.ts")).explainSilence(system, telling);
     return status;
   } catch (error) {
@@ -105,14 +107,13 @@ export async function launch(
 interface Beside {
   readonly stop: StopRequests;
   readonly pace: Pace;
-  readonly session: Session | undefined;
 }
 
 async function story(
   system: System,
   options: LaunchOptions,
   tell: (line: string) => void,
-  { stop, pace, session }: Beside,
+  { stop, pace }: Beside,
   extras: Extras,
 ): Promise<number> {
   using stack = new DisposableStack();
@@ -121,15 +122,20 @@ async function story(
   checkFits(size, EXPECTED_IMAGE_OFFSET, image.size);
   const threads = threadsPerCore(system);
   const vcpus = extras.pickCpus?.() ?? planVcpus(options.vcpus, threads);
-  const sink = session === undefined ? stack.use(openConsole(system, options)) : session.sink;
   const heartbeatTimeoutMs = heartbeatTimeout(options, image.size, size);
-  session?.plan({ memory: size, vcpus: vcpus.value, threadsPerCore: threads, heartbeatTimeoutMs });
-  session?.awaitClients(stop);
-  if (session?.quit) return EXIT.stopped;
   warnIfTight(size, image, tell);
 
   using device = openNode(system);
   const memory = planMemoryPages(system, size, options.memoryBackend, image.size);
+  using begun = begin(system, memory, options, pace);
+
+  // Meanwhile threads fill the memory.
+  const session = stack.use(await extras.openSession?.(system, options, tell));
+  if (session !== undefined) stop.signals.onContinue(() => session.resumed());
+  const sink = session === undefined ? stack.use(openConsole(system, options)) : session.sink;
+  session?.plan({ memory: size, vcpus: vcpus.value, threadsPerCore: threads, heartbeatTimeoutMs });
+  session?.awaitClients(stop);
+  if (session?.quit) return EXIT.stopped;
   const heartbeat = heartbeatSetup(system, options, tell, stop, heartbeatTimeoutMs);
   stack.use(heartbeat?.port);
   stop.check();
@@ -146,7 +152,7 @@ async function story(
 
   {
     // Once donated, the launcher has no more business in it.
-    using prepared = prepare(system, memory, options, pace);
+    using prepared = begun.finish();
     made.regions = prepared.regions;
     putInto(prepared.mapping, image, imageOffset, pace, extras.measure);
     for (const line of ramdiskWarnings(image, prepared.mapping, imageOffset, memory)) tell(line);
@@ -205,24 +211,30 @@ function heartbeatTimeout({ heartbeat }: LaunchOptions, imageBytes: number, memo
   return heartbeat.timeoutMs ?? awsTimeoutMs(imageBytes, memory.bytes);
 }
 
-function prepare(
-  system: System,
-  plan: MemoryPlan,
-  { memoryBackend }: LaunchOptions,
-  pace: Pace,
-): PreparedMemory {
-  using pageMap = PageMap.open(system);
-  const asked = memoryBackend?.threads;
+/** Takes the memory and begins to fill it. Throws Failure. */
+function begin(system: System, plan: MemoryPlan, { memoryBackend }: LaunchOptions, pace: Pace): MemoryBegun {
+  using stack = new DisposableStack();
+  const pageMap = stack.use(PageMap.open(system));
   const facts = {
     plan,
-    asked,
+    asked: memoryBackend?.threads,
     pagesTold: () => pageMap?.tellsFrames() ?? false,
     mostMappings: () => mostMappings(system),
   };
-  const together = planFilling(system, facts, pace);
-  using _bar = pace.begin(`memory ${sizeText(plan.bytes)}`, plan.bytes);
-  const make = () => prepareMemory(system, { ...facts, pageMap, together, between: pace.between });
-  return explained(make, (explain, error) => explain.explainMemory(system, error, plan, memoryBackend));
+  const together = planFilling(system, facts);
+  const watch = { wait: pace.readable, step: pace.between };
+  const explaining = <T>(make: () => T) =>
+    explained(make, (explain, error) => explain.explainMemory(system, error, plan, memoryBackend));
+  const begun = explaining(() => stack.use(beginMemory(system, { ...facts, pageMap, together, watch })));
+  const owner = stack.move();
+  return {
+    finish() {
+      using _owner = owner;
+      using _bar = pace.begin(`memory ${sizeText(plan.bytes)}`, plan.bytes);
+      return explaining(() => begun.finish());
+    },
+    [Symbol.dispose]: () => owner.dispose(),
+  };
 }
 
 /** Writes the image into the memory, and measures it there. Throws Failure, Stopped. */

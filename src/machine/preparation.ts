@@ -1,14 +1,16 @@
 /**
  * The enclave's memory, from a plan to pages that the driver will take: allocated on the right node, zeroed, looked at,
  * and mapped in the order of their physical addresses where those are told. Nothing that the driver would refuse gets
- * further than here, for it loses a page with each that it does.
+ * further than here, for it loses a page with each that it does. Zeroing is most of it: it is begun early, so that
+ * threads are at it while the rest of the launch is prepared.
  */
 import { Failure, SyscallError } from "../sys/failure.ts";
+import type { Watch } from "../sys/fill-threads.ts";
 import { type FilePiece, HugePageFile, type Mapping, mapPieces, wholeFile } from "../sys/memory.ts";
 import { mayNotCall, pagesByNode, underPolicy } from "../sys/numa.ts";
 import type { PageMap } from "../sys/page-map.ts";
 import type { System } from "../sys/system.ts";
-import type { Together } from "./fill-plan.ts";
+import type { Filling, Together } from "./fill-plan.ts";
 import { type MemoryPlan, type PageRange, pageText } from "./memory.ts";
 import { ascendingOrder, regionsOf, runsOf } from "./page-order.ts";
 
@@ -39,8 +41,8 @@ export interface Preparing {
   readonly pageMap: PageMap | undefined;
   /** The most mappings that pages may be mapped again by. */
   readonly mostMappings: () => number;
-  /** Called between pieces, with the bytes of the last; may throw to stop. */
-  readonly between: (bytes: number) => void;
+  /** Waits for the threads; is told between pieces of the bytes of the last. Either may throw to stop. */
+  readonly watch: Watch;
 }
 
 /** Pages of one size, and the files that they are in, one after another in the mapping; the last may be shorter. */
@@ -48,28 +50,43 @@ interface FiledRange extends PageRange {
   readonly files: readonly HugePageFile[];
 }
 
-/** Prepares the memory. Throws Failure, SyscallError. */
-export function prepareMemory(system: System, preparing: Preparing): PreparedMemory {
-  const { plan, pageMap } = preparing;
-  using files = new DisposableStack();
+/** Memory that is being prepared; the end of it gives it all back. */
+export interface MemoryBegun extends Disposable {
+  /** Does the rest, to be called once: what was begun is over then. Throws Failure, SyscallError, what the watch throws. */
+  finish(): PreparedMemory;
+}
+
+/** Reserves the memory, and has threads fill it where there are to be several. Throws SyscallError. */
+export function beginMemory(system: System, preparing: Preparing): MemoryBegun {
+  const { plan, together } = preparing;
   using stack = new DisposableStack();
-  const memory = bound(system, plan, () => {
-    const ranges = plan.ranges.map((range) => filed(system, range, preparing, files));
-    const mapping = stack.use(mapPieces(system, ranges.flatMap(piecesOf)));
-    fill(ranges, preparing);
-    return { mapping, ranges };
+  using mapped = new DisposableStack();
+  const begun = bound(system, plan, (): Begun => {
+    const ranges = plan.ranges.map((range) => filed(system, range, preparing, stack));
+    const mapping = mapped.use(mapPieces(system, ranges.flatMap(piecesOf)));
+    const filling = stack.use(together?.begin(ranges.map(({ files }) => files)));
+    return { ranges, mapping, filling };
   });
-  if (plan.node !== undefined || pageMap !== undefined) populate(plan, memory.mapping);
-  checkNodes(system, plan, memory);
-  const ordered = pageMap === undefined ? undefined : inOrder(system, memory, preparing, pageMap);
-  if (ordered?.mapping !== undefined) memory.mapping.unmap();
-  else stack.move();
-  const mapping = ordered?.mapping ?? memory.mapping;
+  const owned = stack.move();
+  const first = mapped.move();
   return {
-    mapping,
-    donations: donationsOf(plan.ranges, mapping.start),
-    regions: ordered?.regions,
-    [Symbol.dispose]: () => mapping.unmap(),
+    finish() {
+      using _files = owned;
+      using reserved = first;
+      const ordered = finished(system, preparing, begun);
+      const mapping = ordered?.mapping ?? begun.mapping;
+      if (mapping === begun.mapping) reserved.move();
+      return {
+        mapping,
+        donations: donationsOf(plan.ranges, mapping.start),
+        regions: ordered?.regions,
+        [Symbol.dispose]: () => mapping.unmap(),
+      };
+    },
+    [Symbol.dispose]() {
+      owned.dispose();
+      first.dispose();
+    },
   };
 }
 
@@ -78,9 +95,22 @@ interface Memory {
   readonly ranges: readonly FiledRange[];
 }
 
-interface Allocated extends Memory {
-  /** Whether its pages were taken from one node only. */
-  readonly bound: boolean;
+interface Begun extends Memory {
+  readonly filling: Filling | undefined;
+}
+
+/** What was done, and whether memory was taken from one node only by that. */
+type Bound<T> = T & { readonly bound: boolean };
+
+/** Fills what is not filled yet, and looks at what it has become. */
+function finished(system: System, preparing: Preparing, begun: Bound<Begun>): Ordered | undefined {
+  const { plan, pageMap, watch } = preparing;
+  const { filling, mapping } = begun;
+  filling?.finish(watch);
+  const memory = filling === undefined ? bound(system, plan, () => fill(begun, watch)) : begun;
+  if (plan.node !== undefined || pageMap !== undefined) populate(plan, mapping);
+  checkNodes(system, plan, memory);
+  return pageMap === undefined ? undefined : inOrder(system, memory, preparing, pageMap);
 }
 
 function donationsOf(ranges: readonly PageRange[], start: number): Donation[] {
@@ -93,7 +123,7 @@ function donationsOf(ranges: readonly PageRange[], start: number): Donation[] {
 }
 
 /** Runs `allocate` with this thread's memory bound to the plan's node, if that may be done; others inherit that. */
-function bound(system: System, plan: MemoryPlan, allocate: () => Memory): Allocated {
+function bound<T extends object>(system: System, plan: MemoryPlan, allocate: () => T): Bound<T> {
   const { node } = plan;
   if (node === undefined) return { ...allocate(), bound: false };
   try {
@@ -126,16 +156,16 @@ function piecesOf({ files }: FiledRange): FilePiece[] {
 }
 
 /** Allocates all files, each from its first page to its last. */
-function fill(ranges: readonly FiledRange[], { together, between }: Preparing): void {
-  if (together?.fill(ranges.map(({ files }) => files))) return;
-  for (const file of ranges.flatMap(({ files }) => files)) {
+function fill<T extends Memory>(memory: T, { step }: Watch): T {
+  for (const file of memory.ranges.flatMap(({ files }) => files)) {
     const most = Math.max(PIECE_BYTES, file.pageBytes);
     for (let at = 0; at < file.size; at += most) {
       const length = Math.min(most, file.size - at);
       file.allocate(at, length);
-      between(length);
+      step(length);
     }
   }
+  return memory;
 }
 
 /** Puts every page into the page table, where it is looked at. */
@@ -146,7 +176,7 @@ function populate(plan: MemoryPlan, mapping: Mapping): void {
 }
 
 /** Throws Failure where a page is on another node than the pool's, or may be. */
-function checkNodes(system: System, plan: MemoryPlan, { mapping, bound: isBound }: Allocated): void {
+function checkNodes(system: System, plan: MemoryPlan, { mapping, bound: isBound }: Bound<Memory>): void {
   const { node } = plan;
   if (node === undefined) return;
   for (const { address, length, pageBytes } of donationsOf(plan.ranges, mapping.start)) {

@@ -1,7 +1,7 @@
 /**
  * Allocates files of huge pages by several threads at once, which is zeroing: where there is much of it, a single
  * processor is slower than the memory. One thread at a time can allocate in a file, so each takes the next part of
- * another file. The threads are gone when this returns, however it does.
+ * another file. They work while their owner does something else, and are gone when it disposes of them.
  */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { CallThreads, type ThreadCall } from "./call-threads.ts";
@@ -41,37 +41,56 @@ export function partsOf(files: readonly Pick<HugePageFile, "number" | "size" | "
   return parts;
 }
 
-/**
- * Allocates files, whole. @param groups files of one page size each, in the order in which they are begun. Gives false,
- * with nothing done, where no thread can be made. Throws SyscallError as HugePageFile.allocate does, and what the watch
- * throws.
- */
-export function fillTogether(
-  system: System,
-  groups: readonly (readonly HugePageFile[])[],
-  threads: number,
-  watch: Watch,
-): boolean {
-  const number = NR_FALLOCATE[KERNEL_ARCHITECTURE];
-  const calls = groups
-    .flatMap(partsOf)
-    .map(({ fd, offset, length }): ThreadCall => ({ number, args: [fd, 0, offset, length], bytes: length }));
-  using team = CallThreads.begin(system, calls, threads);
-  if (team === undefined) return false;
-  let told = 0;
-  const tell = () => {
-    const { done } = team;
-    watch.step(done - told);
-    told = done;
-  };
-  do {
-    watch.wait(team.fd);
+/** Files that are being allocated, whole; the end of it stops the threads and waits for the last. */
+export class FillThreads implements Disposable {
+  private constructor(
+    private readonly system: System,
+    private readonly team: CallThreads,
+    /** For the trace. */
+    private readonly args: string,
+  ) {}
+
+  /**
+   * Begins. @param groups files of one page size each, in the order in which they are begun. Gives undefined, with
+   * nothing done, where no thread can be made. Throws SyscallError.
+   */
+  static begin(
+    system: System,
+    groups: readonly (readonly HugePageFile[])[],
+    threads: number,
+  ): FillThreads | undefined {
+    const number = NR_FALLOCATE[KERNEL_ARCHITECTURE];
+    const calls = groups
+      .flatMap(partsOf)
+      .map(
+        ({ fd, offset, length }): ThreadCall => ({ number, args: [fd, 0, offset, length], bytes: length }),
+      );
+    const team = CallThreads.begin(system, calls, threads);
+    const args = `[${calls.length} parts], ${threads} threads`;
+    return team === undefined ? undefined : new FillThreads(system, team, args);
+  }
+
+  /** Waits for all of it. Throws SyscallError as HugePageFile.allocate does, and what the watch throws. */
+  finish(watch: Watch): void {
+    const { system, team, args } = this;
+    let told = 0;
+    const tell = () => {
+      const { done } = team;
+      watch.step(done - told);
+      told = done;
+    };
+    while (!team.over) {
+      watch.wait(team.fd);
+      tell();
+    }
     tell();
-  } while (!team.over);
-  tell();
-  const { failure } = team;
-  const args = `[${calls.length} parts], ${threads} threads`;
-  system.trace.call?.("fallocate", args, failure === 0 ? 0 : -1, failure === 0 ? undefined : failure);
-  if (failure !== 0) throw new SyscallError("fallocate", failure, "");
-  return true;
+    const { failure } = team;
+    system.trace.call?.("fallocate", args, failure === 0 ? 0 : -1, failure === 0 ? undefined : failure);
+    this[Symbol.dispose]();
+    if (failure !== 0) throw new SyscallError("fallocate", failure, "");
+  }
+
+  [Symbol.dispose](): void {
+    this.team[Symbol.dispose]();
+  }
 }
