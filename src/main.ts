@@ -1,11 +1,8 @@
 /** argv in, exit status out: the only place that prints and the only one that ends the process. */
 import type { Occurrence } from "./cli/argv.ts";
 import { readCommandLine } from "./cli/request.ts";
-import { isPlain } from "./machine/console.ts";
 import { launch } from "./machine/launch.ts";
-import { HANDED_OVER, type LaunchOptions } from "./machine/options.ts";
-import { checkOutputs } from "./machine/outputs.ts";
-import { openTraceFile } from "./machine/trace-file.ts";
+import { HANDED_OVER, type LaunchOptions, writesFiles } from "./machine/options.ts";
 import { EXIT } from "./machine/verdict.ts";
 import { errnoText, Failure } from "./sys/failure.ts";
 import { patientWriter, readText, writeAll } from "./sys/files.ts";
@@ -23,12 +20,6 @@ type Prefix = () => string;
 type Write = (text: string) => void;
 
 const plainPrefix: Prefix = () => "nitro: ";
-
-async function start(system: System, options: LaunchOptions, toStderr: Write): Promise<number> {
-  checkOutputs(system, options);
-  using _trace = openTraceFile(system, options, toStderr);
-  return await launch(system, options, teller(toStderr, plainPrefix), { draw: drawer(system, toStderr) });
-}
 
 /** Draws on standard error where that is a terminal; whether it is, is asked when there is something to be drawn. */
 function drawer(system: System, toStderr: Write): Write {
@@ -76,8 +67,9 @@ async function main(): Promise<number> {
     const words = process.argv.slice(2);
     const handedOver = words[0]?.startsWith(HANDED_OVER) ? words.shift() : undefined;
     const request = readCommandLine(words);
-    if ("launch" in request && handedOver === undefined && isPlain(request.launch)) {
-      return await start(system, request.launch, toStderr);
+    if ("launch" in request && handedOver === undefined && !writesFiles(request.launch)) {
+      const draw = drawer(system, toStderr);
+      return await launch(system, request.launch, teller(toStderr, plainPrefix), { draw });
     }
     if ("launch" in request || "more" in request) {
       const options = "launch" in request ? request.launch : await readMore(system, request.more);

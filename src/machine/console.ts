@@ -12,19 +12,6 @@ import { ERRNO } from "../sys/linux/errno.ts";
 import type { System } from "../sys/system.ts";
 import type { LaunchOptions } from "./options.ts";
 
-const PLAIN: readonly ChardevSpec["backend"]["kind"][] = ["stdio", "file", "null"];
-
-/** Whether the console is all there is, and goes to a place of these. */
-export function isPlain({ chardevs, monitors, serial }: LaunchOptions): boolean {
-  return (
-    monitors.length === 0 &&
-    chardevs.every(
-      ({ label, mux, log, backend }) =>
-        label === serial.value && !mux && log === undefined && PLAIN.includes(backend.kind),
-    )
-  );
-}
-
 /** Opens the receiver; undefined for `none`, where the console is not even connected. Throws Failure. */
 export function openConsole(system: System, { chardevs, serial }: LaunchOptions): Sink | undefined {
   const spec = chardevs.find(({ label }) => label === serial.value);

@@ -1,12 +1,11 @@
 /** A launch that asks for more than most do: what each of its options needs is loaded here, for it alone. */
 import { Failure } from "../sys/failure.ts";
 import type { System } from "../sys/system.ts";
-import { isPlain } from "./console.ts";
-import { type Extras, launch } from "./launch.ts";
+import type { Extras } from "./extras.ts";
+import { launch } from "./launch.ts";
 import type { Measured } from "./measure.ts";
 import { HANDED_OVER, type LaunchOptions } from "./options.ts";
 import { checkOutputs } from "./outputs.ts";
-import type { Session } from "./session.ts";
 import { openTraceFile } from "./trace-file.ts";
 
 /** The launch, and how it came here. */
@@ -36,14 +35,6 @@ export async function launchMore(system: System, asked: Asked): Promise<number> 
   using trace = openTraceFile(system, options, asked.toStderr);
   logFd = trace.fd;
   const extras: Mutable<Extras> = { draw: asked.draw };
-  let session: Session | undefined;
-  if (!isPlain(options)) {
-    extras.openSession = async (...all) => {
-      const { Session } = await import("./session.ts");
-      session = new Session(...all);
-      return session;
-    };
-  }
   const { measure, debugMode, cpuIds } = options;
   if (cpuIds !== undefined) {
     const { pickCpus } = await import("./picked-cpus.ts");
@@ -54,7 +45,7 @@ export async function launchMore(system: System, asked: Asked): Promise<number> 
     let measured: Measured | undefined;
     extras.measure = (...image) => {
       measured = measureImage(measure, debugMode, ...image);
-      session?.measured(measured.pcrs);
+      return measured.pcrs;
     };
     extras.started = () => measured?.lines.forEach(tell);
   }

@@ -127,3 +127,26 @@ export interface LaunchOptions {
   readonly trace: ReadonlySet<TraceFlag>;
   readonly traceFile: string | undefined;
 }
+
+const PLAIN: readonly ChardevSpec["backend"]["kind"][] = ["stdio", "file", "null"];
+
+/** Whether the console is all there is, and goes to a place of these. */
+export function isPlain({ chardevs, monitors, serial }: LaunchOptions): boolean {
+  return (
+    monitors.length === 0 &&
+    chardevs.every(
+      ({ label, mux, log, backend }) =>
+        label === serial.value && !mux && log === undefined && PLAIN.includes(backend.kind),
+    )
+  );
+}
+
+/** Whether it writes files, each of which is looked at before, or a trace. */
+export function writesFiles({ chardevs, pidFile, traceFile, trace }: LaunchOptions): boolean {
+  return (
+    pidFile !== undefined ||
+    traceFile !== undefined ||
+    trace.size > 0 ||
+    chardevs.some(({ backend, log }) => backend.kind === "file" || log !== undefined)
+  );
+}

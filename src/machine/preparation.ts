@@ -4,6 +4,7 @@
  * further than here, for it loses a page with each that it does. Zeroing is most of it: it is begun early, so that
  * threads are at it while the rest of the launch is prepared.
  */
+
 import { Failure, SyscallError } from "../sys/failure.ts";
 import type { Watch } from "../sys/fill-threads.ts";
 import { type FilePiece, HugePageFile, type Mapping, mapPieces, wholeFile } from "../sys/memory.ts";
@@ -16,6 +17,11 @@ import { ascendingOrder, regionsOf, runsOf } from "./page-order.ts";
 
 /** A signal is looked for after so many bytes; one larger page is a piece as well. */
 const PIECE_BYTES = 64 * 1024 * 1024;
+
+/** Mapping pieces again takes time as well: it is done for a region less in so many of them. */
+const PIECES_PER_REGION = 16;
+/** So few regions no driver was seen to refuse: beyond that, each region less may decide. */
+const SURELY_TAKEN = 64;
 
 /** A part of the mapping that is donated at once: pages of one size. Bytes. */
 export interface Donation {
@@ -52,7 +58,7 @@ interface FiledRange extends PageRange {
 
 /** Memory that is being prepared; the end of it gives it all back. */
 export interface MemoryBegun extends Disposable {
-  /** Does the rest, to be called once: what was begun is over then. Throws Failure, SyscallError, what the watch throws. */
+  /** Does the rest, once: what was begun is over then. Throws Failure, SyscallError, what the watch throws. */
   finish(): PreparedMemory;
 }
 
@@ -108,9 +114,18 @@ function finished(system: System, preparing: Preparing, begun: Bound<Begun>): Or
   const { filling, mapping } = begun;
   filling?.finish(watch);
   const memory = filling === undefined ? bound(system, plan, () => fill(begun, watch)) : begun;
-  if (plan.node !== undefined || pageMap !== undefined) populate(plan, mapping);
+  const told = pageMap !== undefined && isTold(plan, mapping, pageMap);
+  if (plan.node !== undefined || told) populate(plan, mapping);
   checkNodes(system, plan, memory);
-  return pageMap === undefined ? undefined : inOrder(system, memory, preparing, pageMap);
+  return told ? inOrder(system, memory, preparing, pageMap) : undefined;
+}
+
+/** Whether it is told where pages are, and they are what they should be: asked of the first. */
+function isTold(plan: MemoryPlan, mapping: Mapping, pageMap: PageMap): boolean {
+  const pageBytes = plan.ranges[0]?.pageBytes ?? 0;
+  mapping.populate(0, pageBytes, pageBytes);
+  const [address] = pageMap.addresses(mapping.start, pageBytes, 1) ?? [];
+  return address !== undefined && address % pageBytes === 0;
 }
 
 function donationsOf(ranges: readonly PageRange[], start: number): Donation[] {
@@ -230,7 +245,8 @@ function inOrder(
   }
   // No call, yet what the calls around it are made for.
   system.trace.call?.("regions", `${pieces.length} pieces, ${asTheyAre} regions as they are`, atBest);
-  if (atBest === asTheyAre || pieces.length > mostMappings()) return { regions: asTheyAre };
+  const worthIt = asTheyAre - atBest > pieces.length / PIECES_PER_REGION || asTheyAre > SURELY_TAKEN;
+  if (atBest === asTheyAre || !worthIt || pieces.length > mostMappings()) return { regions: asTheyAre };
   try {
     return { regions: atBest, mapping: mapPieces(system, pieces) };
   } catch (error) {

@@ -1,5 +1,5 @@
 /** An error that is put into words once all has unwound: what is known of the parent is loaded for that alone. */
-import type { Failure, SyscallError } from "../sys/failure.ts";
+import { type Failure, SyscallError } from "../sys/failure.ts";
 
 /** Where the words are. */
 type Explain = typeof import("./explain.ts");
@@ -18,5 +18,14 @@ export class Unexplained extends Error {
   /** Why it failed, in the words of explain.ts. */
   async failure(): Promise<Failure> {
     return this.words(await import("./explain.ts"), this.error);
+  }
+}
+
+/** Attempts it. Throws Unexplained for a call that failed. @param words called once the launch has unwound. */
+export function explained<T>(attempt: () => T, words: ConstructorParameters<typeof Unexplained>[1]): T {
+  try {
+    return attempt();
+  } catch (error) {
+    throw error instanceof SyscallError ? new Unexplained(error, words) : error;
   }
 }

@@ -12,8 +12,9 @@ export function usableCpus(system: System): number {
   const mask = new Uint8Array(MASK_BYTES);
   const number = NR_SCHED_GETAFFINITY[KERNEL_ARCHITECTURE];
   const got = Number(system.libc.syscall(number, 0, MASK_BYTES, addressOf(mask), 0, 0));
-  if (resultOrErrno(system, "sched_getaffinity", got, () => `0, ${MASK_BYTES}, …`) < 0) return 1;
+  const bytes = resultOrErrno(system, "sched_getaffinity", got, () => `0, ${MASK_BYTES}, …`);
+  if (bytes < 0) return 1;
   let count = 0;
-  for (const byte of mask) for (let bits = byte; bits !== 0; bits &= bits - 1) count += 1;
+  for (const byte of mask.subarray(0, bytes)) for (let bits = byte; bits !== 0; bits &= bits - 1) count += 1;
   return Math.max(1, count);
 }

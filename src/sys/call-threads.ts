@@ -118,6 +118,7 @@ export class CallThreads implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    if (this.#owned.disposed) return;
     Atomics.store(this.#words, HEAD.stop, 1n);
     const { pthread_join } = this.system.libc.memoryCalls;
     for (const thread of this.#threads.splice(0)) pthread_join(thread, null);

@@ -1,8 +1,8 @@
 /**
  * The one door to the kernel: libc, opened once by bun:ffi.
  *
- * libc's own wrappers are called by name. The only one that old systems lack is memfd_create, which
- * glibc has since 2.27 (Amazon Linux 2 has 2.26); there the same call goes through syscall(2).
+ * libc's own wrappers are called by name. Old systems lack memfd_create, which glibc has since 2.27 (Amazon Linux 2
+ * has 2.26): that call goes through syscall(2) everywhere.
  *
  * A pointer argument takes a typed array, which bun:ffi holds until the call returns, or 0 for NULL;
  * an address argument takes a number, as mmap returned it.
@@ -150,11 +150,6 @@ const SHARING_SYMBOLS = {
   epoll_wait: { args: [i32, pointer, i32, i32], returns: i32 },
 } as const;
 
-const MEMFD_CREATE = {
-  // int memfd_create(const char *name, unsigned flags)
-  memfd_create: { args: [cstring, u32], returns: i32 },
-} as const;
-
 /** __NR_memfd_create: asm/unistd_64.h on x86_64, asm-generic/unistd.h on aarch64. */
 const NR_MEMFD_CREATE = process.arch === "arm64" ? 279 : 319;
 
@@ -166,15 +161,11 @@ export function openLibc() {
   let opened: ReturnType<typeof openProcessCalls> | undefined;
   let memory: ReturnType<typeof openMemoryCalls> | undefined;
   let sharing: ReturnType<typeof openSharingCalls> | undefined;
-  let memfdCreate: ((name: Uint8Array, flags: number) => number) | undefined;
   return {
     ...symbols,
-    /** memfd_create(2), by libc's own wrapper where it has one. */
-    memfd_create(name: Uint8Array, flags: number): number {
-      memfdCreate ??=
-        memfdCreateWrapper() ?? ((n, f) => Number(symbols.syscall(NR_MEMFD_CREATE, ptr(n), f, 0, 0, 0)));
-      return memfdCreate(name, flags);
-    },
+    /** memfd_create(2). */
+    memfd_create: (name: Uint8Array, flags: number): number =>
+      Number(symbols.syscall(NR_MEMFD_CREATE, ptr(name), flags, 0, 0, 0)),
     /** The calls of PROCESS_SYMBOLS, opened when they are asked for. */
     get processCalls() {
       opened ??= openProcessCalls();
@@ -206,15 +197,6 @@ function openMemoryCalls() {
 
 function openSharingCalls() {
   return dlopen("libc.so.6", SHARING_SYMBOLS).symbols;
-}
-
-function memfdCreateWrapper(): ((name: Uint8Array, flags: number) => number) | undefined {
-  try {
-    const { memfd_create } = dlopen("libc.so.6", MEMFD_CREATE).symbols;
-    return (name, flags) => memfd_create(ptr(name), flags);
-  } catch {
-    return undefined;
-  }
 }
 
 /** libc as it was opened. */

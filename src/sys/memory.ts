@@ -84,6 +84,8 @@ export class Mapping implements Disposable {
   unmap(): void {
     if (!this.#mapped) return;
     this.#mapped = false;
+    // As long as it is there, the engine counts its bytes, and lets so much more garbage pile up.
+    this.#window = undefined;
     unmap(this.system, this.start, this.size);
   }
 

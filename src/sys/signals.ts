@@ -28,14 +28,15 @@ export interface Signals extends Disposable {
 export function takeSignals(system: System): Signals {
   const { reading, writing } = openPipe(system);
   const handler = executable(system, handlerCode(writing));
-  for (const name of STOP_SIGNALS) setAction(system, name, handler, SA_RESTART);
-  setAction(system, "SIGPIPE", SIG_IGN, 0);
+  const handled = actionOf(handler, SA_RESTART);
+  for (const name of STOP_SIGNALS) setAction(system, name, handled);
+  setAction(system, "SIGPIPE", actionOf(SIG_IGN, 0));
   const one = new Uint8Array(1);
   let goOn: (() => void) | undefined;
   return {
     fd: reading.number,
     onContinue(act) {
-      if (goOn === undefined) setAction(system, "SIGCONT", handler, SA_RESTART);
+      if (goOn === undefined) setAction(system, "SIGCONT", handled);
       goOn = act;
     },
     next() {
@@ -62,21 +63,26 @@ function openPipe(system: System): { reading: Fd; writing: number } {
   return { reading: new Fd(system, reading), writing };
 }
 
-function setAction(system: System, name: keyof typeof SIGNALS, handler: number, flags: number): void {
-  const action = sigaction.encode({
+interface Action {
+  /** A struct sigaction. */
+  readonly bytes: Uint8Array;
+  /** For the trace. */
+  readonly words: string;
+}
+
+function actionOf(handler: number, flags: number): Action {
+  const bytes = sigaction.encode({
     sa_handler: BigInt(handler),
     sa_mask: new Array<bigint>(16).fill(0n),
     sa_flags: flags,
     padding: 0,
     sa_restorer: 0n,
   });
-  const set = system.libc.sigaction(SIGNALS[name], action, null);
   const what = handler === SIG_IGN ? "SIG_IGN" : hex(handler);
-  checked(
-    system,
-    "sigaction",
-    set,
-    () => `${name}, {${what}, ${flags === 0 ? "0" : "SA_RESTART"}}, NULL`,
-    "",
-  );
+  return { bytes, words: `{${what}, ${flags === 0 ? "0" : "SA_RESTART"}}` };
+}
+
+function setAction(system: System, name: keyof typeof SIGNALS, { bytes, words }: Action): void {
+  const set = system.libc.sigaction(SIGNALS[name], bytes, null);
+  checked(system, "sigaction", set, () => `${name}, ${words}, NULL`, "");
 }

@@ -239,22 +239,6 @@ describe("what is no kernel for this machine", () => {
 });
 
 describe("other files", () => {
-  test("a console's file that cannot be made", () => {
-    expect(refused("-kernel", eif, "-serial", "file:/no/such/file")).toBe(
-      "-serial file:/no/such/file: No such file or directory (ENOENT)",
-    );
-    expect(refused("-kernel", eif, "-serial", `file:${folder.path}`)).toBe(
-      `-serial file:${folder.path}: Is a directory (EISDIR)`,
-    );
-  });
-
-  test("a console's FIFO that nobody reads does not hold the launch up", () => {
-    runCommand(["mkfifo", folder.file("console")]);
-    expect(refused("-kernel", eif, "-serial", `file:${folder.file("console")}`)).toBe(
-      `-serial file:${folder.file("console")}: No such device or address (ENXIO)`,
-    );
-  });
-
   test("a trace's file that cannot be made", () => {
     expect(refused("-kernel", eif, "-D", "/no/such/file")).toBe(
       "-D /no/such/file: No such file or directory (ENOENT)",

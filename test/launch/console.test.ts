@@ -224,3 +224,20 @@ describe.concurrent.skipIf(notHere !== undefined)("a console", () => {
     expect(result.status).toBe(5);
   });
 });
+
+describe.concurrent.skipIf(notHere !== undefined)("a console's file that cannot be opened", () => {
+  const fifo = here.path("fifo");
+  const cases: [what: string, path: string, why: string][] = [
+    ["whose folder is not there", "/no/such/file", "No such file or directory (ENOENT)"],
+    ["that is a folder", here.folder, "Is a directory (EISDIR)"],
+    ["that is a FIFO without a reader", fifo, "No such device or address (ENXIO)"],
+  ];
+  test.each(cases)("%s is told before an enclave is created, and nothing is left", async (_, path, why) => {
+    if (path === fifo) expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
+    const result = await launch(here.debug("-serial", `file:${path}`));
+    expect(lines(result.stderr)[0]).toBe(`nitro: -serial file:${path}: ${why}`);
+    expect(result.status).toBe(1);
+    expect(entries(result, "NE_CREATE_VM")).toEqual([]);
+    expectNothingLeft(result);
+  });
+});

@@ -17,13 +17,13 @@ function byOneThread(): string {
 /** The trapped calls of a launch in their order, with how often a whole launch up to this step makes each. */
 const CALLS: { call: string; times: number }[] = [
   { call: "openat:/dev/nitro_enclaves", times: 1 },
+  { call: "memfd_create", times: 1 },
+  { call: "mmap", times: 1 },
   { call: "socket", times: 1 },
   { call: "bind:vsock", times: 1 },
   { call: "listen", times: 2 },
   { call: "NE_CREATE_VM", times: 1 },
   { call: "NE_GET_IMAGE_LOAD_INFO", times: 1 },
-  { call: "memfd_create", times: 1 },
-  { call: "mmap", times: 1 },
   { call: "fallocate", times: 1 },
   { call: "NE_SET_USER_MEMORY_REGION", times: 1 },
   { call: "NE_ADD_VCPU", times: 2 },

@@ -22,10 +22,10 @@ afterAll(() => here[Symbol.dispose]());
 
 const STORY = [
   "openat",
+  "memfd_create",
   "bind",
   "NE_CREATE_VM",
   "NE_GET_IMAGE_LOAD_INFO",
-  "memfd_create",
   "NE_SET_USER_MEMORY_REGION",
   "NE_ADD_VCPU",
   "NE_START_ENCLAVE",

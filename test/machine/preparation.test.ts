@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { type Preparing, prepareMemory } from "../../src/machine/preparation.ts";
+import { beginMemory, type MemoryBegun, type Preparing } from "../../src/machine/preparation.ts";
 import { viewOf } from "../../src/sys/libc.ts";
 import { PageMap } from "../../src/sys/page-map.ts";
 import { openSystem, type System } from "../../src/sys/system.ts";
@@ -7,6 +7,8 @@ import { fakeLibc } from "../sys/fake-libc.ts";
 
 const PAGE = 2 ** 21;
 const MAP_FIXED = 0x10;
+/** Bytes that a page has in the page map. */
+const ENTRIES_OF_PAGE = (8 * PAGE) / 4096;
 
 interface Machine {
   readonly system: System;
@@ -24,7 +26,7 @@ function machine(frames: readonly number[], failing = Number.POSITIVE_INFINITY):
   const { libc } = openSystem();
   const placed: [number, number][] = [];
   const mapped = new Map<number, number>();
-  let told = 0;
+  let first: number | undefined;
   const system = fakeLibc({
     memfd_create: (name) => {
       if (!(name instanceof Uint8Array)) throw new Error("memfd_create wants a name");
@@ -51,14 +53,16 @@ function machine(frames: readonly number[], failing = Number.POSITIVE_INFINITY):
           if (at < Number(start)) mapped.set(at, Math.min(size, Number(start) - at));
       return libc.munmap(Number(start), Number(length));
     },
-    pread: (_fd, address, length) => {
+    pread: (_fd, address, length, offset) => {
+      first ??= Number(offset);
+      const told = (Number(offset) - first) / ENTRIES_OF_PAGE;
       const entries = new BigUint64Array(
         viewOf(Number(address), Number(length)).buffer,
         0,
         Number(length) / 8,
       );
       for (let i = 0; i < entries.length; i += PAGE / 4096) {
-        entries[i] = (1n << 63n) | BigInt(((frames[told++] ?? 0) * PAGE) / 4096);
+        entries[i] = (1n << 63n) | BigInt(((frames[told + i / (PAGE / 4096)] ?? 0) * PAGE) / 4096);
       }
       return Number(length);
     },
@@ -67,12 +71,16 @@ function machine(frames: readonly number[], failing = Number.POSITIVE_INFINITY):
   return { system, placed, mapped };
 }
 
-function prepared({ system }: Machine, pages: number, more: Partial<Preparing> = {}) {
+function begun({ system }: Machine, pages: number, more: Partial<Preparing> = {}): MemoryBegun {
   const plan = { bytes: pages * PAGE, typed: "-m", node: undefined, ranges: [{ pageBytes: PAGE, pages }] };
-  using pageMap = PageMap.open(system);
-  const between = () => {};
-  const given = { plan, pageMap, together: undefined, mostMappings: () => 1000, between, ...more };
-  return prepareMemory(system, given);
+  const watch = { wait: () => true, step() {} };
+  const given = { plan, pageMap: undefined, together: undefined, mostMappings: () => 1000, watch, ...more };
+  return beginMemory(system, given);
+}
+
+function prepared(host: Machine, pages: number, more: Partial<Preparing> = {}) {
+  using pageMap = PageMap.open(host.system);
+  return begun(host, pages, { pageMap, ...more }).finish();
 }
 
 /** The bytes of a mapping that are there, for whoever asks. */
@@ -120,9 +128,21 @@ describe("pages", () => {
     expect([memory.regions, host.placed]).toEqual([4, []]);
   });
 
+  test("stay as they are where a region or two less is not worth the mappings", () => {
+    // Turned round, so that each page would be mapped for itself; two of them would be one region.
+    const turned = (pages: number) =>
+      Array.from({ length: pages }, (_, i) => (i < 2 ? 1000 - i : 900 - 3 * i));
+    using memory = prepared(machine(turned(40)), 40);
+    expect(memory.regions).toBe(40);
+    using many = prepared(machine(turned(66)), 66);
+    expect(many.regions).toBe(65);
+  });
+
   test("that are none of that size, or of which nothing is told, have no number of regions", () => {
     using odd = prepared(machine([10, 10.5]), 2);
     expect(odd.regions).toBeUndefined();
+    using oddFirst = prepared(machine([10.5, 11]), 2);
+    expect(oddFirst.regions).toBeUndefined();
     using untold = prepared(machine([10, 0]), 2);
     expect(untold.regions).toBeUndefined();
     using closed = prepared(machine([10, 11]), 2, { pageMap: undefined });
@@ -135,13 +155,13 @@ test("the memory of several files is put in order over all of them", () => {
   const filled: number[] = [];
   const together = {
     filesFor: () => 2,
-    fill: (groups: readonly (readonly { size: number }[])[]) => {
+    begin: (groups: readonly (readonly { size: number }[])[]) => {
       for (const files of groups) for (const { size } of files) filled.push(size / PAGE);
-      return true;
+      return { finish: () => void filled.push(0), [Symbol.dispose]: () => void filled.push(-1) };
     },
   };
   using memory = prepared(host, 5, { together });
-  expect(filled).toEqual([3, 2]);
+  expect(filled).toEqual([3, 2, 0, -1]);
   expect(memory.regions).toBe(2);
   // Files of 3 and 2 pages: the places of the mapping are 0, 1, 2 of the one and 0, 1 of the other.
   expect(host.placed.slice(2)).toEqual([
@@ -156,8 +176,38 @@ test("the memory of several files is put in order over all of them", () => {
 test("a memory for which no thread can be had is filled by this one", () => {
   const host = machine([10, 11]);
   const steps: number[] = [];
-  const together = { filesFor: () => 2, fill: () => false };
-  using memory = prepared(host, 2, { together, between: (bytes) => steps.push(bytes / PAGE) });
+  const together = { filesFor: () => 2, begin: () => undefined };
+  const watch = { wait: () => true, step: (bytes: number) => void steps.push(bytes / PAGE) };
+  using memory = prepared(host, 2, { together, watch });
   expect(steps).toEqual([1, 1]);
   expect(memory.regions).toBe(1);
+});
+
+describe("memory that has been begun", () => {
+  function threads(done: string[]) {
+    const filling = {
+      finish: () => {
+        throw new Error("stopped");
+      },
+      [Symbol.dispose]: () => void done.push("over"),
+    };
+    return { filesFor: () => 2, begin: () => filling };
+  }
+
+  test("is given back, its threads before all else, where nobody finishes it", () => {
+    const host = machine([10, 11]);
+    const done: string[] = [];
+    const memory = begun(host, 2, { together: threads(done) });
+    expect([sizes(host), done]).toEqual([[2], []]);
+    memory[Symbol.dispose]();
+    expect([sizes(host), done]).toEqual([[], ["over"]]);
+  });
+
+  test("is given back where its end fails", () => {
+    const host = machine([10, 11]);
+    const done: string[] = [];
+    using memory = begun(host, 2, { together: threads(done) });
+    expect(() => memory.finish()).toThrow("stopped");
+    expect([sizes(host), done]).toEqual([[], ["over"]]);
+  });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { SyscallError } from "../../src/sys/failure.ts";
-import { fillTogether, partsOf, type Watch } from "../../src/sys/fill-threads.ts";
+import { FillThreads, partsOf, type Watch } from "../../src/sys/fill-threads.ts";
 import { HugePageFile } from "../../src/sys/memory.ts";
 import { openSystem, type System } from "../../src/sys/system.ts";
 import { fakeLibc } from "./fake-libc.ts";
@@ -75,6 +75,13 @@ function watching(system: System, steps: number[]): Watch {
   };
 }
 
+/** Waits for all of it, and ends it however that goes. */
+function filled(filling: FillThreads | undefined, watch: Watch): void {
+  if (filling === undefined) throw new Error("no threads");
+  using _ = filling;
+  filling.finish(watch);
+}
+
 describe("threads", () => {
   test.each([1, 2, 5])("%d allocate every byte, tell of it, and are gone", (count) => {
     const held = new Set<string>();
@@ -82,7 +89,7 @@ describe("threads", () => {
     using owner = new DisposableStack();
     const groups = [files(system, owner, 40, 70), files(system, owner, 2, 2, 34)];
     const steps: number[] = [];
-    expect(fillTogether(system, groups, count, watching(system, steps))).toBe(true);
+    filled(FillThreads.begin(system, groups, count), watching(system, steps));
     expect(groups.flat().map((file) => allocated(file) / MIB)).toEqual([40, 70, 2, 2, 34]);
     expect(steps.reduce((sum, bytes) => sum + bytes, 0)).toBe(148 * MIB);
     expect([...held]).toEqual([]);
@@ -96,7 +103,7 @@ describe("threads", () => {
     bad[Symbol.dispose]();
     let caught: unknown;
     try {
-      fillTogether(system, [[bad, good]], 2, watching(system, []));
+      filled(FillThreads.begin(system, [[bad, good]], 2), watching(system, []));
     } catch (error) {
       caught = error;
     }
@@ -112,7 +119,8 @@ describe("threads", () => {
     const wait = () => {
       throw new Error("stopped");
     };
-    expect(() => fillTogether(system, [group], 2, { wait, step() {} })).toThrow("stopped");
+    const filling = FillThreads.begin(system, [group], 2);
+    expect(() => filled(filling, { wait, step() {} })).toThrow("stopped");
     expect([...held]).toEqual([]);
     const then = group.map(allocated);
     Bun.sleepSync(20);
@@ -127,7 +135,7 @@ describe("threads", () => {
     const system: System = { ...real, libc: { ...real.libc, memoryCalls } };
     using owner = new DisposableStack();
     const group = files(system, owner, 4, 4);
-    expect(fillTogether(system, [group], 2, watching(system, []))).toBe(false);
+    expect(FillThreads.begin(system, [group], 2)).toBeUndefined();
     expect(group.map(allocated)).toEqual([0, 0]);
   });
 });

@@ -78,7 +78,7 @@ export class MemoryCalls {
   private setThread(request: Notification): Told {
     const policy = this.readPolicy(request, request.i32(0), request.wide(1), request.wide(2));
     if (typeof policy === "number") return refuse(request, -policy);
-    this.pages.policies.setThread(request.tid, policy);
+    this.pages.policies.setThread(request.tid, request.pid, policy);
     request.reply(0);
     return { mode: policy.mode, nodes: policy.nodes };
   }

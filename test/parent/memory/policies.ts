@@ -2,6 +2,7 @@
  * Memory policies (mm/mempolicy.c): of a thread, as set_mempolicy(2) sets it, and of a range of addresses, as mbind(2) does.
  * A huge page that is touched goes by the range's policy, or else by the thread's; fallocate(2) by the thread's alone.
  */
+import { readdirSync } from "node:fs";
 import { E } from "../sys/errno.ts";
 import { readShortFile } from "../sys/files.ts";
 import { MPOL, MPOL_FLAGS } from "../sys/kernel.ts";
@@ -96,8 +97,10 @@ export class Policies {
     return DEFAULT_POLICY;
   }
 
-  /** Sets a thread's policy. */
-  setThread(tid: number, policy: Policy): void {
+  /** Sets a thread's policy. Threads that it has started are not concerned: they have the one that it had then. */
+  setThread(tid: number, pid: number, policy: Policy): void {
+    const former = this.ofThread(tid, pid);
+    for (const other of threadsOf(pid)) if (!this.threads.has(other)) this.threads.set(other, former);
     this.threads.set(tid, policy);
   }
 
@@ -123,6 +126,14 @@ export class Policies {
   /** execve(2) takes all addresses away. */
   forgetRanges(pid: number): void {
     this.ranges.delete(pid);
+  }
+}
+
+function threadsOf(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).map(Number);
+  } catch {
+    return []; // it has gone meanwhile
   }
 }
 
