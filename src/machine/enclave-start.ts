@@ -59,7 +59,10 @@ export async function startEnclave(
   const sink = session === undefined ? stack.use(openConsole(system, options)) : session.sink;
   const heartbeatTimeoutMs = heartbeatTimeout(options, image.size, memory);
   session?.plan({ memory, vcpus: vcpus.value, threadsPerCore: threads, heartbeatTimeoutMs });
-  session?.awaitClients(stop);
+  if (session?.awaits) {
+    await session.loadMonitors();
+    session.awaitClients(stop);
+  }
   if (session?.quit) return EXIT.stopped;
   const heartbeat = heartbeatSetup(system, options, tell, stop, heartbeatTimeoutMs);
   stack.use(heartbeat?.port);
@@ -87,6 +90,7 @@ export async function startEnclave(
   stop.check();
   for (let i = 0; i < vcpus.value; i++) made.cpus.push(asking(() => enclave.addVcpu(vcpus.ids?.[i])));
   stop.check();
+  await session?.loadMonitors();
   const toMonitor = options.paused ? (await import("../accel/ne-errors.ts")).explainIoctl : undefined;
   const start = () => {
     const cid = startNow(system, enclave, options, numbers, toMonitor);

@@ -3,11 +3,11 @@
  * It is loaded only where they are asked for.
  */
 import { version } from "../../package.json" with { type: "json" };
-import { DEAF } from "../chardev/chardev.ts";
+import { type Chardev, DEAF } from "../chardev/chardev.ts";
 import type { Sink } from "../chardev/sink.ts";
 import { ChardevTable } from "../chardev/table.ts";
 import type { ChardevsView, MachineView, RunState } from "../monitor/machine-view.ts";
-import { Monitors } from "../monitor/monitors.ts";
+import type { MonitorMode, Monitors } from "../monitor/monitors.ts";
 import { blockOf } from "../sys/block.ts";
 import { Failure } from "../sys/failure.ts";
 import { POLLIN } from "../sys/linux/poll.ts";
@@ -39,7 +39,10 @@ export interface Shutdown {
 /** The devices and monitors of one launch; it owns them. */
 export class Session implements Disposable {
   readonly #table: ChardevTable;
-  readonly #monitors: Monitors;
+  /** The monitors' devices, each of which has its own. */
+  readonly #lines: readonly { readonly line: Chardev; readonly mode: MonitorMode }[];
+  /** undefined until they are asked for. */
+  #monitors: Monitors | undefined;
   #planned: Planned | undefined;
   #state: RunState = "prelaunch";
   #cid: number;
@@ -68,11 +71,24 @@ export class Session implements Disposable {
       line.attach(DEAF);
       this.sink = line;
     }
-    this.#monitors = new Monitors(this.#view());
-    for (const { chardev, typed, ...mode } of monitors) {
-      this.#monitors.add(this.#table.claim(chardev, typed), mode);
-    }
+    this.#lines = monitors.map(({ chardev, typed, ...mode }) => ({
+      line: this.#table.claim(chardev, typed),
+      mode,
+    }));
     stack.move();
+  }
+
+  /** Whether the launch waits for somebody (wait=on). Throws Failure. */
+  get awaits(): boolean {
+    return this.#table.awaited() !== undefined;
+  }
+
+  /** Loads the monitors, before anybody is served; a launch that waits for nobody does so when the image is loaded. */
+  async loadMonitors(): Promise<void> {
+    if (this.#monitors !== undefined) return;
+    const { Monitors } = await import("../monitor/monitors.ts");
+    this.#monitors = new Monitors(this.#view());
+    for (const { line, mode } of this.#lines) this.#monitors.add(line, mode);
   }
 
   /** Whether a monitor, or Ctrl-A x, has asked for the end. */
@@ -81,7 +97,7 @@ export class Session implements Disposable {
   }
 
   #end(): void {
-    if (!this.#quit) this.#monitors.announce("SHUTDOWN", { guest: false, reason: "host-ui" });
+    if (!this.#quit) this.#monitors?.announce("SHUTDOWN", { guest: false, reason: "host-ui" });
     this.#quit = true;
   }
 
@@ -130,11 +146,11 @@ export class Session implements Disposable {
   ended(shutdown: Shutdown, stays: boolean): void {
     this.#state = "shutdown";
     const panicked = shutdown.reason === "guest-panic";
-    if (panicked) this.#monitors.announce("GUEST_PANICKED", { action: stays ? "pause" : "poweroff" });
+    if (panicked) this.#monitors?.announce("GUEST_PANICKED", { action: stays ? "pause" : "poweroff" });
     // QEMU stops a machine that has panicked first, and one that stays at last.
-    if (panicked) this.#monitors.announce("STOP");
-    this.#monitors.announce("SHUTDOWN", { ...shutdown });
-    if (stays && !panicked) this.#monitors.announce("STOP");
+    if (panicked) this.#monitors?.announce("STOP");
+    this.#monitors?.announce("SHUTDOWN", { ...shutdown });
+    if (stays && !panicked) this.#monitors?.announce("STOP");
   }
 
   /** Serves until everybody is there that the launch waits for (wait=on). Throws Stopped, Failure. */
@@ -161,7 +177,7 @@ export class Session implements Disposable {
 
   addWaiters(list: Waiter[]): void {
     this.#table.addWaiters(list);
-    this.#monitors.addWaiters(list);
+    this.#monitors?.addWaiters(list);
   }
 
   #view(): MachineView {
@@ -226,7 +242,7 @@ export class Session implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#monitors.flush();
+    this.#monitors?.flush();
     this.#table[Symbol.dispose]();
   }
 }
