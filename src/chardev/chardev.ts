@@ -3,8 +3,8 @@
  * news of somebody coming and going. What it is, is one file for each kind; who uses it is one frontend at most.
  */
 
+import type { SocketAddress } from "../sys/addresses.ts";
 import type { Waiter } from "../sys/poll.ts";
-import type { SocketAddress } from "../sys/sockets.ts";
 import type { Sink } from "./sink.ts";
 
 /** Who uses a character device: a monitor, the console, a part of a mux. */

@@ -2,20 +2,13 @@
  * `-chardev socket`: a unix or tcp socket that listens (server=on) or connects. One client at a time; further ones wait
  * in the kernel until it has gone. While nobody is there what is written is lost, as on a line without a listener.
  */
+import { addressText, type SocketAddress } from "../sys/addresses.ts";
 import type { Block } from "../sys/block.ts";
 import { errnoText, Failure } from "../sys/failure.ts";
 import type { Fd } from "../sys/files.ts";
 import { POLLIN, POLLOUT } from "../sys/linux/poll.ts";
 import { nowMs, type Waiter } from "../sys/poll.ts";
-import {
-  acceptSocket,
-  addressText,
-  connectSocket,
-  type Listener,
-  listenSocket,
-  type SocketAddress,
-  sendAtOnce,
-} from "../sys/sockets.ts";
+import { acceptSocket, connectSocket, type Listener, listenSocket, sendAtOnce } from "../sys/sockets.ts";
 import { type System, wouldBlock } from "../sys/system.ts";
 import { connectResult, isUnderWay, sendSome } from "../sys/vsock.ts";
 import type { Chardev, Frontend, SocketBackend } from "./chardev.ts";

@@ -2,96 +2,71 @@
  * Character devices as they are spelled: `-chardev socket,id=ID,path=PATH,server=on`, and the shorter form of -serial,
  * -monitor and -qmp, `unix:PATH,server=on`.
  */
-import * as z from "zod/mini";
 import type { Backend, ChardevSpec, SocketBackend } from "../chardev/chardev.ts";
+import { isNumericHost, type SocketAddress } from "../sys/addresses.ts";
 import { Failure } from "../sys/failure.ts";
-import { isNumericHost, type SocketAddress } from "../sys/sockets.ts";
 import { KeyvalError, parseKeyvals } from "./keyval.ts";
-import { parseOnOff, parseSize, parseUint64 } from "./numbers.ts";
-import { check, field, given, pathSchema, refuseUnless } from "./schemas.ts";
+import { parseSize, parseUint64 } from "./numbers.ts";
+import { check, filePath, given, objectOf, onOff, refuseUnless, type Values } from "./schemas.ts";
 
 const RING_BYTES = 65_536;
 const MUX_IDENTIFIER = /^[A-Za-z][A-Za-z0-9\-._]*$/;
 
-function onOff(name: string) {
-  return z.optional(field((text) => given(parseOnOff(text), `Parameter '${name}' expects 'on' or 'off'`)));
-}
-
 function number(name: string) {
-  return z.optional(
-    field((text) => Number(given(parseUint64(text), `Parameter '${name}' expects a number`))),
-  );
+  return (text: string): number => Number(given(parseUint64(text), `Parameter '${name}' expects a number`));
 }
 
-function text() {
-  return z.optional(field((value) => value));
+function port(text: string): number {
+  const port = Number(given(parseUint64(text), `port must be a number: '${text}'`));
+  refuseUnless(port <= 65_535, `port ${text} is beyond 65535`);
+  return port;
 }
 
-function common() {
-  return {
-    backend: text(),
-    id: text(),
-    mux: onOff("mux"),
-    logfile: z.optional(pathSchema()),
-    logappend: onOff("logappend"),
-  };
+function host(text: string): string {
+  const why = "names of hosts are not looked up: give the address in numbers";
+  refuseUnless(isNumericHost(text), `'${text}': ${why}`);
+  return text;
 }
 
-function port() {
-  return field((value) => {
-    const port = Number(given(parseUint64(value), `port must be a number: '${value}'`));
-    refuseUnless(port <= 65_535, `port ${value} is beyond 65535`);
-    return port;
-  });
+function ringSize(text: string): number {
+  const size = given(parseSize(text, "b"), "Parameter 'size' expects a size");
+  refuseUnless(size > 0 && Number.isInteger(Math.log2(size)), "size of ringbuf chardev must be power of two");
+  refuseUnless(size <= 2 ** 30, "size of ringbuf chardev is beyond 1G");
+  return size;
 }
 
-function host() {
-  return field((value) => {
-    const why = "names of hosts are not looked up: give the address in numbers";
-    refuseUnless(isNumericHost(value), `'${value}': ${why}`);
-    return value;
-  });
-}
+const COMMON = {
+  backend: (text: string) => text,
+  id: (text: string) => text,
+  mux: onOff("mux"),
+  logfile: filePath,
+  logappend: onOff("logappend"),
+};
 
-const SCHEMAS = {
-  null: () => z.strictObject({ ...common() }),
-  stdio: () => z.strictObject({ ...common(), signal: onOff("signal") }),
-  file: () => z.strictObject({ ...common(), path: z.optional(pathSchema()), append: onOff("append") }),
-  pipe: () => z.strictObject({ ...common(), path: z.optional(pathSchema()) }),
-  pty: () => z.strictObject({ ...common(), path: z.optional(pathSchema()) }),
-  ringbuf: () =>
-    z.strictObject({
-      ...common(),
-      size: z.optional(
-        field((value) => {
-          const size = given(parseSize(value, "b"), "Parameter 'size' expects a size");
-          refuseUnless(
-            size > 0 && Number.isInteger(Math.log2(size)),
-            "size of ringbuf chardev must be power of two",
-          );
-          refuseUnless(size <= 2 ** 30, "size of ringbuf chardev is beyond 1G");
-          return size;
-        }),
-      ),
-    }),
-  socket: () =>
-    z.strictObject({
-      ...common(),
-      path: z.optional(pathSchema()),
-      host: z.optional(host()),
-      port: z.optional(port()),
-      server: onOff("server"),
-      wait: onOff("wait"),
-      telnet: onOff("telnet"),
-      nodelay: onOff("nodelay"),
-      ipv4: onOff("ipv4"),
-      ipv6: onOff("ipv6"),
-      reconnect: number("reconnect"),
-      "reconnect-ms": number("reconnect-ms"),
-    }),
-} as const;
+const PROPERTIES = {
+  null: COMMON,
+  stdio: { ...COMMON, signal: onOff("signal") },
+  file: { ...COMMON, path: filePath, append: onOff("append") },
+  pipe: { ...COMMON, path: filePath },
+  pty: { ...COMMON, path: filePath },
+  ringbuf: { ...COMMON, size: ringSize },
+  socket: {
+    ...COMMON,
+    path: filePath,
+    host,
+    port,
+    server: onOff("server"),
+    wait: onOff("wait"),
+    telnet: onOff("telnet"),
+    nodelay: onOff("nodelay"),
+    ipv4: onOff("ipv4"),
+    ipv6: onOff("ipv6"),
+    reconnect: number("reconnect"),
+    "reconnect-ms": number("reconnect-ms"),
+  },
+};
 
-type Kind = keyof typeof SCHEMAS;
+type Kind = keyof typeof PROPERTIES;
 
 /** `server` is server=on, `nowait` is wait=off. */
 function bare(word: string): [string, string] {
@@ -107,8 +82,8 @@ function keyvals(textOfAll: string, typed: string, implied: string): Record<stri
 }
 
 function checked<K extends Kind>(kind: K, values: Record<string, string>, typed: string) {
-  const result = check(SCHEMAS[kind](), values);
-  if ("value" in result) return result.value as z.output<ReturnType<(typeof SCHEMAS)[K]>>;
+  const result = check(objectOf(PROPERTIES[kind], Object.keys(values)), values);
+  if ("value" in result) return result.value as Values<(typeof PROPERTIES)[K]>;
   const { key, unknownKey, message } = result.complaint;
   throw new Failure(typed, unknownKey ? `Invalid parameter '${key}'` : message);
 }
@@ -125,11 +100,11 @@ export function readChardev(textOfAll: string, typed: string, label?: string): C
   if (id === undefined) throw new Failure(typed, "chardev: no id specified");
   if (!MUX_IDENTIFIER.test(id)) throw new Failure(typed, "Parameter 'id' expects an identifier");
   const kind = name === "memory" ? "ringbuf" : name;
-  if (!Object.hasOwn(SCHEMAS, kind)) {
+  if (!Object.hasOwn(PROPERTIES, kind)) {
     throw new Failure(
       typed,
       `'${name}' is not a valid char driver name`,
-      `use one of ${Object.keys(SCHEMAS).join(", ")}`,
+      `use one of ${Object.keys(PROPERTIES).join(", ")}`,
     );
   }
   return specOf(kind as Kind, values, id, typed);

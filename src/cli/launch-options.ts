@@ -1,5 +1,5 @@
 /** From occurrences to LaunchOptions: repeats merged as QEMU merges them, every value checked by its schema. */
-import type { output, ZodMiniType } from "zod/mini";
+import type { $ZodType, output } from "zod/v4/core";
 import type { HeartbeatOptions, LaunchOptions, Typed } from "../machine/options.ts";
 import { Failure } from "../sys/failure.ts";
 import { TRACE_FLAGS, type TraceFlag } from "../sys/trace.ts";
@@ -133,7 +133,7 @@ function heartbeat(
  * Repeats of one option merge key by key, the last value of each counting.
  * @param names the implied key, and the QOM type that an unknown key is told to be missing from.
  */
-export function properties<S extends ZodMiniType>(
+export function properties<S extends $ZodType>(
   schema: (keys: readonly string[]) => S,
   occurrences: readonly Occurrence[],
   names: { readonly implied: string; readonly device?: string },
@@ -178,7 +178,7 @@ export function keyvalsOf(occurrence: Occurrence, implied: string): Keyvals {
 }
 
 /** Every occurrence is checked, the last one counts. */
-export function checkedEach<S extends ZodMiniType>(
+export function checkedEach<S extends $ZodType>(
   schema: () => S,
   occurrences: readonly Occurrence[],
 ): Typed<output<S>> | undefined {

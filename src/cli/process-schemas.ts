@@ -3,14 +3,14 @@ import * as z from "zod/mini";
 import type { Account } from "../machine/options.ts";
 import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import { parseOnOff, parseSize, parseUint64 } from "./numbers.ts";
-import { field, given, Refused, refuseUnless } from "./schemas.ts";
+import { field, given, onOff, Refused, refuseUnless } from "./schemas.ts";
 
 /** A boolean of this name. */
 export function onOffSchema(name: string) {
-  return field((text) => given(parseOnOff(text), `Parameter '${name}' expects 'on' or 'off'`));
+  return field(onOff(name));
 }
 
-function onOff(name: string) {
+function maybe(name: string) {
   return z.optional(onOffSchema(name));
 }
 
@@ -48,7 +48,7 @@ export function measureSchema() {
       }),
     );
   return z.strictObject({
-    measure: onOff("measure"),
+    measure: maybe("measure"),
     "expect-pcr0": pcr("expect-pcr0"),
     "expect-pcr1": pcr("expect-pcr1"),
     "expect-pcr2": pcr("expect-pcr2"),
@@ -67,7 +67,7 @@ export function uuidSchema() {
 
 /** -msg */
 export function messageSchema() {
-  return z.strictObject({ timestamp: onOff("timestamp"), "guest-name": onOff("guest-name") });
+  return z.strictObject({ timestamp: maybe("timestamp"), "guest-name": maybe("guest-name") });
 }
 
 const POLICIES = ["default", "preferred", "bind", "interleave"] as const;
@@ -169,7 +169,7 @@ export function runWithSchema() {
   return z.strictObject({
     user: z.optional(field(account)),
     chroot: z.optional(field(folder)),
-    "exit-with-parent": onOff("exit-with-parent"),
+    "exit-with-parent": maybe("exit-with-parent"),
     "async-teardown": always("async-teardown", "off", teardown),
   });
 }
@@ -189,7 +189,7 @@ function denied(name: string, also: readonly string[] = []) {
 /** -sandbox */
 export function sandboxSchema() {
   return z.strictObject({
-    enable: onOff("enable"),
+    enable: maybe("enable"),
     obsolete: denied("obsolete"),
     elevateprivileges: denied("elevateprivileges", ["children"]),
     spawn: denied("spawn"),

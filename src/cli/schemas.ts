@@ -2,11 +2,11 @@
  * What each option may say, as zod schemas: text in, checked values out, before the first system call. The messages
  * are QEMU's where QEMU has one.
  *
- * A launch pays for what it loads, and each of zod's objects costs a tenth of a millisecond to make: zod/mini is zod's
- * own smaller front, a schema is made when its option is there, of the properties that are, and a field is one
- * transform.
+ * A launch pays for what it loads, and each of zod's objects costs a tenth of a millisecond to make: these are zod's
+ * core, without the methods that its fronts add to each schema; a schema is made when its option is there, of the
+ * properties that are, and a field is one transform.
  */
-import * as z from "zod/mini";
+import * as z from "zod/v4/core";
 import { parseOnOff, parseSize, parseUint64 } from "./numbers.ts";
 
 // zod would compile its objects with `new Function`, which costs more than these few checks.
@@ -14,28 +14,33 @@ z.config({ jitless: true });
 
 /** Text that `parse` turns into a value; a Refused that it throws is the schema's message. */
 export function field<T>(parse: (text: string) => T) {
-  return z.transform((text: string, context): T => {
-    try {
-      return parse(text);
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      context.issues.push({ code: "custom", message: error.message, input: text });
-      return z.NEVER;
-    }
+  const schema = new z.$ZodTransform({
+    type: "transform",
+    transform(text, context) {
+      try {
+        return parse(text as string);
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error;
+        context.issues.push({ code: "custom", message: error.message, input: text });
+        return z.NEVER;
+      }
+    },
   });
+  return schema as z.$ZodTransform<T, string>;
 }
 
 /** Properties that an option may have, and what reads each: a function for field. */
-type Readers = Readonly<Record<string, (text: string) => unknown>>;
+export type Readers = Readonly<Record<string, (text: string) => unknown>>;
 
 /** What is read of them: those that are there. */
-type Values<R extends Readers> = { readonly [K in keyof R]?: ReturnType<R[K]> };
+export type Values<R extends Readers> = { readonly [K in keyof R]?: ReturnType<R[K]> };
 
 /** An object of these properties and no others. @param keys those that are there; the others need no schema. */
-export function objectOf<R extends Readers>(readers: R, keys: readonly string[]): z.ZodMiniType<Values<R>> {
-  const shape: Record<string, z.ZodMiniType> = {};
+export function objectOf<R extends Readers>(readers: R, keys: readonly string[]): z.$ZodType<Values<R>> {
+  const shape: Record<string, z.$ZodType> = {};
   for (const [key, read] of Object.entries(readers)) if (keys.includes(key)) shape[key] = field(read);
-  return z.strictObject(shape) as unknown as z.ZodMiniType<Values<R>>;
+  const others = new z.$ZodNever({ type: "never" });
+  return new z.$ZodObject({ type: "object", shape, catchall: others }) as unknown as z.$ZodType<Values<R>>;
 }
 
 /** Why a field's text is refused. */
@@ -89,7 +94,8 @@ function count(name: string) {
   };
 }
 
-function onOff(name: string) {
+/** A boolean of this name. */
+export function onOff(name: string) {
   return (text: string): boolean => given(parseOnOff(text), `Parameter '${name}' expects 'on' or 'off'`);
 }
 
@@ -192,12 +198,15 @@ export function nameSchema(keys: readonly string[]) {
 }
 
 /** Text of a file's name: something, and no NUL that C would end it at. */
+export function filePath(path: string): string {
+  refuseUnless(path !== "", "expects the name of a file");
+  refuseUnless(!path.includes("\0"), "a file's name has no NUL in it");
+  return path;
+}
+
+/** A file's name. */
 export function pathSchema() {
-  return field((path) => {
-    refuseUnless(path !== "", "expects the name of a file");
-    refuseUnless(!path.includes("\0"), "a file's name has no NUL in it");
-    return path;
-  });
+  return field(filePath);
 }
 
 /** -append: it may be empty. 2048 bytes is the most that x86 and arm64 kernels take (COMMAND_LINE_SIZE). */
@@ -232,11 +241,11 @@ export interface Complaint {
 }
 
 /** Checks `input`: the value, or the first complaint. */
-export function check<S extends z.ZodMiniType>(
+export function check<S extends z.$ZodType>(
   schema: S,
   input: unknown,
 ): { value: z.output<S> } | { complaint: Complaint } {
-  const result = schema.safeParse(input);
+  const result = z.safeParse(schema, input);
   if (result.success) return { value: result.data };
   const [issue] = result.error.issues;
   if (issue?.code === "unrecognized_keys") {

@@ -2,16 +2,14 @@
  * Who talks where: -serial, -monitor, -qmp, -qmp-pretty, -chardev, -mon, -nographic and -nodefaults make one list of
  * character devices, and tell which of them the console and the monitors use.
  */
-import * as z from "zod/mini";
 import type { ChardevSpec } from "../chardev/chardev.ts";
 import type { MonitorSpec, Typed } from "../machine/options.ts";
 import { Failure } from "../sys/failure.ts";
 import { type Occurrence, typedText } from "./argv.ts";
 import { readChardev, readDeviceWord } from "./chardev-words.ts";
 import { KeyvalError, parseKeyvals } from "./keyval.ts";
-import { parseOnOff } from "./numbers.ts";
 import type { LaunchOptionName } from "./option-table.ts";
-import { check, field, given, refuseUnless } from "./schemas.ts";
+import { check, objectOf, onOff, refuseUnless } from "./schemas.ts";
 
 /** The devices and their users. */
 export interface SerialOptions {
@@ -190,26 +188,23 @@ class Plan {
   }
 }
 
-function monSchema() {
-  return z.strictObject({
-    id: z.optional(field((text) => text)), // its name in QEMU's option tables, where nobody asks for it
-    chardev: z.optional(field((text) => text)),
-    mode: z.optional(
-      field((text) => {
-        refuseUnless(
-          text === "readline" || text === "control",
-          `Parameter 'mode' does not accept value '${text}'`,
-        );
-        return text === "control" ? "control" : "readline";
-      }),
-    ),
-    pretty: z.optional(field((text) => given(parseOnOff(text), "Parameter 'pretty' expects 'on' or 'off'"))),
-  });
-}
+const MON = {
+  id: (text: string) => text, // its name in QEMU's option tables, where nobody asks for it
+  chardev: (text: string) => text,
+  mode(text: string): MonitorSpec["mode"] {
+    refuseUnless(
+      text === "readline" || text === "control",
+      `Parameter 'mode' does not accept value '${text}'`,
+    );
+    return text === "control" ? "control" : "readline";
+  },
+  pretty: onOff("pretty"),
+};
 
 function monValues(occurrence: Occurrence, typed: string) {
   try {
-    const result = check(monSchema(), { ...parseKeyvals(occurrence.value, "chardev").values });
+    const values = { ...parseKeyvals(occurrence.value, "chardev").values };
+    const result = check(objectOf(MON, Object.keys(values)), values);
     if ("value" in result) return result.value;
     const { key, unknownKey, message } = result.complaint;
     throw new Failure(typed, unknownKey ? `Invalid parameter '${key}'` : message);

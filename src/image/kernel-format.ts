@@ -38,7 +38,7 @@ function always(hint: string): Hint {
 
 const FROM_PE = "if it is a unified kernel image: objcopy -O binary --only-section=.linux FILE vmlinuz";
 
-const MAGIC: readonly Magic[] = [
+const magics = (): readonly Magic[] => [
   {
     name: "an EIF",
     at: 0,
@@ -90,7 +90,7 @@ const MAGIC: readonly Magic[] = [
 /** What the file is that begins with `head`; "of no known format" where nothing matches. */
 export function kernelFormat(head: Uint8Array): KernelFormat {
   if (startsWith(head, 0, "\x7fELF")) return elfFormat(head);
-  const found = MAGIC.find(({ at, bytes }) => startsWith(head, at, bytes));
+  const found = magics().find(({ at, bytes }) => startsWith(head, at, bytes));
   if (found === undefined) return { name: otherName(head), boots: undefined };
   const { at: _at, bytes: _bytes, boots, ...rest } = found;
   return { ...rest, boots };

@@ -108,11 +108,12 @@ function openNode(system: System): Fd {
 /** Takes the memory and begins to fill it. Throws what is explained later. */
 function begin(system: System, plan: MemoryPlan, { memoryBackend }: LaunchOptions, pace: Pace): MemoryBegun {
   using stack = new DisposableStack();
-  const pageMap = stack.use(PageMap.open(system));
+  const opened = stack.use(PageMap.open(system));
+  const pageMap = opened?.tellsFrames() ? opened : undefined;
   const facts = {
     plan,
     asked: memoryBackend?.threads,
-    pagesTold: () => pageMap?.tellsFrames() ?? false,
+    pagesTold: () => pageMap !== undefined,
     mostMappings: () => mostMappings(system),
   };
   const together = planFilling(system, facts);

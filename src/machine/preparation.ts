@@ -114,18 +114,9 @@ function finished(system: System, preparing: Preparing, begun: Bound<Begun>): Or
   const { filling, mapping } = begun;
   filling?.finish(watch);
   const memory = filling === undefined ? bound(system, plan, () => fill(begun, watch)) : begun;
-  const told = pageMap !== undefined && isTold(plan, mapping, pageMap);
-  if (plan.node !== undefined || told) populate(plan, mapping);
+  if (plan.node !== undefined || pageMap !== undefined) populate(plan, mapping);
   checkNodes(system, plan, memory);
-  return told ? inOrder(system, memory, preparing, pageMap) : undefined;
-}
-
-/** Whether it is told where pages are, and they are what they should be: asked of the first. */
-function isTold(plan: MemoryPlan, mapping: Mapping, pageMap: PageMap): boolean {
-  const pageBytes = plan.ranges[0]?.pageBytes ?? 0;
-  mapping.populate(0, pageBytes, pageBytes);
-  const [address] = pageMap.addresses(mapping.start, pageBytes, 1) ?? [];
-  return address !== undefined && address % pageBytes === 0;
+  return pageMap === undefined ? undefined : inOrder(system, memory, preparing, pageMap);
 }
 
 function donationsOf(ranges: readonly PageRange[], start: number): Donation[] {

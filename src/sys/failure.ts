@@ -1,5 +1,6 @@
 /** What a user is told: what failed, why, and what to type. */
-import { ERRNO, ERRNO_TEXT } from "./linux/errno.ts";
+import { errnoTexts } from "./errno-text.ts";
+import { ERRNO } from "./linux/errno.ts";
 import { NE_ERRORS } from "./linux/nitro_enclaves.ts";
 
 /** What mends a failure, where that can be said so that a shell or a command line takes it as it is. */
@@ -25,20 +26,21 @@ export class Failure extends Error {
   }
 }
 
-const ERRNO_NAMES: ReadonlyMap<number, keyof typeof ERRNO> = new Map(
-  Object.entries(ERRNO).map(([name, number]) => [number, name as keyof typeof ERRNO]),
-);
+function nameOf(errno: number): keyof typeof ERRNO | undefined {
+  const names = Object.keys(ERRNO) as (keyof typeof ERRNO)[];
+  return names.find((name) => ERRNO[name] === errno);
+}
 
 /** The errno's name as the kernel's headers give it (`ENOENT`, `NE_ERR_NO_CPUS_AVAIL_IN_POOL`), or `errno N`. */
 export function errnoName(errno: number): string {
   const driver: Readonly<Record<number, string>> = NE_ERRORS;
-  return ERRNO_NAMES.get(errno) ?? driver[errno] ?? `errno ${errno}`;
+  return nameOf(errno) ?? driver[errno] ?? `errno ${errno}`;
 }
 
 /** The errno in words, `No such file or directory (ENOENT)`; one without words has its name alone. */
 export function errnoText(errno: number): string {
-  const name = ERRNO_NAMES.get(errno);
-  if (name !== undefined) return `${ERRNO_TEXT[name]} (${name})`;
+  const name = nameOf(errno);
+  if (name !== undefined) return `${errnoTexts()[name]} (${name})`;
   const own = errnoName(errno);
   return own.startsWith("errno ") ? own : `${own} (${errno})`;
 }

@@ -1,4 +1,5 @@
 /** Stream sockets of this machine: unix and tcp. Every one is non-blocking: the loop waits, not the call. */
+import { addressText, ipv4Bytes, ipv6Bytes, type SocketAddress } from "./addresses.ts";
 import { Failure, SyscallError } from "./failure.ts";
 import { linkStatus } from "./file-status.ts";
 import { Fd, removeFile } from "./files.ts";
@@ -9,49 +10,10 @@ import { sockaddrIn, sockaddrIn6, sockaddrUn, UNIX_PATH_MAX } from "./linux/un.t
 import { removerOf } from "./output-files.ts";
 import { checked, resultOrErrno, type System } from "./system.ts";
 
-/** Where a socket is bound or connected to. */
-export type SocketAddress =
-  | { readonly kind: "unix"; readonly path: string }
-  | { readonly kind: "tcp"; readonly host: string; readonly port: number };
-
 const STREAM = net.SOCK_STREAM | net.SOCK_NONBLOCK | net.SOCK_CLOEXEC;
 const BACKLOG = 16;
 /** Sockets that are files are for their owner alone. */
 const OWNER_ONLY_UMASK = 0o177;
-
-/** An address as QEMU writes it: `unix:PATH`, `tcp:HOST:PORT`. */
-export function addressText(address: SocketAddress): string {
-  if (address.kind === "unix") return `unix:${address.path}`;
-  return `tcp:${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
-}
-
-/** The bytes of an IPv4 address, or undefined for text that is none. */
-function ipv4Bytes(host: string): number[] | undefined {
-  const parts = host.split(".");
-  if (parts.length !== 4 || !parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256))
-    return undefined;
-  return parts.map(Number);
-}
-
-/** The bytes of an IPv6 address, or undefined for text that is none. */
-function ipv6Bytes(host: string): number[] | undefined {
-  const halves = host.split("::");
-  if (!host.includes(":") || halves.length > 2) return undefined;
-  const groups = halves.map((half) => (half === "" ? [] : half.split(":")));
-  const [head = [], tail = []] = groups;
-  const missing = 8 - head.length - tail.length;
-  if (halves.length === 1 ? missing !== 0 : missing < 1) return undefined;
-  const all = [...head, ...Array<string>(halves.length === 1 ? 0 : missing).fill("0"), ...tail];
-  if (!all.every((group) => /^[0-9a-fA-F]{1,4}$/.test(group))) return undefined;
-  return all.flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]);
-}
-
-/** Whether a host can be used: names are not looked up, for that may take as long as it likes. */
-export function isNumericHost(host: string): boolean {
-  return (
-    host === "" || host === "localhost" || ipv4Bytes(host) !== undefined || ipv6Bytes(host) !== undefined
-  );
-}
 
 function encoded(address: SocketAddress): { family: number; bytes: Uint8Array } {
   if (address.kind === "unix") {

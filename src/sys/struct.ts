@@ -76,29 +76,44 @@ export function struct<F extends Fields>(
   order: "native" | "big-endian" = "native",
 ): Struct<F> {
   const littleEndian = order === "native"; // x86_64 and aarch64 Linux are both little-endian
-  const offsets: Record<string, number> = {};
+  // At the start there are many, of which a launch uses some: no more is done than must be.
   let end = 0;
-  for (const [field, type] of Object.entries(fields)) {
-    offsets[field] = end;
-    end += type.size;
-  }
+  for (const field in fields) end += fields[field]?.size ?? 0;
   if (end !== size) throw new Error(`struct ${name} has ${end} bytes, its source says ${size}`);
-  const entries = Object.entries(fields) as [string, Scalar<unknown>][];
+  let offsets: Record<string, number> | undefined;
+  const offsetsOf = () => {
+    offsets ??= offsetsIn(fields);
+    return offsets;
+  };
   return {
     name,
     size,
-    offsets: offsets as { [K in keyof F]: number },
+    get offsets() {
+      return offsetsOf() as { [K in keyof F]: number };
+    },
     encode(values) {
       const bytes = new Uint8Array(size);
       const view = new DataView(bytes.buffer);
-      for (const [field, type] of entries) type.set(view, offsets[field] ?? 0, values[field], littleEndian);
+      const at = offsetsOf();
+      for (const field in fields) fields[field]?.set(view, at[field] ?? 0, values[field], littleEndian);
       return bytes;
     },
     decode(bytes, offset = 0) {
       const view = new DataView(bytes.buffer, bytes.byteOffset + offset, size);
       const values: Record<string, unknown> = {};
-      for (const [field, type] of entries) values[field] = type.get(view, offsets[field] ?? 0, littleEndian);
+      const at = offsetsOf();
+      for (const field in fields) values[field] = fields[field]?.get(view, at[field] ?? 0, littleEndian);
       return values as Values<F>;
     },
   };
+}
+
+function offsetsIn(fields: Fields): Record<string, number> {
+  const offsets: Record<string, number> = {};
+  let end = 0;
+  for (const field in fields) {
+    offsets[field] = end;
+    end += fields[field]?.size ?? 0;
+  }
+  return offsets;
 }

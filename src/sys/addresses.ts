@@ -1,0 +1,40 @@
+/** Addresses of sockets, as text and as bytes. */
+
+/** Where a socket is bound or connected to. */
+export type SocketAddress =
+  | { readonly kind: "unix"; readonly path: string }
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number };
+
+/** An address as QEMU writes it: `unix:PATH`, `tcp:HOST:PORT`. */
+export function addressText(address: SocketAddress): string {
+  if (address.kind === "unix") return `unix:${address.path}`;
+  return `tcp:${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
+}
+
+/** The bytes of an IPv4 address, or undefined for text that is none. */
+export function ipv4Bytes(host: string): number[] | undefined {
+  const parts = host.split(".");
+  if (parts.length !== 4 || !parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256))
+    return undefined;
+  return parts.map(Number);
+}
+
+/** The bytes of an IPv6 address, or undefined for text that is none. */
+export function ipv6Bytes(host: string): number[] | undefined {
+  const halves = host.split("::");
+  if (!host.includes(":") || halves.length > 2) return undefined;
+  const groups = halves.map((half) => (half === "" ? [] : half.split(":")));
+  const [head = [], tail = []] = groups;
+  const missing = 8 - head.length - tail.length;
+  if (halves.length === 1 ? missing !== 0 : missing < 1) return undefined;
+  const all = [...head, ...Array<string>(halves.length === 1 ? 0 : missing).fill("0"), ...tail];
+  if (!all.every((group) => /^[0-9a-fA-F]{1,4}$/.test(group))) return undefined;
+  return all.flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]);
+}
+
+/** Whether a host can be used: names are not looked up, for that may take as long as it likes. */
+export function isNumericHost(host: string): boolean {
+  return (
+    host === "" || host === "localhost" || ipv4Bytes(host) !== undefined || ipv6Bytes(host) !== undefined
+  );
+}
