@@ -231,6 +231,11 @@ function loadPlan(
   offset: number,
 ): void {
   const crc = eifCrc();
+  // The first is read meanwhile.
+  const [, ...later] = plan.pieces.flatMap((piece) => ("file" in piece ? [piece] : []));
+  const largest = later.toSorted((a, b) => b.size - a.size)[0];
+  using _reading =
+    largest === undefined ? undefined : payload(largest.file)?.begin?.(memory, offset + largest.offset);
   for (const piece of plan.pieces) {
     if ("bytes" in piece) {
       const place = memory.view(offset + piece.offset, piece.bytes.length);

@@ -6,7 +6,7 @@ import { type Fd, openFile, readAt, readBytesAt, sizeOf } from "../sys/files.ts"
 import { ERRNO } from "../sys/linux/errno.ts";
 import { O_NONBLOCK, O_RDONLY } from "../sys/linux/fcntl.ts";
 import type { Mapping } from "../sys/memory.ts";
-import { readTogether } from "../sys/read-threads.ts";
+import { FileReading, LEAST_BYTES_AHEAD } from "../sys/read-threads.ts";
 import type { System } from "../sys/system.ts";
 import type { Pace } from "./pace.ts";
 
@@ -26,6 +26,8 @@ export interface Payload {
   readonly size: number;
   /** Writes all of it into memory from `offset` on, and hands it to `add` piece by piece. Throws Failure. */
   load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void): void;
+  /** Has threads begin, where there are any, to write it to where `load` will; the end of it stops them. */
+  begin?(memory: Mapping, offset: number): Disposable | undefined;
 }
 
 /** A file of the user's, open for reading, with the size that it had then. */
@@ -43,6 +45,8 @@ export class InputFile implements Disposable, ImageBytes, Payload {
     this.size = this.#named(() => sizeOf(around.system, fd, path));
   }
 
+  #begun: FileReading | undefined;
+
   /** The first bytes, as they were when the file was opened. */
   readonly head: Uint8Array;
   /** Bytes, as they were when the file was opened. */
@@ -57,20 +61,33 @@ export class InputFile implements Disposable, ImageBytes, Payload {
     return this.#named(() => readBytesAt(this.around.system, this.fd, this.path, into, offset));
   }
 
+  begin(memory: Mapping, offset: number): Disposable | undefined {
+    const file = this.#to(memory, offset);
+    this.#begun = this.#named(() => FileReading.begin(this.around.system, file, LEAST_BYTES_AHEAD));
+    return this.#begun;
+  }
+
+  #to(memory: Mapping, offset: number) {
+    const { fd, path, size } = this;
+    return { fd, path, size, to: memory.start + offset };
+  }
+
   /** Reads the whole file into memory at `offset`, feeding the CRC. Throws Failure where it has become shorter. */
   load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void): void {
     const { system, pace } = this.around;
     const { fd, path } = this;
-    const to = memory.start + offset;
+    const file = this.#to(memory, offset);
     const part = (at: number, length: number, begun: number) => {
       const rest = length - begun;
-      const done = begun + (rest === 0 ? 0 : readAt(system, fd, path, to + at + begun, rest, at + begun));
+      const done =
+        begun + (rest === 0 ? 0 : readAt(system, fd, path, file.to + at + begun, rest, at + begun));
       if (done < length) throw this.changed(`it has ${at + done} bytes now, it had ${this.size}`);
       add(memory.view(offset + at, length));
       pace.between(length);
     };
     this.#named(() => {
-      if (readTogether(system, { fd, path, size: this.size, to }, part)) return;
+      using reading = this.#begun ?? FileReading.begin(system, file);
+      if (reading !== undefined) return reading.finish(part);
       for (let at = 0; at < this.size; at += LOAD_BYTES) part(at, Math.min(LOAD_BYTES, this.size - at), 0);
     });
     const size = this.#named(() => sizeOf(system, this.fd, this.path));

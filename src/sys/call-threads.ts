@@ -79,6 +79,11 @@ export class CallThreads implements Disposable {
     return errno === 0;
   }
 
+  /** How many there are. */
+  get count(): number {
+    return this.#threads.length;
+  }
+
   /** A descriptor that is readable when a thread is through; `over` reads it. */
   get fd(): number {
     return this.#reading;
