@@ -39,6 +39,14 @@ export interface Together {
   begin(groups: readonly (readonly HugePageFile[])[]): Filling | undefined;
 }
 
+/** So many mappings are tried without a question. */
+const FEW_MAPPINGS = 128;
+
+/** Whether so many pages may be mapped one by one: vm.max_map_count is looked at where they are many. */
+export function mayMap(system: System, pages: number): boolean {
+  return pages <= FEW_MAPPINGS || pages <= mostMappings(system);
+}
+
 /** The most mappings that pages may be mapped by, one by one if need be: what vm.max_map_count leaves. */
 export function mostMappings(system: System): number {
   const text = readSmallFile(system, "/proc/sys/vm/max_map_count") ?? "";
@@ -51,9 +59,9 @@ export interface FillFacts {
   readonly plan: MemoryPlan;
   /** prealloc-threads=, which is kept to. */
   readonly asked: number | undefined;
-  /** Whether it is told which pages they are, so that they can be put in order; by how many mappings at the most. */
+  /** Whether it is told which pages they are, so that they can be put in order; whether by so many mappings. */
   readonly pagesTold: () => boolean;
-  readonly mostMappings: () => number;
+  readonly mayMap: (pages: number) => boolean;
 }
 
 /** How many threads fill the memory. @param cpus asked for only where there is much to do. */
@@ -64,7 +72,7 @@ export function chooseThreads(facts: FillFacts, cpus: () => number): number {
   if (most < 2) return 1;
   const small = plan.ranges.find(({ pageBytes }) => pageBytes === HUGE_PAGE_BYTES)?.pages ?? 0;
   // Out of order, they might be too many regions: slowly is better than not at all.
-  if (small > 0 && !(small <= facts.mostMappings() && facts.pagesTold())) return 1;
+  if (small > 0 && !(facts.mayMap(small) && facts.pagesTold())) return 1;
   return Math.min(most, cpus());
 }
 

@@ -45,8 +45,8 @@ export interface Preparing {
   readonly together: Together | undefined;
   /** Where pages are told; undefined where they are not. */
   readonly pageMap: PageMap | undefined;
-  /** The most mappings that pages may be mapped again by. */
-  readonly mostMappings: () => number;
+  /** Whether pages may be mapped again by so many mappings. */
+  readonly mayMap: (mappings: number) => boolean;
   /** Waits for the threads; is told between pieces of the bytes of the last. Either may throw to stop. */
   readonly watch: Watch;
 }
@@ -214,7 +214,7 @@ interface Ordered {
 function inOrder(
   system: System,
   { mapping, ranges }: Memory,
-  { plan, mostMappings }: Preparing,
+  { plan, mayMap }: Preparing,
   pageMap: PageMap,
 ): Ordered | undefined {
   let [asTheyAre, atBest] = [0, 0];
@@ -237,7 +237,7 @@ function inOrder(
   // No call, yet what the calls around it are made for.
   system.trace.call?.("regions", `${pieces.length} pieces, ${asTheyAre} regions as they are`, atBest);
   const worthIt = asTheyAre - atBest > pieces.length / PIECES_PER_REGION || asTheyAre > SURELY_TAKEN;
-  if (atBest === asTheyAre || !worthIt || pieces.length > mostMappings()) return { regions: asTheyAre };
+  if (atBest === asTheyAre || !worthIt || !mayMap(pieces.length)) return { regions: asTheyAre };
   try {
     return { regions: atBest, mapping: mapPieces(system, pieces) };
   } catch (error) {

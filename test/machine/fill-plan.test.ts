@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { chooseThreads, type FillFacts, mostMappings } from "../../src/machine/fill-plan.ts";
+import { chooseThreads, type FillFacts, mayMap, mostMappings } from "../../src/machine/fill-plan.ts";
 import { usableCpus } from "../../src/sys/affinity.ts";
 import { openSystem } from "../../src/sys/system.ts";
 import { systemWith } from "../sys/fake-files.ts";
@@ -14,7 +14,13 @@ function facts(bytes: number, more: Partial<FillFacts> = {}, giant = 0): FillFac
     { pageBytes: 2 * MIB, pages: (bytes - giant * GIB) / (2 * MIB) },
   ].filter(({ pages }) => pages > 0);
   const plan = { bytes, typed: "-m", node: undefined, ranges };
-  return { plan, asked: undefined, pagesTold: () => true, mostMappings: () => 57_338, ...more };
+  return {
+    plan,
+    asked: undefined,
+    pagesTold: () => true,
+    mayMap: (pages: number) => pages <= 57_338,
+    ...more,
+  };
 }
 
 describe("threads", () => {
@@ -29,7 +35,7 @@ describe("threads", () => {
     ["pages that could not be put in order", facts(8 * GIB, { pagesTold: () => false }), 96, 1],
     ["pages of 1 GiB, each of which is a region", facts(8 * GIB, { pagesTold: () => false }, 8), 96, 8],
     ["a rest that could not be put in order", facts(8 * GIB, { pagesTold: () => false }, 7), 96, 1],
-    ["more pages than may be mapped one by one", facts(8 * GIB, { mostMappings: () => 4000 }), 96, 1],
+    ["more pages than may be mapped one by one", facts(8 * GIB, { mayMap: (pages) => pages <= 4000 }), 96, 1],
     ["as many as are asked for", facts(64 * MIB, { asked: 3, pagesTold: () => false }), 1, 3],
     ["one where one is asked for", facts(64 * GIB, { asked: 1 }), 96, 1],
   ])("for %s", (_, given, cpus, expected) => {
@@ -49,6 +55,10 @@ test("mappings are what the kernel allows, less many for the rest of the process
   const allowing = (text: string) => mostMappings(systemWith({ "/proc/sys/vm/max_map_count": text }));
   expect([allowing("65530"), allowing("262144"), allowing("1000")]).toEqual([57_338, 253_952, 500]);
   expect(mostMappings(systemWith({}))).toBe(57_338);
+  const few = systemWith({ "/proc/sys/vm/max_map_count": "400" });
+  expect([128, 129, 200, 201].map((pages) => mayMap(few, pages))).toEqual([true, true, true, false]);
+  expect(mayMap(systemWith({ "/proc/sys/vm/max_map_count": "100" }), 129)).toBe(false);
+  expect(mayMap(systemWith({ "/proc/sys/vm/max_map_count": "100" }), 128)).toBe(true);
 });
 
 test("the CPUs are those that the process may use", () => {

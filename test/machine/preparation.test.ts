@@ -74,7 +74,7 @@ function machine(frames: readonly number[], failing = Number.POSITIVE_INFINITY):
 function begun({ system }: Machine, pages: number, more: Partial<Preparing> = {}): MemoryBegun {
   const plan = { bytes: pages * PAGE, typed: "-m", node: undefined, ranges: [{ pageBytes: PAGE, pages }] };
   const watch = { wait: () => true, step() {} };
-  const given = { plan, pageMap: undefined, together: undefined, mostMappings: () => 1000, watch, ...more };
+  const given = { plan, pageMap: undefined, together: undefined, mayMap: () => true, watch, ...more };
   return beginMemory(system, given);
 }
 
@@ -124,7 +124,7 @@ describe("pages", () => {
 
   test("stay as they are where there may be no so many mappings", () => {
     const host = machine([13, 12, 11, 10]);
-    using memory = prepared(host, 4, { mostMappings: () => 3 });
+    using memory = prepared(host, 4, { mayMap: (mappings) => mappings <= 3 });
     expect([memory.regions, host.placed]).toEqual([4, []]);
   });
 
