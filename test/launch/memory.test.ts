@@ -89,12 +89,12 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
   });
 
   test("unless that takes more mappings than a process may have: then they stay as they are", async () => {
-    const files = { "/proc/sys/vm/max_map_count": "100\n" };
+    const files = { "/proc/sys/vm/max_map_count": "300\n" };
     const host = { pageOrder: "descending" } as const;
-    const few = await launch(words("128M"), instance(host, { files }));
-    expect([few.status, regionsTold(few.stderr)]).toEqual([5, 64]);
-    // 48 of the 50 that are left to it.
-    const enough = await launch(words("96M"), instance(host, { files }));
+    const few = await launch(words("320M"), instance(host, { files, hugePages: 256 }));
+    expect([few.status, regionsTold(few.stderr)]).toEqual([5, 160]);
+    // 144 of the 150 that are left to it.
+    const enough = await launch(words("288M"), instance(host, { files, hugePages: 256 }));
     expect([enough.status, regionsTold(enough.stderr)]).toEqual([5, 1]);
     expectNothingLeft(enough);
   });

@@ -130,7 +130,7 @@ function mapRun(pid: number, run: Run): Mapping | undefined {
     return copy;
   }
   const fd = openFile(run.range.link, O.RDWR);
-  if (-fd === E.ENOENT) return undefined; // its process has been killed meanwhile
+  if (-fd === E.ENOENT || -fd === E.ESRCH) return undefined; // its process has been killed meanwhile
   if (fd < 0)
     throw new Error(`${run.range.link} cannot be opened (errno ${-fd}): the parent must run as root`);
   try {
