@@ -42,9 +42,14 @@ export interface Together {
 /** So many mappings are tried without a question. */
 const FEW_MAPPINGS = 128;
 
-/** Whether so many pages may be mapped one by one: vm.max_map_count is looked at where they are many. */
-export function mayMap(system: System, pages: number): boolean {
-  return pages <= FEW_MAPPINGS || pages <= mostMappings(system);
+/** Tells whether so many pages may be mapped one by one: vm.max_map_count is read once, and where they are many. */
+export function mappingLimit(system: System): (pages: number) => boolean {
+  let most: number | undefined;
+  return (pages) => {
+    if (pages <= FEW_MAPPINGS) return true;
+    most ??= mostMappings(system);
+    return pages <= most;
+  };
 }
 
 /** The most mappings that pages may be mapped by, one by one if need be: what vm.max_map_count leaves. */

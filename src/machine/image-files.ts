@@ -234,14 +234,17 @@ function loadPlan(
   // The first is read meanwhile.
   const [, ...later] = plan.pieces.flatMap((piece) => ("file" in piece ? [piece] : []));
   const largest = later.toSorted((a, b) => b.size - a.size)[0];
-  using _reading =
+  using reading =
     largest === undefined ? undefined : payload(largest.file)?.begin?.(memory, offset + largest.offset);
   for (const piece of plan.pieces) {
     if ("bytes" in piece) {
       const place = memory.view(offset + piece.offset, piece.bytes.length);
       place.set(piece.bytes);
       crc.add(place);
-    } else payload(piece.file)?.load(memory, offset + piece.offset, (bytes) => crc.add(bytes));
+    } else {
+      const ahead = piece === largest ? reading : undefined;
+      payload(piece.file)?.load(memory, offset + piece.offset, (bytes) => crc.add(bytes), ahead);
+    }
   }
   const field = memory.view(offset + eifHeader.offsets.eif_crc32, 4);
   new DataView(field.buffer, field.byteOffset, 4).setUint32(0, crc.value());

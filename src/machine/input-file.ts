@@ -24,10 +24,13 @@ export interface Surroundings {
 /** Bytes of known length that can be put into the image. */
 export interface Payload {
   readonly size: number;
-  /** Writes all of it into memory from `offset` on, and hands it to `add` piece by piece. Throws Failure. */
-  load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void): void;
+  /**
+   * Writes all of it into memory from `offset` on, and hands it to `add` piece by piece. Throws Failure.
+   * @param ahead what `begin` gave for the same place.
+   */
+  load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void, ahead?: FileReading): void;
   /** Has threads begin, where there are any, to write it to where `load` will; the end of it stops them. */
-  begin?(memory: Mapping, offset: number): Disposable | undefined;
+  begin?(memory: Mapping, offset: number): FileReading | undefined;
 }
 
 /** A file of the user's, open for reading, with the size that it had then. */
@@ -45,8 +48,6 @@ export class InputFile implements Disposable, ImageBytes, Payload {
     this.size = this.#named(() => sizeOf(around.system, fd, path));
   }
 
-  #begun: FileReading | undefined;
-
   /** The first bytes, as they were when the file was opened. */
   readonly head: Uint8Array;
   /** Bytes, as they were when the file was opened. */
@@ -61,10 +62,9 @@ export class InputFile implements Disposable, ImageBytes, Payload {
     return this.#named(() => readBytesAt(this.around.system, this.fd, this.path, into, offset));
   }
 
-  begin(memory: Mapping, offset: number): Disposable | undefined {
+  begin(memory: Mapping, offset: number): FileReading | undefined {
     const file = this.#to(memory, offset);
-    this.#begun = this.#named(() => FileReading.begin(this.around.system, file, LEAST_BYTES_AHEAD));
-    return this.#begun;
+    return this.#named(() => FileReading.begin(this.around.system, file, LEAST_BYTES_AHEAD));
   }
 
   #to(memory: Mapping, offset: number) {
@@ -73,7 +73,7 @@ export class InputFile implements Disposable, ImageBytes, Payload {
   }
 
   /** Reads the whole file into memory at `offset`, feeding the CRC. Throws Failure where it has become shorter. */
-  load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void): void {
+  load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void, ahead?: FileReading): void {
     const { system, pace } = this.around;
     const { fd, path } = this;
     const file = this.#to(memory, offset);
@@ -86,7 +86,7 @@ export class InputFile implements Disposable, ImageBytes, Payload {
       pace.between(length);
     };
     this.#named(() => {
-      using reading = this.#begun ?? FileReading.begin(system, file);
+      using reading = ahead ?? FileReading.begin(system, file);
       if (reading !== undefined) return reading.finish(part);
       for (let at = 0; at < this.size; at += LOAD_BYTES) part(at, Math.min(LOAD_BYTES, this.size - at), 0);
     });

@@ -12,7 +12,7 @@ import { takeSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 import type { Beside } from "./enclave-start.ts";
 import type { Extras } from "./extras.ts";
-import { mayMap, planFilling } from "./fill-plan.ts";
+import { mappingLimit, planFilling } from "./fill-plan.ts";
 import { openImage } from "./image-files.ts";
 import {
   checkFits,
@@ -114,7 +114,7 @@ function begin(system: System, plan: MemoryPlan, { memoryBackend }: LaunchOption
     plan,
     asked: memoryBackend?.threads,
     pagesTold: () => pageMap !== undefined,
-    mayMap: (pages: number) => mayMap(system, pages),
+    mayMap: mappingLimit(system),
   };
   const together = planFilling(system, facts);
   const watch = { wait: pace.readable, step: pace.between };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { chooseThreads, type FillFacts, mayMap, mostMappings } from "../../src/machine/fill-plan.ts";
+import { chooseThreads, type FillFacts, mappingLimit, mostMappings } from "../../src/machine/fill-plan.ts";
 import { usableCpus } from "../../src/sys/affinity.ts";
 import { openSystem } from "../../src/sys/system.ts";
 import { systemWith } from "../sys/fake-files.ts";
@@ -56,9 +56,9 @@ test("mappings are what the kernel allows, less many for the rest of the process
   expect([allowing("65530"), allowing("262144"), allowing("1000")]).toEqual([57_338, 253_952, 500]);
   expect(mostMappings(systemWith({}))).toBe(57_338);
   const few = systemWith({ "/proc/sys/vm/max_map_count": "400" });
-  expect([128, 129, 200, 201].map((pages) => mayMap(few, pages))).toEqual([true, true, true, false]);
-  expect(mayMap(systemWith({ "/proc/sys/vm/max_map_count": "100" }), 129)).toBe(false);
-  expect(mayMap(systemWith({ "/proc/sys/vm/max_map_count": "100" }), 128)).toBe(true);
+  expect([128, 129, 200, 201].map(mappingLimit(few))).toEqual([true, true, true, false]);
+  expect(mappingLimit(systemWith({ "/proc/sys/vm/max_map_count": "100" }))(129)).toBe(false);
+  expect(mappingLimit(systemWith({ "/proc/sys/vm/max_map_count": "100" }))(128)).toBe(true);
 });
 
 test("the CPUs are those that the process may use", () => {

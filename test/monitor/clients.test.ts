@@ -181,9 +181,8 @@ describe.skipIf(notHere !== undefined)("clients", () => {
   });
 });
 
-/** Of its own: the enclave's memory, which is shared, comes and goes meanwhile. */
 function residentKiB(pid: number): number {
-  return Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
 }
 
 /** Writes text again and again until so many bytes are gone, without reading an answer. */
