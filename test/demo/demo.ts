@@ -10,6 +10,7 @@ import { busyboxInitrd } from "../setup/initrd.ts";
 import { guestKernel, needPrograms, ROOT } from "../setup/packages.ts";
 
 const INIT = `
+dmesg -n 1
 mount -t proc proc /proc
 echo "init: up"
 echo "Hello from inside the enclave: $(uname -sr), $(nproc) CPUs, $(awk '/MemTotal/ { print int($2 / 1024) }' /proc/meminfo) MiB"

@@ -56,7 +56,7 @@ beforeAll(() => {
   const guest = arm64Guest();
   flat = guest.kernel;
   const script =
-    'mount -t proc proc /proc\necho "init: up on $(uname -m): $(cat /proc/cmdline)"\npoweroff -f\n';
+    'dmesg -n 1\nmount -t proc proc /proc\necho "init: up on $(uname -m): $(cat /proc/cmdline)"\npoweroff -f\n';
   initrd = here.file("busybox.cpio", busyboxInitrd(script, guest.busybox));
 }, 600_000);
 
