@@ -111,10 +111,10 @@ type Bound<T> = T & { readonly bound: boolean };
 /** Fills what is not filled yet, and looks at what it has become. */
 function finished(system: System, preparing: Preparing, begun: Bound<Begun>): Ordered | undefined {
   const { plan, pageMap, watch } = preparing;
-  const { filling, mapping } = begun;
+  const { filling } = begun;
   filling?.finish(watch);
   const memory = filling === undefined ? bound(system, plan, () => fill(begun, watch)) : begun;
-  if (plan.node !== undefined || pageMap !== undefined) populate(plan, mapping);
+  if (plan.node !== undefined || pageMap !== undefined) populate(memory, plan);
   checkNodes(system, plan, memory);
   return pageMap === undefined ? undefined : inOrder(system, memory, preparing, pageMap);
 }
@@ -175,9 +175,10 @@ function fill<T extends Memory>(memory: T, { step }: Watch): T {
 }
 
 /** Puts every page into the page table, where it is looked at. */
-function populate(plan: MemoryPlan, mapping: Mapping): void {
-  for (const { address, length, pageBytes } of donationsOf(plan.ranges, mapping.start)) {
-    mapping.populate(address - mapping.start, length, pageBytes);
+function populate({ mapping, ranges }: Memory, plan: MemoryPlan): void {
+  for (const [i, { address, length, pageBytes }] of donationsOf(plan.ranges, mapping.start).entries()) {
+    const zeros = ranges[i]?.files[0];
+    if (zeros !== undefined) mapping.populate(address - mapping.start, length, pageBytes, zeros);
   }
 }
 

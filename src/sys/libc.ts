@@ -23,6 +23,8 @@ const SYMBOLS = {
   read: { args: [i32, pointer, u64], returns: i64 },
   // ssize_t pread(int fd, void *buf, size_t count, off_t offset), into a mapping
   pread: { args: [i32, address, u64, i64], returns: i64 },
+  // ssize_t preadv(int fd, const struct iovec *iov, int iovcnt, off_t offset)
+  preadv: { args: [i32, pointer, i32, i64], returns: i64 },
   // ssize_t write(int fd, const void *buf, size_t count), from an address so that a buffer's middle can be written
   write: { args: [i32, address, u64], returns: i64 },
   // ssize_t send(int fd, const void *buf, size_t len, int flags)
@@ -45,8 +47,6 @@ const SYMBOLS = {
   mmap: { args: [address, u64, i32, i32, i32, i64], returns: i64 },
   // int munmap(void *addr, size_t length)
   munmap: { args: [address, u64], returns: i32 },
-  // int madvise(void *addr, size_t length, int advice)
-  madvise: { args: [address, u64, i32], returns: i32 },
   // int fallocate(int fd, int mode, off_t offset, off_t len)
   fallocate: { args: [i32, i32, i64, i64], returns: i32 },
   // int poll(struct pollfd *fds, nfds_t nfds, int timeout)

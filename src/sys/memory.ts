@@ -5,7 +5,6 @@ import { Fd } from "./files.ts";
 import { cString, viewOf } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";
 import {
-  MADV_POPULATE_WRITE,
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_NORESERVE,
@@ -19,7 +18,7 @@ import {
   PROT_READ,
   PROT_WRITE,
 } from "./linux/mman.ts";
-import { checked, resultOrErrno, type System } from "./system.ts";
+import { checked, type System } from "./system.ts";
 import { flagNames, hex, quoted } from "./trace.ts";
 
 /** The size of the pages that are asked for by name: the default one differs (16 and 64 KiB arm64 kernels). */
@@ -33,6 +32,9 @@ const NAME = "nitro-enclave";
 
 /** A view of so much is made at a time. */
 const WINDOW_BYTES = GIANT_PAGE_BYTES;
+
+/** So many places a vectored call takes at a time (linux/uio.h: UIO_MAXIOV). */
+const IOV_MAX = 1024;
 
 /** A mapping with one owner. `bytes` dies with it. */
 export class Mapping implements Disposable {
@@ -63,21 +65,26 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Puts each page into the page table: for fresh memory only, which is zeros. Linux does it in one call from 5.14 on;
-   * before, a zero is written to each page. Throws SyscallError.
+   * Puts each page of a range into the page table: into the first byte of each a byte of a file that is all zeros is
+   * read, as the range is itself. A touch would do as well, but where a page cannot be had that is a SIGBUS, and this
+   * an error. Throws SyscallError.
    */
-  populate(offset: number, length: number, pageBytes: number): void {
+  populate(offset: number, length: number, pageBytes: number, zeros: HugePageFile): void {
     const { system } = this;
-    const start = this.start + offset;
-    const done = system.libc.madvise(start, length, MADV_POPULATE_WRITE);
-    const args = () => `${hex(start)}, ${length}, MADV_POPULATE_WRITE`;
-    const result = resultOrErrno(system, "madvise", done, args);
-    if (result === 0) return;
-    if (result !== -ERRNO.EINVAL) throw new SyscallError("madvise", -result, "");
-    // A view has at most 4 GiB.
-    for (let at = offset; at < offset + length; at += GIANT_PAGE_BYTES) {
-      const view = this.view(at, Math.min(GIANT_PAGE_BYTES, offset + length - at));
-      for (let i = 0; i < view.length; i += pageBytes) view[i] = 0;
+    for (let done = 0; done < length / pageBytes; ) {
+      const count = Math.min(IOV_MAX, length / pageBytes - done);
+      const first = this.start + offset + done * pageBytes;
+      const vector = new BigUint64Array(2 * count);
+      for (let i = 0; i < count; i++) {
+        vector[2 * i] = BigInt(first + i * pageBytes);
+        vector[2 * i + 1] = 1n;
+      }
+      const got = Number(system.libc.preadv(zeros.number, vector, count, 0));
+      const args = () => `${zeros.number}, [{${hex(first)}, 1}, …], ${count}, 0`;
+      // Less than all of them where one cannot be had: it is the first of the next call, which says so.
+      const put = checked(system, "preadv", got, args, "");
+      if (put === 0) throw new RangeError("the file of zeros is empty");
+      done += put;
     }
   }
 

@@ -171,31 +171,77 @@ function residentKib(start: number): number {
 }
 
 describe("pages are put into the page table", () => {
-  const mapped = () => {
-    const { libc } = openSystem();
-    return Number(libc.mmap(0, SIZE, 3, 0x21, -1, 0));
+  const zeros = 9;
+  /** preadv as the kernel does it, but for pages of `missing`; notes the places that it was asked for. */
+  const putting = (missing: readonly number[] = []) => {
+    const calls: { fd: unknown; offset: unknown; places: number[] }[] = [];
+    const system = fakeLibc({
+      memfd_create: () => zeros,
+      ftruncate: () => 0,
+      close: () => 0,
+      preadv: (fd, vector, count, offset) => {
+        if (!(vector instanceof BigUint64Array)) throw new Error("preadv wants a vector");
+        const rows = Array.from({ length: Number(count) }, (_, i) => [vector[2 * i], vector[2 * i + 1]]);
+        expect(rows.map(([, length]) => length)).toEqual(rows.map(() => 1n));
+        const places = rows.map(([place]) => Number(place));
+        calls.push({ fd, offset, places });
+        const lacking = places.findIndex((place) => missing.includes(place));
+        return lacking < 0 ? places.length : lacking === 0 ? -1 : lacking;
+      },
+      errno: () => 14,
+    });
+    return { system, calls, file: HugePageFile.create(system, HUGE_PAGE_BYTES, SIZE) };
   };
+  const START = 0x7f0000000000;
+  const placesOf = (first: number, pages: number) =>
+    Array.from({ length: pages }, (_, i) => START + (first + i) * HUGE_PAGE_BYTES);
 
-  test("by one call", () => {
-    const asked: unknown[] = [];
-    const system = fakeLibc({ madvise: (...args) => asked.push(args.map(Number)) - asked.length });
-    using mapping = new Mapping(system, mapped(), SIZE);
-    mapping.populate(HUGE_PAGE_BYTES, 2 * HUGE_PAGE_BYTES, HUGE_PAGE_BYTES);
-    expect(asked).toEqual([[mapping.start + HUGE_PAGE_BYTES, 2 * HUGE_PAGE_BYTES, 23]]);
+  test("by one call, which reads a zero into each", () => {
+    const { system, calls, file } = putting();
+    const mapping = new Mapping(system, START, SIZE);
+    mapping.populate(HUGE_PAGE_BYTES, 2 * HUGE_PAGE_BYTES, HUGE_PAGE_BYTES, file);
+    expect(calls).toEqual([{ fd: zeros, offset: 0, places: placesOf(1, 2) }]);
   });
 
-  test("by a touch each, where the kernel does not know the call", () => {
-    const system = fakeLibc({ madvise: () => -1, errno: () => 22 });
-    using mapping = new Mapping(system, mapped(), SIZE);
+  test("by one call for each 1024 of them", () => {
+    const { system, calls, file } = putting();
+    const mapping = new Mapping(system, START, 2050 * HUGE_PAGE_BYTES);
+    mapping.populate(0, 2050 * HUGE_PAGE_BYTES, HUGE_PAGE_BYTES, file);
+    expect(calls.map(({ places }) => places.length)).toEqual([1024, 1024, 2]);
+    expect(calls.flatMap(({ places }) => places)).toEqual(placesOf(0, 2050));
+  });
+
+  test("up to one that cannot be had, which is an error in place of a SIGBUS", () => {
+    const { system, calls, file } = putting(placesOf(2, 1));
+    const mapping = new Mapping(system, START, SIZE);
+    expect(() => mapping.populate(0, SIZE, HUGE_PAGE_BYTES, file)).toThrow("preadv: Bad address (EFAULT)");
+    expect(calls.map(({ places }) => places)).toEqual([placesOf(0, 4), placesOf(2, 2)]);
+  });
+
+  test("by the kernel, too: they are there, and zeros", () => {
+    const system = openSystem();
+    // Of pages of the base size: there may be no huge ones here.
+    const small = fakeLibc({
+      memfd_create: (name) => Number(system.libc.memfd_create(name as Uint8Array, 1)),
+    });
+    using file = HugePageFile.create(small, HUGE_PAGE_BYTES, SIZE);
+    using mapping = mapPieces(system, [wholeFile(file)]);
     expect(residentKib(mapping.start)).toBe(0);
-    mapping.populate(0, SIZE, HUGE_PAGE_BYTES);
-    expect(residentKib(mapping.start)).toBeGreaterThan(0);
+    mapping.populate(0, SIZE, HUGE_PAGE_BYTES, file);
+    expect(residentKib(mapping.start)).toBeGreaterThanOrEqual(4 * 4);
+    const firsts = [0, 1, 2, 3].map((page) => mapping.view(page * HUGE_PAGE_BYTES, 1)[0]);
+    expect(firsts).toEqual([0, 0, 0, 0]);
   });
 
-  test("or not at all, where one cannot be had", () => {
-    const system = fakeLibc({ madvise: () => -1, errno: () => 14 });
-    using mapping = new Mapping(system, mapped(), SIZE);
-    expect(() => mapping.populate(0, SIZE, HUGE_PAGE_BYTES)).toThrow("madvise: Bad address (EFAULT)");
+  test("or not at all, where the mapping has no more pages: nobody is killed", () => {
+    const system = openSystem();
+    const small = fakeLibc({
+      memfd_create: (name) => Number(system.libc.memfd_create(name as Uint8Array, 1)),
+    });
+    using file = HugePageFile.create(small, HUGE_PAGE_BYTES, SIZE);
+    using mapping = mapPieces(system, [wholeFile(file)]);
+    expect(system.libc.ftruncate(file.number, HUGE_PAGE_BYTES)).toBe(0);
+    expect(() => mapping.populate(0, SIZE, HUGE_PAGE_BYTES, file)).toThrow(SyscallError);
   });
 });
 

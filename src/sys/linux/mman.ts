@@ -13,4 +13,3 @@ export const MFD_HUGETLB = 0x0004;
 /** asm-generic/hugetlb_encode.h: the page size's exponent from bit 26 on. */
 export const MFD_HUGE_2MB = 21 * 2 ** 26;
 export const MFD_HUGE_1GB = 30 * 2 ** 26;
-export const MADV_POPULATE_WRITE = 23;
