@@ -18,6 +18,8 @@ import {
 import { KernelError, kernelComplaint, kernelForm, kernelFormat } from "../image/kernel-format.ts";
 import { Failure } from "../sys/failure.ts";
 import type { Mapping } from "../sys/memory.ts";
+import { FilesReading } from "../sys/read-threads.ts";
+import type { System } from "../sys/system.ts";
 import type { SignedBy } from "./image-signature.ts";
 import { type InputFile, openRegular, type Payload, type Surroundings } from "./input-file.ts";
 import type { LaunchOptions } from "./options.ts";
@@ -54,7 +56,7 @@ export async function openImage(around: Surroundings, options: LaunchOptions): P
   }
   const kernel = await kernelOf(around, file, options);
   const ramdisks = ramdiskFiles(around, options).map((ramdisk) => stack.use(ramdisk));
-  const image = assembled(kernel, ramdisks, options, stack.move());
+  const image = assembled(around.system, kernel, ramdisks, options, stack.move());
   return image;
 }
 
@@ -202,6 +204,7 @@ function heldPayload(bytes: Uint8Array): Payload {
 }
 
 function assembled(
+  system: System,
   kernel: Payload,
   ramdisks: readonly Payload[],
   options: LaunchOptions,
@@ -219,31 +222,34 @@ function assembled(
     what: `-kernel ${options.kernel}`,
     sections: plan.sections,
     signature: undefined,
-    load: (memory, offset) => loadPlan(plan, payload, memory, offset),
+    load: (memory, offset) => loadPlan(system, plan, payload, memory, offset),
     [Symbol.dispose]: () => owned.dispose(),
   };
 }
 
 function loadPlan(
+  system: System,
   plan: EifPlan,
   payload: (name: FileName) => Payload | undefined,
   memory: Mapping,
   offset: number,
 ): void {
   const crc = eifCrc();
-  // The first is read meanwhile.
-  const [, ...later] = plan.pieces.flatMap((piece) => ("file" in piece ? [piece] : []));
-  const largest = later.toSorted((a, b) => b.size - a.size)[0];
-  using reading =
-    largest === undefined ? undefined : payload(largest.file)?.begin?.(memory, offset + largest.offset);
+  const readings = plan.pieces.flatMap((piece) => {
+    const reading =
+      "file" in piece ? payload(piece.file)?.reading?.(memory, offset + piece.offset) : undefined;
+    return reading ?? [];
+  });
+  using threads = FilesReading.begin(system, readings);
   for (const piece of plan.pieces) {
     if ("bytes" in piece) {
       const place = memory.view(offset + piece.offset, piece.bytes.length);
       place.set(piece.bytes);
       crc.add(place);
     } else {
-      const ahead = piece === largest ? reading : undefined;
-      payload(piece.file)?.load(memory, offset + piece.offset, (bytes) => crc.add(bytes), ahead);
+      const of = payload(piece.file);
+      const ahead = of?.reading === undefined ? undefined : threads;
+      of?.load(memory, offset + piece.offset, (bytes) => crc.add(bytes), ahead);
     }
   }
   const field = memory.view(offset + eifHeader.offsets.eif_crc32, 4);

@@ -6,7 +6,7 @@ import { type Fd, openFile, readAt, readBytesAt, sizeOf } from "../sys/files.ts"
 import { ERRNO } from "../sys/linux/errno.ts";
 import { O_NONBLOCK, O_RDONLY } from "../sys/linux/fcntl.ts";
 import type { Mapping } from "../sys/memory.ts";
-import { FileReading, LEAST_BYTES_AHEAD } from "../sys/read-threads.ts";
+import { FilesReading, type Reading } from "../sys/read-threads.ts";
 import type { System } from "../sys/system.ts";
 import type { Pace } from "./pace.ts";
 
@@ -26,11 +26,11 @@ export interface Payload {
   readonly size: number;
   /**
    * Writes all of it into memory from `offset` on, and hands it to `add` piece by piece. Throws Failure.
-   * @param ahead what `begin` gave for the same place.
+   * @param ahead threads that are at it, and at what `reading` gave for the same place.
    */
-  load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void, ahead?: FileReading): void;
-  /** Has threads begin, where there are any, to write it to where `load` will; the end of it stops them. */
-  begin?(memory: Mapping, offset: number): FileReading | undefined;
+  load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void, ahead?: FilesReading): void;
+  /** What threads need to write it to where `load` will; of files only. */
+  reading?(memory: Mapping, offset: number): Reading;
 }
 
 /** A file of the user's, open for reading, with the size that it had then. */
@@ -62,21 +62,16 @@ export class InputFile implements Disposable, ImageBytes, Payload {
     return this.#named(() => readBytesAt(this.around.system, this.fd, this.path, into, offset));
   }
 
-  begin(memory: Mapping, offset: number): FileReading | undefined {
-    const file = this.#to(memory, offset);
-    return this.#named(() => FileReading.begin(this.around.system, file, LEAST_BYTES_AHEAD));
-  }
-
-  #to(memory: Mapping, offset: number) {
+  reading(memory: Mapping, offset: number): Reading {
     const { fd, path, size } = this;
     return { fd, path, size, to: memory.start + offset };
   }
 
   /** Reads the whole file into memory at `offset`, feeding the CRC. Throws Failure where it has become shorter. */
-  load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void, ahead?: FileReading): void {
+  load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void, ahead?: FilesReading): void {
     const { system, pace } = this.around;
     const { fd, path } = this;
-    const file = this.#to(memory, offset);
+    const file = this.reading(memory, offset);
     const part = (at: number, length: number, begun: number) => {
       const rest = length - begun;
       const done =
@@ -86,8 +81,9 @@ export class InputFile implements Disposable, ImageBytes, Payload {
       pace.between(length);
     };
     this.#named(() => {
-      using reading = ahead ?? FileReading.begin(system, file);
-      if (reading !== undefined) return reading.finish(part);
+      using own = ahead === undefined ? FilesReading.begin(system, [file]) : undefined;
+      const threads = ahead ?? own;
+      if (threads !== undefined) return threads.finish(file, part);
       for (let at = 0; at < this.size; at += LOAD_BYTES) part(at, Math.min(LOAD_BYTES, this.size - at), 0);
     });
     const size = this.#named(() => sizeOf(system, this.fd, this.path));

@@ -1,6 +1,6 @@
 /**
- * Reads a file into memory by several threads at once, this one among them: where the file is in the page cache, a
- * single processor is slower than the memory.
+ * Reads files into memory by several threads at once, this one among them: where they are in the page cache, a single
+ * processor is slower than the memory.
  */
 import { usableCpus } from "./affinity.ts";
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
@@ -11,10 +11,8 @@ import { NR_PREAD64 } from "./linux/fcntl.ts";
 import { isReadable } from "./poll.ts";
 import type { System } from "./system.ts";
 
-/** A smaller file is read before the threads are at work. */
-const LEAST_BYTES = 32 * 1024 * 1024;
-/** A smaller one than this is, even while another is read first. */
-export const LEAST_BYTES_AHEAD = 4 * 1024 * 1024;
+/** Less is read before the threads are at work. */
+const LEAST_BYTES = 4 * 1024 * 1024;
 /** A part's checksum is taken while it is in a processor's cache. */
 const PART_BYTES = 2 * 1024 * 1024;
 /** With more threads than this beside this one it is the memory that is waited for. */
@@ -30,65 +28,101 @@ export interface Reading {
   readonly to: number;
 }
 
-/** A file that threads are reading; the end of it stops them and waits for the last. */
-export class FileReading implements Disposable {
+interface Part {
+  readonly file: Reading;
+  readonly at: number;
+  readonly length: number;
+}
+
+/** Files that threads are reading, one after another; the end of it stops them and waits for the last. */
+export class FilesReading implements Disposable {
   private constructor(
     private readonly system: System,
-    private readonly file: Reading,
+    private readonly parts: readonly Part[],
     private readonly team: CallThreads,
   ) {}
 
   /**
-   * Has threads begin. Gives undefined, with nothing read, where it is not worth it or cannot be done. Throws
-   * SyscallError.
-   * @param least bytes that are worth it.
+   * Has threads begin. Gives undefined, with nothing read, where it is not worth it or cannot be done.
+   * @param files in the order in which they are finished.
    */
-  static begin(system: System, file: Reading, least = LEAST_BYTES): FileReading | undefined {
-    const { fd, size, to } = file;
-    const threads = size < least ? 0 : Math.min(MOST_THREADS, usableCpus(system) - 1);
+  static begin(system: System, files: readonly Reading[]): FilesReading | undefined {
+    const bytes = files.reduce((sum, { size }) => sum + size, 0);
+    const threads = bytes < LEAST_BYTES ? 0 : Math.min(MOST_THREADS, usableCpus(system) - 1);
     if (threads < 1) return undefined;
-    const calls: ThreadCall[] = [];
+    const parts = files.flatMap(partsOf);
     const number = NR_PREAD64[KERNEL_ARCHITECTURE];
-    for (let at = 0; at < size; at += PART_BYTES) {
-      const length = Math.min(PART_BYTES, size - at);
-      calls.push({ number, args: [fd.number, to + at, length, at], bytes: length });
+    const calls = parts.map(
+      ({ file: { fd, to }, at, length }): ThreadCall => ({
+        number,
+        args: [fd.number, to + at, length, at],
+        bytes: length,
+      }),
+    );
+    try {
+      const team = CallThreads.begin(system, calls, threads);
+      return team === undefined ? undefined : new FilesReading(system, parts, team);
+    } catch (error) {
+      if (error instanceof SyscallError) return undefined;
+      throw error;
     }
-    const team = CallThreads.begin(system, calls, threads);
-    return team === undefined ? undefined : new FileReading(system, file, team);
   }
 
   /**
-   * Takes part until all is read. Throws SyscallError, and what `each` throws.
+   * Takes part until all of one of the files, which is known by its place, is read. Throws what `each` throws.
    * @param each called for each part in the file's order, with the bytes that were read of it: fewer than its length
-   * where the file has become shorter, or for no reason.
+   * where the file has become shorter, where the part cannot be read, or for no reason.
    */
-  finish(each: (offset: number, length: number, got: number) => void): void {
+  finish(file: Reading, each: (offset: number, length: number, got: number) => void): void {
     const { system, team } = this;
-    const { fd, path, size, to } = this.file;
-    for (let at = 0; at < size; ) {
-      const next = at / PART_BYTES;
-      const got = team.result(next);
+    const isOf = ({ file: { to } }: Part) => to === file.to;
+    const [first, last] = [this.parts.findIndex(isOf), this.parts.findLastIndex(isOf)];
+    if (first < 0) throw new RangeError("another file");
+    for (let i = first; i <= last; ) {
+      const { at, length } = this.#part(i);
+      // One that has failed is not made any more, nor are those that nobody has taken by then.
+      const got = team.result(i) ?? (team.failure !== 0 ? 0 : undefined);
       if (got !== undefined) {
-        each(at, Math.min(PART_BYTES, size - at), got);
-        at += PART_BYTES;
+        each(at, length, got);
+        i++;
         continue;
       }
       const own = team.take();
-      if (own !== undefined) {
-        const from = own * PART_BYTES;
-        const length = Math.min(PART_BYTES, size - from);
-        team.made(own, readAt(system, fd, path, to + from, length, from));
-      } else {
-        isReadable(system, team.fd, STEP_MS);
-        // All that they have taken is made by then, but what failed.
-        if (team.over && team.result(next) === undefined) throw new SyscallError("pread", team.failure, path);
-      }
+      if (own !== undefined) team.made(own, this.#read(this.#part(own)));
+      else if (!team.over) isReadable(system, team.fd, STEP_MS);
     }
-    const parts = Math.ceil(size / PART_BYTES);
-    system.trace.call?.("pread", `${fd.number}, [${parts} parts], ${team.count} threads`, size);
+    system.trace.call?.(
+      "pread",
+      `${file.fd.number}, [${last - first + 1} parts], ${team.count} threads`,
+      file.size,
+    );
+  }
+
+  #part(index: number): Part {
+    const part = this.parts[index];
+    if (part === undefined) throw new RangeError(`no part ${index}`);
+    return part;
+  }
+
+  /** Bytes that were read; 0 where that fails: whoever wants them reads them again, and tells whose they are. */
+  #read({ file: { fd, path, to }, at, length }: Part): number {
+    try {
+      return readAt(this.system, fd, path, to + at, length, at);
+    } catch (error) {
+      if (error instanceof SyscallError) return 0;
+      throw error;
+    }
   }
 
   [Symbol.dispose](): void {
     this.team[Symbol.dispose]();
   }
+}
+
+function partsOf(file: Reading): Part[] {
+  const parts: Part[] = [];
+  for (let at = 0; at < file.size; at += PART_BYTES) {
+    parts.push({ file, at, length: Math.min(PART_BYTES, file.size - at) });
+  }
+  return parts;
 }

@@ -6,13 +6,13 @@ import { join } from "node:path";
 import { KERNEL_ARCHITECTURE } from "../../src/sys/architecture.ts";
 import { callCode } from "../../src/sys/call-code.ts";
 import { CallThreads, type ThreadCall } from "../../src/sys/call-threads.ts";
-import { openFile } from "../../src/sys/files.ts";
+import { Fd, openFile } from "../../src/sys/files.ts";
 import { viewOf } from "../../src/sys/libc.ts";
 import { NR_PREAD64, O_RDONLY } from "../../src/sys/linux/fcntl.ts";
 import { PROT_NONE } from "../../src/sys/linux/mman.ts";
 import { mapZeros } from "../../src/sys/machine-code.ts";
 import { unmap } from "../../src/sys/memory.ts";
-import { FileReading } from "../../src/sys/read-threads.ts";
+import { FilesReading } from "../../src/sys/read-threads.ts";
 import { openSystem, type System } from "../../src/sys/system.ts";
 
 const MIB = 2 ** 20;
@@ -84,25 +84,32 @@ describe("threads that make calls", () => {
   });
 
   test("are none where none can be made, and nothing is left", () => {
-    const memoryCalls = new Proxy(system.libc.memoryCalls, {
-      get: (calls, name) => (name === "pthread_create" ? () => 11 : Reflect.get(calls, name)),
-    });
-    const without: System = { ...system, libc: { ...system.libc, memoryCalls } };
     const call: ThreadCall = { number, args: [-1, 0, 0, 0], bytes: 1 };
-    expect(CallThreads.begin(without, [call], 2)).toBeUndefined();
+    expect(CallThreads.begin(without("pthread_create"), [call], 2)).toBeUndefined();
   });
 });
+
+/** A system without one of the calls that threads need. */
+function without(name: "pthread_create" | "pipe2"): System {
+  const failing = () => (name === "pipe2" ? -1 : 11);
+  const memoryCalls = new Proxy(system.libc.memoryCalls, {
+    get: (calls, key) => (key === name ? failing : Reflect.get(calls, key)),
+  });
+  const pipe2 = name === "pipe2" ? Object.assign(failing, system.libc.pipe2) : system.libc.pipe2;
+  return { ...system, libc: { ...system.libc, memoryCalls, pipe2 } };
+}
 
 describe("a file that is read by several", () => {
   const size = 37 * MIB + 123;
   const whole = fileOf("whole", size);
 
-  function read(path: string, length: number, each?: (offset: number) => void, least?: number) {
+  function read(path: string, length: number, each?: (offset: number) => void, where = system) {
     using fd = openFile(system, path, O_RDONLY);
     const room = memory(length);
     const parts: [offset: number, length: number, got: number][] = [];
-    using reading = FileReading.begin(system, { fd, path, size: length, to: room.address }, least);
-    reading?.finish((...part) => {
+    const file = { fd, path, size: length, to: room.address };
+    using reading = FilesReading.begin(where, [file]);
+    reading?.finish(file, (...part) => {
       parts.push(part);
       each?.(part[0]);
     });
@@ -141,7 +148,7 @@ describe("a file that is read by several", () => {
     else expect(stop().done).toBe(false);
   });
 
-  test("of which a part cannot be read fails, whoever reads that part, and whatever comes to its end before", () => {
+  test("of which a part cannot be read ends all the same, that part being left to who wants it", () => {
     // Room for all but the last part, which may not be written, and CPUs for three threads beside this one.
     using room = memory(38 * MIB);
     expect(system.libc.mprotect(room.address + 36 * MIB, 2 * MIB, PROT_NONE)).toBe(0);
@@ -153,22 +160,59 @@ describe("a file that is read by several", () => {
     }, syscall);
     const many: System = { ...system, libc: { ...system.libc, syscall: counting } };
     using fd = openFile(system, whole.path, O_RDONLY);
+    const file = { fd, path: whole.path, size, to: room.address };
     for (let i = 0; i < 40; i++) {
-      const reading = { fd, path: whole.path, size, to: room.address };
-      const read = () => {
-        using begun = FileReading.begin(many, reading);
-        begun?.finish(() => {});
-      };
-      expect(read).toThrow(expect.objectContaining({ call: "pread", errno: 14 }));
+      const parts: [offset: number, length: number, got: number][] = [];
+      using begun = FilesReading.begin(many, [file]);
+      begun?.finish(file, (...part) => void parts.push(part));
+      expect(parts.at(-1)).toEqual([36 * MIB, MIB + 123, 0]);
+      expect(parts.map(([offset]) => offset)).toEqual(Array.from({ length: 19 }, (_, k) => k * 2 * MIB));
+      for (const [offset, length, got] of parts) {
+        expect([0, length]).toContain(got);
+        const [read, right] = [room.view, whole.bytes].map((all) => all.subarray(offset, offset + got));
+        expect(Buffer.compare(read ?? room.view, right ?? whole.bytes)).toBe(0);
+      }
     }
   });
 
-  test.skipIf(!several)("may be small where that is said (skipped with one CPU)", () => {
-    const small = fileOf("small", 5 * MIB + 1);
-    const { done, parts, room } = read(small.path, 5 * MIB + 1, undefined, 5 * MIB);
+  test.skipIf(!several)("may be one of more, each finished in its turn (skipped with one CPU)", () => {
+    const sizes = [5 * MIB + 1, 3, 2 * MIB, 9 * MIB];
+    const files = sizes.map((length, i) => fileOf(`file${i}`, length));
+    using stack = new DisposableStack();
+    const readings = files.map(({ path, bytes: { length } }) => {
+      const fd = stack.use(openFile(system, path, O_RDONLY));
+      const room = stack.use(memory(length));
+      return { reading: { fd, path, size: length, to: room.address }, room };
+    });
+    using begun = FilesReading.begin(
+      system,
+      readings.map(({ reading }) => reading),
+    );
+    const lengths = readings.map(({ reading }) => {
+      const parts: number[] = [];
+      begun?.finish(reading, (_offset, length, got) => void parts.push(length, got));
+      return parts.map((bytes) => bytes / MIB);
+    });
+    const third = 1 + 1 / MIB;
+    expect(lengths).toEqual([
+      [2, 2, 2, 2, third, third],
+      [3 / MIB, 3 / MIB],
+      [2, 2],
+      [2, 2, 2, 2, 2, 2, 2, 2, 1, 1],
+    ]);
+    const same = readings.map(({ room }, i) =>
+      Buffer.compare(room.view, files[i]?.bytes ?? new Uint8Array()),
+    );
+    expect(same).toEqual([0, 0, 0, 0]);
+    expect(() => begun?.finish({ ...whole, fd: new Fd(system, -1), size, to: 1 }, () => {})).toThrow(
+      RangeError,
+    );
+  });
+
+  test.each(["pthread_create", "pipe2"] as const)("is left to its reader where %s fails", (name) => {
+    const { done, parts, room } = read(whole.path, size, undefined, without(name));
     using _ = room;
-    expect([done, parts.map(([, length]) => length / MIB)]).toEqual([true, [2, 2, 1 + 1 / MIB]]);
-    expect(Buffer.compare(room.view, small.bytes)).toBe(0);
+    expect([done, parts]).toEqual([false, []]);
   });
 
   test("is left to others where it is small", () => {
