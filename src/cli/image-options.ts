@@ -6,8 +6,8 @@ import type { LaunchOptions, MeasureOptions } from "../machine/options.ts";
 import { takeAccelPairs } from "./accel-pairs.ts";
 import { type Occurrence, typedText } from "./argv.ts";
 import { checkedEach, properties } from "./launch-options.ts";
-import { measureSchema, onOffSchema, PCR_PROPERTIES } from "./process-schemas.ts";
-import { pathSchema } from "./schemas.ts";
+import { measureSchema, PCR_PROPERTIES } from "./process-schemas.ts";
+import { field, onOff, pathSchema } from "./schemas.ts";
 
 const PROPERTIES = ["ramdisk", "any-kernel"] as const;
 
@@ -34,7 +34,7 @@ export function imageOptions(image: readonly ImageProperty[]): Pick<LaunchOption
   const insisting = all("any-kernel").map(({ value, occurrence }) => {
     return { ...occurrence, value, typed: typedText(occurrence) };
   });
-  return { ramdisks, anyKernel: checkedEach(() => onOffSchema("any-kernel"), insisting)?.value ?? false };
+  return { ramdisks, anyKernel: checkedEach(() => field(onOff("any-kernel")), insisting)?.value ?? false };
 }
 
 /** Takes out of -accel what is said of PCRs; what is left is read as ever. Throws Failure. */

@@ -1,32 +1,21 @@
 /** What the options of more-options.ts may say, as schemas.ts does for the others; the messages are QEMU's. */
-import * as z from "zod/mini";
 import type { Account } from "../machine/options.ts";
 import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
-import { parseOnOff, parseSize, parseUint64 } from "./numbers.ts";
-import { field, given, onOff, Refused, refuseUnless } from "./schemas.ts";
-
-/** A boolean of this name. */
-export function onOffSchema(name: string) {
-  return field(onOff(name));
-}
-
-function maybe(name: string) {
-  return z.optional(onOffSchema(name));
-}
+import { parseSize, parseUint64 } from "./numbers.ts";
+import { field, given, objectOf, onOff, Refused, refuseUnless } from "./schemas.ts";
 
 /** A boolean that can only be `wanted`. */
 function always(name: string, wanted: "on" | "off", why: string) {
-  return z.optional(
-    field((text) => {
-      const value = given(parseOnOff(text), `Parameter '${name}' expects 'on' or 'off'`);
-      refuseUnless(value === (wanted === "on"), `${name}=${text}: ${why}`);
-      return value;
-    }),
-  );
+  const read = onOff(name);
+  return (text: string): boolean => {
+    const value = read(text);
+    refuseUnless(value === (wanted === "on"), `${name}=${text}: ${why}`);
+    return value;
+  };
 }
 
 function sized(name: string) {
-  return field((text) => given(parseSize(text, "b"), `Parameter '${name}' expects a size`));
+  return (text: string): number => given(parseSize(text, "b"), `Parameter '${name}' expects a size`);
 }
 
 /** The properties that say what an image must measure, and which PCR each is about. */
@@ -37,23 +26,25 @@ export const PCR_PROPERTIES = [
   { name: "expect-pcr8", index: 8 },
 ] as const;
 
-/** -accel nitro,measure= and expect-pcr0= and its like. */
-export function measureSchema() {
-  const pcr = (name: string) =>
-    z.optional(
-      field((text) => {
-        const wellFormed = /^[0-9a-f]{96}$/i.test(text);
-        refuseUnless(wellFormed, `Parameter '${name}' expects 96 hexadecimal digits, as SHA-384 has`);
-        return text.toLowerCase();
-      }),
-    );
-  return z.strictObject({
-    measure: maybe("measure"),
-    "expect-pcr0": pcr("expect-pcr0"),
-    "expect-pcr1": pcr("expect-pcr1"),
-    "expect-pcr2": pcr("expect-pcr2"),
-    "expect-pcr8": pcr("expect-pcr8"),
-  });
+function pcr(name: string) {
+  return (text: string): string => {
+    const wellFormed = /^[0-9a-f]{96}$/i.test(text);
+    refuseUnless(wellFormed, `Parameter '${name}' expects 96 hexadecimal digits, as SHA-384 has`);
+    return text.toLowerCase();
+  };
+}
+
+const MEASURE = {
+  measure: onOff("measure"),
+  "expect-pcr0": pcr("expect-pcr0"),
+  "expect-pcr1": pcr("expect-pcr1"),
+  "expect-pcr2": pcr("expect-pcr2"),
+  "expect-pcr8": pcr("expect-pcr8"),
+};
+
+/** -accel nitro,measure= and expect-pcr0= and its like. @param keys the properties that are there, as of all here. */
+export function measureSchema(keys: readonly string[]) {
+  return objectOf(MEASURE, keys);
 }
 
 /** -uuid, in small letters. */
@@ -65,9 +56,11 @@ export function uuidSchema() {
   });
 }
 
+const MESSAGE = { timestamp: onOff("timestamp"), "guest-name": onOff("guest-name") };
+
 /** -msg */
-export function messageSchema() {
-  return z.strictObject({ timestamp: maybe("timestamp"), "guest-name": maybe("guest-name") });
+export function messageSchema(keys: readonly string[]) {
+  return objectOf(MESSAGE, keys);
 }
 
 const POLICIES = ["default", "preferred", "bind", "interleave"] as const;
@@ -113,33 +106,29 @@ function threadCount(text: string): number {
 const HUGE = "an enclave's memory is huge pages and nothing else";
 const SHARED = "the memory is donated as a mapping of a shared file";
 
+const MEMFD = {
+  "qom-type": (text: string) => text,
+  id: (text: string) => text,
+  size: sized("size"),
+  hugetlb: always("hugetlb", "on", HUGE),
+  hugetlbsize: pageSize,
+  "host-nodes": nodeList,
+  policy(text: string) {
+    const policy = POLICIES.find((name) => name === text);
+    return given(policy, `Parameter 'policy' does not accept value '${text}'`);
+  },
+  prealloc: always("prealloc", "on", "the driver takes allocated pages, so they are always allocated before"),
+  "prealloc-threads": threadCount,
+  reserve: always("reserve", "on", "all pages are allocated before the memory is donated"),
+  share: always("share", "on", SHARED),
+  seal: always("seal", "on", "its file is closed before anybody could change its size"),
+  merge: always("merge", "off", "huge pages cannot be merged, nor can an enclave's be read"),
+  dump: always("dump", "off", "an enclave's memory is not the launcher's to dump"),
+};
+
 /** -object memory-backend-memfd,… */
-export function memfdSchema() {
-  return z.strictObject({
-    "qom-type": z.optional(field((text) => text)),
-    id: z.optional(field((text) => text)),
-    size: z.optional(sized("size")),
-    hugetlb: always("hugetlb", "on", HUGE),
-    hugetlbsize: z.optional(field(pageSize)),
-    "host-nodes": z.optional(field(nodeList)),
-    policy: z.optional(
-      field((text) => {
-        const policy = POLICIES.find((name) => name === text);
-        return given(policy, `Parameter 'policy' does not accept value '${text}'`);
-      }),
-    ),
-    prealloc: always(
-      "prealloc",
-      "on",
-      "the driver takes allocated pages, so they are always allocated before",
-    ),
-    "prealloc-threads": z.optional(field(threadCount)),
-    reserve: always("reserve", "on", "all pages are allocated before the memory is donated"),
-    share: always("share", "on", SHARED),
-    seal: always("seal", "on", "its file is closed before anybody could change its size"),
-    merge: always("merge", "off", "huge pages cannot be merged, nor can an enclave's be read"),
-    dump: always("dump", "off", "an enclave's memory is not the launcher's to dump"),
-  });
+export function memfdSchema(keys: readonly string[]) {
+  return objectOf(MEMFD, keys);
 }
 
 function account(text: string): Account {
@@ -163,36 +152,39 @@ function folder(path: string): string {
   return path;
 }
 
+const TEARDOWN = "the driver gives an enclave's memory back before the launcher ends";
+
+const RUN_WITH = {
+  user: account,
+  chroot: folder,
+  "exit-with-parent": onOff("exit-with-parent"),
+  "async-teardown": always("async-teardown", "off", TEARDOWN),
+};
+
 /** -run-with */
-export function runWithSchema() {
-  const teardown = "the driver gives an enclave's memory back before the launcher ends";
-  return z.strictObject({
-    user: z.optional(field(account)),
-    chroot: z.optional(field(folder)),
-    "exit-with-parent": maybe("exit-with-parent"),
-    "async-teardown": always("async-teardown", "off", teardown),
-  });
+export function runWithSchema(keys: readonly string[]) {
+  return objectOf(RUN_WITH, keys);
 }
 
 function denied(name: string, also: readonly string[] = []) {
-  return z.optional(
-    field((text) => {
-      refuseUnless(["allow", "deny", ...also].includes(text), `invalid argument for ${name}`);
-      refuseUnless(
-        text !== "allow",
-        `${name}=allow: nitro's sandbox is a list of the calls that it needs, and none of these is on it`,
-      );
-    }),
-  );
+  return (text: string): void => {
+    refuseUnless(["allow", "deny", ...also].includes(text), `invalid argument for ${name}`);
+    refuseUnless(
+      text !== "allow",
+      `${name}=allow: nitro's sandbox is a list of the calls that it needs, and none of these is on it`,
+    );
+  };
 }
 
+const SANDBOX = {
+  enable: onOff("enable"),
+  obsolete: denied("obsolete"),
+  elevateprivileges: denied("elevateprivileges", ["children"]),
+  spawn: denied("spawn"),
+  resourcecontrol: denied("resourcecontrol"),
+};
+
 /** -sandbox */
-export function sandboxSchema() {
-  return z.strictObject({
-    enable: maybe("enable"),
-    obsolete: denied("obsolete"),
-    elevateprivileges: denied("elevateprivileges", ["children"]),
-    spawn: denied("spawn"),
-    resourcecontrol: denied("resourcecontrol"),
-  });
+export function sandboxSchema(keys: readonly string[]) {
+  return objectOf(SANDBOX, keys);
 }

@@ -65,7 +65,7 @@ export interface FillFacts {
   /** prealloc-threads=, which is kept to. */
   readonly asked: number | undefined;
   /** Whether it is told which pages they are, so that they can be put in order; whether by so many mappings. */
-  readonly pagesTold: () => boolean;
+  readonly pagesTold: boolean;
   readonly mayMap: (pages: number) => boolean;
 }
 
@@ -77,7 +77,7 @@ export function chooseThreads(facts: FillFacts, cpus: () => number): number {
   if (most < 2) return 1;
   const small = plan.ranges.find(({ pageBytes }) => pageBytes === HUGE_PAGE_BYTES)?.pages ?? 0;
   // Out of order, they might be too many regions: slowly is better than not at all.
-  if (small > 0 && !(facts.mayMap(small) && facts.pagesTold())) return 1;
+  if (small > 0 && !(facts.mayMap(small) && facts.pagesTold)) return 1;
   return Math.min(most, cpus());
 }
 

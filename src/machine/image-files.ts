@@ -110,7 +110,8 @@ async function checkedEif(around: Surroundings, file: InputFile): Promise<Image>
       signature,
       load(memory, offset) {
         const crc = eifCrc();
-        file.load(memory, offset, (bytes) => crc.add(bytes));
+        using threads = FilesReading.begin(around.system, [file.reading(memory, offset)]);
+        file.load(memory, offset, (bytes) => crc.add(bytes), threads);
         if (crc.value() !== eif.crc)
           throw file.changed(`its CRC-32 is ${hex32(crc.value())}, it was ${hex32(eif.crc)}`);
         // A CRC can be made to fit: what was checked, and what is measured, has to be what is in memory now.
@@ -247,9 +248,7 @@ function loadPlan(
       place.set(piece.bytes);
       crc.add(place);
     } else {
-      const of = payload(piece.file);
-      const ahead = of?.reading === undefined ? undefined : threads;
-      of?.load(memory, offset + piece.offset, (bytes) => crc.add(bytes), ahead);
+      payload(piece.file)?.load(memory, offset + piece.offset, (bytes) => crc.add(bytes), threads);
     }
   }
   const field = memory.view(offset + eifHeader.offsets.eif_crc32, 4);

@@ -6,12 +6,9 @@ import { type Fd, openFile, readAt, readBytesAt, sizeOf } from "../sys/files.ts"
 import { ERRNO } from "../sys/linux/errno.ts";
 import { O_NONBLOCK, O_RDONLY } from "../sys/linux/fcntl.ts";
 import type { Mapping } from "../sys/memory.ts";
-import { FilesReading, type Reading } from "../sys/read-threads.ts";
+import { type FilesReading, partsOf, type Reading } from "../sys/read-threads.ts";
 import type { System } from "../sys/system.ts";
 import type { Pace } from "./pace.ts";
-
-/** A signal is looked for after each piece of this size; its checksum is taken while it is in the processor's cache. */
-const LOAD_BYTES = 2 * 1024 * 1024;
 
 /** What the image needs from the launch that loads it. */
 export interface Surroundings {
@@ -26,9 +23,14 @@ export interface Payload {
   readonly size: number;
   /**
    * Writes all of it into memory from `offset` on, and hands it to `add` piece by piece. Throws Failure.
-   * @param ahead threads that are at it, and at what `reading` gave for the same place.
+   * @param threads that are at what `reading` gave for the same place; undefined where none are.
    */
-  load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void, ahead?: FilesReading): void;
+  load(
+    memory: Mapping,
+    offset: number,
+    add: (bytes: Uint8Array) => void,
+    threads: FilesReading | undefined,
+  ): void;
   /** What threads need to write it to where `load` will; of files only. */
   reading?(memory: Mapping, offset: number): Reading;
 }
@@ -68,7 +70,12 @@ export class InputFile implements Disposable, ImageBytes, Payload {
   }
 
   /** Reads the whole file into memory at `offset`, feeding the CRC. Throws Failure where it has become shorter. */
-  load(memory: Mapping, offset: number, add: (bytes: Uint8Array) => void, ahead?: FilesReading): void {
+  load(
+    memory: Mapping,
+    offset: number,
+    add: (bytes: Uint8Array) => void,
+    threads: FilesReading | undefined,
+  ): void {
     const { system, pace } = this.around;
     const { fd, path } = this;
     const file = this.reading(memory, offset);
@@ -81,10 +88,8 @@ export class InputFile implements Disposable, ImageBytes, Payload {
       pace.between(length);
     };
     this.#named(() => {
-      using own = ahead === undefined ? FilesReading.begin(system, [file]) : undefined;
-      const threads = ahead ?? own;
       if (threads !== undefined) return threads.finish(file, part);
-      for (let at = 0; at < this.size; at += LOAD_BYTES) part(at, Math.min(LOAD_BYTES, this.size - at), 0);
+      for (const { at, length } of partsOf(file)) part(at, length, 0);
     });
     const size = this.#named(() => sizeOf(system, this.fd, this.path));
     if (size !== this.size) throw this.changed(`it has ${size} bytes now, it had ${this.size}`);

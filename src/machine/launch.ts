@@ -113,7 +113,7 @@ function begin(system: System, plan: MemoryPlan, { memoryBackend }: LaunchOption
   const facts = {
     plan,
     asked: memoryBackend?.threads,
-    pagesTold: () => pageMap !== undefined,
+    pagesTold: pageMap !== undefined,
     mayMap: mappingLimit(system),
   };
   const together = planFilling(system, facts);

@@ -84,7 +84,11 @@ export function beginMemory(system: System, preparing: Preparing): MemoryBegun {
       if (mapping === begun.mapping) reserved.move();
       return {
         mapping,
-        donations: donationsOf(plan.ranges, mapping.start),
+        donations: placed(plan.ranges, mapping.start).map(({ address, length, pageBytes }) => ({
+          address,
+          length,
+          pageBytes,
+        })),
         regions: ordered?.regions,
         [Symbol.dispose]: () => mapping.unmap(),
       };
@@ -114,17 +118,18 @@ function finished(system: System, preparing: Preparing, begun: Bound<Begun>): Or
   const { filling } = begun;
   filling?.finish(watch);
   const memory = filling === undefined ? bound(system, plan, () => fill(begun, watch)) : begun;
-  if (plan.node !== undefined || pageMap !== undefined) populate(memory, plan);
+  if (plan.node !== undefined || pageMap !== undefined) populate(memory);
   checkNodes(system, plan, memory);
   return pageMap === undefined ? undefined : inOrder(system, memory, preparing, pageMap);
 }
 
-function donationsOf(ranges: readonly PageRange[], start: number): Donation[] {
+/** Ranges and where they are in a mapping that begins at `start`: one after another. */
+function placed<R extends PageRange>(ranges: readonly R[], start: number): (R & Donation)[] {
   let address = start;
-  return ranges.map(({ pageBytes, pages }) => {
-    const length = pageBytes * pages;
+  return ranges.map((range) => {
+    const length = range.pageBytes * range.pages;
     address += length;
-    return { address: address - length, length, pageBytes };
+    return { ...range, address: address - length, length };
   });
 }
 
@@ -175,19 +180,22 @@ function fill<T extends Memory>(memory: T, { step }: Watch): T {
 }
 
 /** Puts every page into the page table, where it is looked at. */
-function populate({ mapping, ranges }: Memory, plan: MemoryPlan): void {
-  for (const [i, { address, length, pageBytes }] of donationsOf(plan.ranges, mapping.start).entries()) {
-    const zeros = ranges[i]?.files[0];
+function populate({ mapping, ranges }: Memory): void {
+  for (const { address, length, pageBytes, files } of placed(ranges, mapping.start)) {
+    const [zeros] = files;
     if (zeros !== undefined) mapping.populate(address - mapping.start, length, pageBytes, zeros);
   }
 }
 
 /** Throws Failure where a page is on another node than the pool's, or may be. */
-function checkNodes(system: System, plan: MemoryPlan, { mapping, bound: isBound }: Bound<Memory>): void {
+function checkNodes(
+  system: System,
+  plan: MemoryPlan,
+  { mapping, ranges, bound: isBound }: Bound<Memory>,
+): void {
   const { node } = plan;
   if (node === undefined) return;
-  for (const { address, length, pageBytes } of donationsOf(plan.ranges, mapping.start)) {
-    const pages = length / pageBytes;
+  for (const { address, pages, pageBytes } of placed(ranges, mapping.start)) {
     const counts = pagesByNode(system, address, pageBytes, pages);
     if (counts === undefined && isBound) continue;
     const right = counts?.get(node) ?? 0;
@@ -215,16 +223,14 @@ interface Ordered {
 function inOrder(
   system: System,
   { mapping, ranges }: Memory,
-  { plan, mayMap }: Preparing,
+  { mayMap }: Preparing,
   pageMap: PageMap,
 ): Ordered | undefined {
   let [asTheyAre, atBest] = [0, 0];
   // One after another, for there may be more pieces than a call has arguments.
   const pieces: FilePiece[] = [];
-  for (const [i, { address }] of donationsOf(plan.ranges, mapping.start).entries()) {
-    const range = ranges[i];
-    if (range === undefined) continue;
-    const { pageBytes, pages, files } = range;
+  for (const range of placed(ranges, mapping.start)) {
+    const { address, pageBytes, pages, files } = range;
     const addresses = pageMap.addresses(address, pageBytes, pages);
     const before = addresses === undefined ? 0 : regionsOf(addresses, pageBytes);
     const order = addresses === undefined ? undefined : ascendingOrder(addresses, pageBytes);

@@ -13,7 +13,7 @@ import type { System } from "./system.ts";
 
 /** Less is read before the threads are at work. */
 const LEAST_BYTES = 4 * 1024 * 1024;
-/** A part's checksum is taken while it is in a processor's cache. */
+/** A part's checksum is taken while it is in a processor's cache; a signal is looked for after each. */
 const PART_BYTES = 2 * 1024 * 1024;
 /** With more threads than this beside this one it is the memory that is waited for. */
 const MOST_THREADS = 3;
@@ -28,7 +28,8 @@ export interface Reading {
   readonly to: number;
 }
 
-interface Part {
+/** A part of a file, in bytes. */
+export interface Part {
   readonly file: Reading;
   readonly at: number;
   readonly length: number;
@@ -119,7 +120,8 @@ export class FilesReading implements Disposable {
   }
 }
 
-function partsOf(file: Reading): Part[] {
+/** A file in the pieces in which it is read, whoever reads it. */
+export function partsOf(file: Reading): Part[] {
   const parts: Part[] = [];
   for (let at = 0; at < file.size; at += PART_BYTES) {
     parts.push({ file, at, length: Math.min(PART_BYTES, file.size - at) });

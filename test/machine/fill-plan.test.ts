@@ -17,7 +17,7 @@ function facts(bytes: number, more: Partial<FillFacts> = {}, giant = 0): FillFac
   return {
     plan,
     asked: undefined,
-    pagesTold: () => true,
+    pagesTold: true,
     mayMap: (pages: number) => pages <= 57_338,
     ...more,
   };
@@ -32,11 +32,11 @@ describe("threads", () => {
     ["8 GiB on two CPUs", facts(8 * GIB), 2, 2],
     ["8 GiB on one CPU", facts(8 * GIB), 1, 1],
     ["64 GiB on many CPUs", facts(64 * GIB), 96, 8],
-    ["pages that could not be put in order", facts(8 * GIB, { pagesTold: () => false }), 96, 1],
-    ["pages of 1 GiB, each of which is a region", facts(8 * GIB, { pagesTold: () => false }, 8), 96, 8],
-    ["a rest that could not be put in order", facts(8 * GIB, { pagesTold: () => false }, 7), 96, 1],
+    ["pages that could not be put in order", facts(8 * GIB, { pagesTold: false }), 96, 1],
+    ["pages of 1 GiB, each of which is a region", facts(8 * GIB, { pagesTold: false }, 8), 96, 8],
+    ["a rest that could not be put in order", facts(8 * GIB, { pagesTold: false }, 7), 96, 1],
     ["more pages than may be mapped one by one", facts(8 * GIB, { mayMap: (pages) => pages <= 4000 }), 96, 1],
-    ["as many as are asked for", facts(64 * MIB, { asked: 3, pagesTold: () => false }), 1, 3],
+    ["as many as are asked for", facts(64 * MIB, { asked: 3, pagesTold: false }), 1, 3],
     ["one where one is asked for", facts(64 * GIB, { asked: 1 }), 96, 1],
   ])("for %s", (_, given, cpus, expected) => {
     expect(chooseThreads(given, () => cpus)).toBe(expected);

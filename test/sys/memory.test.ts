@@ -192,6 +192,12 @@ describe("pages are put into the page table", () => {
     });
     return { system, calls, file: HugePageFile.create(system, HUGE_PAGE_BYTES, SIZE) };
   };
+  /** A file of pages of the base size: there may be no huge ones here. */
+  const ofSmallPages = () => {
+    const { libc } = openSystem();
+    const system = fakeLibc({ memfd_create: (name) => libc.memfd_create(name as Uint8Array, 1) });
+    return HugePageFile.create(system, HUGE_PAGE_BYTES, SIZE);
+  };
   const START = 0x7f0000000000;
   const placesOf = (first: number, pages: number) =>
     Array.from({ length: pages }, (_, i) => START + (first + i) * HUGE_PAGE_BYTES);
@@ -219,13 +225,8 @@ describe("pages are put into the page table", () => {
   });
 
   test("by the kernel, too: they are there, and zeros", () => {
-    const system = openSystem();
-    // Of pages of the base size: there may be no huge ones here.
-    const small = fakeLibc({
-      memfd_create: (name) => Number(system.libc.memfd_create(name as Uint8Array, 1)),
-    });
-    using file = HugePageFile.create(small, HUGE_PAGE_BYTES, SIZE);
-    using mapping = mapPieces(system, [wholeFile(file)]);
+    using file = ofSmallPages();
+    using mapping = mapPieces(openSystem(), [wholeFile(file)]);
     expect(residentKib(mapping.start)).toBe(0);
     mapping.populate(0, SIZE, HUGE_PAGE_BYTES, file);
     expect(residentKib(mapping.start)).toBeGreaterThanOrEqual(4 * 4);
@@ -234,11 +235,8 @@ describe("pages are put into the page table", () => {
   });
 
   test("or not at all, where the mapping has no more pages: nobody is killed", () => {
+    using file = ofSmallPages();
     const system = openSystem();
-    const small = fakeLibc({
-      memfd_create: (name) => Number(system.libc.memfd_create(name as Uint8Array, 1)),
-    });
-    using file = HugePageFile.create(small, HUGE_PAGE_BYTES, SIZE);
     using mapping = mapPieces(system, [wholeFile(file)]);
     expect(system.libc.ftruncate(file.number, HUGE_PAGE_BYTES)).toBe(0);
     expect(() => mapping.populate(0, SIZE, HUGE_PAGE_BYTES, file)).toThrow(SyscallError);
