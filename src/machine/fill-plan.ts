@@ -24,11 +24,11 @@ const USUAL_MAPPINGS = 65_530;
 
 /** Files that threads are filling; the end of it stops them. */
 export interface Filling extends Disposable {
-  /** Waits for all of it. Throws SyscallError, and what the watch throws. */
+  /** Takes part until all of it is done. Throws SyscallError, and what the watch throws. */
   finish(watch: Watch): void;
 }
 
-/** Several threads that fill files. */
+/** Several threads that fill files, the one that asks for them among them. */
 export interface Together {
   /** Into how many files pages of one size go. */
   filesFor(pages: number): number;
@@ -69,7 +69,7 @@ export interface FillFacts {
   readonly mayMap: (pages: number) => boolean;
 }
 
-/** How many threads fill the memory. @param cpus asked for only where there is much to do. */
+/** How many threads fill the memory, this one among them. @param cpus asked for only where there is much to do. */
 export function chooseThreads(facts: FillFacts, cpus: () => number): number {
   const { plan, asked } = facts;
   if (asked !== undefined) return asked;

@@ -69,7 +69,9 @@ export function beginMemory(system: System, preparing: Preparing): MemoryBegun {
   using mapped = new DisposableStack();
   const begun = bound(system, plan, (): Begun => {
     const ranges = plan.ranges.map((range) => filed(system, range, preparing, stack));
-    const mapping = mapped.use(mapPieces(system, ranges.flatMap(piecesOf)));
+    const pieces: FilePiece[] = [];
+    for (const { files } of ranges) for (const file of files) pieces.push(wholeFile(file));
+    const mapping = mapped.use(mapPieces(system, pieces));
     const filling = stack.use(together?.begin(ranges.map(({ files }) => files)));
     return { ranges, mapping, filling };
   });
@@ -115,9 +117,7 @@ type Bound<T> = T & { readonly bound: boolean };
 /** Fills what is not filled yet, and looks at what it has become. */
 function finished(system: System, preparing: Preparing, begun: Bound<Begun>): Ordered | undefined {
   const { plan, pageMap, watch } = preparing;
-  const { filling } = begun;
-  filling?.finish(watch);
-  const memory = filling === undefined ? bound(system, plan, () => fill(begun, watch)) : begun;
+  const memory = bound(system, plan, () => filled(begun, watch));
   if (plan.node !== undefined || pageMap !== undefined) populate(memory);
   checkNodes(system, plan, memory);
   return pageMap === undefined ? undefined : inOrder(system, memory, preparing, pageMap);
@@ -162,21 +162,23 @@ function filed(
   return { ...range, files };
 }
 
-function piecesOf({ files }: FiledRange): FilePiece[] {
-  return files.map(wholeFile);
+/** Allocates all files: with the threads that are at it, or each from its first page to its last. */
+function filled({ filling, ...memory }: Begun, watch: Watch): Memory {
+  if (filling !== undefined) {
+    filling.finish(watch);
+    return memory;
+  }
+  for (const { files } of memory.ranges) for (const file of files) allocateAll(file, watch);
+  return memory;
 }
 
-/** Allocates all files, each from its first page to its last. */
-function fill<T extends Memory>(memory: T, { step }: Watch): T {
-  for (const file of memory.ranges.flatMap(({ files }) => files)) {
-    const most = Math.max(PIECE_BYTES, file.pageBytes);
-    for (let at = 0; at < file.size; at += most) {
-      const length = Math.min(most, file.size - at);
-      file.allocate(at, length);
-      step(length);
-    }
+function allocateAll(file: HugePageFile, { step }: Watch): void {
+  const most = Math.max(PIECE_BYTES, file.pageBytes);
+  for (let at = 0; at < file.size; at += most) {
+    const length = Math.min(most, file.size - at);
+    file.allocate(at, length);
+    step(length);
   }
-  return memory;
 }
 
 /** Puts every page into the page table, where it is looked at. */
@@ -238,7 +240,7 @@ function inOrder(
     asTheyAre += before;
     atBest += order.regions;
     const asIs = order.regions === before;
-    const own = asIs ? piecesOf(range) : piecesInOrder(files, pageBytes, order.places);
+    const own = asIs ? files.map(wholeFile) : piecesInOrder(files, pageBytes, order.places);
     for (const piece of own) pieces.push(piece);
   }
   // No call, yet what the calls around it are made for.

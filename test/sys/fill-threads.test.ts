@@ -8,22 +8,29 @@ import { fakeLibc } from "./fake-libc.ts";
 const MIB = 2 ** 20;
 
 test("parts are taken of each file in turn", () => {
-  const file = (number: number, size: number) => ({ number, size: size * MIB, pageBytes: 2 * MIB });
-  const parts = partsOf([file(5, 64), file(6, 40), file(7, 6)]);
-  expect(parts.map(({ fd, offset, length }) => [fd, offset / MIB, length / MIB])).toEqual([
-    [5, 0, 32],
-    [6, 0, 32],
-    [7, 0, 6],
-    [5, 32, 32],
-    [6, 32, 8],
+  const file = (name: string, size: number) => ({ name, size: size * MIB, pageBytes: 2 * MIB });
+  const parts = partsOf([file("a", 16), file("b", 2), file("c", 6)]);
+  expect(parts.map(({ file: { name }, offset, length }) => [name, offset / MIB, length / MIB])).toEqual([
+    ["a", 0, 4],
+    ["b", 0, 2],
+    ["c", 0, 2],
+    ["a", 4, 4],
+    ["c", 2, 2],
+    ["a", 8, 2],
+    ["c", 4, 2],
+    ["a", 10, 2],
+    ["a", 12, 2],
+    ["a", 14, 2],
   ]);
-  const giant = partsOf([{ number: 5, size: 2 * 2 ** 30, pageBytes: 2 ** 30 }]);
+  const large = partsOf([file("a", 200)]).map(({ length }) => length / MIB);
+  expect(large).toEqual([32, 32, 32, 26, 20, 16, 12, 8, 6, 4, 4, 2, 2, 2, 2]);
+  const giant = partsOf([{ size: 2 * 2 ** 30, pageBytes: 2 ** 30 }]);
   expect(giant.map(({ length }) => length)).toEqual([2 ** 30, 2 ** 30]);
   expect(partsOf([])).toEqual([]);
 });
 
 /** A machine whose files are of ordinary memory, and have no page size to be asked for; it notes what is held. */
-function ordinary(held = new Set<string>()): System {
+function ordinary(held = new Set<string>(), allocates: (bytes: number) => void = () => {}): System {
   const { libc } = openSystem();
   return fakeLibc({
     pipe2: (ends, flags) => {
@@ -46,6 +53,10 @@ function ordinary(held = new Set<string>()): System {
       held.delete(`${length} bytes at ${start}`);
       return libc.munmap(Number(start), Number(length));
     },
+    fallocate: (fd, mode, offset, length) => {
+      allocates(Number(length));
+      return libc.fallocate(Number(fd), Number(mode), Number(offset), Number(length));
+    },
     memfd_create: (name) => {
       if (!(name instanceof Uint8Array)) throw new Error("memfd_create wants a name");
       return libc.memfd_create(name, 1);
@@ -55,6 +66,10 @@ function ordinary(held = new Set<string>()): System {
 
 const files = (system: System, owner: DisposableStack, ...mib: number[]) =>
   mib.map((each) => owner.use(HugePageFile.create(system, 2 * MIB, each * MIB)));
+
+/** A file of one large page. */
+const giant = (system: System, owner: DisposableStack, mib: number) =>
+  owner.use(HugePageFile.create(system, mib * MIB, mib * MIB));
 
 /** What is allocated of a file, in bytes. */
 function allocated(file: HugePageFile): number {
@@ -111,16 +126,31 @@ describe("threads", () => {
     expect(caught).toMatchObject({ call: "fallocate", errno: 9 });
   });
 
-  test("end where the watch throws, before that is seen", () => {
+  test("are joined by the one that waits for them", () => {
+    const own: number[] = [];
+    const system = ordinary(new Set(), (bytes) => own.push(bytes / MIB));
+    using owner = new DisposableStack();
+    const group = files(system, owner, 256, 256);
+    const steps: number[] = [];
+    filled(FillThreads.begin(system, [group], 2), watching(system, steps));
+    expect(group.map((file) => allocated(file) / MIB)).toEqual([256, 256]);
+    expect(steps.reduce((sum, bytes) => sum + bytes, 0)).toBe(512 * MIB);
+    expect(own.length).toBeGreaterThan(0);
+    expect(own.length).toBeLessThan(partsOf(group).length);
+  });
+
+  test.each(["step", "wait"] as const)("end where %s of the watch throws, before that is seen", (name) => {
     const held = new Set<string>();
     const system = ordinary(held);
     using owner = new DisposableStack();
-    const group = files(system, owner, 512, 512);
-    const wait = () => {
+    // The one that waits takes parts until there are none: it waits for the last, which is a long one.
+    const group = name === "step" ? files(system, owner, 512, 512) : [giant(system, owner, 512)];
+    const stop = () => {
       throw new Error("stopped");
     };
     const filling = FillThreads.begin(system, [group], 2);
-    expect(() => filled(filling, { wait, step() {} })).toThrow("stopped");
+    if (name === "wait") Bun.sleepSync(5);
+    expect(() => filled(filling, { wait: () => true, step() {}, [name]: stop })).toThrow("stopped");
     expect([...held]).toEqual([]);
     const then = group.map(allocated);
     Bun.sleepSync(20);
