@@ -11,17 +11,14 @@ const LINE_FEED = 10;
 /** What is typed at a frontend that takes nothing is kept up to this. */
 const MOST_HELD_BYTES = 4096;
 
-const HELP = [
-  "",
-  "C-a h    print this help",
-  "C-a x    exit emulator",
-  "C-a s    save disk data back to file (if -snapshot)",
-  "C-a t    toggle console timestamps",
-  "C-a b    send break (magic sysrq)",
-  "C-a c    switch between console and monitor",
-  "C-a C-a  sends C-a",
-  "",
-].join("\n\r");
+const HELP =
+  "\n\rC-a h    print this help" +
+  "\n\rC-a x    exit emulator" +
+  "\n\rC-a s    save disk data back to file (if -snapshot)" +
+  "\n\rC-a t    toggle console timestamps" +
+  "\n\rC-a b    send break (magic sysrq)" +
+  "\n\rC-a c    switch between console and monitor" +
+  "\n\rC-a C-a  sends C-a\n\r";
 
 const ENCODER = new TextEncoder();
 

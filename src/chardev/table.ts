@@ -47,8 +47,15 @@ export class ChardevTable implements Disposable {
   }
 
   #keepStdioAlone({ typed, backend }: ChardevSpec): void {
-    if (backend.kind !== "stdio" || ![...this.#entries.values()].some(({ kind }) => kind === "stdio")) return;
-    throw new Failure(typed, "cannot use stdio by multiple character devices", "-serial mon:stdio shares it");
+    if (backend.kind !== "stdio") return;
+    for (const { kind } of this.#entries.values()) {
+      if (kind !== "stdio") continue;
+      throw new Failure(
+        typed,
+        "cannot use stdio by multiple character devices",
+        "-serial mon:stdio shares it",
+      );
+    }
   }
 
   #slot(spec: ChardevSpec, label: string): Slot {
@@ -166,7 +173,8 @@ export class ChardevTable implements Disposable {
 
   /** Whether the launch has to wait for a client. Throws Failure where none can come. */
   awaited(): Slot | undefined {
-    return [...this.#entries.values()].find(({ slot }) => slot.awaited)?.slot;
+    for (const { slot } of this.#entries.values()) if (slot.awaited) return slot;
+    return undefined;
   }
 
   /** The process was stopped and goes on. */

@@ -15,11 +15,11 @@ const ECHO = 1;
 const SUPPRESS_GO_AHEAD = 3;
 /** The client shall send every key as it is pressed, and leave the echo to us. */
 const GREETING = [
-  [IAC, WILL, ECHO],
-  [IAC, WILL, SUPPRESS_GO_AHEAD],
-  [IAC, WILL, BINARY],
-  [IAC, DO, BINARY],
-].flat();
+  ...[IAC, WILL, ECHO],
+  ...[IAC, WILL, SUPPRESS_GO_AHEAD],
+  ...[IAC, WILL, BINARY],
+  ...[IAC, DO, BINARY],
+];
 
 const DOUBLED = blockOf(Uint8Array.of(IAC, IAC));
 

@@ -38,7 +38,7 @@ export function scanArguments(words: readonly string[]): Occurrence[] {
   for (let i = 0; i < words.length; i++) {
     const word = words[i] ?? "";
     if (!word.startsWith("-") || word === "-") throw positionalWord(word);
-    const name = word.replace(/^--?/, "");
+    const name = word.slice(word.startsWith("--") ? 2 : 1);
     const option = findOption(name);
     if (option === undefined) throw unknownOption(word, name);
     if (option.argument === undefined) {

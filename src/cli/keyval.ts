@@ -35,10 +35,10 @@ export function parseKeyvals(
   const values: Record<string, string> = Object.create(null);
   const pairs: [string, string][] = [];
   let help = false;
-  splitAtCommas(text).forEach((part, index) => {
+  for (const [index, part] of splitAtCommas(text).entries()) {
     if (part === "help" || part === "?") {
       help = true;
-      return;
+      continue;
     }
     const equals = part.indexOf("=");
     if (equals === -1) {
@@ -53,7 +53,7 @@ export function parseKeyvals(
         throw new KeyvalError(
           part === "" ? "Invalid parameter ''" : `Expected '=' after parameter '${part}'`,
         );
-      return;
+      continue;
     }
     const key = part.slice(0, equals);
     if (!/^[A-Za-z][A-Za-z0-9_.-]*$/.test(key)) throw new KeyvalError(`Invalid parameter '${key}'`);
@@ -61,7 +61,7 @@ export function parseKeyvals(
     pairs.push([key, value]);
     const before = lists.includes(key) ? values[key] : undefined;
     values[key] = before === undefined ? value : `${before},${value}`;
-  });
+  }
   return { values, pairs, help };
 }
 

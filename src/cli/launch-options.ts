@@ -49,7 +49,7 @@ const NO_MORE: MoreOptions = {
 
 /** Checks a whole command line. Throws Failure, naming the option as it was typed. */
 export function launchOptions(occurrences: readonly Occurrence[], more = NO_MORE): LaunchOptions {
-  const all = (name: LaunchOptionName) => occurrences.filter((occurrence) => occurrence.name === name);
+  const all = byName(occurrences);
   const path = (name: LaunchOptionName) => checkedEach(pathSchema, all(name))?.value;
   const accel = accelerator(all("accel"));
   checkConsolePort(accel, all("accel"));
@@ -83,6 +83,17 @@ export function launchOptions(occurrences: readonly Occurrence[], more = NO_MORE
     trace: traceFlags(all("d")),
     traceFile: path("D"),
   };
+}
+
+/** Gives the occurrences of each option, in their order. */
+function byName(occurrences: readonly Occurrence[]): (name: LaunchOptionName) => readonly Occurrence[] {
+  const lists = new Map<LaunchOptionName, Occurrence[]>();
+  for (const occurrence of occurrences) {
+    const list = lists.get(occurrence.name);
+    if (list === undefined) lists.set(occurrence.name, [occurrence]);
+    else list.push(occurrence);
+  }
+  return (name) => lists.get(name) ?? [];
 }
 
 /** The greatest CID whose console has a port: 10000 and the CID, below VMADDR_PORT_ANY. */
@@ -193,7 +204,7 @@ export function checkedEach<S extends $ZodType>(
 
 function memory(occurrences: readonly Occurrence[]): Typed<number> | undefined {
   const { size } = properties(memorySchema, occurrences, { implied: "size", device: "memory" });
-  const last = occurrences.at(-1);
+  const last = occurrences[occurrences.length - 1];
   // QEMU takes 0 as "the default", too.
   return size === undefined || size === 0 || last === undefined
     ? undefined
@@ -202,7 +213,7 @@ function memory(occurrences: readonly Occurrence[]): Typed<number> | undefined {
 
 function vcpus(occurrences: readonly Occurrence[]): Typed<number> | undefined {
   const smp = properties(smpSchema, occurrences, { implied: "cpus", device: "smp" });
-  const last = occurrences.at(-1);
+  const last = occurrences[occurrences.length - 1];
   if (last === undefined) return undefined;
   const typed = typedText(last);
   const shape = [smp.sockets, smp.cores, smp.threads].filter((part) => part !== undefined);

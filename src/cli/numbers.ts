@@ -2,10 +2,9 @@
 
 /** A whole number below 2^64: decimal, 0x hexadecimal, or octal after a leading 0. Undefined for anything else. */
 export function parseUint64(text: string): bigint | undefined {
-  let value: bigint;
-  if (/^0[0-7]+$/.test(text)) value = BigInt(`0o${text.slice(1)}`);
-  else if (/^(0|[1-9][0-9]*|0[xX][0-9a-fA-F]+)$/.test(text)) value = BigInt(text);
-  else return undefined;
+  const match = /^(?:0([0-7]+)|0|[1-9][0-9]*|0[xX][0-9a-fA-F]+)$/.exec(text);
+  if (match === null) return undefined;
+  const value = BigInt(match[1] === undefined ? text : `0o${match[1]}`);
   return value < 2n ** 64n ? value : undefined;
 }
 
@@ -17,12 +16,11 @@ const SUFFIXES = "bkmgtpe";
  * @param unit the suffix of a number without one.
  */
 export function parseSize(text: string, unit: "b" | "M"): number | undefined {
-  const hexadecimal = /^0[xX][0-9a-fA-F]+$/.test(text);
-  const match = /^([0-9]+(?:\.[0-9]*)?)([bkmgtpe]?)$/i.exec(text);
-  if (!hexadecimal && match === null) return undefined;
-  const number = Number(hexadecimal ? text : match?.[1]);
-  const suffix = (match?.[2] || unit).toLowerCase();
-  const bytes = number * 1024 ** SUFFIXES.indexOf(hexadecimal ? unit.toLowerCase() : suffix);
+  const match = /^(?:(0x[0-9a-f]+)|([0-9]+(?:\.[0-9]*)?)([bkmgtpe]?))$/i.exec(text);
+  if (match === null) return undefined;
+  const number = Number(match[1] ?? match[2]);
+  const suffix = (match[3] || unit).toLowerCase();
+  const bytes = number * 1024 ** SUFFIXES.indexOf(suffix);
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 

@@ -24,14 +24,18 @@ const MORE: ReadonlySet<Occurrence["name"]> = new Set([
   "readconfig",
 ] as const);
 
-/** Properties that are read by more-options.ts; as JSON all are. */
-const MACHINE_MORE = /^\{|(^|,)(kernel|initrd|append|memory-backend|smp|memory|ramdisk|any-kernel)[.=]/;
+/** Properties that are read by more-options.ts, and "{", for as JSON all are. */
+const MORE_PROPERTIES: Partial<Record<Occurrence["name"], readonly string[]>> = {
+  machine: ["{", "kernel", "initrd", "append", "memory", "smp", "ramdisk"],
+  accel: ["expect-pcr", "measure", "cpu-ids"],
+  name: ["process="],
+};
 
+/** Whether more-options.ts is needed, or might be: it reads the others as well. */
 function asksForMore({ name, value }: Occurrence): boolean {
   if (MORE.has(name)) return true;
-  if (name === "machine") return MACHINE_MORE.test(value);
-  if (name === "accel") return /(^|,)(expect-pcr|measure|cpu-ids)/.test(value);
-  return name === "name" && value.includes("process=");
+  for (const property of MORE_PROPERTIES[name] ?? []) if (value.includes(property)) return true;
+  return false;
 }
 
 /** What stands for bytes that are not UTF-8, which the runtime does not give. */
@@ -60,6 +64,6 @@ export function readCommandLine(words: readonly string[]): Request {
     const help = argumentHelp(occurrence);
     if (help !== undefined) return { print: help };
   }
-  if (occurrences.some(asksForMore)) return { more: occurrences };
+  for (const occurrence of occurrences) if (asksForMore(occurrence)) return { more: occurrences };
   return { launch: launchOptions(occurrences) };
 }

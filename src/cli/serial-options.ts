@@ -63,7 +63,7 @@ class Plan {
   constructor(private readonly daemonize: boolean) {}
 
   device(spec: ChardevSpec): string {
-    if (this.#chardevs.some(({ label }) => label === spec.label)) {
+    if (this.#chardevs.find(({ label }) => label === spec.label) !== undefined) {
       throw new Failure(spec.typed, `Duplicate ID '${spec.label}' for chardev`, "give each its own id=");
     }
     this.#chardevs.push(spec);
@@ -148,7 +148,7 @@ class Plan {
 
   check(): void {
     const users = [...(this.#serialPort?.value === undefined ? [] : [this.#consoleUse()]), ...this.#monitors];
-    users.forEach(({ chardev, typed }, i) => {
+    for (const [i, { chardev, typed }] of users.entries()) {
       const device = this.#chardevs.find(({ label }) => label === chardev);
       if (device === undefined)
         throw new Failure(typed, `chardev "${chardev}" not found`, `-chardev stdio,id=${chardev}`);
@@ -160,7 +160,7 @@ class Plan {
           `add mux=on to share it: ${device.typed},mux=on`,
         );
       }
-    });
+    }
     const [first, second] = this.#chardevs.filter(({ backend }) => backend.kind === "stdio");
     if (first !== undefined && this.daemonize) {
       throw new Failure(

@@ -60,7 +60,9 @@ class Walk implements CpioWalk {
     private readonly mostEntries: number,
   ) {
     // "./" or "/" may stand before a path, and a NUL after it.
-    this.#longest = Math.max(TRAILER.length, ...[...wanted].map(({ length }) => length)) + 4;
+    let longest = TRAILER.length;
+    for (const { length } of wanted) longest = Math.max(longest, length);
+    this.#longest = longest + 4;
   }
 
   skip(bytes: number): void {

@@ -78,7 +78,10 @@ export function planEif(input: EifInput): EifPlan {
 }
 
 function encodeHeader(architecture: Architecture, offsets: bigint[], sizes: bigint[]): Uint8Array {
-  const padded = (values: bigint[]) => Array.from({ length: EIF_MAX_SECTIONS }, (_, i) => values[i] ?? 0n);
+  const padded = (values: bigint[]) => [
+    ...values,
+    ...new Array<bigint>(EIF_MAX_SECTIONS - values.length).fill(0n),
+  ];
   return eifHeader.encode({
     magic: EIF_MAGIC,
     version: EIF_VERSION,

@@ -41,19 +41,22 @@ const MOST_COMMAND_LINE = 2048;
 /** Reads the kernel's command line. */
 export function wantedBy(commandLine: string): Wanted {
   const words = commandLine.slice(0, MOST_COMMAND_LINE).split(/\s+/);
-  const named = words.findLast((word) => word.startsWith("rdinit="))?.slice("rdinit=".length);
+  let named: string | undefined;
+  let hasRoot = false;
+  for (const word of words) {
+    if (word.startsWith("rdinit=")) named = word.slice("rdinit=".length);
+    if (word.startsWith("root=")) hasRoot = true;
+  }
   const program = named ?? DEFAULT_PROGRAM;
   const path = plainPath(program);
-  const folders = [...path.matchAll(/\//g)].map(({ index }) => path.slice(0, index));
-  return {
-    ...{ program, path, named: named !== undefined },
-    hasRoot: words.some((word) => word.startsWith("root=")),
-    paths: new Set([path, ...folders, USUAL_PROGRAM]),
-  };
+  const paths = new Set([path, USUAL_PROGRAM]);
+  for (let at = path.indexOf("/"); at > 0; at = path.indexOf("/", at + 1)) paths.add(path.slice(0, at));
+  return { program, path, named: named !== undefined, hasRoot, paths };
 }
 
 function plainPath(path: string): string {
-  return path.replace(/\/+/g, "/").replace(/^\//, "");
+  const names = path.split("/").filter((name, i, all) => name !== "" || i === all.length - 1);
+  return names.join("/");
 }
 
 /** What follows the plain archives at the head of a ramdisk. */
@@ -104,7 +107,7 @@ export function initramfsWarnings(
   imageBytes: number,
 ): string[] {
   const warnings = [programWarning(wanted, findings), roomWarning(wanted, findings, room, imageBytes)];
-  return warnings.flatMap((text) => (text === undefined ? [] : [`warning: ${text}`]));
+  return warnings.filter((text) => text !== undefined).map((text) => `warning: ${text}`);
 }
 
 /** File types of a mode, as in stat(2). */
@@ -114,7 +117,8 @@ const REGULAR = 0o100000;
 const EXECUTE = 0o111;
 
 function programWarning(wanted: Wanted, findings: readonly RamdiskFinding[]): string | undefined {
-  const seen = new Map(findings.flatMap((finding) => [...finding.seen]));
+  const seen = new Map<string, number>();
+  for (const finding of findings) for (const [path, mode] of finding.seen) seen.set(path, mode);
   const { program, path, named } = wanted;
   const mode = seen.get(path);
   if (mode !== undefined) {
@@ -144,7 +148,8 @@ function roomWarning(
   { bytes, typed }: Room,
   imageBytes: number,
 ): string | undefined {
-  const unpacked = findings.reduce((sum, { unpackedBytes }) => sum + unpackedBytes, 0);
+  let unpacked = 0;
+  for (const { unpackedBytes } of findings) unpacked += unpackedBytes;
   const [beside, half] = [imageBytes + unpacked, hasRoot ? 0 : 2 * unpacked];
   const least = Math.max(beside, half);
   if (unpacked === 0 || bytes >= least) return undefined;

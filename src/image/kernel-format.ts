@@ -97,7 +97,8 @@ export function kernelFormat(head: Uint8Array): KernelFormat {
 }
 
 function startsWith(head: Uint8Array, at: number, bytes: string): boolean {
-  return [...bytes].every((char, i) => head[at + i] === char.charCodeAt(0));
+  for (let i = 0; i < bytes.length; i++) if (head[at + i] !== bytes.charCodeAt(i)) return false;
+  return true;
 }
 
 /** e_machine of elf(5): EM_X86_64, EM_AARCH64. */

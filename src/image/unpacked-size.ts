@@ -21,7 +21,12 @@ const MAGIC: readonly (readonly [Compression, readonly number[]])[] = [
 /** How the bytes from `offset` on are compressed; undefined for what is of no known format. */
 export function compressionAt(bytes: Looked, offset: number): Compression | undefined {
   const head = bytes.at(offset, 6);
-  return MAGIC.find(([, magic]) => magic.every((byte, i) => head[i] === byte))?.[0];
+  return MAGIC.find(([, magic]) => begins(head, magic))?.[0];
+}
+
+function begins(head: Uint8Array, magic: readonly number[]): boolean {
+  for (let i = 0; i < magic.length; i++) if (head[i] !== magic[i]) return false;
+  return true;
 }
 
 /**

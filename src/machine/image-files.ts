@@ -18,7 +18,7 @@ import {
 import { KernelError, kernelComplaint, kernelForm, kernelFormat } from "../image/kernel-format.ts";
 import { Failure } from "../sys/failure.ts";
 import type { Mapping } from "../sys/memory.ts";
-import { FilesReading } from "../sys/read-threads.ts";
+import { FilesReading, type Reading } from "../sys/read-threads.ts";
 import type { System } from "../sys/system.ts";
 import type { SignedBy } from "./image-signature.ts";
 import { type InputFile, openRegular, type Payload, type Surroundings } from "./input-file.ts";
@@ -236,11 +236,12 @@ function loadPlan(
   offset: number,
 ): void {
   const crc = eifCrc();
-  const readings = plan.pieces.flatMap((piece) => {
+  const readings: Reading[] = [];
+  for (const piece of plan.pieces) {
     const reading =
       "file" in piece ? payload(piece.file)?.reading?.(memory, offset + piece.offset) : undefined;
-    return reading ?? [];
-  });
+    if (reading !== undefined) readings.push(reading);
+  }
   using threads = FilesReading.begin(system, readings);
   for (const piece of plan.pieces) {
     if ("bytes" in piece) {

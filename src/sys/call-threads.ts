@@ -48,10 +48,10 @@ export class CallThreads implements Disposable {
     const { buffer, byteOffset } = viewOf(this.#address, length);
     this.#words = new BigInt64Array(buffer, byteOffset, length / 8);
     this.#words[HEAD.calls] = BigInt(calls.length);
-    calls.forEach(({ number, args, bytes }, i) => {
-      const row = [number, ...args, bytes, -1].map(BigInt);
-      this.#words.set(row, (HEAD_BYTES + CALL_BYTES * i) / 8);
-    });
+    let at = HEAD_BYTES / 8;
+    for (const { number, args, bytes } of calls) {
+      for (const word of [number, ...args, bytes, -1]) this.#words[at++] = BigInt(word);
+    }
     this.#reading = this.#throughPipe();
   }
 

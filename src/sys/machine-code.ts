@@ -9,7 +9,11 @@ export const CODE_BYTES = 4096;
 
 /** Little-endian 32-bit words as bytes. */
 export function words(...values: number[]): number[] {
-  return values.flatMap((value) => [value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24]);
+  const bytes: number[] = [];
+  for (const value of values) {
+    bytes.push(value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24);
+  }
+  return bytes;
 }
 
 /** Maps memory of the program's own, which is zeros. Gives its address. Throws SyscallError. */

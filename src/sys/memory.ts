@@ -176,7 +176,8 @@ export function mapPieces(system: System, pieces: readonly FilePiece[]): Mapping
     const start = mapAt(system, 0, MAP_SHARED, first);
     return new Mapping(system, start, first.length);
   }
-  const size = pieces.reduce((sum, { length }) => sum + length, 0);
+  let size = 0;
+  for (const { length } of pieces) size += length;
   using stack = new DisposableStack();
   const mapping = stack.use(reserve(system, size, first.file.pageBytes));
   let at = mapping.start;

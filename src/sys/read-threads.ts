@@ -48,10 +48,12 @@ export class FilesReading implements Disposable {
    * @param files in the order in which they are finished.
    */
   static begin(system: System, files: readonly Reading[]): FilesReading | undefined {
-    const bytes = files.reduce((sum, { size }) => sum + size, 0);
+    let bytes = 0;
+    for (const { size } of files) bytes += size;
     const threads = bytes < LEAST_BYTES ? 0 : Math.min(MOST_THREADS, usableCpus(system) - 1);
     if (threads < 1) return undefined;
-    const parts = files.flatMap(partsOf);
+    const parts: Part[] = [];
+    for (const file of files) for (const part of partsOf(file)) parts.push(part);
     const number = NR_PREAD64[KERNEL_ARCHITECTURE];
     const calls = parts.map(
       ({ file: { fd, to }, at, length }): ThreadCall => ({
@@ -76,10 +78,10 @@ export class FilesReading implements Disposable {
    */
   finish(file: Reading, each: (offset: number, length: number, got: number) => void): void {
     const { system, team } = this;
-    const isOf = ({ file: { to } }: Part) => to === file.to;
-    const [first, last] = [this.parts.findIndex(isOf), this.parts.findLastIndex(isOf)];
-    if (first < 0) throw new RangeError("another file");
-    for (let i = first; i <= last; ) {
+    let first = 0;
+    while (this.#part(first).file.to !== file.to) first++;
+    let i = first;
+    while (this.parts[i]?.file.to === file.to) {
       const { at, length } = this.#part(i);
       // One that has failed is not made any more, nor are those that nobody has taken by then.
       const got = team.result(i) ?? (team.failure !== 0 ? 0 : undefined);
@@ -92,11 +94,7 @@ export class FilesReading implements Disposable {
       if (own !== undefined) team.made(own, this.#read(this.#part(own)));
       else if (!team.over) isReadable(system, team.fd, STEP_MS);
     }
-    system.trace.call?.(
-      "pread",
-      `${file.fd.number}, [${last - first + 1} parts], ${team.count} threads`,
-      file.size,
-    );
+    system.trace.call?.("pread", `${file.fd.number}, [${i - first} parts], ${team.count} threads`, file.size);
   }
 
   #part(index: number): Part {

@@ -42,9 +42,7 @@ export function array<T>(type: Scalar<T>, count: number): Scalar<readonly T[]> {
       Array.from({ length: count }, (_, i) => type.get(view, offset + i * type.size, le)),
     set: (view, offset, values, le) => {
       if (values.length !== count) throw new RangeError(`expected ${count} values, got ${values.length}`);
-      values.forEach((value, i) => {
-        type.set(view, offset + i * type.size, value, le);
-      });
+      for (let i = 0; i < count; i++) type.set(view, offset + i * type.size, values[i] as T, le);
     },
   };
 }

@@ -55,12 +55,13 @@ export interface RawTerminal extends Disposable {
  */
 export function rawTerminal(system: System, fd: number, keepSignals: boolean): RawTerminal | undefined {
   const before = settingsOf(system, fd);
+  if (before === undefined) return undefined;
   const group = processGroup(system);
   const isOurs = () => {
     const foreground = foregroundGroup(system, fd);
     return group === undefined || foreground === undefined || foreground === group;
   };
-  if (before === undefined || !isOurs()) return undefined;
+  if (!isOurs()) return undefined;
   const change = (settings: Uint8Array) => () => {
     if (isOurs()) set(system, fd, settings);
   };
