@@ -198,6 +198,7 @@ function build(target: Target): string {
         "--bytecode",
         "--splitting",
         "--format=esm",
+        "--compile-jit-policy=8", // until sys/jit.ts says otherwise
         "--no-compile-autoload-bunfig",
         "--no-compile-autoload-dotenv",
         "--no-compile-autoload-tsconfig",

@@ -6,6 +6,7 @@ import { HANDED_OVER, type LaunchOptions, writesFiles } from "./machine/options.
 import { EXIT } from "./machine/verdict.ts";
 import { errnoText, Failure } from "./sys/failure.ts";
 import { patientWriter, readText, writeAll } from "./sys/files.ts";
+import { compileAsUsual } from "./sys/jit.ts";
 import { ERRNO } from "./sys/linux/errno.ts";
 import { printable } from "./sys/printable.ts";
 import { openSystem, type System } from "./sys/system.ts";
@@ -82,6 +83,7 @@ async function main(): Promise<number> {
     if ("print" in request) return print(system, request.print);
     // Loaded only now: a launch does not need it.
     const { programText, runSubcommand } = await import("./cli/command.ts");
+    compileAsUsual();
     if ("topic" in request) return print(system, await programText(request.topic));
     const tell = teller(toStderr, plainPrefix);
     const printed = await runSubcommand(request.subcommand, { system, tell, toStderr, stdout: STDOUT });

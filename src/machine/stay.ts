@@ -5,6 +5,7 @@
 import type { Enclave } from "../accel/enclave.ts";
 import { Heartbeat, type HeartbeatSetup } from "../devices/heartbeat.ts";
 import { SerialConsole, type SerialSetup } from "../devices/serial.ts";
+import { compileAsUsual } from "../sys/jit.ts";
 import { POLLIN } from "../sys/linux/poll.ts";
 import { runLoop, type Waiter, waiter } from "../sys/poll.ts";
 import type { StopSignal } from "../sys/signals.ts";
@@ -53,6 +54,7 @@ export function stayWith(running: Running): number {
   running.session?.attach(life);
   if (!running.paused) life.start();
   running.settle();
+  compileAsUsual();
   runLoop(
     running.system,
     () => life.waiters(),
