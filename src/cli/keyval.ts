@@ -35,7 +35,9 @@ export function parseKeyvals(
   const values: Record<string, string> = Object.create(null);
   const pairs: [string, string][] = [];
   let help = false;
-  for (const [index, part] of splitAtCommas(text).entries()) {
+  let index = -1;
+  for (const part of splitAtCommas(text)) {
+    index += 1;
     if (part === "help" || part === "?") {
       help = true;
       continue;

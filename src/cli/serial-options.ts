@@ -148,11 +148,14 @@ class Plan {
 
   check(): void {
     const users = [...(this.#serialPort?.value === undefined ? [] : [this.#consoleUse()]), ...this.#monitors];
-    for (const [i, { chardev, typed }] of users.entries()) {
+    const before: typeof users = [];
+    for (const user of users) {
+      const { chardev, typed } = user;
       const device = this.#chardevs.find(({ label }) => label === chardev);
       if (device === undefined)
         throw new Failure(typed, `chardev "${chardev}" not found`, `-chardev stdio,id=${chardev}`);
-      const taken = users.slice(0, i).find((other) => other.chardev === chardev);
+      const taken = before.find((other) => other.chardev === chardev);
+      before.push(user);
       if (taken !== undefined && !device.mux) {
         throw new Failure(
           typed,

@@ -15,6 +15,6 @@ export function usableCpus(system: System): number {
   const bytes = resultOrErrno(system, "sched_getaffinity", got, () => `0, ${MASK_BYTES}, …`);
   if (bytes < 0) return 1;
   let count = 0;
-  for (const byte of mask.subarray(0, bytes)) for (let bits = byte; bits !== 0; bits &= bits - 1) count += 1;
+  for (let i = 0; i < bytes; i++) for (let bits = mask[i] ?? 0; bits !== 0; bits &= bits - 1) count += 1;
   return Math.max(1, count);
 }
