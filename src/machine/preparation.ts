@@ -66,24 +66,22 @@ export interface MemoryBegun extends Disposable {
 export function beginMemory(system: System, preparing: Preparing): MemoryBegun {
   const { plan, together } = preparing;
   using stack = new DisposableStack();
-  using mapped = new DisposableStack();
   const begun = bound(system, plan, (): Begun => {
     const ranges = plan.ranges.map((range) => filed(system, range, preparing, stack));
     const pieces: FilePiece[] = [];
     for (const { files } of ranges) for (const file of files) pieces.push(wholeFile(file));
-    const mapping = mapped.use(mapPieces(system, pieces));
+    const mapping = stack.use(mapPieces(system, pieces));
     const filling = stack.use(together?.begin(ranges.map(({ files }) => files)));
     return { ranges, mapping, filling };
   });
   const owned = stack.move();
-  const first = mapped.move();
   return {
     finish() {
-      using _files = owned;
-      using reserved = first;
+      using rest = owned.move();
       const ordered = finished(system, preparing, begun);
-      const mapping = ordered?.mapping ?? begun.mapping;
-      if (mapping === begun.mapping) reserved.move();
+      const mapping = rest.use(ordered?.mapping) ?? begun.mapping;
+      // What is not needed any more is let go of with the rest: nobody waits for it then.
+      const owner = rest.move();
       return {
         mapping,
         donations: placed(plan.ranges, mapping.start).map(({ address, length, pageBytes }) => ({
@@ -92,13 +90,10 @@ export function beginMemory(system: System, preparing: Preparing): MemoryBegun {
           pageBytes,
         })),
         regions: ordered?.regions,
-        [Symbol.dispose]: () => mapping.unmap(),
+        [Symbol.dispose]: () => owner.dispose(),
       };
     },
-    [Symbol.dispose]() {
-      owned.dispose();
-      first.dispose();
-    },
+    [Symbol.dispose]: () => owned.dispose(),
   };
 }
 

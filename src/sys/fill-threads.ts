@@ -109,7 +109,6 @@ export class FillThreads implements Disposable {
     const { failure, count } = team;
     const args = `[${parts.length} parts], ${count + 1} threads`;
     system.trace.call?.("fallocate", args, failure === 0 ? 0 : -1, failure === 0 ? undefined : failure);
-    this[Symbol.dispose]();
     if (failure !== 0) throw new SyscallError("fallocate", failure, "");
   }
 

@@ -13,8 +13,8 @@ import { resultOrErrno, type System } from "./system.ts";
 
 const PATH = "/proc/self/pagemap";
 const ENTRY_BYTES = 8;
-/** So much is read at once: the entries of 64 pages of 2 MiB. */
-const MOST_BYTES = 256 * 1024;
+/** So much is read at once: the entries of 16 pages of 2 MiB. */
+const MOST_BYTES = 64 * 1024;
 
 /** The page map of this process. */
 export class PageMap implements Disposable {
