@@ -82,7 +82,7 @@ function keyvals(textOfAll: string, typed: string, implied: string): Record<stri
 }
 
 function checked<K extends Kind>(kind: K, values: Record<string, string>, typed: string) {
-  const result = check(objectOf(PROPERTIES[kind], Object.keys(values)), values);
+  const result = check(objectOf(PROPERTIES[kind]), values);
   if ("value" in result) return result.value as Values<(typeof PROPERTIES)[K]>;
   const { key, unknownKey, message } = result.complaint;
   throw new Failure(typed, unknownKey ? `Invalid parameter '${key}'` : message);

@@ -145,7 +145,7 @@ function heartbeat(
  * @param names the implied key, and the QOM type that an unknown key is told to be missing from.
  */
 export function properties<S extends $ZodType>(
-  schema: (keys: readonly string[]) => S,
+  schema: () => S,
   occurrences: readonly Occurrence[],
   names: { readonly implied: string; readonly device?: string },
 ): Partial<output<S>> {
@@ -159,7 +159,7 @@ export function properties<S extends $ZodType>(
       origin.set(key, occurrence);
     }
   }
-  const result = check(schema(Object.keys(merged)), { ...merged });
+  const result = check(schema(), merged);
   if ("value" in result) return result.value;
   const { key, unknownKey, message } = result.complaint;
   const from = (key === undefined ? undefined : origin.get(key)) ?? occurrences[0];

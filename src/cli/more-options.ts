@@ -196,7 +196,7 @@ function memfd(object: Occurrence): SizedBackend {
       : `Parameter 'qom-type' does not accept value '${type ?? ""}'`;
     throw new Failure(typed, other, "nitro -object help lists what there is");
   }
-  const result = check(memfdSchema(Object.keys(pairs)), { ...pairs });
+  const result = check(memfdSchema(), { ...pairs });
   if ("complaint" in result) {
     const { key, unknownKey, message } = result.complaint;
     throw new Failure(typed, unknownKey ? `Property 'memory-backend-memfd.${key}' not found` : message);

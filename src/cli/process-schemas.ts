@@ -42,9 +42,9 @@ const MEASURE = {
   "expect-pcr8": pcr("expect-pcr8"),
 };
 
-/** -accel nitro,measure= and expect-pcr0= and its like. @param keys the properties that are there, as of all here. */
-export function measureSchema(keys: readonly string[]) {
-  return objectOf(MEASURE, keys);
+/** -accel nitro,measure= and expect-pcr0= and its like. */
+export function measureSchema() {
+  return objectOf(MEASURE);
 }
 
 /** -uuid, in small letters. */
@@ -59,8 +59,8 @@ export function uuidSchema() {
 const MESSAGE = { timestamp: onOff("timestamp"), "guest-name": onOff("guest-name") };
 
 /** -msg */
-export function messageSchema(keys: readonly string[]) {
-  return objectOf(MESSAGE, keys);
+export function messageSchema() {
+  return objectOf(MESSAGE);
 }
 
 const POLICIES = ["default", "preferred", "bind", "interleave"] as const;
@@ -127,8 +127,8 @@ const MEMFD = {
 };
 
 /** -object memory-backend-memfd,… */
-export function memfdSchema(keys: readonly string[]) {
-  return objectOf(MEMFD, keys);
+export function memfdSchema() {
+  return objectOf(MEMFD);
 }
 
 function account(text: string): Account {
@@ -162,8 +162,8 @@ const RUN_WITH = {
 };
 
 /** -run-with */
-export function runWithSchema(keys: readonly string[]) {
-  return objectOf(RUN_WITH, keys);
+export function runWithSchema() {
+  return objectOf(RUN_WITH);
 }
 
 function denied(name: string, also: readonly string[] = []) {
@@ -185,6 +185,6 @@ const SANDBOX = {
 };
 
 /** -sandbox */
-export function sandboxSchema(keys: readonly string[]) {
-  return objectOf(SANDBOX, keys);
+export function sandboxSchema() {
+  return objectOf(SANDBOX);
 }

@@ -2,9 +2,9 @@
  * What each option may say, as zod schemas: text in, checked values out, before the first system call. The messages
  * are QEMU's where QEMU has one.
  *
- * A launch pays for what it loads, and each of zod's objects costs a tenth of a millisecond to make: these are zod's
- * core, without the methods that its fronts add to each schema; a schema is made when its option is there, of the
- * properties that are, and a field is one transform.
+ * A launch pays for what it loads and for what it calls first: these are zod's core, without the methods that its
+ * fronts add to each schema; a schema is made when its option is there, and is one transform, of a text or of the texts
+ * of an object. (zod's own objects cost a quarter of a millisecond more.)
  */
 import * as z from "zod/v4/core";
 import { parseOnOff, parseSize, parseUint64 } from "./numbers.ts";
@@ -12,21 +12,31 @@ import { parseOnOff, parseSize, parseUint64 } from "./numbers.ts";
 // zod would compile its objects with `new Function`, which costs more than these few checks.
 z.config({ jitless: true });
 
-/** Text that `parse` turns into a value; a Refused that it throws is the schema's message. */
-export function field<T>(parse: (text: string) => T) {
+type Issues = z.ParsePayload["issues"];
+
+/** A schema that is one function, which adds what is wrong with the input to the issues. */
+function transform<I, O>(read: (input: I, issues: Issues) => O): z.$ZodType<O, I> {
   const schema = new z.$ZodTransform({
     type: "transform",
-    transform(text, context) {
-      try {
-        return parse(text as string);
-      } catch (error) {
-        if (!(error instanceof Refused)) throw error;
-        context.issues.push({ code: "custom", message: error.message, input: text });
-        return z.NEVER;
-      }
-    },
+    transform: (input, { issues }) => read(input as I, issues),
   });
-  return schema as z.$ZodTransform<T, string>;
+  return schema as z.$ZodTransform<O, I>;
+}
+
+/** What `parse` makes of a text; a Refused that it throws is an issue. */
+function parsed<T>(parse: (text: string) => T, text: string, path: string[], issues: Issues): T | undefined {
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    issues.push({ code: "custom", message: error.message, input: text, path });
+    return undefined;
+  }
+}
+
+/** Text that `parse` turns into a value; a Refused that it throws is the schema's message. */
+export function field<T>(parse: (text: string) => T): z.$ZodType<T, string> {
+  return transform((text, issues) => parsed(parse, text, [], issues) as T);
 }
 
 /** Properties that an option may have, and what reads each: a function for field. */
@@ -35,12 +45,20 @@ export type Readers = Readonly<Record<string, (text: string) => unknown>>;
 /** What is read of them: those that are there. */
 export type Values<R extends Readers> = { readonly [K in keyof R]?: ReturnType<R[K]> };
 
-/** An object of these properties and no others. @param keys those that are there; the others need no schema. */
-export function objectOf<R extends Readers>(readers: R, keys: readonly string[]): z.$ZodType<Values<R>> {
-  const shape: Record<string, z.$ZodType> = {};
-  for (const [key, read] of Object.entries(readers)) if (keys.includes(key)) shape[key] = field(read);
-  const others = new z.$ZodNever({ type: "never" });
-  return new z.$ZodObject({ type: "object", shape, catchall: others }) as unknown as z.$ZodType<Values<R>>;
+/** An object of these properties and no others, all of them text. */
+export function objectOf<R extends Readers>(
+  readers: R,
+): z.$ZodType<Values<R>, Readonly<Record<string, string>>> {
+  return transform((input, issues) => {
+    const values: Record<string, unknown> = {};
+    for (const [key, read] of Object.entries(readers)) {
+      const text = input[key];
+      if (text !== undefined) values[key] = parsed(read, text, [key], issues);
+    }
+    const keys = Object.keys(input).filter((key) => !Object.hasOwn(readers, key));
+    if (keys.length > 0) issues.push({ code: "unrecognized_keys", keys, input });
+    return values as Values<R>;
+  });
 }
 
 /** Why a field's text is refused. */
@@ -111,9 +129,9 @@ const ACCEL = {
   "heartbeat-timeout": heartbeatSeconds,
 };
 
-/** -accel nitro,… @param keys the properties that are there, as of all such schemas. */
-export function accelSchema(keys: readonly string[]) {
-  return objectOf(ACCEL, keys);
+/** -accel nitro,… */
+export function accelSchema() {
+  return objectOf(ACCEL);
 }
 
 function machineType(type: string): void {
@@ -131,8 +149,8 @@ const MACHINE = {
 };
 
 /** -machine nitro,… */
-export function machineSchema(keys: readonly string[]) {
-  return objectOf(MACHINE, keys);
+export function machineSchema() {
+  return objectOf(MACHINE);
 }
 
 function fixedMemory(): void {
@@ -149,8 +167,8 @@ const MEMORY = {
 };
 
 /** -m */
-export function memorySchema(keys: readonly string[]) {
-  return objectOf(MEMORY, keys);
+export function memorySchema() {
+  return objectOf(MEMORY);
 }
 
 /** A level of QEMU's topology that an enclave has one of. */
@@ -173,8 +191,8 @@ const SMP = {
 };
 
 /** -smp */
-export function smpSchema(keys: readonly string[]) {
-  return objectOf(SMP, keys);
+export function smpSchema() {
+  return objectOf(SMP);
 }
 
 function printableName(what: string) {
@@ -193,8 +211,8 @@ const NAME = {
 };
 
 /** -name */
-export function nameSchema(keys: readonly string[]) {
-  return objectOf(NAME, keys);
+export function nameSchema() {
+  return objectOf(NAME);
 }
 
 /** Text of a file's name: something, and no NUL that C would end it at. */

@@ -207,7 +207,7 @@ const MON = {
 function monValues(occurrence: Occurrence, typed: string) {
   try {
     const values = { ...parseKeyvals(occurrence.value, "chardev").values };
-    const result = check(objectOf(MON, Object.keys(values)), values);
+    const result = check(objectOf(MON), values);
     if ("value" in result) return result.value;
     const { key, unknownKey, message } = result.complaint;
     throw new Failure(typed, unknownKey ? `Invalid parameter '${key}'` : message);

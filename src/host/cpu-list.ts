@@ -8,14 +8,15 @@ export function parseCpuList(text: string): number[] | undefined {
   const list = text.trim();
   if (list === "") return [];
   if (!/^\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*$/.test(list)) return undefined;
-  const found = new Set<number>();
+  const found: number[] = [];
+  let inOrder = true;
   for (const range of list.split(",")) {
     const [first = 0, last = first] = range.split("-").map(Number);
-    if (last < first || last - first >= MOST_NUMBERS) return undefined;
-    for (let number = first; number <= last; number++) found.add(number);
-    if (found.size > MOST_NUMBERS) return undefined;
+    if (last < first || found.length + last - first >= MOST_NUMBERS) return undefined;
+    inOrder &&= first > (found[found.length - 1] ?? -1);
+    for (let number = first; number <= last; number++) found.push(number);
   }
-  return ascending([...found]);
+  return inOrder ? found : ascending([...new Set(found)]);
 }
 
 /** Numbers as a list with ranges, ascending, each once: `2-3,6`. */

@@ -38,10 +38,11 @@ export interface CpioWalk {
 
 /**
  * Begins at a ramdisk's first byte.
- * @param wanted paths without a slash at their heads. @param mostEntries after which it has seen enough.
+ * @param wanted paths without a slash at their heads, @param longest characters of the longest of them.
+ * @param mostEntries after which it has seen enough.
  */
-export function cpioWalk(wanted: ReadonlySet<string>, mostEntries: number): CpioWalk {
-  return new Walk(wanted, mostEntries);
+export function cpioWalk(wanted: ReadonlySet<string>, longest: number, mostEntries: number): CpioWalk {
+  return new Walk(wanted, longest, mostEntries);
 }
 
 class Walk implements CpioWalk {
@@ -57,12 +58,11 @@ class Walk implements CpioWalk {
 
   constructor(
     private readonly wanted: ReadonlySet<string>,
+    longest: number,
     private readonly mostEntries: number,
   ) {
     // "./" or "/" may stand before a path, and a NUL after it.
-    let longest = TRAILER.length;
-    for (const { length } of wanted) longest = Math.max(longest, length);
-    this.#longest = longest + 4;
+    this.#longest = Math.max(TRAILER.length, longest) + 4;
   }
 
   skip(bytes: number): void {

@@ -69,7 +69,8 @@ export interface PlainHead {
 
 /** Walks over the plain archives at the head of a ramdisk. @param mostEntries after which no more are looked at. */
 export function plainHead(bytes: Looked, wanted: Wanted, mostEntries: number, pieceBytes: number): PlainHead {
-  const walk = cpioWalk(wanted.paths, mostEntries);
+  const longest = Math.max(wanted.path.length, USUAL_PROGRAM.length);
+  const walk = cpioWalk(wanted.paths, longest, mostEntries);
   let at = 0;
   while (at < bytes.size) {
     const skipped = Math.min(walk.skippable, bytes.size - at);
@@ -117,22 +118,35 @@ const REGULAR = 0o100000;
 const EXECUTE = 0o111;
 
 function programWarning(wanted: Wanted, findings: readonly RamdiskFinding[]): string | undefined {
-  const seen = new Map<string, number>();
-  for (const finding of findings) for (const [path, mode] of finding.seen) seen.set(path, mode);
   const { program, path, named } = wanted;
-  const mode = seen.get(path);
+  const mode = modeOf(path, findings);
   if (mode !== undefined) {
     if ((mode & TYPE_MASK) !== REGULAR || (mode & EXECUTE) !== 0) return undefined;
     return `${program} of the initramfs is not executable: the kernel panics; chmod 755 it and pack it again`;
   }
   const empty = findings.length === 0;
-  const throughLink = [...seen].some(([name, m]) => path.startsWith(`${name}/`) && (m & TYPE_MASK) === LINK);
-  if (empty || throughLink || findings.some(({ whole }) => !whole)) return undefined;
+  if (empty || throughLink(path, findings) || findings.some(({ whole }) => !whole)) return undefined;
   const says = named ? `, which rdinit=${program} names` : "";
-  const other = seen.has(USUAL_PROGRAM)
-    ? `rdinit=/${USUAL_PROGRAM} on the kernel's command line starts the /${USUAL_PROGRAM} that it has`
-    : "put it in, or name another program on the kernel's command line: rdinit=PATH";
+  const other =
+    modeOf(USUAL_PROGRAM, findings) !== undefined
+      ? `rdinit=/${USUAL_PROGRAM} on the kernel's command line starts the /${USUAL_PROGRAM} that it has`
+      : "put it in, or name another program on the kernel's command line: rdinit=PATH";
   return `the initramfs has no ${program}${says}: unless one is built into the kernel, it panics; ${other}`;
+}
+
+/** What the kernel makes of a path in the end: the last ramdisk that has it counts. */
+function modeOf(path: string, findings: readonly RamdiskFinding[]): number | undefined {
+  let mode: number | undefined;
+  for (const { seen } of findings) mode = seen.get(path) ?? mode;
+  return mode;
+}
+
+/** Whether a folder on the way to a path is a link. */
+function throughLink(path: string, findings: readonly RamdiskFinding[]): boolean {
+  for (let at = path.indexOf("/"); at > 0; at = path.indexOf("/", at + 1)) {
+    if (((modeOf(path.slice(0, at), findings) ?? 0) & TYPE_MASK) === LINK) return true;
+  }
+  return false;
 }
 
 const MIB = 1024 * 1024;

@@ -76,7 +76,7 @@ export function struct<F extends Fields>(
   const littleEndian = order === "native"; // x86_64 and aarch64 Linux are both little-endian
   // At the start there are many, of which a launch uses some: no more is done than must be.
   let end = 0;
-  for (const field in fields) end += fields[field]?.size ?? 0;
+  for (const type of Object.values(fields)) end += type.size;
   if (end !== size) throw new Error(`struct ${name} has ${end} bytes, its source says ${size}`);
   let offsets: Record<string, number> | undefined;
   const offsetsOf = () => {
@@ -93,14 +93,18 @@ export function struct<F extends Fields>(
       const bytes = new Uint8Array(size);
       const view = new DataView(bytes.buffer);
       const at = offsetsOf();
-      for (const field in fields) fields[field]?.set(view, at[field] ?? 0, values[field], littleEndian);
+      for (const [field, type] of Object.entries(fields)) {
+        type.set(view, at[field] ?? 0, values[field], littleEndian);
+      }
       return bytes;
     },
     decode(bytes, offset = 0) {
       const view = new DataView(bytes.buffer, bytes.byteOffset + offset, size);
       const values: Record<string, unknown> = {};
       const at = offsetsOf();
-      for (const field in fields) values[field] = fields[field]?.get(view, at[field] ?? 0, littleEndian);
+      for (const [field, type] of Object.entries(fields)) {
+        values[field] = type.get(view, at[field] ?? 0, littleEndian);
+      }
       return values as Values<F>;
     },
   };
@@ -109,9 +113,9 @@ export function struct<F extends Fields>(
 function offsetsIn(fields: Fields): Record<string, number> {
   const offsets: Record<string, number> = {};
   let end = 0;
-  for (const field in fields) {
+  for (const [field, type] of Object.entries(fields)) {
     offsets[field] = end;
-    end += fields[field]?.size ?? 0;
+    end += type.size;
   }
   return offsets;
 }

@@ -190,7 +190,7 @@ describe("the room that it unpacks to", () => {
 
 test("a walk takes as many entries as it is told to, and no command line is too long for it", () => {
   const bytes = archive(...Array.from({ length: 50 }, (_, i) => [`f${i}`, FILE] as const));
-  const walk = cpioWalk(new Set(["init"]), 20);
+  const walk = cpioWalk(new Set(["init"]), "init".length, 20);
   expect(walk.push(bytes)).toBeLessThan(bytes.length);
   expect([walk.entries, walk.complete]).toEqual([20, false]);
   const wanted = wantedBy(`rdinit=${"/a".repeat(500_000)}`);
