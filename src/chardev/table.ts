@@ -47,7 +47,7 @@ export class ChardevTable implements Disposable {
   }
 
   #keepStdioAlone({ typed, backend }: ChardevSpec): void {
-    if (backend.kind !== "stdio" || this.#entries.size === 0) return;
+    if (backend.kind !== "stdio") return;
     for (const { kind } of this.#entries.values()) {
       if (kind !== "stdio") continue;
       throw new Failure(

@@ -86,7 +86,9 @@ export function launchOptions(occurrences: readonly Occurrence[], more = NO_MORE
 }
 
 /** Gives the occurrences of each option, in their order. */
-function byName(occurrences: readonly Occurrence[]): (name: LaunchOptionName) => readonly Occurrence[] {
+export function byName(
+  occurrences: readonly Occurrence[],
+): (name: LaunchOptionName) => readonly Occurrence[] {
   const lists = new Map<LaunchOptionName, Occurrence[]>();
   for (const occurrence of occurrences) {
     const list = lists.get(occurrence.name);

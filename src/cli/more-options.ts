@@ -9,7 +9,7 @@ import { readConfig } from "./config-file.ts";
 import { checkCount, cpuOptions } from "./cpu-options.ts";
 import { type ImageProperty, imageOptions, isImageProperty, measureOptions } from "./image-options.ts";
 import { KeyvalError, type Keyvals, pairText, parseKeyvals } from "./keyval.ts";
-import { checkedEach, launchOptions, properties } from "./launch-options.ts";
+import { byName, checkedEach, launchOptions, properties } from "./launch-options.ts";
 import type { LaunchOptionName } from "./option-table.ts";
 import { memfdSchema, messageSchema, runWithSchema, sandboxSchema, uuidSchema } from "./process-schemas.ts";
 import { check, nameSchema, pathSchema } from "./schemas.ts";
@@ -22,7 +22,7 @@ export function moreLaunchOptions(
   const { rest, measure } = measureOptions(typed.flatMap((each) => configured(each, readText)));
   const picked = cpuOptions(rest);
   const { occurrences, backendId, image } = spreadMachine(picked.rest);
-  const all = (name: LaunchOptionName) => occurrences.filter((occurrence) => occurrence.name === name);
+  const all = byName(occurrences);
   const process = processOptions(all);
   const backend = memoryBackend(all("object"), backendId);
   const messages = properties(messageSchema, all("msg").map(bareTimestamp), { implied: "timestamp" });
@@ -129,7 +129,7 @@ function jsonPairs(text: string): Omit<Keyvals, "help"> {
   };
 }
 
-function processOptions(all: (name: LaunchOptionName) => Occurrence[]): ProcessOptions | undefined {
+function processOptions(all: (name: LaunchOptionName) => readonly Occurrence[]): ProcessOptions | undefined {
   const runWith = properties(runWithSchema, all("run-with"), { implied: "" });
   const sandbox = properties(sandboxSchema, all("sandbox"), { implied: "enable" });
   const { process: processName } = properties(nameSchema, all("name"), { implied: "guest" });

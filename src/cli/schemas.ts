@@ -9,7 +9,7 @@
 import * as z from "zod/v4/core";
 import { parseOnOff, parseSize, parseUint64 } from "./numbers.ts";
 
-// zod would compile its objects with `new Function`, which costs more than these few checks.
+// zod would compile its objects, which others here and the monitors have, with `new Function`.
 z.config({ jitless: true });
 
 type Issues = z.ParsePayload["issues"];

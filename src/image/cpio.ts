@@ -38,11 +38,10 @@ export interface CpioWalk {
 
 /**
  * Begins at a ramdisk's first byte.
- * @param wanted paths without a slash at their heads, @param longest characters of the longest of them.
- * @param mostEntries after which it has seen enough.
+ * @param wanted paths without a slash at their heads. @param mostEntries after which it has seen enough.
  */
-export function cpioWalk(wanted: ReadonlySet<string>, longest: number, mostEntries: number): CpioWalk {
-  return new Walk(wanted, longest, mostEntries);
+export function cpioWalk(wanted: readonly string[], mostEntries: number): CpioWalk {
+  return new Walk(wanted, mostEntries);
 }
 
 class Walk implements CpioWalk {
@@ -54,15 +53,18 @@ class Walk implements CpioWalk {
   #zeros = 0;
   /** A header, or header and name, that the last piece broke off in. */
   #pending: Uint8Array = NOTHING;
+  readonly #wanted: ReadonlySet<string>;
   readonly #longest: number;
 
   constructor(
-    private readonly wanted: ReadonlySet<string>,
-    longest: number,
+    wanted: readonly string[],
     private readonly mostEntries: number,
   ) {
+    this.#wanted = new Set(wanted);
+    let longest = TRAILER.length;
+    for (const { length } of wanted) longest = Math.max(longest, length);
     // "./" or "/" may stand before a path, and a NUL after it.
-    this.#longest = Math.max(TRAILER.length, longest) + 4;
+    this.#longest = longest + 4;
   }
 
   skip(bytes: number): void {
@@ -130,7 +132,7 @@ class Walk implements CpioWalk {
       return;
     }
     const path = text.replace(/^(\.?\/)+/, "");
-    if (this.wanted.has(path)) this.seen.set(path, hex(bytes, at + FIELD.mode));
+    if (this.#wanted.has(path)) this.seen.set(path, hex(bytes, at + FIELD.mode));
   }
 }
 

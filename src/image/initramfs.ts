@@ -18,7 +18,7 @@ export interface Wanted {
   /** Whether root= is on the command line, without which what is unpacked may take half of the memory. */
   readonly hasRoot: boolean;
   /** The paths to look for: the program, the folders on the way to it, and what might be meant. */
-  readonly paths: ReadonlySet<string>;
+  readonly paths: readonly string[];
 }
 
 /** What a ramdisk was found to be. */
@@ -49,9 +49,15 @@ export function wantedBy(commandLine: string): Wanted {
   }
   const program = named ?? DEFAULT_PROGRAM;
   const path = plainPath(program);
-  const paths = new Set([path, USUAL_PROGRAM]);
-  for (let at = path.indexOf("/"); at > 0; at = path.indexOf("/", at + 1)) paths.add(path.slice(0, at));
+  const paths = [path, USUAL_PROGRAM, ...foldersOf(path)];
   return { program, path, named: named !== undefined, hasRoot, paths };
+}
+
+/** The folders on the way to a path: `a` and `a/b` of `a/b/c`. */
+function foldersOf(path: string): string[] {
+  const folders: string[] = [];
+  for (let at = path.indexOf("/"); at > 0; at = path.indexOf("/", at + 1)) folders.push(path.slice(0, at));
+  return folders;
 }
 
 function plainPath(path: string): string {
@@ -69,8 +75,7 @@ export interface PlainHead {
 
 /** Walks over the plain archives at the head of a ramdisk. @param mostEntries after which no more are looked at. */
 export function plainHead(bytes: Looked, wanted: Wanted, mostEntries: number, pieceBytes: number): PlainHead {
-  const longest = Math.max(wanted.path.length, USUAL_PROGRAM.length);
-  const walk = cpioWalk(wanted.paths, longest, mostEntries);
+  const walk = cpioWalk(wanted.paths, mostEntries);
   let at = 0;
   while (at < bytes.size) {
     const skipped = Math.min(walk.skippable, bytes.size - at);
@@ -125,7 +130,10 @@ function programWarning(wanted: Wanted, findings: readonly RamdiskFinding[]): st
     return `${program} of the initramfs is not executable: the kernel panics; chmod 755 it and pack it again`;
   }
   const empty = findings.length === 0;
-  if (empty || throughLink(path, findings) || findings.some(({ whole }) => !whole)) return undefined;
+  const throughLink = foldersOf(path).some(
+    (folder) => ((modeOf(folder, findings) ?? 0) & TYPE_MASK) === LINK,
+  );
+  if (empty || throughLink || findings.some(({ whole }) => !whole)) return undefined;
   const says = named ? `, which rdinit=${program} names` : "";
   const other =
     modeOf(USUAL_PROGRAM, findings) !== undefined
@@ -139,14 +147,6 @@ function modeOf(path: string, findings: readonly RamdiskFinding[]): number | und
   let mode: number | undefined;
   for (const { seen } of findings) mode = seen.get(path) ?? mode;
   return mode;
-}
-
-/** Whether a folder on the way to a path is a link. */
-function throughLink(path: string, findings: readonly RamdiskFinding[]): boolean {
-  for (let at = path.indexOf("/"); at > 0; at = path.indexOf("/", at + 1)) {
-    if (((modeOf(path.slice(0, at), findings) ?? 0) & TYPE_MASK) === LINK) return true;
-  }
-  return false;
 }
 
 const MIB = 1024 * 1024;

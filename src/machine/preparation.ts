@@ -110,7 +110,7 @@ interface Begun extends Memory {
 type Bound<T> = T & { readonly bound: boolean };
 
 /** Fills what is not filled yet, and looks at what it has become. */
-function finished(system: System, preparing: Preparing, begun: Bound<Begun>): Ordered | undefined {
+function finished(system: System, preparing: Preparing, begun: Begun): Ordered | undefined {
   const { plan, pageMap, watch } = preparing;
   const memory = bound(system, plan, () => filled(begun, watch));
   if (plan.node !== undefined || pageMap !== undefined) populate(memory);
@@ -158,13 +158,11 @@ function filed(
 }
 
 /** Allocates all files: with the threads that are at it, or each from its first page to its last. */
-function filled({ filling, ...memory }: Begun, watch: Watch): Memory {
-  if (filling !== undefined) {
-    filling.finish(watch);
-    return memory;
-  }
-  for (const { files } of memory.ranges) for (const file of files) allocateAll(file, watch);
-  return memory;
+function filled(begun: Begun, watch: Watch): Begun {
+  const { filling, ranges } = begun;
+  if (filling !== undefined) filling.finish(watch);
+  else for (const { files } of ranges) for (const file of files) allocateAll(file, watch);
+  return begun;
 }
 
 function allocateAll(file: HugePageFile, { step }: Watch): void {

@@ -80,8 +80,7 @@ export class Session implements Disposable {
 
   /** Whether the launch waits for somebody (wait=on). Throws Failure. */
   get awaits(): boolean {
-    const sockets = this.options.chardevs.filter(({ backend }) => backend.kind === "socket");
-    return sockets.length > 0 && this.#table.awaited() !== undefined;
+    return this.#table.awaited() !== undefined;
   }
 
   /** Loads the monitors, before anybody is served; a launch that waits for nobody does so when the image is loaded. */

@@ -190,9 +190,9 @@ describe("the room that it unpacks to", () => {
 
 test("a walk takes as many entries as it is told to, and no command line is too long for it", () => {
   const bytes = archive(...Array.from({ length: 50 }, (_, i) => [`f${i}`, FILE] as const));
-  const walk = cpioWalk(new Set(["init"]), "init".length, 20);
+  const walk = cpioWalk(["init"], 20);
   expect(walk.push(bytes)).toBeLessThan(bytes.length);
   expect([walk.entries, walk.complete]).toEqual([20, false]);
   const wanted = wantedBy(`rdinit=${"/a".repeat(500_000)}`);
-  expect(wanted.paths.size).toBeLessThan(1100);
+  expect(wanted.paths.length).toBeLessThan(1100);
 });
