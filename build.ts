@@ -2,7 +2,7 @@
  * Makes dist/nitro-x86_64, dist/nitro-aarch64 and dist/nitro, a copy of the one for this machine.
  *
  * The other architecture's runtime is brought by npm, in the version and with the integrity that package-lock.json
- * states. The same tree gives the same bytes: `bun build` is run in a folder of its own, on the same file names.
+ * states. The same tree gives the same bytes: `bun build` is run in a directory of its own, on the same file names.
  */
 import { createHash } from "node:crypto";
 import {
@@ -131,8 +131,8 @@ function runtimeFor(target: Target): string {
   // The bun that runs this is the very file that npm installed and checked.
   if (process.arch === target.node) return process.execPath;
   const locked = lock.packages[`node_modules/${target.runtime}`];
-  const folder = join(CACHE, `${target.runtime.replace("/", "-")}-${locked.version}`);
-  const runtime = join(folder, "package/bin/bun");
+  const directory = join(CACHE, `${target.runtime.replace("/", "-")}-${locked.version}`);
+  const runtime = join(directory, "package/bin/bun");
   if (existsSync(runtime)) return runtime;
   mkdirSync(CACHE, { recursive: true });
   const work = mkdtempSync(join(CACHE, "fetch-"));
@@ -145,8 +145,8 @@ function runtimeFor(target: Target): string {
     }
     run(["tar", "-xzf", tarball, "package/bin/bun"], work);
     rmSync(tarball);
-    rmSync(folder, { recursive: true, force: true });
-    renameSync(work, folder);
+    rmSync(directory, { recursive: true, force: true });
+    renameSync(work, directory);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

@@ -1,14 +1,14 @@
 /** argv in, exit status out: the only place that prints and the only one that ends the process. */
 import type { Occurrence } from "./cli/argv.ts";
-import { readCommandLine } from "./cli/request.ts";
-import { launch } from "./machine/launch.ts";
-import { HANDED_OVER, type LaunchOptions, writesFiles } from "./machine/options.ts";
-import { EXIT } from "./machine/verdict.ts";
-import { errnoText, Failure } from "./sys/failure.ts";
+import { readCommandLine } from "./cli/command-line.ts";
+import { EXIT } from "./launch/exit-status.ts";
+import { launch } from "./launch/launch.ts";
+import { HANDED_OVER, type LaunchOptions, writesFiles } from "./launch/options.ts";
+import { errnoText, UserError } from "./sys/errors.ts";
+import { escapeControl } from "./sys/escape-control.ts";
 import { patientWriter, readText, writeAll } from "./sys/files.ts";
-import { compileAsUsual } from "./sys/jit.ts";
+import { restoreJitThresholds } from "./sys/jit.ts";
 import { ERRNO } from "./sys/linux/errno.ts";
-import { printable } from "./sys/printable.ts";
 import { openSystem, type System } from "./sys/system.ts";
 import { isTerminal } from "./sys/terminal.ts";
 
@@ -31,8 +31,8 @@ function drawer(system: System, toStderr: Write): Write {
   };
 }
 
-function teller(toStderr: Write, prefix: Prefix): (line: string) => void {
-  return (line) => toStderr(`${prefix()}${printable(line)}\n`);
+function reporter(toStderr: Write, prefix: Prefix): (line: string) => void {
+  return (line) => toStderr(`${prefix()}${escapeControl(line)}\n`);
 }
 
 /** Writes to standard output. Gives the exit status: a text that could not be written has not been given. */
@@ -41,16 +41,16 @@ function print(system: System, text: string, status = 0): number {
   if (errno === 0) return status;
   // A reader that has gone, as head(1) goes, wants to hear of nothing.
   if (errno === ERRNO.EPIPE) return EXIT.notLaunched;
-  throw new Failure("standard output", `not all of the text could be written: ${errnoText(errno)}`);
+  throw new UserError("standard output", `not all of the text could be written: ${errnoText(errno)}`);
 }
 
 async function readMore(system: System, occurrences: readonly Occurrence[]): Promise<LaunchOptions> {
-  const { moreLaunchOptions } = await import("./cli/more-options.ts");
+  const { moreLaunchOptions } = await import("./cli/options/more-options.ts");
   return moreLaunchOptions(occurrences, (path) => readText(system, path));
 }
 
 async function prefixOf(options: LaunchOptions): Promise<Prefix> {
-  const { messagePrefix } = await import("./cli/more-options.ts");
+  const { messagePrefix } = await import("./cli/options/more-options.ts");
   return () => `${messagePrefix(options)}nitro: `;
 }
 
@@ -70,23 +70,23 @@ async function main(): Promise<number> {
     const request = readCommandLine(words);
     if ("launch" in request && handedOver === undefined && !writesFiles(request.launch)) {
       const draw = drawer(system, toStderr);
-      return await launch(system, request.launch, teller(toStderr, plainPrefix), { draw });
+      return await launch(system, request.launch, reporter(toStderr, plainPrefix), { draw });
     }
     if ("launch" in request || "more" in request) {
       const options = "launch" in request ? request.launch : await readMore(system, request.more);
       if (options.messages !== undefined) prefix = await prefixOf(options);
-      const { launchMore } = await import("./machine/launch-more.ts");
-      const tell = teller(toStderr, prefix);
+      const { launchMore } = await import("./launch/launch-more.ts");
+      const report = reporter(toStderr, prefix);
       const draw = drawer(system, toStderr);
-      return await launchMore(system, { words, handedOver, options, tell, toStderr, draw });
+      return await launchMore(system, { words, handedOver, options, report, toStderr, draw });
     }
     if ("print" in request) return print(system, request.print);
     // Loaded only now: a launch does not need it.
-    const { programText, runSubcommand } = await import("./cli/command.ts");
-    compileAsUsual();
+    const { programText, runSubcommand } = await import("./cli/commands/command.ts");
+    restoreJitThresholds();
     if ("topic" in request) return print(system, await programText(request.topic));
-    const tell = teller(toStderr, plainPrefix);
-    const printed = await runSubcommand(request.subcommand, { system, tell, toStderr, stdout: STDOUT });
+    const report = reporter(toStderr, plainPrefix);
+    const printed = await runSubcommand(request.subcommand, { system, report, toStderr, stdout: STDOUT });
     return print(system, printed.print, printed.status);
   } catch (error) {
     writeAll(system, STDERR, failureText(error, prefix()));
@@ -95,9 +95,9 @@ async function main(): Promise<number> {
 }
 
 function failureText(error: unknown, prefix: string): string {
-  if (error instanceof Failure) {
+  if (error instanceof UserError) {
     const hint = error.hint === undefined ? "" : `hint: ${error.hint}\n`;
-    return printable(`${prefix}${error.what}: ${error.why}\n${hint}`);
+    return escapeControl(`${prefix}${error.what}: ${error.why}\n${hint}`);
   }
   const trace = error instanceof Error ? `${error.message}\n${error.stack ?? ""}` : String(error);
   return `${prefix}a fault of nitro's own: ${trace}\nhint: please report it with these lines and the command line\n`;

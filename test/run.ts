@@ -1,5 +1,5 @@
 /** `npm test`: brings what the tests need, checks and builds, runs bun test, and closes with one plain line of counts. */
-import { arm64Guest, arm64Sysroot, guestKernel, needPrograms, qmpClient, ROOT } from "./setup/packages.ts";
+import { arm64Guest, arm64Sysroot, guestKernel, needPrograms, qmpClient, ROOT } from "./support/packages.ts";
 
 needPrograms(
   "qemu-system-x86_64",

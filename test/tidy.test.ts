@@ -14,13 +14,13 @@ interface Source {
   readonly text: string;
 }
 
-function sources(folder: string): Source[] {
-  return readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
+function sources(directory: string): Source[] {
+  return readdirSync(join(ROOT, directory), { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".ts") && !name.includes("node_modules"))
     .sort()
     .map((name) => {
-      const text = readFileSync(join(ROOT, folder, name), "utf8");
-      return { path: `${folder}/${name}`, text, lines: text.split("\n") };
+      const text = readFileSync(join(ROOT, directory, name), "utf8");
+      return { path: `${directory}/${name}`, text, lines: text.split("\n") };
     });
 }
 
@@ -47,8 +47,8 @@ function none(found: readonly string[], advice: string): void {
   expect(found).toEqual([]);
 }
 
-/** A folder of src, or a file at its head: `sys`, `main.ts`. */
-function folderOf(path: string): string {
+/** A directory of src, or a file at its head: `sys`, `main.ts`. */
+function directoryOf(path: string): string {
   return path.split("/")[1] ?? "";
 }
 
@@ -73,32 +73,32 @@ function imports(): Import[] {
   );
 }
 
-/** Floors of the house from the top; a folder imports from its own and from lower floors only. */
+/** Floors of the house from the top; a directory imports from its own and from lower floors only. */
 const FLOORS = [
   ["main.ts"],
   ["cli"],
   ["check"],
-  ["machine", "eif"],
+  ["launch"],
   ["pool"],
-  ["monitor", "devices", "chardev", "accel", "image", "host"],
+  ["monitor", "devices", "chardev", "enclave", "eif", "host"],
   ["sys"],
 ];
 
-function floorOf(folder: string): number {
-  return FLOORS.findIndex((floor) => floor.includes(folder));
+function floorOf(directory: string): number {
+  return FLOORS.findIndex((floor) => floor.includes(directory));
 }
 
 describe("the direction of imports", () => {
-  test("every folder of src has its floor", () => {
-    const unknown = [...new Set(SRC.map(({ path }) => folderOf(path)))].filter(
+  test("every directory of src has its floor", () => {
+    const unknown = [...new Set(SRC.map(({ path }) => directoryOf(path)))].filter(
       (name) => floorOf(name) === -1,
     );
-    none(unknown, "give the folder a place in FLOORS, and in src/README.md");
+    none(unknown, "give the directory a place in FLOORS, and in src/README.md");
   });
 
   test("goes down: main, cli, machine, then what machine introduces, then sys", () => {
     const up = imports().filter(
-      ({ from, to }) => to.startsWith("src/") && floorOf(folderOf(to)) < floorOf(folderOf(from)),
+      ({ from, to }) => to.startsWith("src/") && floorOf(directoryOf(to)) < floorOf(directoryOf(from)),
     );
     none(
       up.map(({ from, to }) => `${from} imports ${to}`),
@@ -106,9 +106,9 @@ describe("the direction of imports", () => {
     );
   });
 
-  test("folders on one floor do not know each other, but for the types of a sink and a character device", () => {
+  test("directories on one floor do not know each other, but for the types of a sink and a character device", () => {
     const across = imports().filter(({ from, to, typeOnly }) => {
-      const [here, there] = [folderOf(from), folderOf(to)];
+      const [here, there] = [directoryOf(from), directoryOf(to)];
       const sink = typeOnly && ["src/chardev/sink.ts", "src/chardev/chardev.ts"].includes(to);
       return here !== there && floorOf(here) === floorOf(there) && !sink;
     });
@@ -139,11 +139,16 @@ describe("the direction of imports", () => {
 
 /** What only some launches and the subcommands load may use what Node has and sys has not. */
 const OFF_THE_WAY: readonly { readonly file: string; readonly modules: readonly string[] }[] = [
-  { file: "src/image/certificate.ts", modules: ["crypto"] },
-  { file: "src/image/signature.ts", modules: ["crypto"] },
-  { file: "src/image/kernel-unpack.ts", modules: ["zlib"] },
-  { file: "src/image/ramdisk-stream.ts", modules: ["zlib"] },
-  { file: "src/eif/", modules: ["fs", "path"] },
+  { file: "src/eif/signing/", modules: ["crypto", "fs", "path"] },
+  { file: "src/eif/kernel/unpack.ts", modules: ["zlib"] },
+  { file: "src/eif/initramfs/ramdisk-stream.ts", modules: ["zlib"] },
+  { file: "src/eif/input.ts", modules: ["fs"] },
+  { file: "src/eif/pcr.ts", modules: ["path"] },
+  { file: "src/eif/extract.ts", modules: ["fs", "path"] },
+  { file: "src/eif/describe.ts", modules: ["path"] },
+  { file: "src/eif/verify.ts", modules: ["path"] },
+  { file: "src/eif/output.ts", modules: ["fs", "path", "crypto"] },
+  { file: "src/eif/build.ts", modules: ["path"] },
 ];
 
 describe("one door", () => {
@@ -159,13 +164,13 @@ describe("one door", () => {
         others,
         /process\.(exit|abort|kill|stdout|stderr)|\bconsole\.\w+\(|(writeAll|patientWriter)\(system, (1|2|STDOUT|STDERR)\b/,
       ),
-      "throw a Failure, or take a `tell` from above",
+      "throw a UserError, or take a `tell` from above",
     );
   });
 
   test("the environment and the working directory are not read", () => {
     // The build time of an image: https://reproducible-builds.org/specs/source-date-epoch/
-    const builder = "src/cli/eif-build.ts";
+    const builder = "src/cli/commands/eif-build.ts";
     const found = places(SRC, /process\.(env|cwd)|Bun\.env|import\.meta\.env/);
     none(
       found.filter(
@@ -332,9 +337,11 @@ describe("names and leftovers", () => {
     none(places(TEST, /\b(test|describe|it)\.(only|todo)\(/), "run them all");
   });
 
-  test("the map has every folder of src", () => {
+  test("the map has every directory of src", () => {
     const map = readFileSync(join(ROOT, "src/README.md"), "utf8");
-    const missing = [...new Set(SRC.map(({ path }) => folderOf(path)))].filter((name) => !map.includes(name));
+    const missing = [...new Set(SRC.map(({ path }) => directoryOf(path)))].filter(
+      (name) => !map.includes(name),
+    );
     none(missing, "add it to src/README.md");
   });
 });

@@ -3,8 +3,8 @@
  * news of somebody coming and going. What it is, is one file for each kind; who uses it is one frontend at most.
  */
 
-import type { SocketAddress } from "../sys/addresses.ts";
 import type { Waiter } from "../sys/poll.ts";
+import type { SocketAddress } from "../sys/socket/address.ts";
 import type { Sink } from "./sink.ts";
 
 /** Who uses a character device: a monitor, the console, a part of a mux. */
@@ -37,7 +37,7 @@ export interface Chardev extends Sink {
   attach(frontend: Frontend): void;
   /** Whether a frontend has it. */
   readonly attached: boolean;
-  /** Whether the launch waits for somebody to be there. Throws Failure when nobody can come any more. */
+  /** Whether the launch waits for somebody to be there. Throws UserError when nobody can come any more. */
   readonly awaited?: boolean;
   /** The process was stopped and goes on: a terminal is made raw again. */
   resumed?(): void;

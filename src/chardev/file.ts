@@ -5,7 +5,7 @@ import { openOutput } from "../sys/output-files.ts";
 import type { System } from "../sys/system.ts";
 import type { Chardev } from "./chardev.ts";
 
-/** Opens the file; a FIFO without a reader is ENXIO rather than a wait. Throws SyscallError, Failure. */
+/** Opens the file; a FIFO without a reader is ENXIO rather than a wait. Throws SyscallError, UserError. */
 export function fileChardev(system: System, label: string, path: string, append: boolean): Chardev {
   const flags = O_WRONLY | O_CREAT | O_NONBLOCK | (append ? O_APPEND : O_TRUNC);
   const file = openOutput(system, path, flags, 0o666);

@@ -2,7 +2,7 @@
  * One character device for several frontends: what they write goes out as it comes, what comes in goes to the one that
  * has the focus. Ctrl-A begins a command of the mux's own.
  */
-import { type Block, blockOf } from "../sys/block.ts";
+import { type PinnedBuffer, pinnedBuffer } from "../sys/pinned-buffer.ts";
 import { nowMs, type Waiter } from "../sys/poll.ts";
 import type { Chardev, Frontend } from "./chardev.ts";
 
@@ -36,7 +36,7 @@ export class Mux implements Disposable {
   #timestampsFromMs: number | undefined;
   #atLineStart = false;
   /** One for all lines: the time before each is written here. */
-  readonly #prefix: Block = blockOf(new Uint8Array(32));
+  readonly #prefix: PinnedBuffer = pinnedBuffer(new Uint8Array(32));
   #prefixLength = 0;
   #prefixDone = 0;
 
@@ -74,7 +74,7 @@ export class Mux implements Disposable {
   }
 
   /** Writes for a port, with the time before each line where that is asked for. */
-  write(block: Block, start: number, end: number): number {
+  write(block: PinnedBuffer, start: number, end: number): number {
     if (this.#timestampsFromMs === undefined) return this.base.write(block, start, end);
     if (this.#atLineStart) {
       const failed = this.#writePrefix(this.#timestampsFromMs);
@@ -104,7 +104,7 @@ export class Mux implements Disposable {
 
   /** Text of the mux's own; what does not fit at once is left out. */
   #say(text: string): void {
-    const block = blockOf(new TextEncoder().encode(text));
+    const block = pinnedBuffer(new TextEncoder().encode(text));
     this.base.write(block, 0, block.bytes.length);
   }
 
@@ -210,11 +210,11 @@ class Port implements Chardev {
     return "mux";
   }
 
-  write(block: Block, start: number, end: number): number {
+  write(block: PinnedBuffer, start: number, end: number): number {
     return this.mux.write(block, start, end);
   }
 
-  skip(block: Block, start: number, end: number): void {
+  skip(block: PinnedBuffer, start: number, end: number): void {
     this.mux.base.skip?.(block, start, end);
   }
 

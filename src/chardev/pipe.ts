@@ -1,5 +1,5 @@
 /** `-serial pipe:PATH`: two FIFOs, PATH.in to read from and PATH.out to write to, or the one FIFO PATH for both. */
-import { SyscallError } from "../sys/failure.ts";
+import { SyscallError } from "../sys/errors.ts";
 import { type Fd, openFile, writeSome } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { O_NONBLOCK, O_RDWR } from "../sys/linux/fcntl.ts";

@@ -1,5 +1,5 @@
 /** A place that bytes are written to without ever waiting. */
-import type { Block } from "../sys/block.ts";
+import type { PinnedBuffer } from "../sys/pinned-buffer.ts";
 
 /** Where a device's bytes go. */
 export interface Sink extends Disposable {
@@ -16,7 +16,7 @@ export interface Sink extends Disposable {
    * Takes the block's bytes from `start` to `end`, or as many as it can at once.
    * Gives the bytes taken, -EAGAIN when none can be taken now, or the negative errno of a lost receiver.
    */
-  write(block: Block, start: number, end: number): number;
+  write(block: PinnedBuffer, start: number, end: number): number;
   /** The writer's patience is over and these bytes are not written; a log still has them. */
-  skip?(block: Block, start: number, end: number): void;
+  skip?(block: PinnedBuffer, start: number, end: number): void;
 }

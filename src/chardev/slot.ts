@@ -2,10 +2,11 @@
  * A character device under its label: what is behind the label can be exchanged while a frontend uses it, and what is
  * written is also copied to a file with logfile=PATH, whoever is there or not.
  */
-import type { Block } from "../sys/block.ts";
+
 import { type Fd, writeSome } from "../sys/files.ts";
 import { O_APPEND, O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY } from "../sys/linux/fcntl.ts";
 import { openOutput } from "../sys/output-files.ts";
+import type { PinnedBuffer } from "../sys/pinned-buffer.ts";
 import type { Waiter } from "../sys/poll.ts";
 import type { System } from "../sys/system.ts";
 import type { Chardev, ChardevSpec, Frontend } from "./chardev.ts";
@@ -85,14 +86,14 @@ export class Slot implements Chardev {
     this.device.attach(frontend);
   }
 
-  write(block: Block, start: number, end: number): number {
+  write(block: PinnedBuffer, start: number, end: number): number {
     const put = this.device.write(block, start, end);
     if (put > 0) this.skip(block, start, start + put);
     return put;
   }
 
   /** A file never makes wait; what it does not take (a full disk) is lost from the log alone. */
-  skip(block: Block, start: number, end: number): void {
+  skip(block: PinnedBuffer, start: number, end: number): void {
     if (this.#log !== undefined) writeSome(this.system, this.#log.number, block.address + start, end - start);
   }
 

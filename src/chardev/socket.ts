@@ -2,15 +2,22 @@
  * `-chardev socket`: a unix or tcp socket that listens (server=on) or connects. One client at a time; further ones wait
  * in the kernel until it has gone. While nobody is there what is written is lost, as on a line without a listener.
  */
-import { addressText, type SocketAddress } from "../sys/addresses.ts";
-import type { Block } from "../sys/block.ts";
-import { errnoText, Failure } from "../sys/failure.ts";
+
+import { errnoText, UserError } from "../sys/errors.ts";
 import type { Fd } from "../sys/files.ts";
 import { POLLIN, POLLOUT } from "../sys/linux/poll.ts";
+import type { PinnedBuffer } from "../sys/pinned-buffer.ts";
 import { nowMs, type Waiter } from "../sys/poll.ts";
-import { acceptSocket, connectSocket, type Listener, listenSocket, sendAtOnce } from "../sys/sockets.ts";
+import { addressText, type SocketAddress } from "../sys/socket/address.ts";
+import {
+  acceptSocket,
+  connectSocket,
+  type Listener,
+  listenSocket,
+  sendAtOnce,
+} from "../sys/socket/stream.ts";
+import { connectResult, isUnderWay, sendSome } from "../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../sys/system.ts";
-import { connectResult, isUnderWay, sendSome } from "../sys/vsock.ts";
 import type { Chardev, Frontend, SocketBackend } from "./chardev.ts";
 import { reader } from "./reader.ts";
 import { Telnet } from "./telnet.ts";
@@ -33,13 +40,13 @@ export class SocketChardev implements Chardev {
   #connecting: Fd | undefined;
   #retryMs = NEVER;
   #neverConnected = true;
-  #failure: Failure | undefined;
+  #failure: UserError | undefined;
   #telnet: Telnet | undefined;
   readonly #reading: Waiter;
   readonly #listening: Waiter;
   readonly #arriving: Waiter;
 
-  /** Listens, or begins to connect. Throws SyscallError and Failure. */
+  /** Listens, or begins to connect. Throws SyscallError and UserError. */
   constructor(
     private readonly system: System,
     readonly label: string,
@@ -113,7 +120,7 @@ export class SocketChardev implements Chardev {
     return `${this.connected ? "" : "disconnected:"}${spelled}${server ? ",server=on" : ""}`;
   }
 
-  /** A server with wait=on has had no client yet, or a connection without reconnect is under way. Throws Failure. */
+  /** A server with wait=on has had no client yet, or a connection without reconnect is under way. Throws UserError. */
   get awaited(): boolean {
     if (this.#failure !== undefined) throw this.#failure;
     return this.#neverConnected && (this.backend.server ? this.backend.wait : this.backend.reconnectMs === 0);
@@ -130,7 +137,7 @@ export class SocketChardev implements Chardev {
     if (this.connected) frontend.opened();
   }
 
-  write(block: Block, start: number, end: number): number {
+  write(block: PinnedBuffer, start: number, end: number): number {
     if (this.#client === undefined) return end - start;
     const fd = this.#client.number;
     const put =
@@ -168,7 +175,7 @@ export class SocketChardev implements Chardev {
     socket?.close();
     if (this.backend.reconnectMs > 0) this.#retryMs = nowMs() + this.backend.reconnectMs;
     else
-      this.#failure = new Failure(
+      this.#failure = new UserError(
         addressText(this.backend.address),
         `Failed to connect to '${bareAddress(this.backend.address)}': ${errnoText(-result)}`,
       );

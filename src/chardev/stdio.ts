@@ -9,21 +9,22 @@
  *
  * Standard input is read, and the terminal touched, only where somebody listens: see keyboard.ts.
  */
-import type { Block } from "../sys/block.ts";
-import { SyscallError } from "../sys/failure.ts";
+
+import { SyscallError } from "../sys/errors.ts";
 import { type Fd, isSeekable, openFile, writeSome } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { O_NONBLOCK, O_WRONLY } from "../sys/linux/fcntl.ts";
+import type { PinnedBuffer } from "../sys/pinned-buffer.ts";
 import { isWritable, type Waiter } from "../sys/poll.ts";
+import { sendSome } from "../sys/socket/vsock.ts";
 import type { System } from "../sys/system.ts";
-import { sendSome } from "../sys/vsock.ts";
 import type { Chardev, Frontend } from "./chardev.ts";
 
 const STDOUT = 1;
 /** limits.h: a pipe that polls as writable has room for this much. */
 const PIPE_BUF = 4096;
 
-type Write = (block: Block, start: number, end: number) => number;
+type Write = (block: PinnedBuffer, start: number, end: number) => number;
 
 /** Reads standard input for a frontend. */
 export interface Keyboard extends Disposable {

@@ -1,5 +1,5 @@
 /** All character devices of a launch by their labels: opened, used by one frontend each, exchanged, removed. */
-import { Failure, SyscallError } from "../sys/failure.ts";
+import { SyscallError, UserError } from "../sys/errors.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import type { Waiter } from "../sys/poll.ts";
 import type { System } from "../sys/system.ts";
@@ -29,17 +29,17 @@ export class ChardevTable implements Disposable {
 
   constructor(
     private readonly system: System,
-    private readonly tell: (line: string) => void,
+    private readonly report: (line: string) => void,
     private readonly actions: MuxActions,
     typedAt: readonly string[],
   ) {
     this.#typedAt = new Set(typedAt);
   }
 
-  /** Opens a device. Throws Failure, naming the option as it was typed. */
+  /** Opens a device. Throws UserError, naming the option as it was typed. */
   open(spec: ChardevSpec): void {
     const { label, mux, backend } = spec;
-    if (this.#entries.has(label)) throw new Failure(spec.typed, `Duplicate ID '${label}' for chardev`);
+    if (this.#entries.has(label)) throw new UserError(spec.typed, `Duplicate ID '${label}' for chardev`);
     this.#keepStdioAlone(spec);
     const slot = this.#slot(spec, mux ? `${label}-base` : label);
     const shared = mux ? new Mux(label, slot, this.actions) : undefined;
@@ -50,7 +50,7 @@ export class ChardevTable implements Disposable {
     if (backend.kind !== "stdio") return;
     for (const { kind } of this.#entries.values()) {
       if (kind !== "stdio") continue;
-      throw new Failure(
+      throw new UserError(
         typed,
         "cannot use stdio by multiple character devices",
         "-serial mon:stdio shares it",
@@ -75,7 +75,7 @@ export class ChardevTable implements Disposable {
         throw error;
       }
     } catch (error) {
-      throw error instanceof SyscallError ? explained(error, spec) : error;
+      throw error instanceof SyscallError ? diagnosed(error, spec) : error;
     }
   }
 
@@ -95,7 +95,7 @@ export class ChardevTable implements Disposable {
         return new SocketChardev(system, label, backend);
       case "pty": {
         const pty = ptyChardev(system, label, backend.link);
-        this.tell(`char device redirected to ${pty.name} (label ${spec.label})`);
+        this.report(`char device redirected to ${pty.name} (label ${spec.label})`);
         return pty;
       }
       case "stdio": {
@@ -110,13 +110,13 @@ export class ChardevTable implements Disposable {
     return this.#entries.has(label);
   }
 
-  /** A device for one frontend; a mux has room for several. Throws Failure where it is taken. */
+  /** A device for one frontend; a mux has room for several. Throws UserError where it is taken. */
   claim(label: string, typed: string): Chardev {
     const entry = this.#entries.get(label);
-    if (entry === undefined) throw new Failure(typed, `chardev "${label}" not found`);
+    if (entry === undefined) throw new UserError(typed, `chardev "${label}" not found`);
     if (entry.mux !== undefined) return entry.mux.port();
     if (entry.slot.attached) {
-      throw new Failure(
+      throw new UserError(
         typed,
         `chardev '${label}' is already in use`,
         `-chardev …,id=${label},mux=on shares it`,
@@ -162,7 +162,7 @@ export class ChardevTable implements Disposable {
     this.#entries.delete(label);
   }
 
-  /** Puts another device behind a label. Throws Failure, and the old one stays. */
+  /** Puts another device behind a label. Throws UserError, and the old one stays. */
   change(spec: ChardevSpec): void {
     const entry = this.#entries.get(spec.label);
     if (entry === undefined) return;
@@ -171,7 +171,7 @@ export class ChardevTable implements Disposable {
     this.#entries.set(spec.label, { ...entry, kind: spec.backend.kind });
   }
 
-  /** Whether the launch has to wait for a client. Throws Failure where none can come. */
+  /** Whether the launch has to wait for a client. Throws UserError where none can come. */
   awaited(): Slot | undefined {
     for (const { slot } of this.#entries.values()) if (slot.awaited) return slot;
     return undefined;
@@ -192,7 +192,7 @@ export class ChardevTable implements Disposable {
   }
 }
 
-function explained(error: SyscallError, spec: ChardevSpec): Failure {
+function diagnosed(error: SyscallError, spec: ChardevSpec): UserError {
   const hint =
     error.errno === ERRNO.ENXIO && spec.backend.kind === "file"
       ? "nobody reads this FIFO: start its reader first"
@@ -201,9 +201,9 @@ function explained(error: SyscallError, spec: ChardevSpec): Failure {
   if (backend.kind === "socket") {
     const at = bareAddress(backend.address);
     const what = backend.server ? `Failed to bind socket to ${at}` : `Failed to connect to '${at}'`;
-    return new Failure(spec.typed, `${what}: ${error.why}`);
+    return new UserError(spec.typed, `${what}: ${error.why}`);
   }
   const named = spec.typed.includes(error.subject) && error.subject !== spec.log?.path;
   const why = named ? error.why : `Could not open '${error.subject}': ${error.why}`;
-  return new Failure(spec.typed, why, hint);
+  return new UserError(spec.typed, why, hint);
 }

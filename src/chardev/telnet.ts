@@ -1,7 +1,7 @@
 /** Telnet (RFC 854): its commands are taken out of what comes in, and the byte 255 is doubled in what goes out. */
-import { type Block, blockOf } from "../sys/block.ts";
+import { type PinnedBuffer, pinnedBuffer } from "../sys/pinned-buffer.ts";
+import { sendSome } from "../sys/socket/vsock.ts";
 import type { System } from "../sys/system.ts";
-import { sendSome } from "../sys/vsock.ts";
 import type { Frontend } from "./chardev.ts";
 
 const IAC = 255;
@@ -21,7 +21,7 @@ const GREETING = [
   ...[IAC, DO, BINARY],
 ];
 
-const DOUBLED = blockOf(Uint8Array.of(IAC, IAC));
+const DOUBLED = pinnedBuffer(Uint8Array.of(IAC, IAC));
 
 /** One connection's telnet. */
 export class Telnet {
@@ -35,7 +35,7 @@ export class Telnet {
     private readonly system: System,
     private readonly fd: number,
   ) {
-    const greeting = blockOf(Uint8Array.from(GREETING));
+    const greeting = pinnedBuffer(Uint8Array.from(GREETING));
     sendSome(system, fd, greeting.address, greeting.bytes.length);
   }
 
@@ -78,7 +78,7 @@ export class Telnet {
   }
 
   /** Sends a block's bytes up to and including the next 255. Gives the bytes taken, or the negative errno. */
-  send(block: Block, start: number, end: number): number {
+  send(block: PinnedBuffer, start: number, end: number): number {
     if (this.#half) {
       const put = sendSome(this.system, this.fd, DOUBLED.address, 1);
       if (put < 0) return put;

@@ -4,7 +4,7 @@
  * instant.
  */
 import { readTopology } from "../host/topology.ts";
-import type { LaunchOptions } from "../machine/options.ts";
+import type { LaunchOptions } from "../launch/options.ts";
 import type { System } from "../sys/system.ts";
 import { checkCores } from "./cores.ts";
 import { checkDriver } from "./driver.ts";

@@ -1,6 +1,6 @@
 /** The pool's CPUs, and what running enclaves leave of them. */
 import { cpuListText } from "../host/cpu-list.ts";
-import { moduleFault } from "../host/driver.ts";
+import { moduleProblem } from "../host/driver.ts";
 import {
   coresInUse,
   enclavesText,
@@ -9,10 +9,10 @@ import {
   runningEnclaves,
 } from "../host/enclaves.ts";
 import { shapeOf, type Topology } from "../host/topology.ts";
-import { planVcpus } from "../machine/nitro.ts";
-import type { LaunchOptions } from "../machine/options.ts";
-import { pickCpus } from "../machine/picked-cpus.ts";
-import { type CpuDemand, type PoolState, poolFault, poolState, takenFault } from "../pool/cores-fault.ts";
+import type { LaunchOptions } from "../launch/options.ts";
+import { pickCpus } from "../launch/plan/cpu-ids.ts";
+import { planVcpus } from "../launch/plan/vcpus.ts";
+import { type CpuDemand, type PoolState, poolProblem, poolState, takenProblem } from "../pool/cores-fault.ts";
 import type { System } from "../sys/system.ts";
 import { attempt, type Finding, failed, found } from "./finding.ts";
 
@@ -58,23 +58,23 @@ export function checkCores(
   const state = poolState(system, topology);
   if (state === undefined) {
     const none = { topology, cpus: [], shape: shapeOf(topology, []) };
-    const fault = poolFault(system, none, demand, memoryBytes);
+    const problem = poolProblem(system, none, demand, memoryBytes);
     const why = "the CPU pool comes with the driver, and is empty then unless something fills it";
     const line =
-      fault === undefined || moduleFault(system) === undefined
+      problem === undefined || moduleProblem(system) === undefined
         ? found("pool", "note", "the driver does not tell its pool")
-        : failed("pool", { ...fault, why });
-    return { findings: [smp, line], poolCommand: fault?.command };
+        : failed("pool", { ...problem, why });
+    return { findings: [smp, line], poolCommand: problem?.command };
   }
-  const fault = poolFault(system, state, demand, memoryBytes);
-  if (fault !== undefined) {
+  const problem = poolProblem(system, state, demand, memoryBytes);
+  if (problem !== undefined) {
     return {
-      findings: [smp, failed("pool", fault)],
-      poolCommand: state.cpus.length === 0 ? fault.command : undefined,
+      findings: [smp, failed("pool", problem)],
+      poolCommand: state.cpus.length === 0 ? problem.command : undefined,
     };
   }
   const running = runningEnclaves(system, threads);
-  const taken = takenFault(state, running, demand);
+  const taken = takenProblem(state, running, demand);
   const line = taken === undefined ? enclavesLine(state, running) : failed("enclaves", taken);
   return { findings: [smp, found("pool", "ok", poolText(state)), line], poolCommand: undefined };
 }

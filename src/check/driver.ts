@@ -1,23 +1,23 @@
 /** The instance, the kernel, the driver and its node. */
-import { DEVICE_PATH, openDevice } from "../accel/enclave.ts";
+import { DEVICE_PATH, openDevice } from "../enclave/enclave.ts";
+import { accessProblem, ownName } from "../host/device-permissions.ts";
 import {
-  absenceFault,
+  absenceProblem,
   DRIVER_MODULE,
   enclaveDevice,
   instance,
-  instanceFault,
-  moduleFault,
+  instanceProblem,
+  moduleProblem,
 } from "../host/driver.ts";
 import { isOlderThanDriver, kernelRelease, moduleState } from "../host/modules.ts";
-import { accessFault, ownName } from "../host/node-access.ts";
-import { SyscallError } from "../sys/failure.ts";
+import { SyscallError } from "../sys/errors.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import type { System } from "../sys/system.ts";
 import { type Finding, failed, found } from "./finding.ts";
 
 /** Looks at all of it. */
 export function checkDriver(system: System): Finding[] {
-  const [ofInstance, ofModule] = [instanceFault(system), moduleFault(system)];
+  const [ofInstance, ofModule] = [instanceProblem(system), moduleProblem(system)];
   const atWork = ofInstance === undefined && ofModule === undefined;
   return [
     ofInstance === undefined ? instanceLine(system) : failed("instance", ofInstance),
@@ -56,8 +56,8 @@ function deviceLine(system: System): Finding {
     const { errno, why } = error;
     const isRefusal = errno === ERRNO.EACCES || errno === ERRNO.EPERM;
     const isAbsence = errno === ERRNO.ENOENT || errno === ERRNO.ENODEV || errno === ERRNO.ENXIO;
-    const fault = isRefusal ? accessFault(system, DEVICE_PATH) : absenceFault(system);
-    if (isRefusal || isAbsence) return failed("device", fault);
+    const problem = isRefusal ? accessProblem(system, DEVICE_PATH) : absenceProblem(system);
+    if (isRefusal || isAbsence) return failed("device", problem);
     return failed("device", {
       why: `${DEVICE_PATH}: ${why}`,
       advice: "look for the driver's messages: dmesg | grep nitro_enclaves | tail",

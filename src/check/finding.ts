@@ -1,7 +1,7 @@
 /** What `nitro check` finds: a line for each subject, and what mends it. */
 
-import type { Fault } from "../host/fault.ts";
-import { Failure } from "../sys/failure.ts";
+import type { Problem } from "../host/problem.ts";
+import { UserError } from "../sys/errors.ts";
 
 /** What is looked at, in the order in which it is told and mended. */
 export const SUBJECTS = {
@@ -47,22 +47,22 @@ export function found(subject: Subject, status: Exclude<Status, "failure">, text
 }
 
 /** A fault as a finding. */
-export function failed(subject: Subject, { why, command, options, advice }: Fault): Finding {
+export function failed(subject: Subject, { why, command, options, advice }: Problem): Finding {
   return { subject, status: "failure", text: why, command, options, advice };
 }
 
 /** A launch's own refusal as a finding: what it names is part of the text. */
-export function refused(subject: Subject, error: Failure): Finding {
+export function refused(subject: Subject, error: UserError): Finding {
   const { command, options } = error.remedy ?? {};
   return { subject, status: "failure", text: error.message, command, options, advice: error.hint };
 }
 
-/** Runs what may throw a Failure: its findings, or the refusal. */
+/** Runs what may throw a UserError: its findings, or the refusal. */
 export function attempt<T>(subject: Subject, run: () => T): { value: T } | { refusal: Finding } {
   try {
     return { value: run() };
   } catch (error) {
-    if (!(error instanceof Failure)) throw error;
+    if (!(error instanceof UserError)) throw error;
     return { refusal: refused(subject, error) };
   }
 }

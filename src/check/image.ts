@@ -1,8 +1,9 @@
 /** The image, opened and checked as a launch does it, and -m against it. */
-import { isEif } from "../image/eif-reader.ts";
-import { ARCHITECTURE, type Image, openImage } from "../machine/image-files.ts";
-import { openRegular } from "../machine/input-file.ts";
-import { judge } from "../machine/measure.ts";
+import { isEif } from "../eif/format/reader.ts";
+import { ARCHITECTURE, type Image, openImage } from "../launch/image/image-files.ts";
+import { openRegular } from "../launch/image/input-file.ts";
+import { judge } from "../launch/image/measure.ts";
+import type { LaunchOptions } from "../launch/options.ts";
 import {
   checkFits,
   EXPECTED_IMAGE_OFFSET,
@@ -10,10 +11,9 @@ import {
   planMemory,
   sizeText,
   tightMemory,
-} from "../machine/memory.ts";
-import type { LaunchOptions } from "../machine/options.ts";
-import { PLAIN_PACE } from "../machine/pace.ts";
-import { Failure } from "../sys/failure.ts";
+} from "../launch/plan/memory.ts";
+import { NO_PROGRESS } from "../launch/progress.ts";
+import { UserError } from "../sys/errors.ts";
 import type { System } from "../sys/system.ts";
 import { attempt, type Finding, found, refused } from "./finding.ts";
 
@@ -28,7 +28,7 @@ export interface ImageChecked {
 export async function checkImage(system: System, options: LaunchOptions): Promise<ImageChecked> {
   const told: string[] = [];
   try {
-    using image = await openImage({ system, tell: (line) => told.push(line), pace: PLAIN_PACE }, options);
+    using image = await openImage({ system, report: (line) => told.push(line), pace: NO_PROGRESS }, options);
     const measured = await measuredLine(system, image, options);
     const signed = image.signature === undefined ? "" : ", signed, with a certificate that is valid now";
     const findings = [
@@ -39,7 +39,7 @@ export async function checkImage(system: System, options: LaunchOptions): Promis
     const { memory, lines } = memoryOf(options, image.size);
     return { findings: [...findings, ...lines], imageBytes: image.size, memory };
   } catch (error) {
-    if (!(error instanceof Failure)) throw error;
+    if (!(error instanceof UserError)) throw error;
     const { memory, lines } = memoryOf(options, 0);
     const unknown = found(
       "memory",
@@ -60,7 +60,7 @@ async function measuredLine(system: System, image: Image, options: LaunchOptions
   const { measure, debugMode, kernel, initrd, ramdisks, commandLine = "", anyKernel } = options;
   if (measure === undefined) return [];
   const { contentPcrs, imagePcrs } = await import("../eif/pcr.ts");
-  const around = { system, tell() {}, draw: undefined };
+  const around = { system, report() {}, draw: undefined };
   const contents = {
     ...{ kernel, initrd, commandLine, anyKernel, architecture: ARCHITECTURE },
     ramdisks: ramdisks.map(({ value, typed }) => ({ path: value, typed })),
@@ -73,7 +73,7 @@ async function measuredLine(system: System, image: Image, options: LaunchOptions
 }
 
 function isEifFile(system: System, path: string): boolean {
-  using file = openRegular({ system, tell() {}, pace: PLAIN_PACE }, `-kernel ${path}`, path);
+  using file = openRegular({ system, report() {}, pace: NO_PROGRESS }, `-kernel ${path}`, path);
   return isEif(file.head);
 }
 

@@ -1,10 +1,10 @@
 /** Files that the launch writes, and what its process is to become: looked up, not made. */
-import { folderFault } from "../host/folder.ts";
-import { lockFault } from "../host/locks.ts";
-import type { LaunchOptions } from "../machine/options.ts";
-import { checkOutputs } from "../machine/outputs.ts";
-import { prepareProcess } from "../machine/settle.ts";
-import { Failure } from "../sys/failure.ts";
+import { directoryProblem } from "../host/directory.ts";
+import { lockProblem } from "../host/locks.ts";
+import type { LaunchOptions } from "../launch/options.ts";
+import { prepareProcess } from "../launch/process/drop-privileges.ts";
+import { checkOutputs } from "../launch/process/output-conflicts.ts";
+import { UserError } from "../sys/errors.ts";
 import type { System } from "../sys/system.ts";
 import { attempt, type Finding, failed, found, refused } from "./finding.ts";
 
@@ -20,10 +20,10 @@ export async function checkFiles(system: System, options: LaunchOptions): Promis
     ]),
   ].filter((path) => path !== undefined);
   const findings: Finding[] = named.flatMap((path) => {
-    const fault = folderFault(system, path);
-    return fault === undefined ? [] : [failed("files", fault)];
+    const problem = directoryProblem(system, path);
+    return problem === undefined ? [] : [failed("files", problem)];
   });
-  const held = pidFile === undefined ? undefined : lockFault(system, pidFile);
+  const held = pidFile === undefined ? undefined : lockProblem(system, pidFile);
   if (held !== undefined)
     findings.push(failed("files", { ...held, why: `-pidfile ${pidFile}: ${held.why}` }));
   const same = attempt("files", () => checkOutputs(system, options));
@@ -39,7 +39,7 @@ async function checkProcess(system: System, { process }: LaunchOptions): Promise
     using _prepared = await prepareProcess(system, { ...process, processName: undefined }, undefined);
     return [found("process", "ok", "what -run-with and -sandbox name is there")];
   } catch (error) {
-    if (!(error instanceof Failure)) throw error;
+    if (!(error instanceof UserError)) throw error;
     return [refused("process", error)];
   }
 }

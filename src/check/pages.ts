@@ -1,14 +1,14 @@
 /** Huge pages for the enclave's memory: free on the right node, and not held back by limits. */
-import { cpusetFault, hugetlbFault, memoryFault } from "../host/cgroups.ts";
+import { cpusetProblem, hugetlbProblem, memoryProblem } from "../host/cgroups.ts";
 import { freeMemory } from "../host/free-memory.ts";
 import { availablePages, hugePages } from "../host/huge-pages.ts";
-import { fileSizeFault, openFilesFault } from "../host/limits.ts";
+import { fileSizeProblem, openFilesProblem } from "../host/limits.ts";
 import { poolNode } from "../host/nodes.ts";
-import { pageSizeFault } from "../host/page-sizes.ts";
+import { pageSizeProblem } from "../host/page-sizes.ts";
 import type { Topology } from "../host/topology.ts";
-import { type MemorySize, type PageRange, pageText, planPages, rangesText } from "../machine/memory.ts";
-import type { LaunchOptions } from "../machine/options.ts";
-import { planMemoryPages } from "../machine/page-supply.ts";
+import type { LaunchOptions } from "../launch/options.ts";
+import { planMemoryPages } from "../launch/plan/huge-pages.ts";
+import { type MemorySize, type PageRange, pageText, planPages, rangesText } from "../launch/plan/memory.ts";
 import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
 import { attempt, type Finding, failed, found } from "./finding.ts";
@@ -37,7 +37,7 @@ export function checkPages(
     return [line, ...limitLines(system, options, rangesOf(memory, options), undefined)];
   }
   const sizes = [...new Set(rangesOf(memory, options).map(({ pageBytes }) => pageBytes))];
-  const unknown = pageSizeFault(system, sizes);
+  const unknown = pageSizeProblem(system, sizes);
   if (unknown !== undefined) {
     return [failed("pages", unknown), ...limitLines(system, options, rangesOf(memory, options), undefined)];
   }
@@ -102,13 +102,13 @@ function limitLines(
   ranges: readonly PageRange[],
   node: number | undefined,
 ): Finding[] {
-  const groups = [hugetlbFault(system, ranges), cpusetFault(system, node), memoryFault(system)].flatMap(
-    (fault) => (fault === undefined ? [] : [failed("cgroup", fault)]),
+  const groups = [hugetlbProblem(system, ranges), cpusetProblem(system, node), memoryProblem(system)].flatMap(
+    (problem) => (problem === undefined ? [] : [failed("cgroup", problem)]),
   );
   const largest = Math.max(0, ...ranges.map(({ pages, pageBytes }) => pages * pageBytes));
   const more = options.ramdisks.length + 4 * options.chardevs.length;
-  const limits = [openFilesFault(system, more), fileSizeFault(system, largest)].flatMap((fault) =>
-    fault === undefined ? [] : [failed("limits", fault)],
+  const limits = [openFilesProblem(system, more), fileSizeProblem(system, largest)].flatMap((problem) =>
+    problem === undefined ? [] : [failed("limits", problem)],
   );
   return [
     ...(groups.length > 0 ? groups : [found("cgroup", "ok", "no control group or cpuset is in the way")]),

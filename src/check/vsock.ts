@@ -1,20 +1,20 @@
 /** vsock, and the port of the heartbeat. */
-import { HEARTBEAT_PORT } from "../devices/heartbeat-port.ts";
-import { doorInodes, PORT_HELD } from "../devices/port-holder.ts";
+import { HEARTBEAT_PORT } from "../devices/heartbeat/port.ts";
+import { doorInodes, PORT_HELD } from "../devices/heartbeat/port-holder.ts";
 import { processesHolding } from "../host/processes.ts";
-import { vsockFault } from "../host/vsock.ts";
-import type { LaunchOptions } from "../machine/options.ts";
-import { SyscallError } from "../sys/failure.ts";
+import { vsockProblem } from "../host/vsock.ts";
+import type { LaunchOptions } from "../launch/options.ts";
+import { SyscallError } from "../sys/errors.ts";
+import { localCid, vsockPortIsFree } from "../sys/socket/vsock.ts";
 import type { System } from "../sys/system.ts";
-import { localCid, vsockPortIsFree } from "../sys/vsock.ts";
 import { type Finding, failed, found } from "./finding.ts";
 
 /** Looks at both. */
 export function checkVsock(system: System, { heartbeat }: LaunchOptions): Finding[] {
-  const fault = vsockFault(system);
-  if (fault !== undefined) {
+  const problem = vsockProblem(system);
+  if (problem !== undefined) {
     return [
-      failed("vsock", fault),
+      failed("vsock", problem),
       found("port", "note", `who holds port ${HEARTBEAT_PORT} shows once there is vsock`),
     ];
   }

@@ -2,8 +2,8 @@
  * The command line in QEMU's way: `-x` and `--x` are the same, an option that takes an argument takes the next word
  * whatever it looks like, repeats are kept in order, and nothing is skipped in silence.
  */
-import { Failure } from "../sys/failure.ts";
-import { LAUNCH_OPTIONS, type LaunchOption, type LaunchOptionName, refusalOf } from "./option-table.ts";
+import { UserError } from "../sys/errors.ts";
+import { LAUNCH_OPTIONS, type LaunchOption, type LaunchOptionName, refusalOf } from "./options/table.ts";
 
 /** One option as it stands on the command line. */
 export interface Occurrence {
@@ -32,7 +32,7 @@ function cut(text: string): string {
 
 const HELP = "nitro -help lists the options";
 
-/** Splits the words after the program's name into occurrences. Throws Failure, naming the word as it was typed. */
+/** Splits the words after the program's name into occurrences. Throws UserError, naming the word as it was typed. */
 export function scanArguments(words: readonly string[]): Occurrence[] {
   const found: Occurrence[] = [];
   for (let i = 0; i < words.length; i++) {
@@ -47,7 +47,7 @@ export function scanArguments(words: readonly string[]): Occurrence[] {
     }
     const value = words[i + 1];
     if (value === undefined) {
-      throw new Failure(word, "requires an argument", `${word} ${option.argument}`);
+      throw new UserError(word, "requires an argument", `${word} ${option.argument}`);
     }
     found.push({ name: option.name, dashed: word, value });
     i++;
@@ -59,27 +59,27 @@ function findOption(name: string): LaunchOption | undefined {
   return LAUNCH_OPTIONS.find((option) => option.name === name || option.alias === name);
 }
 
-function unknownOption(word: string, name: string): Failure {
+function unknownOption(word: string, name: string): UserError {
   const refusal = refusalOf(name);
-  if (refusal !== undefined) return new Failure(word, refusal.why, refusal.hint);
+  if (refusal !== undefined) return new UserError(word, refusal.why, refusal.hint);
   const equals = name.indexOf("=");
   const option = equals === -1 ? undefined : findOption(name.slice(0, equals));
   if (option !== undefined) {
-    return new Failure(
+    return new UserError(
       word,
       "invalid option",
       `the argument stands apart: -${option.name} ${name.slice(equals + 1)}`,
     );
   }
   const near = LAUNCH_OPTIONS.find((candidate) => candidate.name.toLowerCase() === name.toLowerCase());
-  return new Failure(word, "invalid option", near === undefined ? HELP : `did you mean -${near.name}?`);
+  return new UserError(word, "invalid option", near === undefined ? HELP : `did you mean -${near.name}?`);
 }
 
 /** Why a word that is no option is refused. @param commands those that it could have been, where it is the first. */
-export function positionalWord(word: string, commands: readonly string[] = []): Failure {
+export function positionalWord(word: string, commands: readonly string[] = []): UserError {
   const why = "a word without a dash is a disk image to QEMU, and an enclave has no disks";
   const image = `if it is the image: nitro -kernel ${word || "FILE"}`;
   const known = commands.map((name) => `nitro ${name}`).join(", ");
   const hint = known === "" ? image : `${image}; the commands are ${known}`;
-  return new Failure(word === "" ? "''" : word, why, hint);
+  return new UserError(word === "" ? "''" : word, why, hint);
 }

@@ -2,7 +2,7 @@
  * -readconfig: QEMU's configuration files (docs/config). `[group]` or `[group "id"]`, then `key = "value"`, a line
  * each; `#` begins a comment. A group is an option by another name, at the place where the file is read.
  */
-import { Failure } from "../sys/failure.ts";
+import { UserError } from "../sys/errors.ts";
 import { type Occurrence, scanArguments } from "./argv.ts";
 
 /** Groups and the options that they are; those of QEMU's that an enclave cannot have are refused as options are. */
@@ -37,10 +37,10 @@ interface Group {
   readonly pairs: string[];
 }
 
-/** The options that a file's text stands for. @param typed the option that named it, for messages. Throws Failure. */
+/** The options that a file's text stands for. @param typed the option that named it, for messages. Throws UserError. */
 export function readConfig(text: string, path: string, typed: string): Occurrence[] {
   if (text.includes("\ufffd"))
-    throw new Failure(typed, `${path} is not UTF-8`, `iconv -t UTF-8 ${path} > NEW`);
+    throw new UserError(typed, `${path} is not UTF-8`, `iconv -t UTF-8 ${path} > NEW`);
   const groups: Group[] = [];
   text.split("\n").forEach((raw, index) => {
     const line = raw.trim();
@@ -53,9 +53,9 @@ export function readConfig(text: string, path: string, typed: string): Occurrenc
     }
     const pair = /^([\w.-]+)\s*=\s*"([^"]*)"$/.exec(line);
     if (pair === null)
-      throw new Failure(at, "parse error", 'a line is [group], [group "id"] or key = "value"');
+      throw new UserError(at, "parse error", 'a line is [group], [group "id"] or key = "value"');
     const group = groups.at(-1);
-    if (group === undefined) throw new Failure(typed, "no group defined", `${at} comes before any [group]`);
+    if (group === undefined) throw new UserError(typed, "no group defined", `${at} comes before any [group]`);
     group.pairs.push(`${pair[1]}=${(pair[2] ?? "").replaceAll(",", ",,")}`);
   });
   return groups.flatMap(({ option, line, pairs }) => occurrence(`${path}:${line}`, option, pairs));
@@ -64,9 +64,13 @@ export function readConfig(text: string, path: string, typed: string): Occurrenc
 function openGroup(typed: string, at: string, line: number, name: string, id: string | undefined): Group {
   const option = GROUPS[name];
   if (option === undefined) {
-    throw new Failure(typed, `There is no option group '${name}'`, `${at}; nitro has ${known().join(", ")}`);
+    throw new UserError(
+      typed,
+      `There is no option group '${name}'`,
+      `${at}; nitro has ${known().join(", ")}`,
+    );
   }
-  if (id !== undefined && !WITH_ID.has(name)) throw new Failure(typed, "Invalid parameter 'id'", at);
+  if (id !== undefined && !WITH_ID.has(name)) throw new UserError(typed, "Invalid parameter 'id'", at);
   return { option, line, pairs: id === undefined ? [] : [`id=${id.replaceAll(",", ",,")}`] };
 }
 
@@ -93,7 +97,7 @@ function occurrence(at: string, option: string, pairs: readonly string[]): Occur
   try {
     return scanArguments([`-${option}`, value]).map((found) => ({ ...found, typed: `${at}: ${value}` }));
   } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    throw new Failure(`${at}: ${error.what}`, error.why, error.hint);
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`${at}: ${error.what}`, error.why, error.hint);
   }
 }

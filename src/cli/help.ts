@@ -1,5 +1,5 @@
 /** What `-help` and `-version` print; of options it says what the option table says. */
-import { LAUNCH_OPTIONS } from "./option-table.ts";
+import { LAUNCH_OPTIONS } from "./options/table.ts";
 
 /** The subcommands, each with a line. */
 const SUBCOMMANDS = {

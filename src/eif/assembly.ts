@@ -3,7 +3,7 @@
  * that are at hand or from files that are read piece by piece; each byte passes by once, for the CRC, the measurement
  * and the output.
  */
-import { eifCrc } from "../image/crc.ts";
+import { eifCrc } from "./format/crc.ts";
 import {
   type Architecture,
   EIF_FLAG_AARCH64,
@@ -14,11 +14,11 @@ import {
   eifHeader,
   eifSectionHeader,
   type SectionName,
-} from "../image/eif-layout.ts";
-import { type Measurement, measurement, type RunningMeasurement } from "../image/measurement.ts";
+} from "./format/layout.ts";
+import { type Measurement, measurement, type RunningMeasurement } from "./format/measurement.ts";
 import type { InputFile } from "./input.ts";
 import type { Sink } from "./output.ts";
-import type { Work } from "./work.ts";
+import type { Work } from "./progress.ts";
 
 /** A section's payload: bytes, or a whole file. */
 export interface Part {
@@ -64,14 +64,14 @@ export function crcBytes(crc: number): Uint8Array {
   return bytes;
 }
 
-/** Hands the image to `sink` from its first byte to its last, with a CRC of 0 in its header. Throws Failure. */
+/** Hands the image to `sink` from its first byte to its last, with a CRC of 0 in its header. Throws UserError. */
 export function assemble(defaults: ImageDefaults, parts: readonly Part[], work: Work, sink: Sink): Assembled {
   const measured = measurement();
   const written = writeImage(defaults, parts, work, sink, 0, measured);
   return { ...written, measurement: measured.values() };
 }
 
-/** The same without a measurement. @param crc what the header says of it. Throws Failure. */
+/** The same without a measurement. @param crc what the header says of it. Throws UserError. */
 export function writeImage(
   defaults: ImageDefaults,
   parts: readonly Part[],
@@ -102,7 +102,7 @@ export function writeImage(
   return { size, crc: running.value() };
 }
 
-/** What the parts measure, without an image being made. Throws Failure. */
+/** What the parts measure, without an image being made. Throws UserError. */
 export function measureParts(parts: readonly Part[], work: Work): Measurement {
   const measured = measurement();
   for (const { name, content } of parts) {

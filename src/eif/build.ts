@@ -1,18 +1,6 @@
 /** `eif build`: an image of a kernel, a command line and ramdisks, in AWS's order and with AWS's metadata. */
 import { basename } from "node:path";
-import type { Architecture } from "../image/eif-layout.ts";
-import { EIF_MAX_SECTIONS } from "../image/eif-layout.ts";
-import { EifError } from "../image/eif-reader.ts";
-import type { Room } from "../image/initramfs.ts";
-import {
-  KERNEL_HEAD_BYTES,
-  KernelError,
-  kernelComplaint,
-  kernelForm,
-  kernelFormat,
-} from "../image/kernel-format.ts";
-import { customMetadata, encodeMetadata, kernelVersion, MOST_CUSTOM_BYTES } from "../image/metadata.ts";
-import { Failure } from "../sys/failure.ts";
+import { UserError } from "../sys/errors.ts";
 import {
   type Assembled,
   assemble,
@@ -24,11 +12,23 @@ import {
   sizeOfImage,
   writeImage,
 } from "./assembly.ts";
+import type { Architecture } from "./format/layout.ts";
+import { EIF_MAX_SECTIONS } from "./format/layout.ts";
+import { customMetadata, encodeMetadata, kernelVersion, MOST_CUSTOM_BYTES } from "./format/metadata.ts";
+import { EifError } from "./format/reader.ts";
+import type { Room } from "./initramfs/initramfs.ts";
+import { ramdiskWarnings } from "./initramfs/ramdisks.ts";
 import { type FileIdentity, InputFile, identitiesOf, readSmall } from "./input.ts";
+import {
+  KERNEL_HEAD_BYTES,
+  KernelError,
+  kernelComplaint,
+  kernelForm,
+  kernelFormat,
+} from "./kernel/format.ts";
 import { NewFile, openStream, type Target, targetOf } from "./output.ts";
-import { ramdiskWarnings } from "./ramdisks.ts";
-import { openSigner, type Signer, type SigningFiles } from "./signer.ts";
-import { type Around, beginWork, type Work } from "./work.ts";
+import { type Around, beginWork, type Work } from "./progress.ts";
+import { openSigner, type Signer, type SigningFiles } from "./signing/signer.ts";
 
 /** What decides what an image measures; the words are a launch's own. */
 export interface Contents {
@@ -71,7 +71,7 @@ export interface Built extends Assembled {
   readonly certificate: Signer["certificate"] | undefined;
 }
 
-/** Builds the image. @param stdout the descriptor of standard output. Throws Failure. */
+/** Builds the image. @param stdout the descriptor of standard output. Throws UserError. */
 export async function build(around: Around, options: BuildOptions, stdout: number): Promise<Built> {
   using stack = new DisposableStack();
   const files = openContents(stack, options.contents);
@@ -83,7 +83,7 @@ export async function build(around: Around, options: BuildOptions, stdout: numbe
   const ramdisks = files.ramdisks.map((file) => ({ file, offset: 0, size: file.size }));
   const { commandLine } = options.contents;
   for (const line of await ramdiskWarnings(ramdisks, commandLine, roomOf(options), imageBytes))
-    around.tell(line);
+    around.report(line);
   using work = beginWork(around, basename(options.output));
   work.expect(imageBytes * passes(target, signer));
   if (signer !== undefined) {
@@ -143,7 +143,7 @@ function writeStream(
   const written = writeImage(defaults, parts, work, stream, planned.crc);
   if (written.crc === planned.crc) return planned;
   const why = "an input changed while it was being read; what was written is no good image";
-  throw new Failure(target.what, why, "try again when the files are whole");
+  throw new UserError(target.what, why, "try again when the files are whole");
 }
 
 /** The files of an image, open. */
@@ -152,22 +152,22 @@ export interface ContentFiles {
   readonly ramdisks: readonly InputFile[];
 }
 
-/** Opens them; they are closed with `stack`. Throws Failure. */
+/** Opens them; they are closed with `stack`. Throws UserError. */
 export function openContents(stack: DisposableStack, contents: Contents): ContentFiles {
   const kernel = stack.use(new InputFile(`-kernel ${contents.kernel}`, contents.kernel));
   if (kernel.size === 0)
-    throw new Failure(kernel.what, "the file is empty", `look at it: ls -l ${contents.kernel}`);
+    throw new UserError(kernel.what, "the file is empty", `look at it: ls -l ${contents.kernel}`);
   const named = contents.ramdisks.map(({ path, typed }) => ({ what: typed, path }));
   if (contents.initrd !== undefined)
     named.unshift({ what: `-initrd ${contents.initrd}`, path: contents.initrd });
   const ramdisks = named.map(({ what, path }) => stack.use(new InputFile(what, path)));
   const empty = ramdisks.find(({ size }) => size === 0);
   if (empty !== undefined)
-    throw new Failure(empty.what, "the file is empty", `look at it: ls -l ${empty.path}`);
+    throw new UserError(empty.what, "the file is empty", `look at it: ls -l ${empty.path}`);
   return { kernel, ramdisks };
 }
 
-/** The kernel as it goes in: the file as it is, or what is unpacked from it. Throws Failure. */
+/** The kernel as it goes in: the file as it is, or what is unpacked from it. Throws UserError. */
 export async function kernelPart(around: Around, file: InputFile, contents: Contents): Promise<Part> {
   const { architecture, anyKernel } = contents;
   const bytes = new Uint8Array(KERNEL_HEAD_BYTES);
@@ -175,18 +175,18 @@ export async function kernelPart(around: Around, file: InputFile, contents: Cont
   if (anyKernel) {
     const format = kernelFormat(head);
     if (format.boots !== architecture) {
-      around.tell(`warning: ${file.what}: ${kernelComplaint(format, architecture)}`);
+      around.report(`warning: ${file.what}: ${kernelComplaint(format, architecture)}`);
     }
     return { name: "kernel", content: file };
   }
   try {
     const form = kernelForm(head, architecture, file.path);
     if (form === "flat") return { name: "kernel", content: file };
-    const { unpackKernel } = await import("../image/kernel-unpack.ts");
+    const { unpackKernel } = await import("./kernel/unpack.ts");
     return { name: "kernel", content: unpackKernel(file, form, file.path) };
   } catch (error) {
     if (!(error instanceof KernelError)) throw error;
-    throw new Failure(file.what, error.why, error.hint ?? "-M nitro,any-kernel=on takes it all the same");
+    throw new UserError(file.what, error.why, error.hint ?? "-M nitro,any-kernel=on takes it all the same");
   }
 }
 
@@ -221,7 +221,7 @@ function limited(parts: Part[], more: number): Part[] {
   const ramdisks = parts.filter(({ name }) => name === "ramdisk").length;
   const room = EIF_MAX_SECTIONS - (parts.length - ramdisks) - more;
   if (ramdisks <= room) return parts;
-  throw new Failure(
+  throw new UserError(
     "-M nitro,ramdisk=",
     `${ramdisks} ramdisks, the image has room for ${room}`,
     "join some of them: cat A B > C; the kernel joins them as well",
@@ -240,7 +240,7 @@ function versionOf({ content }: Part): string | undefined {
 function ownMetadata(path: string): string {
   const what = `-metadata ${path}`;
   if (path.trimStart().startsWith("{")) {
-    throw new Failure(
+    throw new UserError(
       what,
       "it is JSON, and should be the name of a file with it",
       "save it to a file first",
@@ -250,7 +250,7 @@ function ownMetadata(path: string): string {
     return customMetadata(readSmall(what, path, MOST_CUSTOM_BYTES));
   } catch (error) {
     throw error instanceof EifError
-      ? new Failure(what, error.message, 'echo \'{"key": "value"}\' is one')
+      ? new UserError(what, error.message, 'echo \'{"key": "value"}\' is one')
       : error;
   }
 }

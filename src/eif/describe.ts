@@ -1,33 +1,33 @@
 /** `eif describe`, and what the other commands say: an image in AWS's keys, and what people read of it. */
 import { basename } from "node:path";
-import type { Certificate } from "../image/certificate.ts";
-import { type Measurement, pcrHex, pcrOfCertificate } from "../image/measurement.ts";
-import { isObject, type Metadata, readMetadata } from "../image/metadata.ts";
-import { ramdiskWarnings } from "./ramdisks.ts";
-import { openImage, type Survey, surveyImage, textOf } from "./survey.ts";
-import { type Around, beginWork } from "./work.ts";
+import { type Measurement, pcrHex, pcrOfCertificate } from "./format/measurement.ts";
+import { isObject, type Metadata, readMetadata } from "./format/metadata.ts";
+import { ramdiskWarnings } from "./initramfs/ramdisks.ts";
+import { type ImageInspection, inspectImage, openImage, textOf } from "./inspect.ts";
+import { type Around, beginWork } from "./progress.ts";
+import type { Certificate } from "./signing/certificate.ts";
 
 /** In how much memory an image will run is decided at its launch. */
 const ANY_MEMORY = { bytes: Number.POSITIVE_INFINITY, typed: "" };
 
 /** An image as it was found. */
-export interface Described extends Survey {
+export interface Described extends ImageInspection {
   readonly path: string;
   readonly commandLine: string | undefined;
   readonly metadata: Metadata | undefined;
 }
 
-/** Reads an image once, and looks into its ramdisks. Throws Failure. */
+/** Reads an image once, and looks into its ramdisks. Throws UserError. */
 export async function describe(around: Around, path: string): Promise<Described> {
   using file = openImage(path);
   using work = beginWork(around, basename(path));
-  const survey = surveyImage(file, work);
+  const survey = inspectImage(file, work);
   const text = textOf(file, survey.eif, "metadata");
   const commandLine = textOf(file, survey.eif, "cmdline");
   const ramdisks = survey.eif.sections.filter(({ name }) => name === "ramdisk");
   const places = ramdisks.map(({ offset, size }) => ({ file, offset, size }));
   for (const line of await ramdiskWarnings(places, commandLine ?? "", ANY_MEMORY, survey.size))
-    around.tell(line);
+    around.report(line);
   return {
     ...survey,
     path,

@@ -1,22 +1,22 @@
 /** `eif extract`: each section into a file of its own. Names are nitro's, never the image's. */
 import { lstatSync, mkdirSync, rmdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { eifCrc } from "../image/crc.ts";
-import { EIF_SIGNATURE_MAX_BYTES } from "../image/eif-layout.ts";
-import { type Eif, EifError, hex32, type Section } from "../image/eif-reader.ts";
-import { readSignature } from "../image/signature.ts";
-import { Failure } from "../sys/failure.ts";
+import { UserError } from "../sys/errors.ts";
 import { naming } from "./file-error.ts";
+import { eifCrc } from "./format/crc.ts";
+import { EIF_SIGNATURE_MAX_BYTES } from "./format/layout.ts";
+import { type Eif, EifError, hex32, type Section } from "./format/reader.ts";
 import type { InputFile } from "./input.ts";
+import { openImage, payloadOf, readImage, sectionText } from "./inspect.ts";
 import { NewFile } from "./output.ts";
-import { openImage, payloadOf, readImage, sectionText } from "./survey.ts";
-import { type Around, beginWork, type Work } from "./work.ts";
+import { type Around, beginWork, type Work } from "./progress.ts";
+import { readSignature } from "./signing/signature.ts";
 
 /** A whole command. */
 export interface ExtractOptions {
   readonly image: string;
-  /** A folder, which is made if it is not there. */
-  readonly folder: string;
+  /** A directory, which is made if it is not there. */
+  readonly directory: string;
   /** Files of these names that are there already are replaced. */
   readonly force: boolean;
 }
@@ -35,17 +35,17 @@ const FIXED_NAMES = {
   metadata: "metadata.json",
 } as const;
 
-/** Writes all of them, or none. Throws Failure. */
+/** Writes all of them, or none. Throws UserError. */
 export function extract(around: Around, options: ExtractOptions): Extracted[] {
-  const { image, folder, force } = options;
+  const { image, directory, force } = options;
   using file = openImage(image);
   const eif = readImage(file);
   using work = beginWork(around, basename(image));
   work.expect(file.size);
   using stack = new DisposableStack();
-  const made = ownFolder(folder);
-  if (made) stack.defer(() => rmdirSync(folder));
-  const files = writeSections(stack, file, eif, folder, work);
+  const made = ownDirectory(directory);
+  if (made) stack.defer(() => rmdirSync(directory));
+  const files = writeSections(stack, file, eif, directory, work);
   keepAll(files, force);
   stack.move(); // Everything is where it belongs; only the temporary names go, which keepAll has seen to.
   return files.map(({ output, size }) => ({ name: basename(output.path), path: output.path, size }));
@@ -56,15 +56,15 @@ interface Written {
   readonly size: number;
 }
 
-function ownFolder(folder: string): boolean {
-  const what = `-o ${folder}`;
-  const about = naming(what, () => statSync(folder, { throwIfNoEntry: false }));
+function ownDirectory(directory: string): boolean {
+  const what = `-o ${directory}`;
+  const about = naming(what, () => statSync(directory, { throwIfNoEntry: false }));
   if (about === undefined) {
-    naming(what, () => mkdirSync(folder));
+    naming(what, () => mkdirSync(directory));
     return true;
   }
   if (!about.isDirectory())
-    throw new Failure(what, "it is no folder", "name a folder; it is made if need be");
+    throw new UserError(what, "it is no directory", "name a directory; it is made if need be");
   return false;
 }
 
@@ -72,13 +72,13 @@ function writeSections(
   stack: DisposableStack,
   file: InputFile,
   eif: Eif,
-  folder: string,
+  directory: string,
   work: Work,
 ): Written[] {
   const crc = eifCrc();
   const files: Written[] = [];
   const open = (name: string, size: number): NewFile => {
-    const path = join(folder, name);
+    const path = join(directory, name);
     const output = stack.use(new NewFile(path, path, work));
     files.push({ output, size });
     return output;
@@ -104,7 +104,7 @@ function writeSections(
   until(file.size);
   if (crc.value() === eif.crc) return files;
   const why = `its CRC-32 is ${hex32(crc.value())}, the header says ${hex32(eif.crc)} at byte 544; the file is damaged`;
-  throw new Failure(file.what, why, "copy it again and compare the checksums");
+  throw new UserError(file.what, why, "copy it again and compare the checksums");
 }
 
 /** The certificate's PEM, where the section can be read. */
@@ -124,7 +124,7 @@ function keepAll(files: readonly Written[], force: boolean): void {
   for (const { output } of force ? files : []) {
     const there = naming(output.what, () => lstatSync(output.path, { throwIfNoEntry: false }));
     if (there?.isDirectory())
-      throw new Failure(output.what, "it is a folder", "remove it, or name another folder");
+      throw new UserError(output.what, "it is a directory", "remove it, or name another directory");
   }
   for (const { output } of files) {
     if (force) output.keep();

@@ -1,9 +1,9 @@
 /** Files of the user's that are read: images and their parts through a buffer, keys and the like as a whole. */
 import { closeSync, constants, fstatSync, openSync, readSync, statSync } from "node:fs";
-import type { ImageBytes } from "../image/eif-reader.ts";
-import { Failure } from "../sys/failure.ts";
+import { UserError } from "../sys/errors.ts";
 import { naming } from "./file-error.ts";
-import type { Work } from "./work.ts";
+import type { ImageBytes } from "./format/reader.ts";
+import type { Work } from "./progress.ts";
 
 /** What tells a file from every other one. */
 export interface FileIdentity {
@@ -17,7 +17,7 @@ export class InputFile implements ImageBytes, Disposable {
   readonly identity: FileIdentity;
   readonly #fd: number;
 
-  /** @param what how messages name it: `-kernel vmlinuz`. Throws Failure for what is no regular file. */
+  /** @param what how messages name it: `-kernel vmlinuz`. Throws UserError for what is no regular file. */
   constructor(
     readonly what: string,
     readonly path: string,
@@ -30,15 +30,15 @@ export class InputFile implements ImageBytes, Disposable {
     if (about.isFile()) return;
     this[Symbol.dispose]();
     throw about.isDirectory()
-      ? new Failure(what, "it is a folder", "name a file in it")
-      : new Failure(
+      ? new UserError(what, "it is a directory", "name a file in it")
+      : new UserError(
           what,
           "not a regular file: its size must be known before it is read",
           "save it to a file first",
         );
   }
 
-  /** Fills `into` from `offset` on; less only where the file ends. Throws Failure. */
+  /** Fills `into` from `offset` on; less only where the file ends. Throws UserError. */
   read(into: Uint8Array, offset: number): number {
     return naming(this.what, () => {
       let done = 0;
@@ -51,7 +51,7 @@ export class InputFile implements ImageBytes, Disposable {
     });
   }
 
-  /** Hands a run of its bytes to `use` piece by piece; each piece is good until the next. Throws Failure. */
+  /** Hands a run of its bytes to `use` piece by piece; each piece is good until the next. Throws UserError. */
   each(offset: number, size: number, work: Work, use: (piece: Uint8Array) => void): void {
     for (let at = 0; at < size; ) {
       const piece = work.buffer.subarray(0, Math.min(work.buffer.length, size - at));
@@ -65,8 +65,8 @@ export class InputFile implements ImageBytes, Disposable {
   }
 
   /** The failure of a file that is not what it was a moment ago. */
-  changed(how: string): Failure {
-    return new Failure(
+  changed(how: string): UserError {
+    return new UserError(
       this.what,
       `the file changed while it was being read: ${how}`,
       "try again when it is whole",
@@ -86,7 +86,7 @@ export function identitiesOf(paths: readonly (string | undefined)[]): FileIdenti
   return found.filter((about) => about !== undefined);
 }
 
-/** A small file as a whole, a pipe as well. @param most bytes that it may have. Throws Failure. */
+/** A small file as a whole, a pipe as well. @param most bytes that it may have. Throws UserError. */
 export function readSmall(what: string, path: string, most: number): Uint8Array {
   const fd = naming(what, () => openSync(path, constants.O_RDONLY));
   try {
@@ -95,7 +95,7 @@ export function readSmall(what: string, path: string, most: number): Uint8Array 
     for (let got = -1; got !== 0 && length <= most; length += got) {
       got = naming(what, () => readSync(fd, bytes, length, bytes.length - length, null));
     }
-    if (length > most) throw new Failure(what, `it has more than the ${most} bytes that are allowed`);
+    if (length > most) throw new UserError(what, `it has more than the ${most} bytes that are allowed`);
     return bytes.slice(0, length);
   } finally {
     closeSync(fd);

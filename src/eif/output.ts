@@ -19,11 +19,11 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { Failure } from "../sys/failure.ts";
+import { UserError } from "../sys/errors.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { errnoOf, naming } from "./file-error.ts";
 import type { FileIdentity, InputFile } from "./input.ts";
-import type { Work } from "./work.ts";
+import type { Work } from "./progress.ts";
 
 /** Where bytes go, one after another. */
 export interface Sink {
@@ -42,14 +42,14 @@ export type Target =
 
 /**
  * Looks at what an output names: `-` is standard output; links are followed; a device or a pipe is written to.
- * Throws Failure for a folder, and for one of the inputs.
+ * Throws UserError for a directory, and for one of the inputs.
  */
 export function targetOf(what: string, path: string, inputs: readonly FileIdentity[]): Target {
   if (path === "-") return { kind: "stream", what: "standard output", path: undefined };
   const before = naming(what, () => statSync(path, { throwIfNoEntry: false }));
-  if (before?.isDirectory()) throw new Failure(what, "it is a folder", "name a file in it");
+  if (before?.isDirectory()) throw new UserError(what, "it is a directory", "name a file in it");
   if (before !== undefined && isOneOf(statSync(path, { bigint: true }), inputs)) {
-    throw new Failure(what, "it is one of the files that are read", "name another file");
+    throw new UserError(what, "it is one of the files that are read", "name another file");
   }
   if (before !== undefined && !before.isFile()) return { kind: "stream", what, path };
   return { kind: "file", what, path: before === undefined ? path : realpathSync(path), before };
@@ -72,7 +72,7 @@ export class NewFile implements Sink, Disposable {
   #open = true;
   #kept = false;
 
-  /** @param before what is to be replaced: its owner and mode are taken over. Throws Failure. */
+  /** @param before what is to be replaced: its owner and mode are taken over. Throws UserError. */
   constructor(
     readonly what: string,
     readonly path: string,
@@ -83,8 +83,9 @@ export class NewFile implements Sink, Disposable {
     const unique = crypto.getRandomValues(new Uint8Array(6)).toHex();
     this.#temporary = join(dirname(path), `.${basename(path).slice(0, 200)}.${unique}.part`);
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
-    const folder = dirname(path);
-    if (!existsSync(folder)) throw new Failure(what, `there is no folder ${folder}`, `mkdir -p ${folder}`);
+    const directory = dirname(path);
+    if (!existsSync(directory))
+      throw new UserError(what, `there is no directory ${directory}`, `mkdir -p ${directory}`);
     this.#fd = naming(what, () => openSync(this.#temporary, flags, 0o666));
     try {
       if (before !== undefined) this.#like(before);
@@ -121,14 +122,14 @@ export class NewFile implements Sink, Disposable {
     this.#kept = true;
   }
 
-  /** Gives it its name, if there is nothing of that name. Throws Failure where there is. */
+  /** Gives it its name, if there is nothing of that name. Throws UserError where there is. */
   keepAsNew(): void {
     this.#close();
     try {
       linkSync(this.#temporary, this.path);
     } catch (error) {
       if (errnoOf(error) !== ERRNO.EEXIST) naming(this.what, () => renamedAsNew(this.#temporary, this.path));
-      else throw new Failure(this.what, "it is there already", "--force replaces what is there");
+      else throw new UserError(this.what, "it is there already", "--force replaces what is there");
     }
   }
 

@@ -1,10 +1,10 @@
 /** `eif verify`: whether an image is whole and its signature holds, today and for whom. */
 import { basename } from "node:path";
-import { type Certificate, equal, validityAt } from "../image/certificate.ts";
-import type { Measurement } from "../image/measurement.ts";
-import { openCertificate } from "./signer.ts";
-import { crcComplaint, openImage, type Survey, sectionText, surveyImage } from "./survey.ts";
-import { type Around, beginWork } from "./work.ts";
+import type { Measurement } from "./format/measurement.ts";
+import { crcComplaint, type ImageInspection, inspectImage, openImage, sectionText } from "./inspect.ts";
+import { type Around, beginWork } from "./progress.ts";
+import { type Certificate, equal, validityAt } from "./signing/certificate.ts";
+import { openCertificate } from "./signing/signer.ts";
 
 /** A whole command. */
 export interface VerifyOptions {
@@ -21,13 +21,13 @@ export interface Verdict {
   readonly whyNot: string | undefined;
 }
 
-/** Reads the image once. Throws Failure where it cannot be read at all. */
+/** Reads the image once. Throws UserError where it cannot be read at all. */
 export function verify(around: Around, options: VerifyOptions): Verdict {
   const expected =
     options.certificate === undefined ? undefined : openCertificate(options.certificate).certificate;
   using file = openImage(options.image);
   using work = beginWork(around, basename(options.image));
-  const survey = surveyImage(file, work);
+  const survey = inspectImage(file, work);
   return {
     measurement: survey.measurement,
     certificate: survey.signature?.read?.certificate,
@@ -35,7 +35,7 @@ export function verify(around: Around, options: VerifyOptions): Verdict {
   };
 }
 
-function whyNot(survey: Survey, expected: Certificate | undefined, now: Date): string | undefined {
+function whyNot(survey: ImageInspection, expected: Certificate | undefined, now: Date): string | undefined {
   const { signature, crc, eif } = survey;
   if (crc !== eif.crc) return crcComplaint(survey);
   if (signature === undefined) return "it is not signed";

@@ -5,10 +5,10 @@
 import { readLimited, readSmallFile } from "../sys/files.ts";
 import type { System } from "../sys/system.ts";
 import { cpuListText, parseCpuList } from "./cpu-list.ts";
-import { asRoot, type Fault } from "./fault.ts";
+import { asRoot, type Problem } from "./problem.ts";
 
-/** A folder of a hierarchy that this process is in or below. */
-interface GroupFolder {
+/** A directory of a hierarchy that this process is in or below. */
+interface GroupDirectory {
   readonly version: 1 | 2;
   /** Of the group: `/user.slice`. */
   readonly name: string;
@@ -18,14 +18,14 @@ interface GroupFolder {
 
 const ROOT = "/sys/fs/cgroup";
 
-/** The folders of a controller's hierarchies, from the top. */
-function foldersOf(system: System, controller: string): GroupFolder[] {
+/** The directories of a controller's hierarchies, from the top. */
+function directoriesOf(system: System, controller: string): GroupDirectory[] {
   const rows = (readSmallFile(system, "/proc/self/cgroup") ?? "").split("\n");
-  return rows.flatMap((row): GroupFolder[] => {
+  return rows.flatMap((row): GroupDirectory[] => {
     const [, names, group] = /^\d+:([^:]*):(\/.*)$/.exec(row) ?? [];
     if (names === undefined || group === undefined) return [];
     if (names === "") {
-      // Where version 1 is mounted as well, version 2 has a folder of its own.
+      // Where version 1 is mounted as well, version 2 has a directory of its own.
       const hybrid = readSmallFile(system, `${ROOT}/unified/cgroup.procs`) !== undefined;
       return chain(2, hybrid ? `${ROOT}/unified` : ROOT, group);
     }
@@ -33,7 +33,7 @@ function foldersOf(system: System, controller: string): GroupFolder[] {
   });
 }
 
-function chain(version: 1 | 2, root: string, group: string): GroupFolder[] {
+function chain(version: 1 | 2, root: string, group: string): GroupDirectory[] {
   const parts = group.split("/").filter((part) => part !== "");
   return [...Array(parts.length + 1).keys()].map((depth) => {
     const name = `/${parts.slice(0, depth).join("/")}`;
@@ -55,14 +55,14 @@ function numberIn(system: System, path: string): bigint | undefined {
   return text !== undefined && /^\d{1,20}$/.test(text) ? BigInt(text) : undefined;
 }
 
-/** Limits of these folders below which so many bytes do not fit, beside what is charged already. */
+/** Limits of these directories below which so many bytes do not fit, beside what is charged already. */
 function narrow(
   system: System,
-  folders: readonly GroupFolder[],
+  directories: readonly GroupDirectory[],
   names: readonly string[],
   bytes: number,
 ): Narrow[] {
-  return folders.flatMap(({ version, name, path }) =>
+  return directories.flatMap(({ version, name, path }) =>
     names.flatMap((each): Narrow[] => {
       const [limitName, usageName] =
         version === 2 ? ["max", "current"] : ["limit_in_bytes", "usage_in_bytes"];
@@ -90,11 +90,11 @@ interface PagesWanted {
 }
 
 /** Why control groups keep this process from huge pages that are free; undefined where they do not. */
-export function hugetlbFault(system: System, wanted: readonly PagesWanted[]): Fault | undefined {
-  const folders = foldersOf(system, "hugetlb");
+export function hugetlbProblem(system: System, wanted: readonly PagesWanted[]): Problem | undefined {
+  const directories = directoriesOf(system, "hugetlb");
   const found = wanted.flatMap(({ pageBytes, pages }) => {
     const name = `hugetlb.${sizeName(pageBytes)}`;
-    return narrow(system, folders, [name, `${name}.rsvd`], pageBytes * pages).map((each) => ({
+    return narrow(system, directories, [name, `${name}.rsvd`], pageBytes * pages).map((each) => ({
       ...each,
       wanted: pageBytes * pages,
     }));
@@ -120,11 +120,11 @@ const OWN_MEMORY_BYTES = 32 * 2 ** 20;
  * Why control groups leave the launcher itself too little memory; undefined where they do not. Huge pages count only
  * where version 2 is mounted so (memory_hugetlb_accounting, Linux 6.6). @param hugeBytes of the enclave.
  */
-export function memoryFault(system: System, hugeBytes = 0): Fault | undefined {
+export function memoryProblem(system: System, hugeBytes = 0): Problem | undefined {
   const mounts = readLimited(system, "/proc/self/mountinfo", MOST_MOUNTS_BYTES) ?? "";
   const counted = / - cgroup2 .*\bmemory_hugetlb_accounting\b/.test(mounts) ? hugeBytes : 0;
   const needed = OWN_MEMORY_BYTES + counted;
-  const found = narrow(system, foldersOf(system, "memory"), ["memory"], needed);
+  const found = narrow(system, directoriesOf(system, "memory"), ["memory"], needed);
   const [first] = found;
   if (first === undefined) return undefined;
   return {
@@ -149,13 +149,13 @@ function mib(bytes: bigint): string {
 }
 
 /** Why a cpuset keeps this process from the pool's node; undefined where it does not, or any node will do. */
-export function cpusetFault(system: System, node: number | undefined): Fault | undefined {
+export function cpusetProblem(system: System, node: number | undefined): Problem | undefined {
   if (node === undefined) return undefined;
   const status = readSmallFile(system, "/proc/self/status") ?? "";
   const list = /^Mems_allowed_list:\s*(\S+)$/m.exec(status)?.[1];
   const allowed = list === undefined ? undefined : parseCpuList(list);
   if (allowed === undefined || allowed.includes(node)) return undefined;
-  const narrowing = foldersOf(system, "cpuset").flatMap(({ name, path }) => {
+  const narrowing = directoriesOf(system, "cpuset").flatMap(({ name, path }) => {
     const file = `${path}/cpuset.mems`;
     const mems = parseCpuList(readSmallFile(system, file) ?? "") ?? [];
     return mems.length > 0 && !mems.includes(node)

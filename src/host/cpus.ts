@@ -3,7 +3,7 @@ import { readSmallFile } from "../sys/files.ts";
 import type { System } from "../sys/system.ts";
 import { parseCpuList } from "./cpu-list.ts";
 
-/** The folder of a CPU, or of all of them. */
+/** The directory of a CPU, or of all of them. */
 export const CPU_FOLDER = "/sys/devices/system/cpu";
 
 /** The driver's parameter: its CPU pool as a list. */

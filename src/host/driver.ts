@@ -1,10 +1,10 @@
 /** The nitro_enclaves driver on this parent: the device that it looks for, the module, and what makes it be there. */
 
+import { listDirectory } from "../sys/directory.ts";
 import { readSmallFile } from "../sys/files.ts";
-import { listFolder } from "../sys/folders.ts";
 import type { System } from "../sys/system.ts";
-import { asRoot, type Fault } from "./fault.ts";
 import { missingModule, moduleState } from "./modules.ts";
+import { asRoot, type Problem } from "./problem.ts";
 
 /** The driver's module. */
 export const DRIVER_MODULE = "nitro_enclaves";
@@ -15,7 +15,7 @@ const PCI_FOLDER = "/sys/bus/pci/devices";
 
 /** The PCI address of the Nitro Enclaves device; "unknown" where nothing tells of PCI devices. */
 export function enclaveDevice(system: System): { readonly address: string } | "none" | "unknown" {
-  const addresses = listFolder(system, PCI_FOLDER);
+  const addresses = listDirectory(system, PCI_FOLDER);
   if (addresses === undefined) return "unknown";
   const address = addresses.find((each) => {
     const id = (name: string) => readSmallFile(system, `${PCI_FOLDER}/${each}/${name}`)?.trim();
@@ -52,7 +52,7 @@ export function enableEnclaves(id = "INSTANCE-ID"): string {
 }
 
 /** Why the instance has no device for the driver; undefined where it has, or nothing tells. */
-export function instanceFault(system: System): Fault | undefined {
+export function instanceProblem(system: System): Problem | undefined {
   if (enclaveDevice(system) !== "none") return undefined;
   const { type, id } = instance(system);
   const what =
@@ -69,26 +69,26 @@ export function instanceFault(system: System): Fault | undefined {
 }
 
 /** Why the driver's module is not in the kernel; undefined where it is. */
-export function moduleFault(system: System): Fault | undefined {
+export function moduleProblem(system: System): Problem | undefined {
   const state = moduleState(system, DRIVER_MODULE);
   if (state === "loaded") return undefined;
   if (state === "missing") return missingModule(system, DRIVER_MODULE);
-  const fault = { why: "the driver is not loaded", command: asRoot(`modprobe ${DRIVER_MODULE}`) };
-  if (enclaveDevice(system) !== "unknown") return fault;
+  const problem = { why: "the driver is not loaded", command: asRoot(`modprobe ${DRIVER_MODULE}`) };
+  if (enclaveDevice(system) !== "unknown") return problem;
   const otherwise = "if that does not make the device, this instance was started without Nitro Enclaves";
   const advice = `${otherwise}: ${enableEnclaves()}`;
-  return { ...fault, advice };
+  return { ...problem, advice };
 }
 
 /** Why the driver is not at work; undefined where it is. */
-export function driverFault(system: System): Fault | undefined {
-  return instanceFault(system) ?? moduleFault(system);
+export function driverProblem(system: System): Problem | undefined {
+  return instanceProblem(system) ?? moduleProblem(system);
 }
 
 /** Why there is no device to be opened. */
-export function absenceFault(system: System): Fault {
+export function absenceProblem(system: System): Problem {
   return (
-    driverFault(system) ?? {
+    driverProblem(system) ?? {
       why: "the driver is loaded, and its device is not here",
       advice:
         "a container has to be given it: docker run --device /dev/nitro_enclaves; " +

@@ -2,7 +2,7 @@
 import { readSmallFile } from "../sys/files.ts";
 import type { System } from "../sys/system.ts";
 import { hasCapability } from "./capabilities.ts";
-import type { Fault } from "./fault.ts";
+import type { Problem } from "./problem.ts";
 
 /** A soft and a hard limit; infinite for none. */
 interface Limit {
@@ -26,7 +26,7 @@ const USUAL_OPEN_FILES = 1024;
  * Why a launch may run out of files; undefined where it does not. The runtime raises the soft limit to the hard one by
  * itself. @param more files beside those that every launch has.
  */
-export function openFilesFault(system: System, more = 0): Fault | undefined {
+export function openFilesProblem(system: System, more = 0): Problem | undefined {
   const limit = limitOf(system, "Max open files");
   const needed = MOST_OPEN_FILES + more;
   if (limit === undefined || limit.soft >= needed) return undefined;
@@ -35,7 +35,7 @@ export function openFilesFault(system: System, more = 0): Fault | undefined {
 }
 
 /** Why files may not be as large as the enclave's memory; undefined where they may. @param bytes of one page size. */
-export function fileSizeFault(system: System, bytes: number): Fault | undefined {
+export function fileSizeProblem(system: System, bytes: number): Problem | undefined {
   const limit = limitOf(system, "Max file size");
   if (limit === undefined || limit.soft >= bytes) return undefined;
   const size = `${Math.floor(limit.soft / 2 ** 20)}M`;
@@ -56,7 +56,7 @@ function raised(
   wanted: number | "unlimited",
   { hard }: Limit,
   setting: string,
-): Fault {
+): Problem {
   const mayRaise =
     hasCapability(system, "CAP_SYS_RESOURCE") ||
     hard >= (wanted === "unlimited" ? Number.POSITIVE_INFINITY : wanted);

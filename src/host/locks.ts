@@ -2,7 +2,7 @@
 import { fileStatus } from "../sys/file-status.ts";
 import { readLimited } from "../sys/files.ts";
 import type { System } from "../sys/system.ts";
-import { asRoot, type Fault } from "./fault.ts";
+import { asRoot, type Problem } from "./problem.ts";
 
 const MOST_TEXT_BYTES = 256 * 1024;
 
@@ -20,7 +20,7 @@ function lockHolder(system: System, path: string): number | undefined {
 }
 
 /** Why a file cannot be locked, as a pid file is; undefined where nobody is seen to hold it. */
-export function lockFault(system: System, path: string): Fault | undefined {
+export function lockProblem(system: System, path: string): Problem | undefined {
   const holder = lockHolder(system, path);
   if (holder === undefined) return undefined;
   return {

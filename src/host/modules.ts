@@ -1,8 +1,8 @@
 /** Kernel modules: whether they are there, and how a kernel that lacks them gets them. */
-import { SyscallError } from "../sys/failure.ts";
+import { SyscallError } from "../sys/errors.ts";
 import { pathExists, readSmallFile, readText } from "../sys/files.ts";
 import type { System } from "../sys/system.ts";
-import { asRoot, type Fault } from "./fault.ts";
+import { asRoot, type Problem } from "./problem.ts";
 
 /** Whether a module is in the kernel, could be loaded, is not there, or nothing tells. */
 export type ModuleState = "loaded" | "loadable" | "missing" | "unknown";
@@ -15,7 +15,7 @@ export function moduleState(system: System, name: string): ModuleState {
   const file = new RegExp(`/${name.replaceAll("_", "[_-]")}\\.ko\\b`);
   const lists = ["dep", "builtin"].map((list) => textOf(system, `/lib/modules/${release}/modules.${list}`));
   if (lists.every((list) => list === undefined)) return "unknown";
-  // A builtin one has a folder in /sys/module only where it has parameters or a version.
+  // A builtin one has a directory in /sys/module only where it has parameters or a version.
   if (lists[1] !== undefined && file.test(lists[1])) return "loaded";
   return lists[0] !== undefined && file.test(lists[0]) ? "loadable" : "missing";
 }
@@ -45,7 +45,7 @@ export function isOlderThanDriver(release: string): boolean {
 }
 
 /** Why a module is not there, and what brings it: a package, or for a kernel that is too old another kernel. */
-export function missingModule(system: System, name: string): Fault {
+export function missingModule(system: System, name: string): Problem {
   const release = kernelRelease(system) ?? "";
   const old = name === "nitro_enclaves" && isOlderThanDriver(release);
   const why = old

@@ -1,13 +1,13 @@
 /**
  * NUMA nodes, as far as a launch needs them: the pool's own, from which all of an enclave's memory must come. A CPU of
- * the pool is offline, so no node lists it any more, but the link to its node stays in its folder.
+ * the pool is offline, so no node lists it any more, but the link to its node stays in its directory.
  */
 import { pathExists, readSmallFile } from "../sys/files.ts";
 import type { System } from "../sys/system.ts";
 import { parseCpuList } from "./cpu-list.ts";
 import { CPU_FOLDER, poolCpus } from "./cpus.ts";
 
-/** The folder of a node, or of all of them. */
+/** The directory of a node, or of all of them. */
 export const NODE_FOLDER = "/sys/devices/system/node";
 
 /** The nodes that are there, ascending; none where the kernel knows no NUMA, which is as one node 0. */

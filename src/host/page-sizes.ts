@@ -1,13 +1,13 @@
 /** Sizes of huge pages that this kernel has. */
-import { listFolder } from "../sys/folders.ts";
+import { listDirectory } from "../sys/directory.ts";
 import type { System } from "../sys/system.ts";
-import type { Fault } from "./fault.ts";
+import type { Problem } from "./problem.ts";
 
 const FOLDER = "/sys/kernel/mm/hugepages";
 
 /** Why there can be no pages of these sizes; undefined where there can be, or nothing tells. */
-export function pageSizeFault(system: System, pageSizes: readonly number[]): Fault | undefined {
-  const names = listFolder(system, FOLDER);
+export function pageSizeProblem(system: System, pageSizes: readonly number[]): Problem | undefined {
+  const names = listDirectory(system, FOLDER);
   if (names === undefined) return undefined;
   const known = names.flatMap(
     (name) => 1024 * Number(/^hugepages-(\d+)kB$/.exec(name)?.[1] ?? Number.NaN) || [],

@@ -1,7 +1,8 @@
 /** Processes by what they have open: of others' only root may see it. */
+
+import { listDirectory } from "../sys/directory.ts";
 import { fileStatus } from "../sys/file-status.ts";
 import { readLimited } from "../sys/files.ts";
-import { listFolder } from "../sys/folders.ts";
 import { cString } from "../sys/libc.ts";
 import { resultOrErrno, type System } from "../sys/system.ts";
 import { quoted } from "../sys/trace.ts";
@@ -28,11 +29,11 @@ const MOST_WORDS_BYTES = 16 * 1024;
 export function processesHolding(system: System, isIt: (link: string) => boolean): Holders {
   const holders: Holder[] = [];
   let complete = true;
-  for (const pid of (listFolder(system, "/proc") ?? []).filter((name) => /^\d+$/.test(name))) {
+  for (const pid of (listDirectory(system, "/proc") ?? []).filter((name) => /^\d+$/.test(name))) {
     const words = commandLine(system, pid);
     // A thread of the kernel's has no words, and no files either.
     if (words.length === 0) continue;
-    const fds = listFolder(system, `/proc/${pid}/fd`);
+    const fds = listDirectory(system, `/proc/${pid}/fd`);
     if (fds === undefined) complete = false;
     const count = (fds ?? []).filter((fd) => isIt(linkOf(system, `/proc/${pid}/fd/${fd}`) ?? "")).length;
     if (count > 0)

@@ -1,6 +1,6 @@
 /**
- * All CPUs of the parent as cores on nodes. A CPU that is offline (the pool's are) has lost its topology/ folder: its
- * core is told by the pattern of CPU 0's, for EC2's machines are regular, and its node by the link that stays.
+ * All CPUs of the parent as cores on nodes. A CPU that is offline (the pool's are) has lost its topology/ directory:
+ * its core is told by the pattern of CPU 0's, for EC2's machines are regular, and its node by the link that stays.
  */
 import { readSmallFile } from "../sys/files.ts";
 import type { System } from "../sys/system.ts";

@@ -1,12 +1,12 @@
 /** Whether vsock works on this parent: the socket family, and what carries it to the hypervisor. */
-import { SyscallError } from "../sys/failure.ts";
+import { SyscallError } from "../sys/errors.ts";
 import { pathExists } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { VMADDR_CID_ANY, VMADDR_CID_LOCAL } from "../sys/linux/vm_sockets.ts";
+import { localCid, vsockAvailable } from "../sys/socket/vsock.ts";
 import type { System } from "../sys/system.ts";
-import { localCid, vsockAvailable } from "../sys/vsock.ts";
-import { asRoot, type Fault } from "./fault.ts";
 import { missingModule, moduleState } from "./modules.ts";
+import { asRoot, type Problem } from "./problem.ts";
 
 const FAMILY = "vsock";
 /** The parent has a virtio-pci device of vsock (Documentation/virt/ne_overview.rst). */
@@ -14,7 +14,7 @@ const TRANSPORT = "vmw_vsock_virtio_transport";
 const DEVICE = "/dev/vsock";
 
 /** Why this process cannot reach enclaves by vsock; undefined where it can, or nothing tells. */
-export function vsockFault(system: System): Fault | undefined {
+export function vsockProblem(system: System): Problem | undefined {
   const family = moduleState(system, FAMILY);
   if (family === "missing") return { ...missingModule(system, FAMILY), ...install(system) };
   // Asked for only where the answer loads no module.
@@ -41,12 +41,12 @@ export function vsockFault(system: System): Fault | undefined {
 }
 
 /** Of the transport's package: it brings the family as well. */
-function install(system: System): Partial<Fault> {
+function install(system: System): Partial<Problem> {
   const { command, advice } = missingModule(system, TRANSPORT);
   return { command, advice };
 }
 
-function refusal(system: System): Fault | undefined {
+function refusal(system: System): Problem | undefined {
   try {
     vsockAvailable(system);
     return undefined;

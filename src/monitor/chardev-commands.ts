@@ -1,5 +1,5 @@
 /** Commands about character devices. */
-import { Failure } from "../sys/failure.ts";
+import { UserError } from "../sys/errors.ts";
 import { backendSpec } from "./chardev-backend.ts";
 import {
   type Arguments,
@@ -206,12 +206,13 @@ function changeable({ machine: { chardevs } }: Surroundings, id: string): void {
   if (chardevs.isMux(id)) throw new CommandError("Mux device hotswap not supported yet");
 }
 
-/** A Failure's reason is the command's, in QEMU's words: without the errno's name that the launcher adds. */
+/** A UserError's reason is the command's, in QEMU's words: without the errno's name that the launcher adds. */
 function reported<T>(prefix: string, attempt: () => T): T {
   try {
     return attempt();
   } catch (error) {
-    if (error instanceof Failure) throw new CommandError(prefix + error.why.replace(/ \(E[A-Z0-9]+\)$/, ""));
+    if (error instanceof UserError)
+      throw new CommandError(prefix + error.why.replace(/ \(E[A-Z0-9]+\)$/, ""));
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 /** What a command is: one row, served as HMP and as QMP. */
-import { Failure } from "../sys/failure.ts";
+import { UserError } from "../sys/errors.ts";
 import type { Json } from "./json-text.ts";
 import type { MachineView } from "./machine-view.ts";
 
@@ -24,7 +24,7 @@ export class CommandError extends Error {
  */
 export function refusal(error: unknown): CommandError {
   if (error instanceof CommandError) return error;
-  if (error instanceof Failure) return new CommandError(error.message);
+  if (error instanceof UserError) return new CommandError(error.message);
   if (error instanceof RangeError || error instanceof TypeError || error instanceof SyntaxError) {
     return new CommandError(`a fault of nitro's own: ${error.message}`);
   }

@@ -100,9 +100,9 @@ export class HmpMonitor implements Frontend, Monitor {
     const root = objectTree(this.around.machine);
     try {
       if (words.length === 3) return begins(propertiesOf(resolve(root, second)[1]).map(({ name }) => name));
-      const folder = word.slice(0, word.lastIndexOf("/") + 1);
-      const { children } = resolve(root, folder === "" ? "/" : folder)[1];
-      return begins(Object.keys(children).map((name) => `${folder === "" ? "/" : folder}${name}`));
+      const directory = word.slice(0, word.lastIndexOf("/") + 1);
+      const { children } = resolve(root, directory === "" ? "/" : directory)[1];
+      return begins(Object.keys(children).map((name) => `${directory === "" ? "/" : directory}${name}`));
     } catch {
       return begins([]);
     }

@@ -60,11 +60,11 @@ export interface ChardevsView {
   has(label: string): boolean;
   isBusy(label: string): boolean;
   isMux(label: string): boolean;
-  /** Reads a specification as -chardev takes it. Throws Failure. */
+  /** Reads a specification as -chardev takes it. Throws UserError. */
   read(text: string, label?: string): ChardevSpec;
-  /** Throws Failure. */
+  /** Throws UserError. */
   open(spec: ChardevSpec): void;
-  /** Throws Failure. */
+  /** Throws UserError. */
   change(spec: ChardevSpec): void;
   remove(label: string): void;
   /** What a ring buffer has kept; undefined for what is none. */

@@ -1,8 +1,8 @@
 /** What a monitor has to say, kept until its client takes it. */
 
 import type { Chardev } from "../chardev/chardev.ts";
-import { type Block, blockOf } from "../sys/block.ts";
 import { POLLOUT } from "../sys/linux/poll.ts";
+import { type PinnedBuffer, pinnedBuffer } from "../sys/pinned-buffer.ts";
 import type { Waiter } from "../sys/poll.ts";
 import { wouldBlock } from "../sys/system.ts";
 
@@ -13,7 +13,7 @@ const OVERFULL_BYTES = 1024 * 1024;
 
 /** Text on its way to one client. */
 export class Outbox {
-  #blocks: Block[] = [];
+  #blocks: PinnedBuffer[] = [];
   #sent = 0;
   #bytes = 0;
   readonly #waiting: Waiter;
@@ -43,7 +43,7 @@ export class Outbox {
   /** Says it now as far as the client takes it, the rest when it does. */
   say(text: string): void {
     if (text === "") return;
-    const block = blockOf(new TextEncoder().encode(text));
+    const block = pinnedBuffer(new TextEncoder().encode(text));
     this.#blocks.push(block);
     this.#bytes += block.bytes.length;
     if (this.#blocks.length === 1) this.flush();

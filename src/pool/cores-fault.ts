@@ -2,8 +2,8 @@
 import { cpuListText, parseCpuList } from "../host/cpu-list.ts";
 import { cpuPool } from "../host/cpus.ts";
 import { coresInUse, enclavesText, MOST_ENCLAVES, type RunningEnclaves } from "../host/enclaves.ts";
-import { asRoot, type Fault } from "../host/fault.ts";
 import { availablePages, hugePages } from "../host/huge-pages.ts";
+import { asRoot, type Problem } from "../host/problem.ts";
 import { type PoolShape, shapeOf, type Topology } from "../host/topology.ts";
 import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
@@ -63,12 +63,12 @@ function poolCommand(
 }
 
 /** Why the pool itself does not do, whatever runs; undefined where it does. */
-export function poolFault(
+export function poolProblem(
   system: System,
   state: PoolState,
   demand: CpuDemand,
   memoryBytes: number,
-): Fault | undefined {
+): Problem | undefined {
   const { cpus, shape, topology } = state;
   const threads = topology.threadsPerCore;
   const list = cpuListText(cpus);
@@ -99,7 +99,7 @@ function larger(
   state: PoolState,
   demand: CpuDemand,
   memoryBytes: number,
-): Omit<Fault, "why"> {
+): Omit<Problem, "why"> {
   const { topology, cpus, shape } = state;
   const command = (vcpus: number) => poolCommand(system, state, vcpus, memoryBytes);
   if (nodesWithCores(topology, cpus, demand.value).length > 0) return { command: command(demand.value) };
@@ -115,11 +115,11 @@ function larger(
 }
 
 /** Why running enclaves leave none of a pool that would do; undefined where they do, or nothing tells. */
-export function takenFault(
+export function takenProblem(
   { cpus, shape, topology }: PoolState,
   running: RunningEnclaves,
   demand: CpuDemand,
-): Fault | undefined {
+): Problem | undefined {
   const { enclaves } = running;
   const threads = topology.threadsPerCore;
   const left = Math.max(0, shape.cores.length - coresInUse(running, threads));

@@ -3,7 +3,7 @@
  * the kernel's (flock(2)) on a file that only root may open, so it ends with its holder, however that comes about, and
  * nobody else can keep it. The file itself is empty and stays until the next boot.
  */
-import { Failure, SyscallError } from "../sys/failure.ts";
+import { SyscallError, UserError } from "../sys/errors.ts";
 import { type Fd, openFile } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { LOCK_EX, LOCK_NB, O_CREAT, O_WRONLY } from "../sys/linux/fcntl.ts";
@@ -19,9 +19,9 @@ const PATIENCE_MS = 300_000;
 
 /**
  * Takes the lock, or waits for it; disposing of it gives it back. Where it cannot be had at all (no /run, not root)
- * there is none: the kernel says what may not be done. Throws Failure when a signal comes, or patience has run out.
+ * there is none: the kernel says what may not be done. Throws UserError when a signal comes, or patience has run out.
  */
-export function takeLock(system: System, tell: (line: string) => void, signals: Signals): Disposable {
+export function takeLock(system: System, report: (line: string) => void, signals: Signals): Disposable {
   using stack = new DisposableStack();
   const file = openLock(system);
   if (file === undefined) return stack.move();
@@ -30,7 +30,7 @@ export function takeLock(system: System, tell: (line: string) => void, signals: 
   for (let told = false; !tryLock(system, file); ) {
     const waitedMs = nowMs() - beganMs;
     if (waitedMs >= PATIENCE_MS) {
-      throw new Failure(
+      throw new UserError(
         POOL_LOCK,
         `another nitro pool has held it for ${PATIENCE_MS / 1000} s`,
         `see what it does: fuser -v ${POOL_LOCK}`,
@@ -38,10 +38,10 @@ export function takeLock(system: System, tell: (line: string) => void, signals: 
     }
     if (!told && waitedMs >= TELL_AFTER_MS) {
       told = true;
-      tell("another nitro pool is at work; waiting for its end");
+      report("another nitro pool is at work; waiting for its end");
     }
     if (isReadable(system, signals.fd, TRY_EVERY_MS)) {
-      throw new Failure("pool", `stopped by ${signals.next()} while it waited for another nitro pool`);
+      throw new UserError("pool", `stopped by ${signals.next()} while it waited for another nitro pool`);
     }
   }
   return stack.move();

@@ -1,12 +1,12 @@
 /** The huge pages of one node, counted and set; what cannot be had is tried again once memory has been compacted. */
-import { hugePageFolder, hugePages } from "../host/huge-pages.ts";
+import { hugePageDirectory, hugePages } from "../host/huge-pages.ts";
 import { NODE_FOLDER } from "../host/nodes.ts";
-import { Failure } from "../sys/failure.ts";
+import { UserError } from "../sys/errors.ts";
 import { readSmallFile, writeSetting } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
-import { notAllowed } from "./driver-pool.ts";
+import { notAllowed } from "./ne-cpus.ts";
 import { bytesOf, type PageCounts, pageTargets } from "./plan.ts";
 
 const MIB = 1024 * 1024;
@@ -46,8 +46,8 @@ export class NodePages {
    * it will do.
    */
   obtainableBytes(): number {
-    const folder = this.node === undefined ? "/proc/meminfo" : `${NODE_FOLDER}/node${this.node}/meminfo`;
-    const text = readSmallFile(this.system, folder) ?? "";
+    const directory = this.node === undefined ? "/proc/meminfo" : `${NODE_FOLDER}/node${this.node}/meminfo`;
+    const text = readSmallFile(this.system, directory) ?? "";
     const kib = (name: string, of = text) =>
       Number(new RegExp(`^(?:Node \\d+ )?${name}:\\s+(\\d+) kB$`, "m").exec(of)?.[1] ?? 0);
     const sum = (names: readonly string[]) => names.reduce((all, name) => all + kib(name), 0);
@@ -58,7 +58,7 @@ export class NodePages {
 
   /**
    * Makes the pages those that the enclaves' memory needs. Gives false where nothing had to be changed.
-   * @param enclaves bytes of each. Throws Failure where they cannot be had; what was changed until then stays so.
+   * @param enclaves bytes of each. Throws UserError where they cannot be had; what was changed until then stays so.
    */
   provide(enclaves: readonly number[]): boolean {
     const have = this.counts();
@@ -86,7 +86,7 @@ export class NodePages {
     const room = this.obtainableBytes() + bytesOf(more(have, target));
     if (needed <= room) return;
     const most = Math.max(0, bytesOf(target) - needed + room);
-    throw new Failure(
+    throw new UserError(
       `${bytesOf(target) / MIB}M of huge pages on ${this.words}`,
       `${needed / MIB}M more are needed for that, and ${Math.floor(room / MIB)}M of its memory are free or ` +
         "could be freed",
@@ -108,7 +108,7 @@ export class NodePages {
 
   /** Writes a number of pages, and again after compaction where there came fewer. Gives how many there are then. */
   #set(pageBytes: number, count: number): number {
-    const path = `${hugePageFolder(pageBytes, this.node)}/nr_hugepages`;
+    const path = `${hugePageDirectory(pageBytes, this.node)}/nr_hugepages`;
     for (const compact of [false, true]) {
       if (compact) this.#compact();
       const result = writeSetting(this.system, path, `${count}\n`);
@@ -135,7 +135,7 @@ export class NodePages {
       ...(target.giant > 0 ? [`hugepagesz=1G hugepages=${target.giant}`] : []),
       `hugepagesz=2M hugepages=${target.huge}`,
     ].join(" ");
-    throw new Failure(
+    throw new UserError(
       `${bytesOf(target) / MIB}M of huge pages on ${this.words}`,
       `only ${bytesOf(got) / MIB}M could be had (${countText(got)}), after compaction too; ${rest}M more of its ` +
         "memory are free or cached, but in smaller pieces",

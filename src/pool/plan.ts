@@ -1,7 +1,7 @@
 /** What `nitro pool` decides, without touching anything: which cores on which node, how many pages of which size. */
 import { ascending, cpuListText } from "../host/cpu-list.ts";
 import { coreOf, shapeOf, type Topology } from "../host/topology.ts";
-import { Failure } from "../sys/failure.ts";
+import { UserError } from "../sys/errors.ts";
 import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 
 /** What the pool is to be. */
@@ -17,7 +17,7 @@ export interface PoolRequest {
 }
 
 /**
- * Throws Failure for CPUs that no pool can have by the driver's rules, naming those that it could.
+ * Throws UserError for CPUs that no pool can have by the driver's rules, naming those that it could.
  * @param pool the CPUs that are in the pool now: they are offline, and may stay so.
  */
 export function checkCpus(
@@ -29,7 +29,7 @@ export function checkCpus(
   if (more % threads !== 0) {
     const below = more - (more % threads);
     const use = [below, below + threads].filter((count) => count > 0).map((count) => `--cpus ${count}`);
-    throw new Failure(
+    throw new UserError(
       typed,
       `enclaves take whole cores, which have ${threads} threads here`,
       `use ${use.join(" or ")}`,
@@ -37,7 +37,7 @@ export function checkCpus(
   }
   const { missing, absent, nodes, hasCore0 } = shapeOf(topology, list);
   if (absent.length > 0) {
-    throw new Failure(
+    throw new UserError(
       typed,
       `this machine has no CPU ${cpuListText(absent)}`,
       `its CPUs are ${cpuListText(topology.present)}`,
@@ -45,11 +45,11 @@ export function checkCpus(
   }
   if (hasCore0) {
     const core = cpuListText(coreOf(topology, 0)?.cpus ?? [0]);
-    throw new Failure(typed, `CPU 0 and its core (${core}) stay the parent's`, otherCpus(topology, list));
+    throw new UserError(typed, `CPU 0 and its core (${core}) stay the parent's`, otherCpus(topology, list));
   }
   if (missing.length > 0) {
     const whole = cpuListText([...list, ...missing]);
-    throw new Failure(
+    throw new UserError(
       typed,
       `the driver takes whole cores; CPU ${cpuListText(missing)} is missing`,
       `use --cpu-list ${whole}`,
@@ -59,7 +59,7 @@ export function checkCpus(
     const parts = nodes.map((node) =>
       cpuListText(list.filter((cpu) => coreOf(topology, cpu)?.node === node)),
     );
-    throw new Failure(
+    throw new UserError(
       typed,
       `its CPUs are on NUMA nodes ${nodes.join(" and ")}, and the driver takes those of one`,
       `use ${parts.map((part) => `--cpu-list ${part}`).join(" or ")}`,
@@ -67,7 +67,7 @@ export function checkCpus(
   }
   const odd = list.filter((cpu) => (coreOf(topology, cpu)?.coreId ?? 0) >= topology.mostCores);
   if (odd.length > 0) {
-    throw new Failure(
+    throw new UserError(
       typed,
       `the driver takes cores with a number below ${topology.mostCores}; that of CPU ${cpuListText(odd)} is higher`,
       "choose other CPUs, or let nitro choose: --cpus N",
@@ -76,7 +76,7 @@ export function checkCpus(
   const offline = list.filter((cpu) => !topology.online.includes(cpu) && !pool.includes(cpu));
   if (offline.length > 0) {
     const on = offline.map((cpu) => `echo 1 > /sys/devices/system/cpu/cpu${cpu}/online`).join(" && ");
-    throw new Failure(typed, `CPU ${cpuListText(offline)} is offline, and not by the pool`, on);
+    throw new UserError(typed, `CPU ${cpuListText(offline)} is offline, and not by the pool`, on);
   }
 }
 

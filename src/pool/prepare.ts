@@ -5,11 +5,11 @@
  */
 import { cpuListText } from "../host/cpu-list.ts";
 import { readTopology, shapeOf, type Topology } from "../host/topology.ts";
-import { Failure } from "../sys/failure.ts";
+import { UserError } from "../sys/errors.ts";
 import { type Signals, takeSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
-import { PoolRefusal, readPool, restorePool, writePool } from "./driver-pool.ts";
 import { takeLock } from "./lock.ts";
+import { PoolRefusal, readPool, restorePool, writePool } from "./ne-cpus.ts";
 import { NodePages } from "./node-pages.ts";
 import { bytesOf, checkCpus, cpusOnNode, freeCores, type PageCounts, type PoolRequest } from "./plan.ts";
 
@@ -28,11 +28,11 @@ export interface Prepared {
   readonly topology: Topology;
 }
 
-/** Prepares the parent. Throws Failure where that cannot be done as a whole; everything is as it was then. */
-export function prepare(system: System, request: PoolRequest, tell: (line: string) => void): Prepared {
+/** Prepares the parent. Throws UserError where that cannot be done as a whole; everything is as it was then. */
+export function prepare(system: System, request: PoolRequest, report: (line: string) => void): Prepared {
   using signals = takeSignals(system);
   readPool(system); // without a driver there is nothing to wait for
-  using _lock = takeLock(system, tell, signals);
+  using _lock = takeLock(system, report, signals);
   return prepareLocked(system, request, readPool(system), signals);
 }
 
@@ -49,12 +49,12 @@ function prepareLocked(
     if (signal === undefined) return;
     throw new PoolRefusal("pool", `stopped by ${signal}`, "start it again");
   };
-  const refusals: Failure[] = [];
+  const refusals: UserError[] = [];
   for (const { node, cpus } of candidates(system, topology, request, before)) {
     try {
       return attempt({ system, topology, before, check }, request, node, cpus);
     } catch (error) {
-      if (!(error instanceof Failure) || error instanceof PoolRefusal) throw error;
+      if (!(error instanceof UserError) || error instanceof PoolRefusal) throw error;
       refusals.push(error);
     }
   }
@@ -62,10 +62,10 @@ function prepareLocked(
 }
 
 /** One failure of those that each node has brought. */
-function ofAll([first, ...others]: readonly Failure[]): Failure {
-  const { what, why, hint } = first ?? new Failure("pool", "there is no node");
+function ofAll([first, ...others]: readonly UserError[]): UserError {
+  const { what, why, hint } = first ?? new UserError("pool", "there is no node");
   const also = others.filter((each) => each.why !== why).map((each) => `; ${each.what}: ${each.why}`);
-  return new Failure(what, `${why}${also.join("")}`, hint);
+  return new UserError(what, `${why}${also.join("")}`, hint);
 }
 
 interface Candidate {
@@ -74,7 +74,7 @@ interface Candidate {
   readonly cpus: readonly number[] | undefined;
 }
 
-/** The nodes that could have the pool, the likeliest first. Throws Failure where none could. */
+/** The nodes that could have the pool, the likeliest first. Throws UserError where none could. */
 function candidates(
   system: System,
   topology: Topology,
@@ -85,7 +85,7 @@ function candidates(
   const current = topology.cores.find(({ cpus }) => cpus.includes(pool[0] ?? -1))?.node;
   const looked = nodes.filter((node) => request.node === undefined || request.node.value === node);
   if (request.node !== undefined && looked.length === 0) {
-    throw new Failure(
+    throw new UserError(
       request.node.typed,
       "there is no such NUMA node",
       `the nodes are ${cpuListText(nodes)}`,
@@ -119,7 +119,7 @@ function nodeOfPages(
 ): number {
   const bytes = memory?.bytes.reduce((all, each) => all + each, 0) ?? 0;
   if (node !== undefined && current !== undefined && node.value !== current && bytes > 0) {
-    throw new Failure(
+    throw new UserError(
       node.typed,
       `the CPU pool is on NUMA node ${current}, and its enclaves cannot have pages of another`,
       `leave out ${node.typed}, or let the CPUs come from there as well: --cpus N`,
@@ -127,7 +127,7 @@ function nodeOfPages(
   }
   const only = node?.value ?? current ?? (nodes.length === 1 ? nodes[0] : undefined);
   if (only !== undefined) return only;
-  throw new Failure(
+  throw new UserError(
     memory?.typed ?? "--memory",
     `the CPU pool is empty, so nothing tells which of the NUMA nodes ${cpuListText(nodes)} the pages are to be on`,
     "give --cpus as well, or --node",
@@ -139,12 +139,12 @@ function tooFewCpus(
   typed: string,
   nodes: readonly number[],
   pool: readonly number[],
-): Failure {
+): UserError {
   const threads = topology.threadsPerCore;
   const counts = nodes.map((node) => ({ node, cpus: freeCores(topology, node, pool).length * threads }));
   const most = Math.max(0, ...counts.map(({ cpus }) => cpus));
   const each = counts.map(({ node, cpus }) => `${cpus} on NUMA node ${node}`).join(", ");
-  return new Failure(
+  return new UserError(
     typed,
     `the driver takes whole cores of one NUMA node, without CPU 0's; there are ${each}`,
     most === 0
@@ -225,9 +225,9 @@ function pagesOf(system: System, topology: Topology, node: number, check?: () =>
 
 /** A failure tells whether everything could be put back. */
 function withRemains(error: unknown, remains: readonly string[]): unknown {
-  if (!(error instanceof Failure)) return error;
+  if (!(error instanceof UserError)) return error;
   const after =
     remains.length === 0 ? "everything is as it was" : `not all could be put back: ${remains.join(", ")}`;
-  const Kind = error instanceof PoolRefusal ? PoolRefusal : Failure;
+  const Kind = error instanceof PoolRefusal ? PoolRefusal : UserError;
   return new Kind(error.what, `${error.why}; ${after}`, error.hint);
 }

@@ -4,8 +4,8 @@ import { type Core, readTopology, shapeOf, type Topology } from "../host/topolog
 import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import { takeSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
-import { emptyPool, readPool } from "./driver-pool.ts";
 import { takeLock } from "./lock.ts";
+import { emptyPool, readPool } from "./ne-cpus.ts";
 import { NodePages } from "./node-pages.ts";
 import type { PageCounts } from "./plan.ts";
 
@@ -32,7 +32,7 @@ export interface PoolStatus {
 
 const SIZES = [GIANT_PAGE_BYTES, HUGE_PAGE_BYTES];
 
-/** Reads the pool, its cores and all huge pages. Throws Failure where the driver is not loaded. */
+/** Reads the pool, its cores and all huge pages. Throws UserError where the driver is not loaded. */
 export function poolStatus(system: System): PoolStatus {
   const pool = readPool(system);
   const topology = readTopology(system);
@@ -70,12 +70,12 @@ export interface Released {
 
 /**
  * Empties the pool and gives its node's huge pages back. Without a pool nothing tells whose the pages are, and they are
- * left. Throws Failure while an enclave runs.
+ * left. Throws UserError while an enclave runs.
  */
-export function releasePool(system: System, tell: (line: string) => void): Released {
+export function releasePool(system: System, report: (line: string) => void): Released {
   using signals = takeSignals(system);
   readPool(system); // without a driver there is nothing to wait for
-  using _lock = takeLock(system, tell, signals);
+  using _lock = takeLock(system, report, signals);
   const pool = readPool(system);
   const topology = readTopology(system);
   const none = { giant: 0, huge: 0 };

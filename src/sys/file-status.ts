@@ -15,7 +15,7 @@ export interface FileStatus {
   readonly kind: number;
   readonly uid: number;
   readonly gid: number;
-  readonly isFolder: boolean;
+  readonly isDirectory: boolean;
   readonly isRegular: boolean;
   readonly device: readonly [major: number, minor: number];
   readonly inode: bigint;
@@ -38,18 +38,18 @@ export function openStatus(system: System, file: Fd): FileStatus | undefined {
   return statusAt(system, file.number, "", stat.AT_EMPTY_PATH);
 }
 
-/** As fileStatus, of a file in an open folder. */
-export function statusIn(system: System, folder: Fd, name: string): FileStatus | undefined {
-  return statusAt(system, folder.number, name, 0);
+/** As fileStatus, of a file in an open directory. */
+export function statusIn(system: System, directory: Fd, name: string): FileStatus | undefined {
+  return statusAt(system, directory.number, name, 0);
 }
 
-function statusAt(system: System, folder: number, path: string, flags: number): FileStatus | undefined {
+function statusAt(system: System, directory: number, path: string, flags: number): FileStatus | undefined {
   const [name, into] = [cString(path), new Uint8Array(stat.statx.size)];
   const number = stat.NR_STATX[KERNEL_ARCHITECTURE];
-  // The kernel takes the low half of the folder's word for an int.
-  const args = [folder >>> 0, addressOf(name), flags, stat.STATX_BASIC_STATS, addressOf(into)] as const;
+  // The kernel takes the low half of the directory's word for an int.
+  const args = [directory >>> 0, addressOf(name), flags, stat.STATX_BASIC_STATS, addressOf(into)] as const;
   const result = Number(system.libc.syscall(number, ...args));
-  const told = () => `${folder}, ${quoted(path)}, 0x${flags.toString(16)}, …`;
+  const told = () => `${directory}, ${quoted(path)}, 0x${flags.toString(16)}, …`;
   if (resultOrErrno(system, "statx", result, told) < 0) return undefined;
   const { stx_mode, stx_uid, stx_gid, stx_ino, stx_dev_major, stx_dev_minor } = stat.statx.decode(into);
   const kind = stx_mode & stat.S_IFMT;
@@ -58,7 +58,7 @@ function statusAt(system: System, folder: number, path: string, flags: number): 
     kind,
     uid: stx_uid,
     gid: stx_gid,
-    isFolder: kind === stat.S_IFDIR,
+    isDirectory: kind === stat.S_IFDIR,
     isRegular: kind === stat.S_IFREG,
     device: [stx_dev_major, stx_dev_minor],
     inode: stx_ino,

@@ -1,6 +1,6 @@
 /** File descriptors and what is done with them. Paths are the user's own, so that errors name what was typed. */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
-import { SyscallError } from "./failure.ts";
+import { SyscallError } from "./errors.ts";
 import { addressOf, cString } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";
 import * as fcntl from "./linux/fcntl.ts";
@@ -191,16 +191,16 @@ export function removeFile(system: System, path: string): void {
   resultOrErrno(system, "unlink", system.libc.unlink(name), () => quoted(path));
 }
 
-/** A folder to come back to, wherever it may have been moved by then. Throws SyscallError. */
-export function openFolder(system: System, path: string): Fd {
+/** A directory to come back to, wherever it may have been moved by then. Throws SyscallError. */
+export function openDirectory(system: System, path: string): Fd {
   return openFile(system, path, fcntl.O_PATH | fcntl.O_DIRECTORY[KERNEL_ARCHITECTURE]);
 }
 
-/** As removeFile, of a file in an open folder. */
-export function removeIn(system: System, folder: Fd, name: string): void {
+/** As removeFile, of a file in an open directory. */
+export function removeIn(system: System, directory: Fd, name: string): void {
   const text = cString(name);
-  const removed = system.libc.processCalls.unlinkat(folder.number, text, 0);
-  resultOrErrno(system, "unlinkat", removed, () => `${folder.number}, ${quoted(name)}, 0`);
+  const removed = system.libc.processCalls.unlinkat(directory.number, text, 0);
+  resultOrErrno(system, "unlinkat", removed, () => `${directory.number}, ${quoted(name)}, 0`);
 }
 
 /** The whole text of a small file of the kernel's (sysfs, procfs), or undefined where it cannot be read. */

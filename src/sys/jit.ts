@@ -4,6 +4,6 @@
  */
 
 /** From here on code runs often: the usual thresholds. */
-export function compileAsUsual(): void {
+export function restoreJitThresholds(): void {
   Bun.unsafe.setJITPolicy(1);
 }

@@ -1,6 +1,6 @@
 /** Huge pages: anonymous files of them, allocated piece by piece, and mapped one after another at rising addresses. */
 
-import { SyscallError } from "./failure.ts";
+import { SyscallError } from "./errors.ts";
 import { Fd } from "./files.ts";
 import { cString, viewOf } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";

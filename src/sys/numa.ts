@@ -4,7 +4,7 @@
  * page that cannot be had is a SIGBUS in place of an error). So the thread's policy is set for that time.
  */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
-import { SyscallError } from "./failure.ts";
+import { SyscallError } from "./errors.ts";
 import { readText } from "./files.ts";
 import { addressOf } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";

@@ -1,10 +1,10 @@
 /**
- * Files that the launcher makes or writes. It runs as root, and in a folder that anybody may write to (/tmp) somebody
+ * Files that the launcher makes or writes. It runs as root, and in a directory that anybody may write to (/tmp) somebody
  * may have put a link or a file of his own at such a path: those are refused, by the rules of the kernel's
  * protected_symlinks and protected_regular (proc_sys_fs(5)), which not every machine has on.
  */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
-import { Failure } from "./failure.ts";
+import { UserError } from "./errors.ts";
 import { fileStatus, linkStatus, openStatus } from "./file-status.ts";
 import { type Fd, openFile, realPath, removeFile } from "./files.ts";
 import { O_NOFOLLOW, O_TRUNC } from "./linux/fcntl.ts";
@@ -13,12 +13,13 @@ import { resultOrErrno, type System } from "./system.ts";
 
 /**
  * Opens a file for writing, as openFile does with the same flags.
- * Throws SyscallError; Failure for what somebody else has put there.
+ * Throws SyscallError; UserError for what somebody else has put there.
  */
 export function openOutput(system: System, path: string, flags: number, mode: number): Fd {
-  const folder = fileStatus(system, path.slice(0, path.lastIndexOf("/") + 1) || ".");
-  if (folder === undefined || (folder.mode & stat.S_IWOTH) === 0) return openFile(system, path, flags, mode);
-  const trusted = [0, folder.uid, process.geteuid?.() ?? 0];
+  const directory = fileStatus(system, path.slice(0, path.lastIndexOf("/") + 1) || ".");
+  if (directory === undefined || (directory.mode & stat.S_IWOTH) === 0)
+    return openFile(system, path, flags, mode);
+  const trusted = [0, directory.uid, process.geteuid?.() ?? 0];
   const kept = flags & ~O_TRUNC;
   let file: Fd;
   try {
@@ -44,10 +45,10 @@ export function openOutput(system: System, path: string, flags: number, mode: nu
   return file;
 }
 
-function foreign(path: string, kind: string, uid: number | undefined): Failure {
+function foreign(path: string, kind: string, uid: number | undefined): UserError {
   const owner = uid === undefined ? "somebody" : `user ${uid}`;
-  const why = `it is a ${kind} of ${owner}'s in a folder that anybody may write to, and is not written`;
-  return new Failure(path, why, "name a file in a folder of your own, such as /run/nitro");
+  const why = `it is a ${kind} of ${owner}'s in a directory that anybody may write to, and is not written`;
+  return new UserError(path, why, "name a file in a directory of your own, such as /run/nitro");
 }
 
 /**
@@ -55,10 +56,10 @@ function foreign(path: string, kind: string, uid: number | undefined): Failure {
  * one by then; not at all where another file has its path by then, nor once the root is another one.
  */
 export function removerOf(system: System, path: string): () => void {
-  const folder = path.startsWith("/") ? "" : `${realPath(system, ".") ?? "."}/`;
+  const directory = path.startsWith("/") ? "" : `${realPath(system, ".") ?? "."}/`;
   const made = linkStatus(system, path)?.identity;
   return () => {
-    if (system.rootChanged || linkStatus(system, `${folder}${path}`)?.identity !== made) return;
-    removeFile(system, `${folder}${path}`);
+    if (system.rootChanged || linkStatus(system, `${directory}${path}`)?.identity !== made) return;
+    removeFile(system, `${directory}${path}`);
   };
 }

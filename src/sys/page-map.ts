@@ -4,7 +4,7 @@
  * frame number in bits 0 to 54, and in bit 63 whether it is there.
  */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
-import { SyscallError } from "./failure.ts";
+import { SyscallError } from "./errors.ts";
 import { type Fd, openFile, readSome } from "./files.ts";
 import { addressOf } from "./libc.ts";
 import { AT_PAGESZ } from "./linux/auxvec.ts";

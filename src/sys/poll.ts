@@ -3,7 +3,7 @@
  * deadline has come; nothing ticks, and a turn allocates nothing.
  */
 
-import { SyscallError } from "./failure.ts";
+import { SyscallError } from "./errors.ts";
 import { ERRNO } from "./linux/errno.ts";
 import { POLLFD_SIZE, POLLIN, POLLOUT } from "./linux/poll.ts";
 import { resultOrErrno, type System } from "./system.ts";

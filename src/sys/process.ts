@@ -1,8 +1,8 @@
-/** The process itself: another one of the same program, its session, its root folder and its user. */
+/** The process itself: another one of the same program, its session, its root directory and its user. */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
-import { SyscallError } from "./failure.ts";
+import { namesOf } from "./directory.ts";
+import { SyscallError } from "./errors.ts";
 import { Fd, openFile, readSome } from "./files.ts";
-import { namesOf } from "./folders.ts";
 import { addressOf, cString } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";
 import { F_GETPIPE_SZ, F_SETFD, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "./linux/fcntl.ts";
@@ -97,10 +97,10 @@ export function goToRoot(system: System): void {
   checked(system, "chdir", system.libc.processCalls.chdir(cString("/")), () => '"/"', "/");
 }
 
-/** Makes an open folder the root, and the working directory. Throws SyscallError: EPERM without CAP_SYS_CHROOT. */
-export function changeRoot(system: System, folder: Fd, path: string): void {
+/** Makes an open directory the root, and the working directory. Throws SyscallError: EPERM without CAP_SYS_CHROOT. */
+export function changeRoot(system: System, directory: Fd, path: string): void {
   const calls = system.libc.processCalls;
-  checked(system, "fchdir", calls.fchdir(folder.number), () => `${folder.number}`, path);
+  checked(system, "fchdir", calls.fchdir(directory.number), () => `${directory.number}`, path);
   checked(system, "chroot", calls.chroot(cString(".")), () => '"."', path);
   system.rootChanged = true;
   goToRoot(system);
@@ -124,7 +124,7 @@ export function becomeUser(system: System, { uid, gid, groups }: Identity): void
   checked(system, "setresuid", calls.setresuid(uid, uid, uid), () => `${uid}, ${uid}, ${uid}`, `${uid}`);
 }
 
-/** The threads of this process, as /proc tells them; the folder can be opened before it goes out of sight. */
+/** The threads of this process, as /proc tells them; the directory can be opened before it goes out of sight. */
 export function openThreads(system: System): Fd {
   return openFile(system, "/proc/self/task", O_RDONLY | O_DIRECTORY[KERNEL_ARCHITECTURE]);
 }

@@ -1,6 +1,6 @@
 /** System call filters: rules in, a BPF program out (seccomp(2)), put on every thread of the process at once. */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
-import { Failure } from "./failure.ts";
+import { UserError } from "./errors.ts";
 import { addressOf } from "./libc.ts";
 import { PR_SET_NO_NEW_PRIVS } from "./linux/prctl.ts";
 import {
@@ -102,7 +102,7 @@ function encode(program: readonly Instruction[]): Uint8Array {
   return bytes;
 }
 
-/** Puts a program on all threads, for good, with no_new_privs. Throws Failure and SyscallError. */
+/** Puts a program on all threads, for good, with no_new_privs. Throws UserError and SyscallError. */
 export function applyFilter(system: System, program: Uint8Array): void {
   const { libc } = system;
   const set = libc.processCalls.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -117,5 +117,5 @@ export function applyFilter(system: System, program: Uint8Array): void {
   checked(system, "seccomp", result, () => "SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC", "");
   // A positive result is the id of a thread that has a filter of its own and could not be brought along.
   if (result !== 0)
-    throw new Failure("seccomp", `thread ${result} has another filter and cannot be given this one`);
+    throw new UserError("seccomp", `thread ${result} has another filter and cannot be given this one`);
 }

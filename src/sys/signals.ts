@@ -1,11 +1,11 @@
 /** Signals as something to read: a handler writes their numbers to a pipe, whose other end the loop polls. */
-import { Failure } from "./failure.ts";
+import { UserError } from "./errors.ts";
 import { Fd, readSome } from "./files.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "./linux/fcntl.ts";
 import { SA_RESTART, SIG_IGN, SIGNALS, sigaction } from "./linux/signal.ts";
-import { executable } from "./machine-code.ts";
-import { handlerCode } from "./signal-handler.ts";
 import { checked, type System } from "./system.ts";
+import { executable } from "./threads/machine-code.ts";
+import { handlerCode } from "./threads/signal-handler.ts";
 import { hex } from "./trace.ts";
 
 /** Signals that ask for the end. */
@@ -45,7 +45,8 @@ export function takeSignals(system: System): Signals {
         if (one[0] === SIGNALS.SIGCONT) goOn?.();
       } while (one[0] === SIGNALS.SIGCONT);
       const name = STOP_SIGNALS.find((candidate) => SIGNALS[candidate] === one[0]);
-      if (name === undefined) throw new Failure("signals", `signal ${one[0]} came, which was not asked for`);
+      if (name === undefined)
+        throw new UserError("signals", `signal ${one[0]} came, which was not asked for`);
       return name;
     },
     [Symbol.dispose]() {

@@ -1,5 +1,5 @@
 /** What every call needs: libc, and the trace that may be on. Made once in main and handed down. */
-import { Failure, SyscallError } from "./failure.ts";
+import { SyscallError, UserError } from "./errors.ts";
 import { type Libc, openLibc } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";
 import type { Trace } from "./trace.ts";
@@ -8,19 +8,19 @@ import type { Trace } from "./trace.ts";
 export interface System {
   readonly libc: Libc;
   trace: Trace;
-  /** Whether the process has another root folder by now (-run-with chroot=): earlier paths mean other files. */
+  /** Whether the process has another root directory by now (-run-with chroot=): earlier paths mean other files. */
   rootChanged: boolean;
 }
 
-/** Opens libc, with no trace. Throws Failure where the process may not have memory that is executable. */
+/** Opens libc, with no trace. Throws UserError where the process may not have memory that is executable. */
 export function openSystem(): System {
   try {
     return { libc: openLibc(), trace: {}, rootChanged: false };
   } catch (error) {
     const told = error instanceof Error ? error.message : String(error);
     // bun:ffi compiles each call, and the engine turns its compiler off where it gets no executable memory.
-    if (!told.includes("JIT")) throw new Failure("libc.so.6", told, "nitro needs glibc 2.17 or later");
-    throw new Failure(
+    if (!told.includes("JIT")) throw new UserError("libc.so.6", told, "nitro needs glibc 2.17 or later");
+    throw new UserError(
       "memory",
       `none may be made executable, which calling the kernel takes (${told})`,
       "systemd: MemoryDenyWriteExecute=no; SELinux: allow execmem; a shell: ulimit -v unlimited",

@@ -2,8 +2,8 @@
  * A trace in the manner of strace, asked for with -d: `call(arguments) = result`, a line each. Off, the field
  * that holds it is undefined, and a call costs one comparison more.
  */
-import { errnoName } from "./failure.ts";
-import { printable } from "./printable.ts";
+import { errnoName } from "./errors.ts";
+import { escapeControl } from "./escape-control.ts";
 
 /** What -d takes, as QEMU's -d does: names in a list. */
 export const TRACE_FLAGS = {
@@ -47,7 +47,7 @@ export function hex(value: number | bigint): string {
 /** A string as C would spell it, cut at 64 characters; control characters never reach the terminal. */
 export function quoted(text: string): string {
   const cut = text.length > 64 ? `${text.slice(0, 64)}…` : text;
-  return printable(JSON.stringify(cut));
+  return escapeControl(JSON.stringify(cut));
 }
 
 /** Flag names joined by `|`, for those bits of `value` that are set. */

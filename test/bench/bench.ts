@@ -7,9 +7,9 @@
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ParentResult, runInParent, startInParent, whyNotHere } from "../parent/run.ts";
-import type { ScenarioInput } from "../parent/scenario.ts";
-import { needPrograms, ROOT } from "../setup/packages.ts";
+import { type ParentResult, runInParent, startInParent, whyNotHere } from "../emulated-parent/run.ts";
+import type { ScenarioInput } from "../emulated-parent/scenario.ts";
+import { needPrograms, ROOT } from "../support/packages.ts";
 import { eifBuilds } from "./eif.ts";
 import { ratio, rounds, spread } from "./figures.ts";
 import { imageFiles } from "./image-files.ts";
@@ -28,18 +28,18 @@ if (reason !== undefined) {
   process.exit(1);
 }
 needPrograms("gcc");
-const folder = mkdtempSync(join(tmpdir(), "nitro-bench-"));
+const directory = mkdtempSync(join(tmpdir(), "nitro-bench-"));
 const before = readFileSync(NR_HUGEPAGES, "utf8").trim();
 try {
   await bench();
 } finally {
   writeFileSync(NR_HUGEPAGES, before);
-  rmSync(folder, { recursive: true, force: true });
+  rmSync(directory, { recursive: true, force: true });
 }
 
 async function bench(): Promise<void> {
   must([process.execPath, "build.ts"]);
-  const yardstick = join(folder, "launcher");
+  const yardstick = join(directory, "launcher");
   must(["gcc", "-O2", "-o", yardstick, join(import.meta.dir, "launcher.c"), "-lz"]);
   writeFileSync(NR_HUGEPAGES, String(Math.max(Number(before), HUGE_PAGES)));
   const reserved = Number(readFileSync(NR_HUGEPAGES, "utf8"));
@@ -54,10 +54,10 @@ async function bench(): Promise<void> {
   await launches(setup, "900 MB", 900_000_000, 1024, 5);
   await starts(qemu);
   await consoles(setup, 300_000_000, 5);
-  await monitors({ folder, qemu, scenario: parentOf(setup), bytes: 1_000_000_000 });
+  await monitors({ directory, qemu, scenario: parentOf(setup), bytes: 1_000_000_000 });
   await preparations([4096, 8192]);
   await idle(setup);
-  await eifBuilds(NITRO, folder);
+  await eifBuilds(NITRO, directory);
 }
 
 interface Setup {
@@ -108,7 +108,7 @@ async function launches(
   memoryMib: number,
   count: number,
 ): Promise<void> {
-  const { kernel, initrd } = imageFiles(folder, bytes);
+  const { kernel, initrd } = imageFiles(directory, bytes);
   // Each is stopped by the same signal soon after the start: QEMU would stay for ever.
   const scenario = { ...parentOf(setup), signals: [{ afterMs: 30, signal: "SIGTERM" }] };
   const one = (command: readonly string[]) => async (): Promise<Launch> => {
@@ -185,8 +185,8 @@ async function starts(qemu: readonly string[] | undefined): Promise<void> {
 }
 
 async function consoles(setup: Setup, bytes: number, count: number): Promise<void> {
-  const { kernel, initrd } = imageFiles(folder, 16_000_000);
-  const file = join(folder, "console");
+  const { kernel, initrd } = imageFiles(directory, 16_000_000);
+  const file = join(directory, "console");
   const scenario = { ...parentOf(setup, { liveMs: 100, consoleFloodBytes: bytes }) };
   const one = (command: readonly string[], more: ScenarioInput) => async () => {
     rmSync(file, { force: true });
@@ -225,7 +225,7 @@ async function consoles(setup: Setup, bytes: number, count: number): Promise<voi
 }
 
 async function idle(setup: Setup): Promise<void> {
-  const { kernel, initrd } = imageFiles(folder, 16_000_000);
+  const { kernel, initrd } = imageFiles(directory, 16_000_000);
   const command = [
     NITRO,
     "-accel",

@@ -9,26 +9,26 @@ import { imageFiles } from "./image-files.ts";
 
 const GIB = 1024 ** 3;
 
-/** Prints the figures. @param folder has room for two images of 4 GiB. */
-export async function eifBuilds(nitro: string, folder: string): Promise<void> {
-  await times(nitro, folder, 900_000_000, 7);
-  await memory(nitro, folder, 4 * GIB);
+/** Prints the figures. @param directory has room for two images of 4 GiB. */
+export async function eifBuilds(nitro: string, directory: string): Promise<void> {
+  await times(nitro, directory, 900_000_000, 7);
+  await memory(nitro, directory, 4 * GIB);
 }
 
-function run(folder: string, command: readonly string[]): number {
+function run(directory: string, command: readonly string[]): number {
   const begin = Bun.nanoseconds();
-  const { exitCode, stderr } = Bun.spawnSync([...command], { cwd: folder });
+  const { exitCode, stderr } = Bun.spawnSync([...command], { cwd: directory });
   if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr.toString()}`);
   return (Bun.nanoseconds() - begin) / 1e6;
 }
 
-async function times(nitro: string, folder: string, bytes: number, count: number): Promise<void> {
-  const { kernel, initrd } = imageFiles(folder, bytes);
-  const [image, joined] = [join(folder, "built.eif"), join(folder, "joined")];
+async function times(nitro: string, directory: string, bytes: number, count: number): Promise<void> {
+  const { kernel, initrd } = imageFiles(directory, bytes);
+  const [image, joined] = [join(directory, "built.eif"), join(directory, "joined")];
   const arch = ["-arch", "x86_64", "-append", "console=ttyS0"];
   // Each begins without the file of the round before, and ends with its own taken away.
   const one = (output: string, command: readonly string[]) => () => {
-    const ms = run(folder, command);
+    const ms = run(directory, command);
     rmSync(output);
     return ms;
   };
@@ -49,12 +49,12 @@ async function times(nitro: string, folder: string, bytes: number, count: number
 }
 
 /** The kernel's own count of the most, which only rises: the last value that was seen is the most there was. */
-async function memory(nitro: string, folder: string, bytes: number): Promise<void> {
-  const { kernel } = imageFiles(folder, 8_000_000);
-  const ramdisk = join(folder, "sparse");
+async function memory(nitro: string, directory: string, bytes: number): Promise<void> {
+  const { kernel } = imageFiles(directory, 8_000_000);
+  const ramdisk = join(directory, "sparse");
   writeFileSync(ramdisk, "");
   truncateSync(ramdisk, bytes);
-  const output = join(folder, "large.eif");
+  const output = join(directory, "large.eif");
   const words = ["eif", "build", "-o", output, "-arch", "x86_64", "-kernel", kernel, "-initrd", ramdisk];
   const build = Bun.spawn([nitro, ...words], { stdio: ["ignore", "ignore", "inherit"] });
   let peakKib = 0;

@@ -5,18 +5,18 @@
  */
 import { closeSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fakeInitrd, fakeKernel } from "../launch/images.ts";
-import { Talk } from "../monitor/exchanges.ts";
-import { floodPattern } from "../parent/console.ts";
-import { type ParentProcess, startInParent } from "../parent/run.ts";
-import type { ScenarioInput } from "../parent/scenario.ts";
-import { ROOT } from "../setup/packages.ts";
+import { fakeInitrd, fakeKernel } from "../e2e/launch/images.ts";
+import { Talk } from "../e2e/monitor/exchanges.ts";
+import { floodPattern } from "../emulated-parent/console.ts";
+import { type ParentProcess, startInParent } from "../emulated-parent/run.ts";
+import type { ScenarioInput } from "../emulated-parent/scenario.ts";
+import { ROOT } from "../support/packages.ts";
 import { median } from "./figures.ts";
 import { restless } from "./restless.ts";
 
 /** What the measurement works with. */
 export interface Bench {
-  readonly folder: string;
+  readonly directory: string;
   /** The command of a QEMU, where there is one. */
   readonly qemu: readonly string[] | undefined;
   readonly scenario: ScenarioInput;
@@ -29,8 +29,8 @@ const SILENCE_MS = 30_000;
 
 /** Measures, and prints what came of it. */
 export async function monitors(bench: Bench): Promise<void> {
-  writeFileSync(join(bench.folder, "k"), fakeKernel());
-  writeFileSync(join(bench.folder, "i"), fakeInitrd());
+  writeFileSync(join(bench.directory, "k"), fakeKernel());
+  writeFileSync(join(bench.directory, "i"), fakeInitrd());
   console.log(`\nConsole into a file, ${bench.bytes / 1e6} MB, and a QMP client that asks every 5 ms`);
   console.log(`  nitro ${await flood(bench, NITRO)}`);
   if (bench.qemu !== undefined) console.log(`  QEMU ${await flood(bench, bench.qemu)}`);
@@ -43,7 +43,7 @@ const MACHINE = ["-accel", "nitro,debug-mode=on", "-M", "nitro", "-display", "no
 function start(bench: Bench, command: readonly string[], enclave: ScenarioInput["enclave"]): ParentProcess {
   return startInParent({
     command: [...command, ...MACHINE, ...IMAGE],
-    cwd: bench.folder,
+    cwd: bench.directory,
     scenario: { ...bench.scenario, enclave: { heartbeatMs: 1, ...enclave } },
     limitSeconds: 120,
   });
@@ -55,12 +55,12 @@ function ownKib(pid: number): number {
 }
 
 async function flood(bench: Bench, command: readonly string[]): Promise<string> {
-  const { folder, bytes } = bench;
-  const file = join(folder, "flood");
+  const { directory, bytes } = bench;
+  const file = join(directory, "flood");
   rmSync(file, { force: true });
   const words = ["-serial", "file:flood", "-qmp", "unix:flood.sock,server=on,wait=off", "-monitor", "none"];
   const parent = start(bench, [...command, ...words], { consoleFloodBytes: bytes });
-  const talk = await Talk.to(join(folder, "flood.sock"));
+  const talk = await Talk.to(join(directory, "flood.sock"));
   await talk.until(/"QMP".*\r\n/);
   talk.send('{"execute":"qmp_capabilities"}\n');
   await talk.until(/\{"return": \{\}\}\r\n/);
@@ -119,7 +119,7 @@ async function idle(bench: Bench): Promise<void> {
   const more = ["-monitor", "pty", "-monitor", "telnet:127.0.0.1:0,server=on,wait=off", "-serial", "pty"];
   const ring = ["-chardev", "ringbuf,id=r", "-chardev", "socket,id=c,path=nobody.sock,server=on,wait=off"];
   const parent = start(bench, [...NITRO, ...words, ...more, ...ring], { console: ["up"] });
-  const talk = await Talk.to(join(bench.folder, "idle.sock"));
+  const talk = await Talk.to(join(bench.directory, "idle.sock"));
   await talk.until(/"QMP".*\r\n/);
   const pid = parent.commandPid();
   if (pid === undefined) throw new Error("bench: the launcher is not there");

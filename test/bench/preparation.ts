@@ -5,8 +5,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { runInParent, whyNotHere } from "../parent/run.ts";
-import { ROOT } from "../setup/packages.ts";
+import { runInParent, whyNotHere } from "../emulated-parent/run.ts";
+import { ROOT } from "../support/packages.ts";
 import { median, ratio, rounds, spread } from "./figures.ts";
 
 const NITRO = join(ROOT, "dist/nitro");
@@ -37,12 +37,12 @@ function reserve(mib: number): string | undefined {
 }
 
 /** A kernel by its looks. */
-function kernelFile(folder: string): string {
+function kernelFile(directory: string): string {
   const kernel = new Uint8Array(1_000_000).map((_, i) => i * 7);
   kernel.set([0x55, 0xaa], 0x1fe);
   kernel.set(new TextEncoder().encode("HdrS"), 0x202);
   kernel.set([0x0f, 0x02], 0x206);
-  const path = join(folder, "kernel");
+  const path = join(directory, "kernel");
   writeFileSync(path, kernel);
   return path;
 }
@@ -71,10 +71,10 @@ async function prepared(kernel: string, mib: number, threads: number | undefined
 
 /** Tells the preparation of memories of these sizes, or why it cannot. */
 export async function preparations(sizesMib: readonly number[]): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "nitro-preparation-"));
+  const directory = mkdtempSync(join(tmpdir(), "nitro-preparation-"));
   const before = counter("nr_hugepages");
   try {
-    const kernel = kernelFile(folder);
+    const kernel = kernelFile(directory);
     for (const mib of sizesMib) {
       const cpus = availableParallelism();
       console.log(
@@ -86,7 +86,7 @@ export async function preparations(sizesMib: readonly number[]): Promise<void> {
     }
   } finally {
     writeFileSync(`${HUGE}/nr_hugepages`, String(before));
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 

@@ -16,7 +16,7 @@ export interface Tally {
 }
 
 /** A case that went wrong, as small as it could be made. */
-export interface Fault {
+export interface Problem {
   readonly thrown: Thrown;
   readonly why: string;
 }
@@ -41,7 +41,7 @@ export async function campaign(
   place: Place,
   run: Run,
   tally: Tally,
-): Promise<Fault | undefined> {
+): Promise<Problem | undefined> {
   const property = fc.asyncProperty(thrown(target.seeds), async (what) => {
     const begin = performance.now();
     const { kind } = await throwOne(target, what, place, run);

@@ -1,4 +1,4 @@
-/** A few thousand broken files, the same ones each time, at every command; and those that once found a fault. */
+/** A few thousand broken files, the same ones each time, at every command; and those that once found a problem. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

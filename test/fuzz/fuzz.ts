@@ -5,8 +5,8 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ROOT } from "../setup/packages.ts";
-import { campaign, type Fault, type Tally } from "./campaign.ts";
+import { ROOT } from "../support/packages.ts";
+import { campaign, type Problem, type Tally } from "./campaign.ts";
 import { insideRunner } from "./inside.ts";
 import { outsideRunner } from "./outside.ts";
 import { Place, type Run } from "./place.ts";
@@ -30,11 +30,11 @@ let faults = 0;
 async function throwAt(name: string, target: Target, share: number, number: number, place: Place, run: Run) {
   const tally = tallies.get(name);
   if (tally === undefined || share === 0) return;
-  const fault = await campaign(target, { count: share, seed: number }, place, run, tally);
-  if (fault !== undefined) keep(name, number, fault);
+  const problem = await campaign(target, { count: share, seed: number }, place, run, tally);
+  if (problem !== undefined) keep(name, number, problem);
 }
 
-function keep(target: string, number: number, { thrown, why }: Fault): void {
+function keep(target: string, number: number, { thrown, why }: Problem): void {
   faults += 1;
   mkdirSync(FOUND, { recursive: true });
   const file = join(FOUND, `${target.replace(/\W+/g, "-")}-${number}.json`);

@@ -1,12 +1,12 @@
 /** Runs nitro's commands inside this process: a hundred times as many cases as programs could be started. */
 import { closeSync, openSync } from "node:fs";
-import { runSubcommand } from "../../src/cli/command.ts";
-import { readCommandLine } from "../../src/cli/request.ts";
-import { openImage } from "../../src/machine/image-files.ts";
-import { measureImage } from "../../src/machine/measure.ts";
-import { PLAIN_PACE } from "../../src/machine/pace.ts";
-import { ramdiskWarnings } from "../../src/machine/ramdisk-check.ts";
-import { Failure } from "../../src/sys/failure.ts";
+import { readCommandLine } from "../../src/cli/command-line.ts";
+import { runSubcommand } from "../../src/cli/commands/command.ts";
+import { openImage } from "../../src/launch/image/image-files.ts";
+import { measureImage } from "../../src/launch/image/measure.ts";
+import { ramdiskWarnings } from "../../src/launch/image/ramdisk-check.ts";
+import { NO_PROGRESS } from "../../src/launch/progress.ts";
+import { UserError } from "../../src/sys/errors.ts";
 import { addressOf } from "../../src/sys/libc.ts";
 import { Mapping } from "../../src/sys/memory.ts";
 import { openSystem } from "../../src/sys/system.ts";
@@ -26,19 +26,19 @@ export function insideRunner(): Run & Disposable {
   const stdout = openSync("/dev/null", "w");
   const memory = new Uint8Array(MEMORY_BYTES);
   const mapping = new Mapping(system, addressOf(memory), memory.length);
-  const tell = () => {};
+  const report = () => {};
 
   const launched = async (words: readonly string[]): Promise<Answer> => {
     const request = readCommandLine(words);
     if (!("launch" in request)) throw new Error("no launch");
     const options = request.launch;
-    using image = await openImage({ system, tell, pace: PLAIN_PACE }, options);
+    using image = await openImage({ system, report, pace: NO_PROGRESS }, options);
     let measured = "no more is asked";
     if (image.size <= memory.length - OFFSET) {
       image.load(mapping, OFFSET);
       ramdiskWarnings(image, mapping, OFFSET, { bytes: MEMORY_BYTES, typed: "-m 96M" });
       measured = MEASURED;
-      measureImage({ told: true, expected: [] }, false, image, mapping, OFFSET, tell);
+      measureImage({ told: true, expected: [] }, false, image, mapping, OFFSET, report);
     }
     return { kind: "refused", message: `${DEVICE}${measured}` };
   };
@@ -46,10 +46,10 @@ export function insideRunner(): Run & Disposable {
   const run = async (words: readonly string[]): Promise<Answer> => {
     try {
       if (words[0]?.startsWith("-")) return await launched(words);
-      const { print, status = 0 } = await runSubcommand(words, { system, tell, toStderr: tell, stdout });
+      const { print, status = 0 } = await runSubcommand(words, { system, report, toStderr: report, stdout });
       return { kind: "answered", out: print, status };
     } catch (error) {
-      if (error instanceof Failure) return { kind: "refused", message: `${error.what}: ${error.why}` };
+      if (error instanceof UserError) return { kind: "refused", message: `${error.what}: ${error.why}` };
       throw error;
     }
   };

@@ -3,7 +3,7 @@
 
 import { crc32 } from "node:zlib";
 import fc from "fast-check";
-import { type EifSpec, writeEif } from "../image/eif-writer.ts";
+import { type EifSpec, writeEif } from "../unit/eif/eif-writer.ts";
 
 /** One change. Places count from the file's head, or from its end where negative; both go round. */
 export type Mutation =

@@ -4,7 +4,7 @@
  */
 import { createHash, verify as verifies, X509Certificate } from "node:crypto";
 import { crc32 } from "node:zlib";
-import { type Item, readCbor } from "../image/cbor.ts";
+import { type Item, readCbor } from "../unit/eif/cbor.ts";
 
 export interface Part {
   readonly type: number;

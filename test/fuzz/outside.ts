@@ -1,6 +1,6 @@
 /** Runs the built program, and holds what it says, the time and the memory that it takes to what is promised. */
 import { join } from "node:path";
-import { built } from "../binary/nitro.ts";
+import { built } from "../e2e/binary/nitro.ts";
 import { LIMIT_MS } from "./campaign.ts";
 import type { Answer, Run } from "./place.ts";
 
@@ -30,7 +30,7 @@ export function outsideRunner(): OutsideRunner {
   const lines = linesOf(python.stdout);
   const most = { peakKib: 0 };
   const run: Run = async (words, place) => {
-    const order = { command: [nitro, ...words], cwd: place.folder, limit: LIMIT_MS / 1000 };
+    const order = { command: [nitro, ...words], cwd: place.directory, limit: LIMIT_MS / 1000 };
     python.stdin.write(`${JSON.stringify(order)}\n`);
     await python.stdin.flush();
     const { value } = await lines.next();

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** What a command came to: printed something, or refused with a cause. All else is a fault, and thrown. */
+/** What a command came to: printed something, or refused with a cause. All else is a problem, and thrown. */
 export type Answer =
   | { readonly kind: "answered"; readonly out: string; readonly status: number }
   | { readonly kind: "refused"; readonly message: string };
@@ -11,12 +11,12 @@ export type Answer =
 /** Runs nitro with these words. Throws what is neither an answer nor an error with its cause. */
 export type Run = (words: readonly string[], place: Place) => Promise<Answer>;
 
-/** A folder of one run's own, in memory where there is such a file system. */
+/** A directory of one run's own, in memory where there is such a file system. */
 export class Place implements Disposable {
-  readonly folder = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "nitro-fuzz-"));
+  readonly directory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "nitro-fuzz-"));
 
   path(name: string): string {
-    return join(this.folder, name);
+    return join(this.directory, name);
   }
 
   write(name: string, bytes: Uint8Array): string {
@@ -30,11 +30,11 @@ export class Place implements Disposable {
 
   /** Takes away what the last case made. */
   clear(): void {
-    rmSync(this.folder, { recursive: true, force: true });
-    mkdirSync(this.folder);
+    rmSync(this.directory, { recursive: true, force: true });
+    mkdirSync(this.directory);
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.directory, { recursive: true, force: true });
   }
 }

@@ -5,10 +5,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { section, TYPE, writeEif } from "../image/eif-writer.ts";
-import { arm64Image, zboot, zstandard } from "../image/kernels.ts";
-import { newcArchive } from "../setup/initrd.ts";
-import { arm64Guest, guestKernel } from "../setup/packages.ts";
+import { newcArchive } from "../support/initrd.ts";
+import { arm64Guest, guestKernel } from "../support/packages.ts";
+import { section, TYPE, writeEif } from "../unit/eif/eif-writer.ts";
+import { arm64Image, zboot, zstandard } from "../unit/eif/kernels.ts";
 
 export const SEEDS = join(import.meta.dir, "seeds");
 

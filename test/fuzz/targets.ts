@@ -4,7 +4,7 @@ import { X509Certificate } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { sigStructure } from "../image/signing.ts";
+import { sigStructure } from "../unit/eif/signing.ts";
 import { DEVICE, MEASURED } from "./inside.ts";
 import { partOf, type Reading, readAny, signatureHolds } from "./oracle.ts";
 import type { Answer, Place } from "./place.ts";

@@ -1,0 +1,247 @@
+/**
+ * The driver's refusals, each with its cause and a hint in the user's own numbers. What the driver checks, and in which
+ * order, is in drivers/virt/nitro_enclaves/ne_misc_dev.c; every refusal is also a line in dmesg, and for some of
+ * them that is the only place where the reason stands.
+ */
+import { errnoText, type SyscallError, UserError } from "../sys/errors.ts";
+import { ERRNO } from "../sys/linux/errno.ts";
+import type { NE_ERRORS } from "../sys/linux/nitro_enclaves.ts";
+
+/** What this launch asked for and what is known of the parent, for the words of an error. */
+export interface LaunchNumbers {
+  /** `-smp 4`, or `-smp 2 (the default)`. */
+  readonly smp: string;
+  readonly vcpus: number;
+  /** vCPUs added before the error. */
+  readonly vcpusAdded: number;
+  /** `-m 512M`, or `-m 128M (the default)`. */
+  readonly memory: string;
+  readonly memoryBytes: number;
+  /** Its pages in words: `256 huge pages of 2 MiB`. */
+  readonly pages: string;
+  /** Regions that they make; undefined where that is not told, and while they are not prepared. */
+  readonly regions?: number | undefined;
+  /** The CPUs that were picked by hand. */
+  readonly cpuIds?: readonly number[] | undefined;
+  /** The node that they are bound to; undefined where there is but one. */
+  readonly node: number | undefined;
+  readonly cid: bigint;
+  /** The CPU pool as the driver's parameter tells it; "" is an empty one, undefined where it cannot be read. */
+  readonly pool: string | undefined;
+  readonly threadsPerCore: number;
+  readonly eifPath: string;
+  /** Whether the image has a signature, which the hypervisor checks. */
+  readonly signed: boolean;
+  readonly debugMode: boolean;
+}
+
+interface Explanation {
+  readonly why: (n: LaunchNumbers, call: string) => string;
+  readonly hint: (n: LaunchNumbers) => string;
+}
+
+const DMESG = "dmesg | grep nitro_enclaves | tail";
+const POOL_FILE = "/sys/module/nitro_enclaves/parameters/ne_cpus";
+
+function poolText(n: LaunchNumbers): string {
+  if (n.pool === undefined) return `the CPU pool cannot be read (${POOL_FILE})`;
+  return n.pool === "" ? "the CPU pool is empty" : `the CPU pool is ${n.pool}`;
+}
+
+/** The CPU that the driver was asked for; it answers for those that it picks as well. */
+function cpuText({ cpuIds, vcpusAdded }: LaunchNumbers): string {
+  return cpuIds === undefined ? "the CPU" : `CPU ${cpuIds[vcpusAdded]} (cpu-ids)`;
+}
+
+function moreCpus(n: LaunchNumbers): string {
+  const core = n.threadsPerCore > 1 ? ` with their ${n.threadsPerCore} threads` : "";
+  return (
+    `give the pool more whole cores${core} while no enclave runs, such as: echo 2-5 > ${POOL_FILE} ` +
+    "(or cpu_count in /etc/nitro_enclaves/allocator.yaml, then: systemctl restart nitro-enclaves-allocator)"
+  );
+}
+
+function report(): string {
+  return `this is a fault of nitro's; please report it with what this prints: ${DMESG}`;
+}
+
+/** One row for each of the driver's own codes. */
+const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
+  256: {
+    why: (n) => `${cpuText(n)} is already this enclave's (after ${n.vcpusAdded} of ${n.vcpus} vCPUs)`,
+    hint: report,
+  },
+  257: {
+    why: (n) => `${cpuText(n)} is not in the pool, or on a core of another enclave; ${poolText(n)}`,
+    hint: (n) =>
+      n.cpuIds === undefined
+        ? moreCpus(n)
+        : `pick another core with cpu-ids, or leave it out: the driver picks one that is free; or ${moreCpus(n)}`,
+  },
+  258: {
+    why: (n) =>
+      n.cpuIds === undefined
+        ? `the pool has a CPU core that the driver cannot use; ${poolText(n)}`
+        : `${cpuText(n)} is on a core that the driver cannot use; ${poolText(n)}`,
+    hint: () => `only the kernel log tells which: ${DMESG}`,
+  },
+  259: {
+    why: (n) => `${n.memory} is ${n.memoryBytes} bytes, which is not a multiple of 2 MiB`,
+    hint: (n) => `use whole huge pages: -m ${Math.ceil(n.memoryBytes / 2 ** 21) * 2}M`,
+  },
+  260: { why: () => "the memory's address is not one of user space", hint: report },
+  261: { why: () => "the memory does not begin at a 2 MiB boundary", hint: report },
+  262: { why: () => "the memory overlaps what the enclave already has", hint: report },
+  263: {
+    why: (n) => `the memory (${n.memory}) is not made of huge pages`,
+    hint: () =>
+      "the driver loses a huge page at each such failure, until the next reboot; do not try again in a loop",
+  },
+  264: {
+    why: (n) =>
+      `the driver finds some of ${n.pages} on another NUMA node than the CPU pool; ${poolText(n)}` +
+      (n.node === undefined
+        ? ""
+        : `, on node ${n.node} as sysfs tells, and so are the pages as the kernel does`),
+    hint: () =>
+      "the driver loses a huge page at each such failure, until the next reboot: do not try again in a loop; " +
+      "ls -d /sys/devices/system/cpu/cpu*/node* tells the node of each CPU, and numactl --membind=N binds nitro to one",
+  },
+  265: {
+    why: (n) =>
+      `${n.pages} (${n.memory}) lie in more pieces than the driver takes` +
+      (n.regions === undefined
+        ? ""
+        : `: in ${n.regions} at the best, mapped in the order of their addresses`),
+    hint: (n) =>
+      "use less memory with -m, or pages of 1 GiB, or reboot and reserve the huge pages at boot, where they lie " +
+      "together" +
+      (n.regions === undefined
+        ? "; as root (CAP_SYS_ADMIN) nitro sees where they lie, and maps them so that they make the fewest pieces"
+        : ""),
+  },
+  266: { why: () => "the enclave has no memory", hint: report },
+  267: { why: () => "the enclave has no vCPU", hint: report },
+  268: {
+    why: (n) => `${n.memory} is below the 64 MiB that an enclave needs at least`,
+    hint: () => "use -m 64M or more",
+  },
+  269: {
+    why: (n) =>
+      n.vcpus % n.threadsPerCore === 0
+        ? `${n.smp} leaves a thread of a core unused: the pool's cores have more threads than CPU 0's ` +
+          `(${n.threadsPerCore}), or another process holds a core`
+        : `${n.smp} leaves a thread of a core unused; cores have ${n.threadsPerCore} threads here`,
+    hint: (n) => `use -smp ${Math.ceil((n.vcpus + 1) / 2) * 2}; lscpu -e tells which CPUs share a core`,
+  },
+  270: {
+    why: (_, call) => `the enclave has been started or has ended already, ${call} comes before that`,
+    hint: report,
+  },
+  271: {
+    why: (n) => `${cpuText(n)} is beyond this machine's CPUs; ${poolText(n)}`,
+    hint: () => "lscpu -e tells the CPUs that there are",
+  },
+  272: {
+    why: (n, call) =>
+      call === "NE_ADD_VCPU"
+        ? `no CPU is left in the pool after ${n.vcpusAdded} of ${n.vcpus} vCPUs (${n.smp})` +
+          // NE_CREATE_VM has seen a free core.
+          (n.vcpusAdded === 0 ? ", for another launch has just taken the last core" : "") +
+          `; ${poolText(n)}`
+        : `the pool has no free core (${n.smp}); ${poolText(n)}${n.pool ? ", all of it in use" : ""}`,
+    hint: moreCpus,
+  },
+  273: {
+    why: () => "the memory is made of pages smaller than 2 MiB, or starts inside a larger one",
+    hint: () =>
+      "the driver loses a huge page at each such failure, until the next reboot; do not try again in a loop",
+  },
+  274: { why: (_, call) => `the driver does not know a flag that ${call} was given`, hint: report },
+  275: {
+    why: (n) => `the driver refuses CID ${n.cid}`,
+    hint: () => "use enclave-cid=4 up to 4294967294, or leave it out to have one chosen",
+  },
+};
+
+/** Plain errnos that an ioctl of the driver can give, where the cause is better known than strerror says. */
+function plainReason(call: string, errno: number, n: LaunchNumbers): Explanation | undefined {
+  const dmesg = () => `the driver's reason is in the kernel log: ${DMESG}`;
+  switch (errno) {
+    case ERRNO.EIO:
+      return {
+        why: () =>
+          "the driver saw another process than the one that created the enclave, or the device failed",
+        hint: dmesg,
+      };
+    case ERRNO.EFAULT:
+      return call === "NE_SET_USER_MEMORY_REGION"
+        ? {
+            why: () => `a huge page of ${n.memory} could not be had`,
+            hint: () => "look at HugePages_Free and HugePages_Rsvd: grep Huge /proc/meminfo",
+          }
+        : { why: () => "the kernel could not reach the program's memory", hint: report };
+    case ERRNO.ENOMEM:
+      return { why: () => "the kernel has no memory left for the driver's own tables", hint: dmesg };
+    case ERRNO.EMFILE:
+    case ERRNO.ENFILE:
+      return { why: () => "there are too many open files", hint: () => "raise the limit: ulimit -n" };
+    case ERRNO.ETIMEDOUT:
+      return {
+        why: () => "the Nitro hypervisor did not answer within the driver's 120 seconds",
+        hint: () =>
+          "the slot may be lost until the instance is rebooted; the kernel log tells more: dmesg | tail",
+      };
+    case ERRNO.EPERM:
+    case ERRNO.EACCES:
+      return { why: () => "the caller may not do that here", hint: dmesg };
+    case ERRNO.ENOTTY:
+      return {
+        why: () => "what was opened is not the Nitro Enclaves device",
+        hint: () =>
+          "ls -l /dev/nitro_enclaves should show a character device; modprobe nitro_enclaves makes it",
+      };
+    default:
+      if (call === "NE_CREATE_VM") return CREATE_REFUSED;
+      return call === "NE_START_ENCLAVE" ? startRefused(errno, n) : undefined;
+  }
+}
+
+/** What the device answers where it has no slot left is told nowhere. */
+const CREATE_REFUSED: Explanation = {
+  why: () =>
+    "the hypervisor gives no place for another enclave; at most four run on a parent instance at a time",
+  hint: () =>
+    `see which launchers run: ls -l /proc/[0-9]*/fd 2>/dev/null | grep ne-vm; the kernel log: ${DMESG}`,
+};
+
+function startRefused(errno: number, n: LaunchNumbers): Explanation {
+  const signature = n.signed ? ", or its signing certificate" : "";
+  const cid = n.cid === 0n ? "" : `, or CID ${n.cid} is in use by another enclave`;
+  return {
+    why: () =>
+      `the hypervisor refused to start it (${errnoText(errno)}): ` +
+      `it may not accept the image ${n.eifPath}${signature}${cid}`,
+    hint: () =>
+      `the kernel log has what the hypervisor said: ${DMESG}` +
+      (n.cid === 0n ? "" : "; leave out enclave-cid to have a free CID chosen"),
+  };
+}
+
+/** The refusal of an ioctl in words: WHAT the launch was doing, the cause with its code, the hint. */
+export function diagnoseIoctl(error: SyscallError, numbers: LaunchNumbers): UserError {
+  const table: Readonly<Record<number, Explanation>> = DRIVER;
+  const row = table[error.errno] ?? plainReason(error.call, error.errno, numbers);
+  if (row === undefined) {
+    return new UserError(
+      `${error.call} failed`,
+      error.why,
+      `the driver's reason is in the kernel log: ${DMESG}`,
+    );
+  }
+  return new UserError(
+    `${error.call} failed with ${error.why}`,
+    row.why(numbers, error.call),
+    row.hint(numbers),
+  );
+}

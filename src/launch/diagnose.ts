@@ -1,0 +1,219 @@
+/**
+ * The plain errnos of a launch's calls, each with its cause and what to type, in the user's own numbers. What is known
+ * of the parent instance is host/'s and pool/'s, where `nitro check` has it from too. Loaded by launches that fail.
+ */
+
+import { HEARTBEAT_PORT, PORT_PATIENCE_MS } from "../devices/heartbeat/port.ts";
+import { PORT_HELD } from "../devices/heartbeat/port-holder.ts";
+import { DEVICE_PATH } from "../enclave/enclave.ts";
+import { diagnoseIoctl, type LaunchNumbers } from "../enclave/ne-errors.ts";
+import { cpusetProblem, hugetlbProblem, memoryProblem } from "../host/cgroups.ts";
+import { accessProblem } from "../host/device-permissions.ts";
+import { directoryProblem } from "../host/directory.ts";
+import { absenceProblem } from "../host/driver.ts";
+import { runningEnclaves } from "../host/enclaves.ts";
+import { fileSizeProblem, openFilesProblem } from "../host/limits.ts";
+import { lockProblem } from "../host/locks.ts";
+import { pageSizeProblem } from "../host/page-sizes.ts";
+import { problemError } from "../host/problem.ts";
+import { readTopology } from "../host/topology.ts";
+import { vsockProblem } from "../host/vsock.ts";
+import { poolProblem, poolState, takenProblem } from "../pool/cores-fault.ts";
+import { type SyscallError, UserError } from "../sys/errors.ts";
+import { ERRNO } from "../sys/linux/errno.ts";
+import type { System } from "../sys/system.ts";
+import type { LaunchOptions, MemoryBackend } from "./options.ts";
+import { freePagesShortage } from "./plan/huge-pages.ts";
+import { type MemoryPlan, rangesText } from "./plan/memory.ts";
+
+/** Where a process or the system has no descriptor left. */
+function tooManyFiles(system: System, what: string, told: string): UserError {
+  return problemError(
+    what,
+    openFilesProblem(system) ?? { why: "there are too many", advice: "raise the limit: ulimit -n" },
+    told,
+  );
+}
+
+/** Why the device cannot be opened. */
+export function diagnoseDevice(system: System, error: SyscallError): UserError {
+  switch (error.errno) {
+    case ERRNO.ENOENT:
+    case ERRNO.ENODEV:
+    case ERRNO.ENXIO:
+      return problemError(DEVICE_PATH, absenceProblem(system), error.why);
+    case ERRNO.EACCES:
+    case ERRNO.EPERM:
+      return problemError(DEVICE_PATH, accessProblem(system, DEVICE_PATH), error.why);
+    case ERRNO.EMFILE:
+    case ERRNO.ENFILE:
+      return tooManyFiles(system, DEVICE_PATH, error.why);
+    default:
+      return new UserError(
+        DEVICE_PATH,
+        error.why,
+        "look for the driver's messages: dmesg | grep nitro_enclaves | tail",
+      );
+  }
+}
+
+/** Errors that say that the pool has no CPUs to give: NE_ERR_NO_CPUS_AVAIL_IN_POOL, NE_ERR_FULL_CORES_NOT_USED. */
+const OF_THE_POOL: readonly number[] = [272, 269];
+
+/** The refusal of an ioctl: by the pool and who has its cores, where it is of those, else as the driver means it. */
+export function diagnoseDriver(system: System, error: SyscallError, numbers: LaunchNumbers): UserError {
+  const plain = diagnoseIoctl(error, numbers);
+  const noPlace = error.call === "NE_CREATE_VM" && error.errno === ERRNO.EBUSY;
+  if (!noPlace && !OF_THE_POOL.includes(error.errno)) return plain;
+  const topology = readTopology(system);
+  const state = poolState(system, topology);
+  if (state === undefined) return plain;
+  const demand = { value: numbers.vcpus, typed: numbers.smp };
+  const problem =
+    (noPlace ? undefined : poolProblem(system, state, demand, numbers.memoryBytes)) ??
+    takenProblem(state, runningEnclaves(system, topology.threadsPerCore), demand);
+  if (problem === undefined) return plain;
+  const after =
+    numbers.vcpusAdded === 0 ? "" : ` after ${numbers.vcpusAdded} of ${numbers.vcpus} vCPUs (${numbers.smp})`;
+  return problemError(`${plain.what}${after}`, problem);
+}
+
+/** Why the huge pages cannot be had, which were free when they were planned. */
+export function diagnoseMemory(
+  system: System,
+  error: SyscallError,
+  memory: MemoryPlan,
+  backend?: MemoryBackend,
+): UserError {
+  const what = `${memory.typed}: ${rangesText(memory.ranges)}`;
+  const told = `${error.call}: ${error.why}`;
+  if (error.call === "set_mempolicy") return diagnosePolicy(system, error, memory);
+  switch (error.errno) {
+    case ERRNO.ENOMEM:
+    case ERRNO.ENOSPC:
+      return diagnoseShortage(system, told, memory, backend);
+    case ERRNO.EFBIG: {
+      const largest = Math.max(...memory.ranges.map(({ pages, pageBytes }) => pages * pageBytes));
+      const problem = fileSizeProblem(system, largest);
+      return problem === undefined ? new UserError(what, told) : problemError(what, problem, told);
+    }
+    case ERRNO.EINVAL:
+    case ERRNO.ENODEV:
+    case ERRNO.ENOSYS:
+      {
+        const problem = pageSizeProblem(
+          system,
+          memory.ranges.map(({ pageBytes }) => pageBytes),
+        );
+        if (problem !== undefined) return problemError(what, problem, told);
+      }
+      return new UserError(
+        what,
+        `this kernel gives no huge pages of that size (${told})`,
+        "ls /sys/kernel/mm/hugepages tells the sizes; Linux 4.14 and later has memfd_create with huge pages",
+      );
+    case ERRNO.EMFILE:
+    case ERRNO.ENFILE:
+      return tooManyFiles(system, what, told);
+    case ERRNO.EPERM:
+    case ERRNO.EACCES:
+      return new UserError(
+        what,
+        told,
+        "a container, a seccomp filter or ulimit -l may forbid huge pages; run nitro outside it",
+      );
+    default:
+      return new UserError(what, told, "grep Huge /proc/meminfo; dmesg | tail");
+  }
+}
+
+/** Somebody else has taken the pages meanwhile; or they are there, and a limit keeps them from this process. */
+function diagnoseShortage(
+  system: System,
+  told: string,
+  memory: MemoryPlan,
+  backend: MemoryBackend | undefined,
+): UserError {
+  const what = `${memory.typed}: ${rangesText(memory.ranges)}`;
+  const problem =
+    hugetlbProblem(system, memory.ranges) ??
+    cpusetProblem(system, memory.node) ??
+    memoryProblem(system, memory.bytes);
+  if (problem !== undefined) return problemError(what, problem, told);
+  const short = freePagesShortage(system, memory, backend);
+  if (short !== undefined) {
+    return new UserError(short.what, `${short.why} (${told})`, short.hint, short.remedy);
+  }
+  return new UserError(
+    what,
+    `as many are free, yet they cannot be had (${told}); a cgroup or a cpuset holds them back`,
+    "cat /sys/fs/cgroup/$(cut -d: -f3 /proc/self/cgroup)/hugetlb.2MB.max; grep Mems_allowed /proc/self/status",
+  );
+}
+
+function diagnosePolicy(system: System, error: SyscallError, memory: MemoryPlan): UserError {
+  const problem = cpusetProblem(system, memory.node);
+  const told = `${error.call} ${error.subject}: ${error.why}`;
+  if (problem !== undefined) return problemError(memory.typed, problem, told);
+  return new UserError(
+    memory.typed,
+    `the memory cannot be had from NUMA node ${memory.node}, where the CPU pool is (${told})`,
+    "a cpuset leaves that node out: grep Mems_allowed_list /proc/self/status",
+  );
+}
+
+const HEARTBEAT = "heartbeat";
+
+/** Why the heartbeat's port cannot be listened on. */
+export function diagnoseListen(system: System, error: SyscallError): UserError {
+  const told = `${error.call}: ${error.why}`;
+  switch (error.errno) {
+    case ERRNO.EAFNOSUPPORT:
+      return problemError(
+        HEARTBEAT,
+        vsockProblem(system) ?? {
+          why: "this kernel has no vsock (AF_VSOCK)",
+          command: "modprobe vmw_vsock_virtio_transport",
+        },
+      );
+    case ERRNO.EADDRINUSE:
+      return problemError(HEARTBEAT, PORT_HELD, `after ${PORT_PATIENCE_MS / 1000} s`);
+    case ERRNO.EACCES:
+    case ERRNO.EPERM:
+      return new UserError(
+        HEARTBEAT,
+        told,
+        "a container or a seccomp filter may forbid vsock; run nitro outside it",
+      );
+    case ERRNO.EMFILE:
+    case ERRNO.ENFILE:
+      return tooManyFiles(system, HEARTBEAT, told);
+    default:
+      return new UserError(
+        HEARTBEAT,
+        error.message,
+        `check that vsock works, and that port ${HEARTBEAT_PORT} can be had: nitro check; ls -l /dev/vsock`,
+      );
+  }
+}
+
+/** No heartbeat has come: perhaps none could. */
+export function diagnoseSilence(system: System, report: (line: string) => void): void {
+  const problem = vsockProblem(system);
+  if (problem === undefined) return;
+  report(`heartbeat: none could come, for ${problem.why}: ${problem.command ?? problem.advice}`);
+}
+
+/** What can be added to a failure that says no more than the kernel does: limits that many calls meet, a directory. */
+export function diagnoseOther(system: System, error: UserError, { pidFile }: LaunchOptions): UserError {
+  if (error.remedy !== undefined) return error;
+  if (/\((EMFILE|ENFILE)\)/.test(error.message)) {
+    const problem = openFilesProblem(system);
+    if (problem !== undefined) return problemError(error.what, problem, error.why);
+  }
+  if (pidFile === undefined || error.what !== `-pidfile ${pidFile}`) return error;
+  const held = lockProblem(system, pidFile);
+  if (held !== undefined) return problemError(error.what, held);
+  const problem = directoryProblem(system, pidFile);
+  return problem === undefined ? error : problemError(error.what, problem, error.why);
+}

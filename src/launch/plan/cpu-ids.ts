@@ -1,0 +1,65 @@
+/**
+ * CPUs that are picked by hand, looked at before the enclave is created: nothing that the driver was given can be taken
+ * back. What cannot be told from outside, which cores another enclave has, is left to the driver.
+ */
+import { cpuListText } from "../../host/cpu-list.ts";
+import { cpuPool, poolCpus, siblingsOfCpu0 } from "../../host/cpus.ts";
+import { readTopology, shapeOf, type Topology } from "../../host/topology.ts";
+import { UserError } from "../../sys/errors.ts";
+import type { System } from "../../sys/system.ts";
+import type { Typed } from "../options.ts";
+import type { Vcpus } from "./vcpus.ts";
+
+/** CPUs as cpu-ids= takes them, whose commas are doubled. */
+function idsText(cpus: readonly number[]): string {
+  return `cpu-ids=${cpuListText(cpus).replaceAll(",", ",,")}`;
+}
+
+function cpuText(cpus: readonly number[]): string {
+  return `CPU${cpus.length === 1 ? "" : "s"} ${cpuListText(cpus)}`;
+}
+
+/** The vCPUs that are picked. Throws UserError for what the driver would refuse. */
+export function pickCpus(system: System, { value: ids, typed }: Typed<readonly number[]>): Vcpus {
+  const topology = readTopology(system);
+  const known = topology.present.length > 0;
+  const { absent, hasCore0, missing } = shapeOf(topology, ids);
+  const inPool = poolCpus(system);
+  const hint = hintOf(topology, inPool);
+  if (known && absent.length > 0) {
+    const all = `its CPUs are ${cpuListText(topology.present)}`;
+    throw new UserError(typed, `this machine has no ${cpuText(absent)}; ${all}`, hint);
+  }
+  if (hasCore0) {
+    const core = cpuText(siblingsOfCpu0(system));
+    throw new UserError(typed, `CPU 0's core (${core}) stays with the parent; no enclave can have it`, hint);
+  }
+  // Where there is no pool to be read there is no driver, and that is told when it is opened.
+  const pool = cpuPool(system);
+  const outside = pool === undefined ? [] : ids.filter((cpu) => !inPool.includes(cpu));
+  if (outside.length > 0) {
+    const command = `nitro pool --cpu-list ${cpuListText([...inPool, ...ids, ...missing])}`;
+    throw new UserError(
+      typed,
+      `${cpuText(outside)} ${outside.length === 1 ? "is" : "are"} not in the CPU pool, which is ` +
+        (pool === "" ? "empty" : pool),
+      `${hint === undefined ? "" : `${hint}, or `}while no enclave runs: ${command}`,
+      { command },
+    );
+  }
+  if (missing.length > 0) {
+    throw new UserError(
+      typed,
+      `an enclave takes whole cores, and ${cpuText(missing)} ${missing.length === 1 ? "is" : "are"} the rest of ` +
+        "what is picked",
+      `use ${idsText([...ids, ...missing])}`,
+    );
+  }
+  return { value: ids.length, typed, ids };
+}
+
+/** What the pool has to be picked from: its whole cores. */
+function hintOf(topology: Topology, pool: readonly number[]): string | undefined {
+  const whole = shapeOf(topology, pool).cores.flatMap(({ cpus }) => cpus);
+  return whole.length === 0 ? undefined : `pick whole cores of the pool, which are ${idsText(whole)}`;
+}

@@ -1,0 +1,235 @@
+/**
+ * Which of the parent's free huge pages the enclave gets, decided before the enclave is created: the driver takes pages
+ * of the CPU pool's node only, and loses one for good with each that it refuses.
+ */
+
+import { poolCpus, threadsPerCore } from "../../host/cpus.ts";
+import { freeMemory } from "../../host/free-memory.ts";
+import { availablePages, hugePageDirectory, hugePages, overcommitPages } from "../../host/huge-pages.ts";
+import { nodeOfCpu, numaNodes } from "../../host/nodes.ts";
+import { asRoot } from "../../host/problem.ts";
+import { type Fix, UserError } from "../../sys/errors.ts";
+import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
+import type { System } from "../../sys/system.ts";
+import type { MemoryBackend } from "../options.ts";
+import {
+  EXPECTED_IMAGE_OFFSET,
+  leastMemory,
+  type MemoryPlan,
+  type MemorySize,
+  mostMemory,
+  type PageSupply,
+  pageText,
+  planPages,
+  sizeText,
+} from "./memory.ts";
+
+const MIB = 1024 * 1024;
+
+/** Where the memory may come from. */
+interface MemorySource {
+  /** The parent's NUMA nodes; one, or none, where there is nothing to choose. */
+  readonly nodes: readonly number[];
+  /** The pool's, where there are several and the pool is known. */
+  readonly node: number | undefined;
+}
+
+/** Asks for the nodes, and for the pool's where there are several. */
+function memorySource(system: System): MemorySource {
+  const nodes = numaNodes(system);
+  if (nodes.length <= 1) return { nodes, node: undefined };
+  const [first] = poolCpus(system);
+  return { nodes, node: first === undefined ? undefined : nodeOfCpu(system, first, nodes) };
+}
+
+/** Throws UserError where -object asks for memory of another node than the pool's. */
+export function checkPolicy(backend: MemoryBackend | undefined, { nodes, node }: MemorySource): void {
+  if (backend === undefined || backend.policy === "default") return;
+  const { hostNodes, policy, typed } = backend;
+  const there = nodes.length === 0 ? [0] : nodes;
+  const absent = hostNodes.filter((each) => !there.includes(each));
+  if (absent.length > 0) {
+    const which = there.length === 1 ? `node ${there[0]} only` : `nodes ${there.join(", ")}`;
+    throw new UserError(typed, `host-nodes: there is no NUMA node ${absent[0]}; this machine has ${which}`);
+  }
+  if (node === undefined) return;
+  const others = hostNodes.filter((each) => each !== node);
+  if (hostNodes.includes(node) && (others.length === 0 || policy === "bind")) return;
+  const why =
+    policy === "interleave" && hostNodes.includes(node)
+      ? `interleave would put pages on node ${others.join(" and ")}`
+      : `host-nodes is ${hostNodes.join(" and ")}`;
+  throw new UserError(
+    typed,
+    `${why}, but the CPU pool is on NUMA node ${node}, and an enclave's memory must be there too`,
+    `policy=bind,host-nodes=${node}, or leave out -object: memory is bound to the pool's node anyway`,
+  );
+}
+
+/** Decides on the pages. Throws UserError where those that are free do not do it. */
+export function planMemoryPages(
+  system: System,
+  size: MemorySize,
+  backend: MemoryBackend | undefined,
+  imageBytes: number,
+): MemoryPlan {
+  const source = memorySource(system);
+  checkPolicy(backend, source);
+  const pageBytes = backend?.pageBytes;
+  const supply = supplyOf(system, size, source.node, pageBytes);
+  const ranges =
+    planPages(size.bytes, supply, pageBytes) ?? planPages(size.bytes, withSurplus(system, supply), pageBytes);
+  if (ranges === undefined)
+    throw shortage(system, size, source, leastMemory(EXPECTED_IMAGE_OFFSET, imageBytes), backend);
+  return { ...size, ranges, node: source.node };
+}
+
+/** Why the pages that are free do not do it; undefined where they do. */
+export function freePagesShortage(
+  system: System,
+  size: MemorySize,
+  backend: MemoryBackend | undefined,
+): UserError | undefined {
+  const source = memorySource(system);
+  const pageBytes = backend?.pageBytes;
+  const supply = supplyOf(system, size, source.node, pageBytes);
+  if (planPages(size.bytes, supply, pageBytes) !== undefined) return undefined;
+  return shortage(system, size, source, size.bytes, backend);
+}
+
+function supplyOf(
+  system: System,
+  size: MemorySize,
+  node: number | undefined,
+  pageBytes: number | undefined,
+): PageSupply {
+  const wanted = (each: number) => (pageBytes ?? each) === each && size.bytes >= each;
+  return {
+    giant: wanted(GIANT_PAGE_BYTES) ? availablePages(system, GIANT_PAGE_BYTES, node) : 0,
+    huge: wanted(HUGE_PAGE_BYTES) ? availablePages(system, HUGE_PAGE_BYTES, node) : 0,
+  };
+}
+
+/** With what the kernel may make when it is asked to (nr_overcommit_hugepages); if it cannot, it says so then. */
+function withSurplus(system: System, supply: PageSupply): PageSupply {
+  if (supply.huge === undefined) return supply;
+  return { ...supply, huge: supply.huge + overcommitPages(system, HUGE_PAGE_BYTES) };
+}
+
+/** Why the free pages are not enough: what is free, by size and node, and what to type. */
+function shortage(
+  system: System,
+  size: MemorySize,
+  { nodes, node }: MemorySource,
+  least: number,
+  backend: MemoryBackend | undefined,
+): UserError {
+  const pageBytes = backend?.pageBytes;
+  const sizes = [GIANT_PAGE_BYTES, HUGE_PAGE_BYTES].filter((each) => (pageBytes ?? each) === each);
+  const giant = availablePages(system, GIANT_PAGE_BYTES, node);
+  const supply = { giant, huge: availablePages(system, HUGE_PAGE_BYTES, node) };
+  const most = mostMemory(size.bytes, supply, pageBytes);
+  const others = node === undefined ? [] : nodes.filter((each) => each !== node);
+  const elsewhere = others.map((each) => `${countsText(system, sizes, each)} on node ${each}`).join(", ");
+  const where = node === undefined ? "" : ` on NUMA node ${node}, where the CPU pool is`;
+  const up = Math.ceil(size.bytes / GIANT_PAGE_BYTES);
+  const option = backend === undefined ? "-m " : "size=";
+  const larger = pageBytes === undefined && up <= (giant ?? 0) ? up * GIANT_PAGE_BYTES : undefined;
+  const why =
+    `${sizeText(most)} of it can be had: ${countsText(system, sizes, node)} are free${where}` +
+    (elsewhere === "" ? "" : `; the driver does not take those of other nodes (${elsewhere})`) +
+    (larger === undefined ? "" : "; a page of 1 GiB is donated whole");
+  const fitting = [most >= least ? most : undefined, larger].filter((bytes) => bytes !== undefined);
+  const smaller = fitting.map((bytes) => `${option}${sizeText(bytes)}`).join(" or ");
+  if (nodes.length > 1 && node === undefined && pageBytes === undefined) {
+    const both = asRoot(`nitro pool --cpus ${threadsPerCore(system)} --memory ${size.bytes / MIB}`);
+    const hint = `the CPU pool is empty, and decides on the NUMA node; this makes both: ${both}`;
+    return new UserError(size.typed, why, hint, { command: both });
+  }
+  const mend = reserving(system, size.bytes - most, node, pageBytes);
+  if (mend.beyond !== undefined) {
+    return tooMuch(size, why, { most, least, obtainable: mend.beyond }, backend);
+  }
+  return new UserError(
+    size.typed,
+    why,
+    `reserve more: ${mend.words}${smaller === "" ? "" : `; the free ones do for ${smaller}`}`,
+    { command: mend.command },
+  );
+}
+
+/** The memory that is asked for is not there, however it is reserved: as much as there is, or another instance. */
+function tooMuch(
+  size: MemorySize,
+  why: string,
+  { most, least, obtainable }: { most: number; least: number; obtainable: number },
+  backend: MemoryBackend | undefined,
+): UserError {
+  const rest = "or use an instance with more memory";
+  const bytes = most >= least ? most : obtainable;
+  const lacks = `${why}; not so much memory is free that more could be reserved`;
+  if (bytes < least) return new UserError(size.typed, lacks, rest.slice(3));
+  const option = backend === undefined ? "-m " : "size=";
+  const command = most >= least ? undefined : asRoot(`nitro pool --memory ${bytes / MIB}`);
+  const words = [command, `use ${option}${sizeText(bytes)}`, rest].filter((part) => part !== undefined);
+  const remedy: Fix = { command, options: backend === undefined ? ["-m", sizeText(bytes)] : undefined };
+  return new UserError(size.typed, lacks, words.join("; "), remedy);
+}
+
+/** `2 of 4 pages of 1 GiB, 80 of 300 pages of 2 MiB`: those that are free. */
+function countsText(system: System, sizes: readonly number[], node: number | undefined): string {
+  const texts = sizes.map((each) => {
+    const total = hugePages(system, each, node).total ?? 0;
+    // Where nobody has reserved pages of 1 GiB, most users know nothing of them.
+    if (total === 0 && sizes.length > 1 && each === GIANT_PAGE_BYTES) return "";
+    return `${availablePages(system, each, node) ?? 0} of ${total} pages of ${pageText(each)}`;
+  });
+  return texts.filter((text) => text !== "").join(", ");
+}
+
+/** What is typed for the missing bytes; where the node has not so much, `beyond`: the bytes that it has beside. */
+interface Reserving {
+  readonly command: string;
+  /** The command, and another way. */
+  readonly words: string;
+  readonly beyond: number | undefined;
+}
+
+/** The parent keeps this part of what is free and cached. */
+const PARENTS_SHARE = 0.1;
+
+/** How the missing bytes are had. */
+function reserving(system: System, missing: number, node: number | undefined, pageBytes?: number): Reserving {
+  const memory = freeMemory(system, node);
+  const all = (memory?.free ?? Number.POSITIVE_INFINITY) + (memory?.cached ?? 0);
+  const spare = Math.floor((all * (1 - PARENTS_SHARE)) / HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES;
+  const beyond = missing > all ? spare : undefined;
+  const cached = memory !== undefined && missing > memory.free;
+  const echo = (each: number, directory: string) => {
+    const wanted = (hugePages(system, each, node).total ?? 0) + missing / each;
+    return `echo ${wanted} > ${directory}/nr_hugepages`;
+  };
+  const room = cached ? "sync; echo 3 > /proc/sys/vm/drop_caches; " : "";
+  if (pageBytes === GIANT_PAGE_BYTES) {
+    const command = asRoot(`${room}${echo(GIANT_PAGE_BYTES, hugePageDirectory(GIANT_PAGE_BYTES, node))}`);
+    return { command, words: `${command} (or at boot: hugepagesz=1G hugepages=N)`, beyond };
+  }
+  const huge = node === undefined ? "/proc/sys/vm" : hugePageDirectory(HUGE_PAGE_BYTES, node);
+  const small = echo(HUGE_PAGE_BYTES, huge);
+  // Pages of 2 MiB only: nitro pool would take larger ones first.
+  if (pageBytes !== undefined) {
+    const command = asRoot(`${room}${small}`);
+    return { command, words: command, beyond };
+  }
+  const totals = [GIANT_PAGE_BYTES, HUGE_PAGE_BYTES].map(
+    (each) => each * (hugePages(system, each, node).total ?? 0),
+  );
+  const wanted = totals.reduce((sum, bytes) => sum + bytes, missing);
+  const command = asRoot(`${room}nitro pool --memory ${wanted / MIB}`);
+  const pieces = memory !== undefined && memory.wholePages * HUGE_PAGE_BYTES < missing;
+  return {
+    command,
+    words: `${command}, or ${small}${pieces ? " (free memory is in pieces: nitro pool has them joined first)" : ""}`,
+    beyond,
+  };
+}

@@ -1,0 +1,141 @@
+/**
+ * What the launcher's own process becomes when nothing but the loop is left: another root, another user, fewer system
+ * calls, a daemon. What can be looked up or opened is so before the launch begins, so that it fails before anything is
+ * asked of the host; where a step fails at last, the launch fails: it is never done without.
+ */
+import { groupsOf, usersOf } from "../../host/accounts.ts";
+import { SyscallError, UserError } from "../../sys/errors.ts";
+import { type Fd, openDirectory, readText } from "../../sys/files.ts";
+import {
+  becomeUser,
+  changeRoot,
+  endWithParent,
+  goToRoot,
+  type Identity,
+  nameProcess,
+  openThreads,
+  threadStatuses,
+} from "../../sys/process.ts";
+import type { System } from "../../sys/system.ts";
+import type { Account, ProcessOptions, Typed } from "../options.ts";
+import type { DaemonStatus } from "./daemon.ts";
+
+/** The change, ready to be made. */
+export interface Prepared extends Disposable {
+  /** Makes it. Throws UserError. */
+  readonly settle: () => void;
+}
+
+/** Looks up and opens what the options need. Throws UserError, naming the option. */
+export async function prepareProcess(
+  system: System,
+  options: ProcessOptions,
+  daemon: DaemonStatus | undefined,
+): Promise<Prepared> {
+  using stack = new DisposableStack();
+  const { user, chroot } = options;
+  if (options.processName !== undefined) nameProcess(system, options.processName);
+  const parent = options.exitWithParent ? system.libc.processCalls.getppid() : undefined;
+  const identity = user === undefined ? undefined : identityOf(system, user);
+  const root =
+    chroot === undefined
+      ? undefined
+      : stack.use(named(`-run-with chroot=${chroot.value}`, () => openDirectory(system, chroot.value)));
+  // Opened before the root changes: there may be no /proc in the other one.
+  const threads = user === undefined ? undefined : stack.use(named(user.typed, () => openThreads(system)));
+  const sandbox = options.sandbox ? await import("./sandbox.ts") : undefined;
+  const settle = () => {
+    if (root !== undefined && chroot !== undefined) enterRoot(system, root, chroot);
+    if (identity !== undefined && threads !== undefined && user !== undefined) {
+      become(system, identity, threads, user.typed);
+    }
+    threads?.close();
+    root?.close(); // an open directory outside of the root would be a way out of it
+    if (parent !== undefined) followParent(system, parent);
+    if (daemon !== undefined) goToRoot(system);
+    sandbox?.enterSandbox(system);
+    daemon?.started();
+  };
+  const held = stack.move();
+  return { settle, [Symbol.dispose]: () => held.dispose() };
+}
+
+function named<T>(what: string, attempt: () => T): T {
+  try {
+    return attempt();
+  } catch (error) {
+    throw error instanceof SyscallError ? new UserError(what, error.why) : error;
+  }
+}
+
+function identityOf(system: System, { value, typed }: Typed<Account>): Identity {
+  if ("gid" in value) return { ...value, groups: [value.gid] };
+  const users = usersOf(named(`${typed}: /etc/passwd`, () => readText(system, "/etc/passwd")));
+  const user = users.find((each) => ("name" in value ? each.name === value.name : each.uid === value.uid));
+  if (user === undefined) {
+    const asked = "name" in value ? value.name : String(value.uid);
+    const hint =
+      "name" in value
+        ? "grep -n . /etc/passwd lists the users"
+        : `-run-with user=${asked}:GID needs no entry`;
+    throw new UserError(typed, `User "${asked}" doesn't exist (and is not <uid>:<gid>)`, hint);
+  }
+  const groups = groupsOf(
+    user,
+    named(`${typed}: /etc/group`, () => readText(system, "/etc/group")),
+  );
+  return { uid: user.uid, gid: user.gid, groups };
+}
+
+function enterRoot(system: System, root: Fd, { value, typed }: Typed<string>): void {
+  try {
+    changeRoot(system, root, value);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    throw new UserError(typed, `chroot failed (${error.call}: ${error.why})`, "it takes root's rights");
+  }
+}
+
+/** libc changes all threads that it has made; whether these were all is looked at, thread by thread. */
+function become(system: System, identity: Identity, threads: Fd, typed: string): void {
+  try {
+    becomeUser(system, identity);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    throw new UserError(
+      typed,
+      `the user cannot be changed (${error.call}: ${error.why})`,
+      "it takes root's rights",
+    );
+  }
+  const statuses = named(typed, () => threadStatuses(system, threads));
+  if (statuses.length === 0 || !statuses.every((status) => isOf(status, identity))) {
+    throw new UserError(typed, "Dropping privileges failed: a thread of the launcher has kept them");
+  }
+}
+
+/** Whether a thread's status (proc_pid_status(5)) tells of this identity, and of no capability but root's. */
+export function isOf(status: string, { uid, gid, groups }: Identity): boolean {
+  const field = (name: string) => new RegExp(`^${name}:\\s*(.*?)\\s*$`, "m").exec(status)?.[1];
+  const ids = (name: string) =>
+    (field(name) ?? "")
+      .split(/\s+/)
+      .filter((id) => id !== "")
+      .map(Number);
+  const all = (name: string, id: number) => ids(name).length === 4 && ids(name).every((each) => each === id);
+  const found = ids("Groups");
+  const sameGroups = found.length === groups.length && groups.every((group) => found.includes(group));
+  const none = (name: string) => /^0+$/.test(field(name) ?? "");
+  return (
+    all("Uid", uid) && all("Gid", gid) && sameGroups && (uid === 0 || (none("CapPrm") && none("CapEff")))
+  );
+}
+
+function followParent(system: System, before: number): void {
+  if (endWithParent(system) !== before) {
+    throw new UserError(
+      "-run-with exit-with-parent=on",
+      "the parent has ended before the enclave was started",
+    );
+  }
+}

@@ -1,0 +1,86 @@
+/** -pidfile: the launcher's process id, locked while it runs and removed when it ends, as QEMU does. */
+import { SyscallError, UserError } from "../../sys/errors.ts";
+import { type FileStatus, fileStatus, openStatus, statusIn } from "../../sys/file-status.ts";
+import { type Fd, openDirectory, removeFile, removeIn, writeSome } from "../../sys/files.ts";
+import { addressOf } from "../../sys/libc.ts";
+import { ERRNO } from "../../sys/linux/errno.ts";
+import { LOCK_EX, LOCK_NB, O_CREAT, O_NONBLOCK, O_WRONLY } from "../../sys/linux/fcntl.ts";
+import { openOutput } from "../../sys/output-files.ts";
+import { checked, type System } from "../../sys/system.ts";
+
+/**
+ * How the file goes at the end: by its path; by its name in a directory that stays open, for a launcher that changes
+ * its working directory; or, where there is no way back to it (a changed root), by being emptied.
+ */
+export type PidFileEnd = "by path" | "in its directory" | "emptied";
+
+/** A lock is taken again so often where the file has gone from its path in between. */
+const MOST_TRIES = 20;
+
+/** Writes the file; disposing of it removes it. Throws UserError when another launcher holds it. */
+export function writePidFile(system: System, path: string, end: PidFileEnd = "by path"): Disposable {
+  const what = `-pidfile ${path}`;
+  using directory = new DisposableStack();
+  try {
+    const file = lockedFile(system, path);
+    try {
+      checked(system, "ftruncate", system.libc.ftruncate(file.number, 0), () => `${file.number}, 0`, path);
+      const text = new TextEncoder().encode(`${process.pid}\n`);
+      const put = writeSome(system, file.number, addressOf(text), text.length);
+      if (put !== text.length) {
+        // An empty one is no use to anybody, and it is this launch's: it is locked.
+        if (isSame(system, fileStatus(system, path), file)) removeFile(system, path);
+        throw new SyscallError("write", put < 0 ? -put : ERRNO.ENOSPC, path);
+      }
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    const slash = path.lastIndexOf("/");
+    const parent =
+      end === "in its directory"
+        ? directory.use(openDirectory(system, path.slice(0, slash + 1) || "."))
+        : undefined;
+    const held = directory.move();
+    return {
+      [Symbol.dispose]() {
+        const name = path.slice(slash + 1);
+        if (parent !== undefined) {
+          if (isSame(system, statusIn(system, parent, name), file)) removeIn(system, parent, name);
+        } else if (end === "by path" && isSame(system, fileStatus(system, path), file))
+          removeFile(system, path);
+        // Whoever has given up the right to remove it can still empty it: no process id is left to be believed.
+        if (end !== "by path") system.libc.ftruncate(file.number, 0);
+        file.close();
+        held.dispose();
+      },
+    };
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    const held = error.call === "flock" && error.errno === ERRNO.EAGAIN;
+    if (held) throw new UserError(what, "another launcher that runs holds it", `cat ${path} tells which`);
+    throw new UserError(what, error.why);
+  }
+}
+
+/** Opens the file and locks it, anew where the launcher that held it has removed it in between. Throws SyscallError. */
+function lockedFile(system: System, path: string): Fd {
+  for (let left = MOST_TRIES; ; left--) {
+    const file = openOutput(system, path, O_WRONLY | O_CREAT | O_NONBLOCK, 0o644);
+    try {
+      const locked = system.libc.flock(file.number, LOCK_EX | LOCK_NB);
+      checked(system, "flock", locked, () => `${file.number}, LOCK_EX|LOCK_NB`, path);
+      if (left === 0 || isSame(system, fileStatus(system, path), file)) return file;
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    file.close();
+  }
+}
+
+/** Whether what is found at a path is this file, as far as the kernel can tell. */
+function isSame(system: System, there: FileStatus | undefined, file: Fd): boolean {
+  const own = openStatus(system, file);
+  return own === undefined || there?.identity === own.identity;
+}

@@ -1,0 +1,42 @@
+/** -d and -D: turns the trace on, to stderr or to a file of its own. */
+import { SyscallError, UserError } from "../../sys/errors.ts";
+import { patientWriter } from "../../sys/files.ts";
+import { O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY } from "../../sys/linux/fcntl.ts";
+import { openOutput } from "../../sys/output-files.ts";
+import type { System } from "../../sys/system.ts";
+import { traceOf } from "../../sys/trace.ts";
+import type { LaunchOptions } from "../options.ts";
+
+/** The trace; `fd` is -D's file. */
+export interface TraceFile extends Disposable {
+  readonly fd: number | undefined;
+}
+
+/** Sets the system's trace by the options; disposing of it turns the trace off. Throws UserError. */
+export function openTraceFile(
+  system: System,
+  options: LaunchOptions,
+  toStderr: (text: string) => void,
+): TraceFile {
+  using stack = new DisposableStack();
+  let write = toStderr;
+  let fd: number | undefined;
+  if (options.traceFile !== undefined) {
+    try {
+      const file = stack.use(
+        openOutput(system, options.traceFile, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0o600),
+      );
+      fd = file.number;
+      write = patientWriter(system, file.number);
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
+      throw new UserError(`-D ${options.traceFile}`, error.why);
+    }
+  }
+  stack.defer(() => {
+    system.trace = {};
+  });
+  system.trace = traceOf(options.trace, (line) => write(`${line}\n`));
+  const owned = stack.move();
+  return { fd, [Symbol.dispose]: () => owned.dispose() };
+}

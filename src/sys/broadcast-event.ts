@@ -1,0 +1,52 @@
+/**
+ * A descriptor by which any of several processes wakes all the others: an eventfd that each of them holds and nobody
+ * reads, watched by an epoll of each one's own for edges (epoll(7), EPOLLET), so that what wakes one process is not
+ * taken from the others.
+ */
+import { Fd, writeSome } from "./files.ts";
+import { addressOf } from "./libc.ts";
+import * as epoll from "./linux/eventpoll.ts";
+import { checked, resultOrErrno, type System } from "./system.ts";
+
+/** A new one, to be shared. Throws SyscallError. */
+export function createBroadcastEvent(system: System): Fd {
+  const number = system.libc.sharingCalls.eventfd(0, epoll.EFD_CLOEXEC | epoll.EFD_NONBLOCK);
+  return new Fd(
+    system,
+    checked(system, "eventfd", number, () => "0, EFD_CLOEXEC|EFD_NONBLOCK", ""),
+  );
+}
+
+/** Wakes everybody who watches it. */
+export function announce(system: System, announcement: Fd): void {
+  const one = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
+  writeSome(system, announcement.number, addressOf(one), one.length);
+}
+
+/** An epoll that is readable when something has been announced since it was last quieted. Throws SyscallError. */
+export function watchBroadcastEvent(system: System, announcement: Fd): Fd {
+  const calls = system.libc.sharingCalls;
+  const made = calls.epoll_create1(epoll.EPOLL_CLOEXEC);
+  const watch = new Fd(
+    system,
+    checked(system, "epoll_create1", made, () => "EPOLL_CLOEXEC", ""),
+  );
+  const event = new Uint8Array(epoll.EPOLL_EVENT_SIZE);
+  new DataView(event.buffer).setUint32(0, (epoll.EPOLLIN | epoll.EPOLLET) >>> 0, true);
+  const added = calls.epoll_ctl(watch.number, epoll.EPOLL_CTL_ADD, announcement.number, event);
+  try {
+    const args = () => `${watch.number}, EPOLL_CTL_ADD, ${announcement.number}, EPOLLIN|EPOLLET`;
+    checked(system, "epoll_ctl", added, args, "");
+    return watch;
+  } catch (error) {
+    watch.close();
+    throw error;
+  }
+}
+
+/** Takes note of what was announced so far: do so before looking at what it was about. */
+export function quiet(system: System, watch: Fd): void {
+  const event = new Uint8Array(epoll.EPOLL_EVENT_SIZE);
+  const got = system.libc.sharingCalls.epoll_wait(watch.number, event, 1, 0);
+  resultOrErrno(system, "epoll_wait", got, () => `${watch.number}, …, 1, 0`);
+}

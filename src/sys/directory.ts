@@ -1,0 +1,47 @@
+/** The names in a directory, by getdents64(2); what only subcommands, failures and some launches ask for. */
+import { KERNEL_ARCHITECTURE } from "./architecture.ts";
+import { Fd } from "./files.ts";
+import { addressOf, cString } from "./libc.ts";
+import { DIRENT64, NR_GETDENTS64 } from "./linux/dirent.ts";
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "./linux/fcntl.ts";
+import { resultOrErrno, type System } from "./system.ts";
+import { quoted } from "./trace.ts";
+
+/** The names in a directory in ascending order, without `.` and `..`; undefined where it cannot be listed. */
+export function listDirectory(system: System, path: string): string[] | undefined {
+  const name = cString(path);
+  const number = system.libc.open(name, O_RDONLY | O_CLOEXEC | O_DIRECTORY[KERNEL_ARCHITECTURE], 0);
+  const opened = resultOrErrno(system, "open", number, () => `${quoted(path)}, O_CLOEXEC|O_DIRECTORY`);
+  if (opened < 0) return undefined;
+  using fd = new Fd(system, number);
+  const names = namesOf(system, fd);
+  return typeof names === "number" ? undefined : names.sort();
+}
+
+/** The names in an open directory that has not been read yet, in the kernel's order; or the negative errno. */
+export function namesOf(system: System, directory: Fd): string[] | number {
+  const buffer = new Uint8Array(32 * 1024);
+  const names: string[] = [];
+  for (;;) {
+    const nr = NR_GETDENTS64[KERNEL_ARCHITECTURE];
+    const result = Number(system.libc.syscall(nr, directory.number, addressOf(buffer), buffer.length, 0, 0));
+    const got = resultOrErrno(system, "getdents64", result, () => `${directory.number}, …, ${buffer.length}`);
+    if (got < 0) return got;
+    if (got === 0) return names;
+    names.push(...namesIn(buffer.subarray(0, got)));
+  }
+}
+
+function namesIn(records: Uint8Array): string[] {
+  const view = new DataView(records.buffer, records.byteOffset, records.length);
+  const names: string[] = [];
+  for (let at = 0; at + DIRENT64.name < records.length; ) {
+    const length = view.getUint16(at + DIRENT64.recordLength, true);
+    if (length === 0) break;
+    const bytes = records.subarray(at + DIRENT64.name, at + length);
+    const text = new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
+    if (text !== "." && text !== "..") names.push(text);
+    at += length;
+  }
+  return names;
+}

@@ -1,0 +1,111 @@
+/**
+ * Unix sockets whose names are in no directory (unix(7): abstract): anybody may take or connect to one, and it is gone
+ * with its last descriptor, however that comes about. Who is at the other side is asked of the kernel.
+ */
+import { Fd, openFile, readSome } from "../files.ts";
+import { O_RDONLY } from "../linux/fcntl.ts";
+import * as net from "../linux/socket.ts";
+import { checked, resultOrErrno, type System } from "../system.ts";
+import { quoted } from "../trace.ts";
+
+const MESSAGES = net.SOCK_SEQPACKET | net.SOCK_NONBLOCK | net.SOCK_CLOEXEC;
+const BACKLOG = 128;
+
+function openSocket(system: System, name: string): Fd {
+  const number = system.libc.socket(net.AF_UNIX, MESSAGES, 0);
+  const args = () => "AF_UNIX, SOCK_SEQPACKET|SOCK_NONBLOCK|SOCK_CLOEXEC, 0";
+  return new Fd(system, checked(system, "socket", number, args, `@${name}`));
+}
+
+/** sa_family, a NUL, and the name without one: the address's length says where it ends. */
+function addressOf(name: string): Uint8Array {
+  const bytes = new TextEncoder().encode(name);
+  const address = new Uint8Array(3 + bytes.length);
+  address[0] = net.AF_UNIX;
+  address.set(bytes, 3);
+  return address;
+}
+
+/** A socket that listens for connections of messages (SOCK_SEQPACKET). Throws SyscallError: EADDRINUSE. */
+export function listenAbstract(system: System, name: string): Fd {
+  const socket = openSocket(system, name);
+  try {
+    const address = addressOf(name);
+    const bound = system.libc.bind(socket.number, address, address.length);
+    checked(system, "bind", bound, () => `${socket.number}, ${quoted(`@${name}`)}`, `@${name}`);
+    const listening = system.libc.listen(socket.number, BACKLOG);
+    checked(system, "listen", listening, () => `${socket.number}, ${BACKLOG}`, `@${name}`);
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+/** connect(2): the socket, or the negative errno; -EAGAIN says that too many wait for the other side. */
+export function connectAbstract(system: System, name: string): Fd | number {
+  const socket = openSocket(system, name);
+  const address = addressOf(name);
+  const number = system.libc.connect(socket.number, address, address.length);
+  const args = () => `${socket.number}, ${quoted(`@${name}`)}`;
+  const result = resultOrErrno(system, "connect", number, args);
+  if (result === 0) return socket;
+  socket.close();
+  return result;
+}
+
+/** accept4(2): the next connection, or the negative errno. */
+export function acceptAbstract(system: System, listener: Fd): Fd | number {
+  const number = system.libc.accept4(listener.number, null, null, net.SOCK_NONBLOCK | net.SOCK_CLOEXEC);
+  const result = resultOrErrno(system, "accept4", number, () => `${listener.number}, NULL, NULL, …`);
+  return result < 0 ? result : new Fd(system, result);
+}
+
+/** The user at the other side, as of its connect(2) or listen(2); undefined where the kernel does not tell. */
+export function peerUser(system: System, socket: Fd): number | undefined {
+  const value = new Uint8Array(net.ucred.size);
+  const length = Uint8Array.of(value.length, 0, 0, 0);
+  const number = system.libc.getsockopt(socket.number, net.SOL_SOCKET, net.SO_PEERCRED, value, length);
+  const { pid, uid } = net.ucred.decode(value);
+  const args = () => `${socket.number}, SOL_SOCKET, SO_PEERCRED, {pid=${pid}, uid=${uid}}`;
+  return resultOrErrno(system, "getsockopt", number, args) < 0 ? undefined : uid;
+}
+
+const UNIX_SOCKETS = "/proc/net/unix";
+/** __SO_ACCEPTCON (linux/net.h) among the flags, then type, state, inode and the name (net/unix/af_unix.c). */
+const LISTENING = /^\S+ \S+ \S+ 00010000 \S+ \S+ +(\d+) @(.*)$/;
+const MOST_NAMES = 4096;
+
+/** A socket that is listened on. */
+export interface ListeningSocket {
+  readonly name: string;
+  /** As the link of its descriptor has it: `socket:[INODE]`. */
+  readonly inode: string;
+}
+
+/** The abstract names with this beginning that are listened on; none where the kernel does not tell. */
+export function listeningSockets(system: System, beginning: string): ListeningSocket[] {
+  const found: ListeningSocket[] = [];
+  try {
+    using file = openFile(system, UNIX_SOCKETS, O_RDONLY);
+    const bytes = new Uint8Array(64 * 1024);
+    for (let rest = ""; found.length < MOST_NAMES; ) {
+      const got = readSome(system, file.number, bytes);
+      if (got <= 0) break;
+      const lines = (rest + new TextDecoder("latin1").decode(bytes.subarray(0, got))).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        const [, inode, name] = LISTENING.exec(line) ?? [];
+        if (inode !== undefined && name?.startsWith(beginning)) found.push({ name, inode });
+      }
+    }
+  } catch {
+    // Without /proc there is only the name that everybody tries first.
+  }
+  return found;
+}
+
+/** Their names. */
+export function listeningNames(system: System, beginning: string): string[] {
+  return listeningSockets(system, beginning).map(({ name }) => name);
+}

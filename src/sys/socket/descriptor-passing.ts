@@ -1,0 +1,94 @@
+/** Descriptors from process to process: duplicates in a message of a unix socket (unix(7), SCM_RIGHTS). */
+import { Fd } from "../files.ts";
+import { addressOf } from "../libc.ts";
+import * as net from "../linux/socket.ts";
+import { resultOrErrno, type System } from "../system.ts";
+
+const FD_BYTES = 4;
+
+/** Room for a message's descriptors: CMSG_SPACE (cmsg(3)). */
+function controlSpace(count: number): number {
+  return net.cmsghdr.size + Math.ceil((count * FD_BYTES) / 8) * 8;
+}
+
+interface Message {
+  readonly header: Uint8Array;
+  /** What the header points to; held for as long as the header is used. */
+  readonly held: readonly Uint8Array[];
+}
+
+/** A message of `body`, with room for `control`. */
+function message(body: Uint8Array, control: Uint8Array): Message {
+  const vector = net.iovec.encode({ iov_base: BigInt(addressOf(body)), iov_len: BigInt(body.length) });
+  const header = net.msghdr.encode({
+    msg_name: 0n,
+    msg_namelen: 0,
+    padding: 0,
+    msg_iov: BigInt(addressOf(vector)),
+    msg_iovlen: 1n,
+    msg_control: BigInt(addressOf(control)),
+    msg_controllen: BigInt(control.length),
+    msg_flags: 0,
+    padding_end: 0,
+  });
+  return { header, held: [vector, body, control] };
+}
+
+/** sendmsg(2), without waiting: `body`, a byte at least, and duplicates of descriptors. 0 or the negative errno. */
+export function sendDescriptors(system: System, socket: Fd, body: Uint8Array, fds: readonly Fd[]): number {
+  const control = new Uint8Array(controlSpace(fds.length));
+  const length = net.cmsghdr.size + fds.length * FD_BYTES;
+  const head = { cmsg_len: BigInt(length), cmsg_level: net.SOL_SOCKET, cmsg_type: net.SCM_RIGHTS };
+  control.set(net.cmsghdr.encode(head));
+  const view = new DataView(control.buffer);
+  fds.forEach(({ number }, i) => {
+    view.setInt32(net.cmsghdr.size + i * FD_BYTES, number, true);
+  });
+  const { header, held } = message(body, control);
+  const flags = net.MSG_DONTWAIT | net.MSG_NOSIGNAL;
+  const sent = Number(system.libc.sharingCalls.sendmsg(socket.number, header, flags));
+  const numbers = () => fds.map(({ number }) => number).join(", ");
+  const args = () => `${socket.number}, {${held[1]?.length} bytes, SCM_RIGHTS [${numbers()}]}, …`;
+  return Math.min(resultOrErrno(system, "sendmsg", sent, args), 0);
+}
+
+/** What came: the bytes and the descriptors, which are the receiver's own now. */
+export interface Received {
+  readonly body: Uint8Array;
+  readonly fds: readonly Fd[];
+}
+
+/**
+ * recvmsg(2), without waiting: a message of at most `bytes` bytes, with exactly `count` descriptors. Those of any
+ * other message are closed here; undefined for such a one, at the end, or where there is none.
+ */
+export function receiveDescriptors(
+  system: System,
+  socket: Fd,
+  bytes: number,
+  count: number,
+): Received | undefined {
+  const body = new Uint8Array(bytes);
+  const control = new Uint8Array(controlSpace(count));
+  const { header, held } = message(body, control);
+  const flags = net.MSG_DONTWAIT | net.MSG_CMSG_CLOEXEC;
+  const got = Number(system.libc.sharingCalls.recvmsg(socket.number, header, flags));
+  const result = resultOrErrno(system, "recvmsg", got, () => `${socket.number}, …`);
+  if (result < 0 || held.length === 0) return undefined;
+  const { msg_flags, msg_controllen } = net.msghdr.decode(header);
+  const fds = descriptors(control, Number(msg_controllen)).map((number) => new Fd(system, number));
+  if (fds.length === count && (msg_flags & net.MSG_CTRUNC) === 0) {
+    return { body: body.subarray(0, result), fds };
+  }
+  for (const fd of fds) fd.close();
+  return undefined;
+}
+
+function descriptors(control: Uint8Array, length: number): number[] {
+  if (length < net.cmsghdr.size) return [];
+  const { cmsg_len, cmsg_level, cmsg_type } = net.cmsghdr.decode(control);
+  if (cmsg_level !== net.SOL_SOCKET || cmsg_type !== net.SCM_RIGHTS) return [];
+  const count = Math.floor((Math.min(Number(cmsg_len), control.length) - net.cmsghdr.size) / FD_BYTES);
+  const view = new DataView(control.buffer);
+  return Array.from({ length: count }, (_, i) => view.getInt32(net.cmsghdr.size + i * FD_BYTES, true));
+}

@@ -1,0 +1,161 @@
+/** Stream sockets of this machine: unix and tcp. Every one is non-blocking: the loop waits, not the call. */
+
+import { SyscallError, UserError } from "../errors.ts";
+import { linkStatus } from "../file-status.ts";
+import { Fd, removeFile } from "../files.ts";
+import { ERRNO } from "../linux/errno.ts";
+import * as net from "../linux/socket.ts";
+import { S_IFSOCK } from "../linux/stat.ts";
+import { sockaddrIn, sockaddrIn6, sockaddrUn, UNIX_PATH_MAX } from "../linux/un.ts";
+import { removerOf } from "../output-files.ts";
+import { checked, resultOrErrno, type System } from "../system.ts";
+import { addressText, ipv4Bytes, ipv6Bytes, type SocketAddress } from "./address.ts";
+
+const STREAM = net.SOCK_STREAM | net.SOCK_NONBLOCK | net.SOCK_CLOEXEC;
+const BACKLOG = 16;
+/** Sockets that are files are for their owner alone. */
+const OWNER_ONLY_UMASK = 0o177;
+
+function encoded(address: SocketAddress): { family: number; bytes: Uint8Array } {
+  if (address.kind === "unix") {
+    const path = new TextEncoder().encode(address.path);
+    if (path.length >= UNIX_PATH_MAX) {
+      throw new UserError(addressText(address), `a socket's path has at most ${UNIX_PATH_MAX - 1} bytes`);
+    }
+    const sun_path = [...path, ...new Uint8Array(UNIX_PATH_MAX - path.length)];
+    return { family: net.AF_UNIX, bytes: sockaddrUn.encode({ sun_family: net.AF_UNIX, sun_path }) };
+  }
+  const port = [address.port >> 8, address.port & 0xff];
+  const host = address.host === "localhost" ? "127.0.0.1" : address.host === "" ? "0.0.0.0" : address.host;
+  const four = ipv4Bytes(host);
+  if (four !== undefined) {
+    const sin = {
+      sin_family: net.AF_INET,
+      sin_port: port,
+      sin_addr: four,
+      sin_zero: Array<number>(8).fill(0),
+    };
+    return { family: net.AF_INET, bytes: sockaddrIn.encode(sin) };
+  }
+  const six = ipv6Bytes(host);
+  if (six === undefined) {
+    throw new UserError(
+      addressText(address),
+      "names of hosts are not looked up",
+      "give the address in numbers",
+    );
+  }
+  const sin6 = {
+    sin6_family: net.AF_INET6,
+    sin6_port: port,
+    sin6_flowinfo: 0,
+    sin6_addr: six,
+    sin6_scope_id: 0,
+  };
+  return { family: net.AF_INET6, bytes: sockaddrIn6.encode(sin6) };
+}
+
+function openSocket(system: System, family: number, subject: string): Fd {
+  const number = system.libc.socket(family, STREAM, 0);
+  return new Fd(
+    system,
+    checked(system, "socket", number, () => `${family}, ${STREAM}, 0`, subject),
+  );
+}
+
+function setOption(system: System, socket: Fd, level: number, name: number): void {
+  const value = Uint8Array.of(1, 0, 0, 0);
+  const result = system.libc.setsockopt(socket.number, level, name, value, value.length);
+  resultOrErrno(system, "setsockopt", result, () => `${socket.number}, ${level}, ${name}, [1], 4`);
+}
+
+/** What a listening socket is, and what ends it: closing it takes a unix socket's file away. */
+export interface Listener extends Disposable {
+  readonly fd: number;
+  /** The port that it has, which the kernel chose where 0 was asked for. */
+  readonly address: SocketAddress;
+}
+
+/** A socket that listens; a unix socket takes the place of one that was left there. Throws SyscallError, UserError. */
+export function listenSocket(system: System, address: SocketAddress): Listener {
+  const { family, bytes } = encoded(address);
+  const subject = addressText(address);
+  const socket = openSocket(system, family, subject);
+  try {
+    if (address.kind === "unix") makeRoom(system, address.path);
+    else setOption(system, socket, net.SOL_SOCKET, net.SO_REUSEADDR);
+    const mask = system.libc.umask(OWNER_ONLY_UMASK);
+    const result = system.libc.bind(socket.number, bytes, bytes.length);
+    const bound = resultOrErrno(
+      system,
+      "bind",
+      result,
+      () => `${socket.number}, ${subject}, ${bytes.length}`,
+    );
+    system.libc.umask(mask);
+    if (bound < 0) throw new SyscallError("bind", -bound, subject);
+    const listening = system.libc.listen(socket.number, BACKLOG);
+    checked(system, "listen", listening, () => `${socket.number}, ${BACKLOG}`, subject);
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+  const remove = address.kind === "unix" ? removerOf(system, address.path) : () => {};
+  return {
+    fd: socket.number,
+    address: address.kind === "unix" ? address : { ...address, port: boundPort(system, socket) },
+    [Symbol.dispose]() {
+      socket.close();
+      remove();
+    },
+  };
+}
+
+/** Takes away a socket that was left there; a file of another kind stays, and its place cannot be had. */
+function makeRoom(system: System, path: string): void {
+  const there = linkStatus(system, path);
+  if (there === undefined) return;
+  if (there.kind === S_IFSOCK) return removeFile(system, path);
+  throw new UserError(
+    `unix:${path}`,
+    "a file of that name is there, and it is no socket",
+    "name another path",
+  );
+}
+
+/** The port of either kind of address is at the same place, in network order. */
+function boundPort(system: System, socket: Fd): number {
+  const name = new Uint8Array(sockaddrIn6.size);
+  const length = Uint8Array.of(name.length, 0, 0, 0);
+  const result = system.libc.getsockname(socket.number, name, length);
+  resultOrErrno(system, "getsockname", result, () => `${socket.number}, …`);
+  return new DataView(name.buffer).getUint16(2);
+}
+
+/** accept4(2): the next connection, or the negative errno. */
+export function acceptSocket(system: System, listener: Listener): Fd | number {
+  const number = system.libc.accept4(listener.fd, null, null, net.SOCK_NONBLOCK | net.SOCK_CLOEXEC);
+  const result = resultOrErrno(system, "accept4", number, () => `${listener.fd}, NULL, NULL, …`);
+  return result < 0 ? result : new Fd(system, result);
+}
+
+/** connect(2) without waiting: the socket, and 0, -EINPROGRESS or the negative errno. Throws SyscallError, UserError. */
+export function connectSocket(system: System, address: SocketAddress): { socket: Fd; result: number } {
+  const { family, bytes } = encoded(address);
+  const subject = addressText(address);
+  const socket = openSocket(system, family, subject);
+  const number = system.libc.connect(socket.number, bytes, bytes.length);
+  const result = resultOrErrno(
+    system,
+    "connect",
+    number,
+    () => `${socket.number}, ${subject}, ${bytes.length}`,
+  );
+  // A unix socket whose backlog is full says EAGAIN, and is to be asked again.
+  return { socket, result: result === -ERRNO.EAGAIN ? -ERRNO.ECONNREFUSED : result };
+}
+
+/** TCP_NODELAY: small answers go at once. */
+export function sendAtOnce(system: System, socket: Fd): void {
+  setOption(system, socket, net.IPPROTO_TCP, net.TCP_NODELAY);
+}

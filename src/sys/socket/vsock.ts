@@ -1,0 +1,170 @@
+/** Stream sockets of the parent instance and its enclaves. Every one is non-blocking: the loop waits, not the call. */
+import { SyscallError } from "../errors.ts";
+import { Fd } from "../files.ts";
+import { cString } from "../libc.ts";
+import { ERRNO } from "../linux/errno.ts";
+import { O_CLOEXEC, O_RDONLY } from "../linux/fcntl.ts";
+import {
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  SO_ERROR,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from "../linux/socket.ts";
+import { AF_VSOCK, IOCTL_VM_SOCKETS_GET_LOCAL_CID, sockaddrVm, VMADDR_CID_ANY } from "../linux/vm_sockets.ts";
+import { checked, resultOrErrno, type System } from "../system.ts";
+
+const SOCKET_TYPE = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+const BACKLOG = 128;
+
+function vsockAddress(cid: number, port: number): Uint8Array {
+  return sockaddrVm.encode({
+    svm_family: AF_VSOCK,
+    svm_reserved1: 0,
+    svm_port: port,
+    svm_cid: cid,
+    svm_flags: 0,
+    svm_zero: [0, 0, 0],
+  });
+}
+
+function addressText(cid: number, port: number): string {
+  const name = cid === VMADDR_CID_ANY ? "VMADDR_CID_ANY" : String(cid);
+  return `{AF_VSOCK, cid=${name}, port=${port}}`;
+}
+
+function openVsock(system: System): Fd {
+  const number = system.libc.socket(AF_VSOCK, SOCKET_TYPE, 0);
+  const args = () => "AF_VSOCK, SOCK_STREAM|SOCK_NONBLOCK|SOCK_CLOEXEC, 0";
+  return new Fd(system, checked(system, "socket", number, args, "AF_VSOCK"));
+}
+
+/** Makes a socket of the family and lets go of it. Throws SyscallError: EAFNOSUPPORT where the kernel has none. */
+export function vsockAvailable(system: System): void {
+  openVsock(system).close();
+}
+
+/**
+ * This machine's own CID, by /dev/vsock: VMADDR_CID_ANY where nothing carries vsock, VMADDR_CID_LOCAL where it leads to
+ * this machine alone. Undefined where that cannot be asked.
+ */
+export function localCid(system: System): number | undefined {
+  const name = cString("/dev/vsock");
+  const opened = system.libc.open(name, O_RDONLY | O_CLOEXEC, 0);
+  if (resultOrErrno(system, "open", opened, () => '"/dev/vsock", O_CLOEXEC') < 0) return undefined;
+  using fd = new Fd(system, opened);
+  const cell = new Uint8Array(4);
+  const asked = system.libc.ioctl(fd.number, IOCTL_VM_SOCKETS_GET_LOCAL_CID, cell);
+  const cid = () => new DataView(cell.buffer).getUint32(0, true);
+  const result = resultOrErrno(
+    system,
+    "IOCTL_VM_SOCKETS_GET_LOCAL_CID",
+    asked,
+    () => `${fd.number}, ${cid()}`,
+  );
+  return result < 0 ? undefined : cid();
+}
+
+/** Whether a port is free, by taking it for an instant without listening on it. Throws SyscallError. */
+export function vsockPortIsFree(system: System, port: number): boolean {
+  using socket = openVsock(system);
+  const address = vsockAddress(VMADDR_CID_ANY, port);
+  const bound = system.libc.bind(socket.number, address, address.length);
+  const args = () => `${socket.number}, ${addressText(VMADDR_CID_ANY, port)}, ${address.length}`;
+  const result = resultOrErrno(system, "bind", bound, args);
+  if (result < 0 && result !== -ERRNO.EADDRINUSE)
+    throw new SyscallError("bind", -result, `vsock port ${port}`);
+  return result >= 0;
+}
+
+/** A socket that listens on a port of every CID of this machine. Throws SyscallError. */
+export function listenVsock(system: System, port: number): Fd {
+  const socket = openVsock(system);
+  try {
+    const address = vsockAddress(VMADDR_CID_ANY, port);
+    const bound = system.libc.bind(socket.number, address, address.length);
+    const args = () => `${socket.number}, ${addressText(VMADDR_CID_ANY, port)}, ${address.length}`;
+    checked(system, "bind", bound, args, `vsock port ${port}`);
+    const listening = system.libc.listen(socket.number, BACKLOG);
+    checked(system, "listen", listening, () => `${socket.number}, ${BACKLOG}`, `vsock port ${port}`);
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+/** The vsock port that a socket is bound to; undefined for a socket of another family. */
+export function boundVsockPort(system: System, socket: Fd): number | undefined {
+  const address = new Uint8Array(sockaddrVm.size);
+  const length = Uint8Array.of(address.length, 0, 0, 0);
+  const number = system.libc.getsockname(socket.number, address, length);
+  const { svm_family, svm_cid, svm_port } = sockaddrVm.decode(address);
+  const args = () => `${socket.number}, ${addressText(svm_cid, svm_port)}`;
+  const result = resultOrErrno(system, "getsockname", number, args);
+  return result === 0 && svm_family === AF_VSOCK ? svm_port : undefined;
+}
+
+/** A connection that came in, with its peer's CID and port as the kernel tells them. */
+export interface Incoming {
+  readonly socket: Fd;
+  readonly cid: number;
+  readonly port: number;
+}
+
+/** accept4(2): the next connection, or the negative errno. */
+export function acceptVsock(system: System, listener: Fd): Incoming | number {
+  const address = new Uint8Array(sockaddrVm.size);
+  const length = new Uint8Array(4);
+  new DataView(length.buffer).setUint32(0, address.length, true);
+  const number = system.libc.accept4(listener.number, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  const result = resultOrErrno(system, "accept4", number, () => {
+    const { svm_cid, svm_port } = sockaddrVm.decode(address);
+    const peer = number < 0 ? "…" : addressText(svm_cid, svm_port);
+    return `${listener.number}, ${peer}, SOCK_NONBLOCK|SOCK_CLOEXEC`;
+  });
+  if (result < 0) return result;
+  const { svm_cid, svm_port } = sockaddrVm.decode(address);
+  return { socket: new Fd(system, result), cid: svm_cid, port: svm_port };
+}
+
+/** A connection under way: it is made when the socket becomes writable and connectResult says 0. */
+export interface Connecting {
+  readonly socket: Fd;
+  /** 0 when it was made at once, -EINPROGRESS while it is under way, else the negative errno. */
+  readonly result: number;
+}
+
+/** connect(2) without waiting. Throws SyscallError when there is no socket to be had at all. */
+export function connectVsock(system: System, cid: number, port: number): Connecting {
+  const socket = openVsock(system);
+  const address = vsockAddress(cid, port);
+  const number = system.libc.connect(socket.number, address, address.length);
+  const args = () => `${socket.number}, ${addressText(cid, port)}, ${address.length}`;
+  return { socket, result: resultOrErrno(system, "connect", number, args) };
+}
+
+/** What became of a connection that was under way: 0, or the negative errno, by SO_ERROR. */
+export function connectResult(system: System, socket: Fd): number {
+  const value = new Uint8Array(4);
+  const length = new Uint8Array(4);
+  new DataView(length.buffer).setUint32(0, 4, true);
+  const number = system.libc.getsockopt(socket.number, SOL_SOCKET, SO_ERROR, value, length);
+  const error = () => new DataView(value.buffer).getInt32(0, true);
+  const args = () => `${socket.number}, SOL_SOCKET, SO_ERROR, [${error()}], [4]`;
+  const result = resultOrErrno(system, "getsockopt", number, args);
+  return result < 0 ? result : -error();
+}
+
+/** send(2) that never waits and raises no SIGPIPE: bytes sent, or a negative errno. */
+export function sendSome(system: System, fd: number, address: number, length: number): number {
+  const put = Number(system.libc.send(fd, address, length, MSG_DONTWAIT | MSG_NOSIGNAL));
+  return resultOrErrno(system, "send", put, () => `${fd}, …, ${length}, MSG_DONTWAIT|MSG_NOSIGNAL`);
+}
+
+/** Whether a connect result says that nothing is wrong and time is all it takes. */
+export function isUnderWay(result: number): boolean {
+  return result === -ERRNO.EINPROGRESS || result === -ERRNO.EALREADY;
+}

@@ -1,0 +1,178 @@
+/**
+ * The program for aarch64, under qemu-user: NITRO_ARM64_SYSROOT names a directory with an arm64 libc
+ * (lib/ld-linux-aarch64.so.1 and what belongs to it). On an aarch64 machine it runs as it is.
+ */
+import { afterAll, describe, expect, test } from "bun:test";
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { version } from "../../../package.json" with { type: "json" };
+import { smallSections, writeEif } from "../../unit/eif/eif-writer.ts";
+import { arm64Image, gzipped, zboot, zstandard } from "../../unit/eif/kernels.ts";
+import { HostileDirectory } from "./hostile.ts";
+import {
+  built,
+  type Ended,
+  firstLine,
+  hasDevice,
+  NO_DEVICE,
+  runCommand,
+  type Surroundings,
+} from "./nitro.ts";
+
+const QEMU = "qemu-aarch64-static";
+const sysroot = process.env["NITRO_ARM64_SYSROOT"] ?? "";
+const native = process.arch === "arm64";
+
+function whyNotHere(): string | undefined {
+  if (native) return undefined;
+  if (Bun.which(QEMU) === null) return `${QEMU} is missing (Debian's package qemu-user-static)`;
+  if (sysroot === "") return "NITRO_ARM64_SYSROOT names no directory with an arm64 libc";
+  const loader = join(sysroot, "lib/ld-linux-aarch64.so.1");
+  return existsSync(loader) ? undefined : `${loader} is missing`;
+}
+
+const notHere = whyNotHere();
+if (notHere !== undefined) console.log(`test/e2e/binary/aarch64 is skipped: ${notHere}`);
+
+/** Variables are given to the guest only: qemu is a program of its own. */
+function aarch64(words: readonly string[], around: Surroundings = {}): Ended {
+  const program = built("nitro-aarch64");
+  if (native) return runCommand([program, ...words], around);
+  const given = Object.entries(around.env ?? {}).flatMap(([name, value]) => ["-E", `${name}=${value}`]);
+  const path = process.env["PATH"] ?? "";
+  return runCommand([QEMU, "-L", sysroot, ...given, program, ...words], {
+    cwd: around.cwd ?? "/",
+    env: { PATH: path },
+  });
+}
+
+/** The same with one bit in its middle changed. */
+function damaged(bytes: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(bytes);
+  const middle = copy.length >> 1;
+  copy[middle] = (copy[middle] ?? 0) ^ 0x04;
+  return copy;
+}
+
+describe.skipIf(notHere !== undefined)("the program for aarch64", () => {
+  const hostile = new HostileDirectory();
+  afterAll(() => hostile[Symbol.dispose]());
+  const eif = (name: string, flags: number) => {
+    writeFileSync(hostile.file(name), writeEif({ flags, sections: smallSections() }));
+    return hostile.file(name);
+  };
+
+  test("tells its version and architecture", () => {
+    const { out, status } = aarch64(["-version"]);
+    expect(out).toBe(`nitro ${version} (aarch64, Bun ${Bun.version})\n`);
+    expect(status).toBe(0);
+  });
+
+  test("prints help", () => {
+    const { out, err, status } = aarch64(["-help"]);
+    expect(out).toStartWith(`nitro ${version}: launches `);
+    expect({ err, status }).toEqual({ err: "", status: 0 });
+  });
+
+  test.each([
+    ["-nosuch", "-nosuch: invalid option"],
+    ["-drive x", "-drive: an enclave has no disks"],
+    [
+      "-kernel k -m lots",
+      "-m lots: Parameter 'size' expects a size: a number with k, M, G, T, P or E, in MiB without one",
+    ],
+    [
+      "-kernel k -accel nitro,enclave-cid=abc",
+      "-accel nitro,enclave-cid=abc: Parameter 'enclave-cid' expects uint64",
+    ],
+    ["-kernel k", "-kernel k: No such file or directory (ENOENT)"],
+  ])("%s", (words, line) => {
+    const { out, err, status } = aarch64(words.split(" "));
+    expect(firstLine(err)).toBe(`nitro: ${line}`);
+    expect({ out, status }).toEqual({ out: "", status: 1 });
+  });
+
+  test.skipIf(hasDevice)("takes an EIF for aarch64, and misses the device", () => {
+    const { err, status } = aarch64(["-kernel", eif("arm.eif", 1)]);
+    expect(firstLine(err)).toStartWith(NO_DEVICE);
+    expect(status).toBe(1);
+  });
+
+  test("refuses an EIF for x86_64", () => {
+    const path = eif("x86.eif", 0);
+    expect(firstLine(aarch64(["-kernel", path]).err)).toBe(
+      `nitro: -kernel ${path}: not an EIF that could start: it is an image for x86_64, this machine is aarch64`,
+    );
+  });
+
+  test("refuses a kernel that is none for aarch64", () => {
+    const bytes = Buffer.alloc(2048);
+    bytes.write("HdrS", 0x202);
+    writeFileSync(hostile.file("bzImage"), bytes);
+    expect(firstLine(aarch64(["-kernel", hostile.file("bzImage")]).err)).toBe(
+      `nitro: -kernel ${hostile.file("bzImage")}: it is an x86 bzImage; an enclave on aarch64 starts a flat arm64 ` +
+        "Image, with anything else it hangs and prints nothing",
+    );
+  });
+
+  const flat = arm64Image();
+  const zstd = zstandard(flat);
+  const kernels: readonly (readonly [name: string, bytes: Uint8Array])[] = [
+    ["Image", flat],
+    ["Image.gz", gzipped(flat)],
+    ["vmlinuz.gzip.efi", zboot(gzipped(flat), flat)],
+    ["vmlinuz.zstd.efi", zboot(zstd, flat, { compression: "zstd" })],
+  ];
+
+  test.skipIf(hasDevice).each(kernels)("takes %s, and misses the device", (name, bytes) => {
+    writeFileSync(hostile.file(name), bytes);
+    const { err, status } = aarch64(["-kernel", hostile.file(name)]);
+    expect(firstLine(err)).toStartWith(NO_DEVICE);
+    expect(status).toBe(1);
+  });
+
+  test.each([
+    ["damaged.gz", damaged(gzipped(flat)), "it is compressed with gzip and damaged: "],
+    ["cut.gz", gzipped(flat).subarray(0, 5000), "it is compressed with gzip, and cut short"],
+    [
+      "tar.gz",
+      gzipped(Buffer.from("some text ".repeat(500))),
+      "it is compressed with gzip, and inside is a text file",
+    ],
+    [
+      "lzma.efi",
+      zboot(zstd, flat, { compression: "lzma" }),
+      "it is an EFI zboot image whose payload is compressed with",
+    ],
+  ] as const)("refuses %s", (name, bytes, why) => {
+    writeFileSync(hostile.file(name), bytes);
+    const { err, status } = aarch64(["-kernel", hostile.file(name)]);
+    expect(firstLine(err)).toStartWith(`nitro: -kernel ${hostile.file(name)}: ${why}`);
+    expect(status).toBe(1);
+  });
+
+  test("obeys no file of its working directory and no name in its environment", () => {
+    using directory = new HostileDirectory();
+    const plain = aarch64(["-version"]);
+    expect(aarch64(["-version"], { cwd: directory.path })).toEqual(plain);
+    // A start costs a second here: those that run a script stand alone, the rest come together.
+    const alone = directory.variables.filter(
+      ([, value]) => value.includes(directory.script) || value === "1",
+    );
+    const isFirst = ([name]: readonly [string, string], i: number) =>
+      alone.findIndex(([other]) => other === name) === i;
+    const dangerous = alone
+      .filter(isFirst)
+      .filter(([name]) => /OPTIONS|BE_BUN|PRELOAD|functionOverrides/.test(name));
+    expect(dangerous.map(([name]) => name)).toContain("BUN_OPTIONS");
+    for (const [name, value] of dangerous) {
+      expect([name, aarch64(["-version"], { cwd: directory.path, env: { [name]: value } })]).toEqual([
+        name,
+        plain,
+      ]);
+    }
+    const all = Object.fromEntries(directory.variables.toReversed());
+    expect(aarch64(["-version"], { cwd: directory.path, env: all })).toEqual(plain);
+    expect([directory.ran, directory.made()]).toEqual([false, []]);
+  }, 300_000);
+});

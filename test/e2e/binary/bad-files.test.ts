@@ -1,0 +1,247 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { smallSections, writeEif } from "../../unit/eif/eif-writer.ts";
+import { built, Directory, firstLine, hasDevice, NO_DEVICE, nitro, runCommand } from "./nitro.ts";
+
+const directory = new Directory();
+afterAll(() => directory[Symbol.dispose]());
+chmodSync(directory.path, 0o755);
+
+const ARM = process.arch === "arm64";
+const good = writeEif({ flags: ARM ? 1 : 0, sections: smallSections() });
+
+function put(name: string, bytes: Uint8Array | string): string {
+  writeFileSync(directory.file(name), bytes);
+  return directory.file(name);
+}
+
+/** A kernel for this machine, by its looks. */
+function kernelBytes(): Buffer {
+  const bytes = Buffer.alloc(4096, 1);
+  if (ARM) bytes.write("ARM\x64", 0x38, "latin1");
+  else bytes.write("HdrS", 0x202, "latin1");
+  return bytes;
+}
+
+const kernel = put("kernel", kernelBytes());
+const eif = put("good.eif", good);
+
+/** Launches and gives the first line, having seen that nothing else went wrong: the device was not reached. */
+function refused(...words: string[]): string {
+  const { out, err, status } = nitro(words, { cwd: directory.path });
+  expect({ out, status }).toEqual({ out: "", status: 1 });
+  expect(err).not.toContain("/dev/nitro_enclaves");
+  return firstLine(err).replace(/^nitro: /, "");
+}
+
+describe.each([
+  ["-kernel", []],
+  ["-initrd", ["-kernel", kernel]],
+  ["-M ramdisk=", ["-kernel", kernel]],
+] as const)("a file that %s names", (typed, before) => {
+  const isOption = typed !== "-M ramdisk=";
+  const words = (path: string) => (isOption ? [typed, path] : ["-M", `ramdisk=${path}`]);
+  const option = isOption ? `${typed} ` : typed;
+  const refuse = (path: string) => {
+    const { out, err, status } = nitro([...before, ...words(path)], { cwd: directory.path });
+    expect({ out, status }).toEqual({ out: "", status: 1 });
+    expect(err).not.toContain("/dev/nitro_enclaves");
+    return firstLine(err).replace(/^nitro: /, "");
+  };
+
+  test("is missing", () => {
+    expect(refuse("missing")).toBe(`${option}missing: No such file or directory (ENOENT)`);
+  });
+
+  test("is a directory", () => {
+    mkdirSync(directory.file("sub"), { recursive: true });
+    expect(refuse(directory.file("sub"))).toBe(`${option}${directory.file("sub")}: Is a directory (EISDIR)`);
+  });
+
+  test("is a directory in memory", () => {
+    expect(refuse("/dev/shm")).toBe(`${option}/dev/shm: Is a directory (EISDIR)`);
+  });
+
+  test("is below something that is no directory", () => {
+    expect(refuse(`${kernel}/x`)).toBe(`${option}${kernel}/x: Not a directory (ENOTDIR)`);
+  });
+
+  test("is empty", () => {
+    const empty = put("empty", "");
+    expect(refuse(empty)).toBe(`${option}${empty}: the file is empty`);
+  });
+
+  test("is a FIFO that nobody writes", () => {
+    runCommand(["mkfifo", directory.file("fifo")]);
+    expect(refuse(directory.file("fifo"))).toBe(
+      `${option}${directory.file("fifo")}: not a regular file; its size must be known before it is read`,
+    );
+  });
+
+  test.each(["/dev/zero", "/dev/null"])("is %s", (device) => {
+    expect(refuse(device)).toStartWith(`${option}${device}: `);
+  });
+
+  test("is a terminal or a socket's end", () => {
+    const { err, status } = runCommand([
+      "sh",
+      "-c",
+      `true | ${built("nitro")} ${[...before, ...words("/dev/stdin")].join(" ")}`,
+    ]);
+    expect(status).toBe(1);
+    expect(err).toContain(`${option}/dev/stdin: not a regular file`);
+  });
+
+  test("has a name that is too long", () => {
+    const name = "x".repeat(300);
+    expect(refuse(name)).toBe(`${option}${name}: File name too long (ENAMETOOLONG)`);
+  });
+});
+
+test("a file that another user may not read", () => {
+  const secret = put("secret", "x");
+  chmodSync(secret, 0o600);
+  const nobody =
+    process.getuid?.() === 0 ? ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"] : [];
+  if (nobody.length === 0) chmodSync(secret, 0o000);
+  const { err, status } = runCommand([...nobody, built("nitro"), "-kernel", secret]);
+  expect(err).toBe(
+    `nitro: -kernel ${secret}: Permission denied (EACCES)\n` +
+      "hint: check the permissions of the file and of the directories above it\n",
+  );
+  expect(status).toBe(1);
+});
+
+describe("an EIF", () => {
+  const NOT = "not an EIF that could start:";
+
+  test.skipIf(hasDevice)("that is good is past all that, and the device is missing", () => {
+    const { err, status } = nitro(["-kernel", eif]);
+    expect(firstLine(err)).toStartWith(NO_DEVICE);
+    expect(status).toBe(1);
+  });
+
+  test("that is cut", () => {
+    const cut = put("cut.eif", good.subarray(0, 615));
+    expect(refused("-kernel", cut)).toBe(
+      `-kernel ${cut}: ${NOT} section 3 (metadata, type 5) has 2 bytes from byte 614, the file has 615 bytes`,
+    );
+    const stub = put("stub.eif", good.subarray(0, 100));
+    expect(refused("-kernel", stub)).toBe(
+      `-kernel ${stub}: ${NOT} the header needs 548 bytes from byte 0, the file has 100 bytes`,
+    );
+  });
+
+  test("that is damaged", () => {
+    const bytes = good.slice();
+    bytes[600] = (bytes[600] ?? 0) ^ 1;
+    const bad = put("bad.eif", bytes);
+    expect(refused("-kernel", bad)).toMatch(
+      /: not an EIF that could start: its CRC-32 is 0x[0-9a-f]{8}, the header says 0x[0-9a-f]{8} at byte 544; the file is damaged$/,
+    );
+  });
+
+  test("of another architecture", () => {
+    const other = put("other.eif", writeEif({ flags: ARM ? 0 : 1, sections: smallSections() }));
+    const [its, ours] = ARM ? ["x86_64", "aarch64"] : ["aarch64", "x86_64"];
+    expect(refused("-kernel", other)).toBe(
+      `-kernel ${other}: ${NOT} it is an image for ${its}, this machine is ${ours}`,
+    );
+  });
+
+  test.each([
+    ["-initrd", ["-initrd", kernel]],
+    ["-append", ["-append", "quiet"]],
+    ["-append", ["-append", ""]],
+    ["-initrd", ["-append", "quiet", "-initrd", kernel]],
+    [`-M ramdisk=${kernel}`, ["-append", "quiet", "-M", `nitro,ramdisk=${kernel}`]],
+  ])("with %s beside it", (option, words) => {
+    expect(refused("-kernel", eif, ...words)).toBe(
+      `${option}: -kernel ${eif} is an EIF, which has its own ramdisks and command line`,
+    );
+  });
+
+  test("that does not fit into -m", () => {
+    const big = writeEif({
+      flags: ARM ? 1 : 0,
+      sections: smallSections().map((section) =>
+        section.type === 3 ? { ...section, payload: new Uint8Array(500_000) } : section,
+      ),
+    });
+    const path = put("big.eif", big);
+    expect(refused("-kernel", path, "-m", "32")).toBe("-m 32: an enclave has 64 MiB of memory at least");
+  });
+});
+
+describe("what is no kernel for this machine", () => {
+  const needs = ARM
+    ? "an enclave on aarch64 starts a flat arm64 Image, with anything else it hangs and prints nothing"
+    : "an enclave on x86_64 starts an x86 bzImage, with anything else it hangs and prints nothing";
+  const foreign = Buffer.alloc(2048, 1);
+  if (ARM) foreign.write("HdrS", 0x202, "latin1");
+  else foreign.write("ARM\x64", 0x38, "latin1");
+
+  test.each([
+    ["a-text-file", "version https://git-lfs.github.com/spec/v1\n", "a text file"],
+    ["a-script", "#!/bin/sh\nexit 0\n", "a script"],
+    [
+      "vmlinux",
+      `${"\x7fELF\x02\x01\x01".padEnd(18, "\0")}\x3e\0`,
+      "an ELF file for x86_64 (a vmlinux, if it is a kernel)",
+    ],
+    ["initrd.cpio", `070701${"0".repeat(104)}`, "a cpio archive"],
+    ["kernel.xz", "\xfd7zXZ\0\0\x04", "compressed with xz"],
+    ["kernel.zst", "\x28\xb5\x2f\xfd\x04\0", "compressed with zstd"],
+    ["one-byte", "\x01", "of no known format"],
+    ["pattern", "\x01\x02\x03\xff".repeat(1000), "of no known format"],
+    ["zeros", "\0".repeat(4096), "nothing but zeros at its head"],
+  ])("%s is refused with what it is", (name, content, what) => {
+    const path = put(name, Buffer.from(content, "latin1"));
+    expect(refused("-kernel", path)).toBe(`-kernel ${path}: it is ${what}; ${needs}`);
+  });
+
+  test("one of another architecture", () => {
+    const path = put("foreign", foreign);
+    const [what, hint] = ARM ? ["an x86 bzImage", "arm64"] : ["an arm64 Image", "x86_64"];
+    const { err } = nitro(["-kernel", path]);
+    expect(err).toBe(
+      `nitro: -kernel ${path}: it is ${what}; ${needs}\nhint: use a kernel that was built for ${hint}\n`,
+    );
+  });
+
+  test("its hint has a command for this file, or how to insist", () => {
+    const xz = put("some.xz", Buffer.from("\xfd7zXZ\0\0\x04", "latin1"));
+    const name = ARM ? "Image" : "bzImage, if that is inside";
+    expect(nitro(["-kernel", xz]).err).toContain(`\nhint: xz -dc ${xz} > ${name}\n`);
+    const text = put("some.txt", "hello\n");
+    expect(nitro(["-kernel", text]).err).toContain(
+      "\nhint: -M nitro,any-kernel=on launches it all the same\n",
+    );
+  });
+
+  test.skipIf(hasDevice)("is launched all the same with any-kernel=on, with a warning", () => {
+    const path = put("insisted", "hello\n");
+    const { err, status } = nitro(["-kernel", path, "-M", "nitro,any-kernel=on"]);
+    expect(err.split("\n").slice(0, 2)).toEqual([
+      `nitro: warning: -kernel ${path}: it is a text file; ${needs}`,
+      expect.stringContaining(NO_DEVICE),
+    ]);
+    expect(status).toBe(1);
+    expect(refused("-kernel", path, "-M", "any-kernel=on", "-M", "any-kernel=off")).toContain(
+      "it is a text file",
+    );
+  });
+
+  test("more ramdisks than an image has room for", () => {
+    const many = Array.from({ length: 30 }, () => ["-M", `ramdisk=${eif}`]).flat();
+    expect(refused("-kernel", kernel, ...many)).toBe(`-M ramdisk=${eif}: an image has room for 29 ramdisks`);
+  });
+});
+
+describe("other files", () => {
+  test("a trace's file that cannot be made", () => {
+    expect(refused("-kernel", eif, "-D", "/no/such/file")).toBe(
+      "-D /no/such/file: No such file or directory (ENOENT)",
+    );
+  });
+});

@@ -1,0 +1,86 @@
+/** What a launch writes is never what it reads, by whatever name: opening it would empty it. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { linkSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { smallSections, writeEif } from "../../unit/eif/eif-writer.ts";
+import { arm64Image } from "../../unit/eif/kernels.ts";
+import { fakeKernel } from "../launch/images.ts";
+import { Directory, firstLine, hasDevice, NO_DEVICE, nitro } from "./nitro.ts";
+
+const directory = new Directory();
+afterAll(() => directory[Symbol.dispose]());
+const memory = mkdtempSync("/dev/shm/nitro-outputs-");
+afterAll(() => rmSync(memory, { recursive: true, force: true }));
+
+function made(path: string, content: Uint8Array | string): string {
+  writeFileSync(path, content);
+  return path;
+}
+
+const isArm = process.arch === "arm64";
+const eif = made(directory.file("image.eif"), writeEif({ flags: isArm ? 1 : 0, sections: smallSections() }));
+const kernel = made(directory.file("kernel"), isArm ? arm64Image() : fakeKernel(100_000));
+const initrd = made(directory.file("initrd"), "ramdisk");
+const second = made(directory.file("second"), "another");
+const config = made(directory.file("config"), `[machine]\n  kernel = "${eif}"\n`);
+const inMemory = made(join(memory, "image.eif"), readFileSync(eif));
+const [hard, soft] = [directory.file("hard"), directory.file("soft")];
+linkSync(eif, hard);
+symlinkSync(eif, soft);
+const INPUTS = [eif, kernel, initrd, second, config, inMemory];
+const before = INPUTS.map((path) => readFileSync(path));
+
+/** First lines; whatever is refused, every input is as it was. */
+function said(...words: string[]): string {
+  const { err, out, status } = nitro(words, { cwd: directory.path });
+  expect({ out, status }).toEqual({ out: "", status: 1 });
+  expect(INPUTS.map((path) => readFileSync(path))).toEqual(before);
+  return firstLine(err);
+}
+
+const ways = (path: string): [string, string[]][] => [
+  [`-serial file:${path}`, ["-serial", `file:${path}`]],
+  [`-D ${path}`, ["-D", path]],
+  [`-pidfile ${path}`, ["-pidfile", path]],
+  [`-chardev null,id=n,logfile=${path}`, ["-chardev", `null,id=n,logfile=${path}`, "-serial", "chardev:n"]],
+];
+
+describe("an image is not written over", () => {
+  const pieces = ["-kernel", kernel, "-initrd", initrd, "-M", `ramdisk=${second}`];
+  const cases: [what: string, output: string, input: string, words: string[]][] = [
+    ["by its own name", eif, `-kernel ${eif}`, ["-kernel", eif]],
+    ["by a relative one", "./image.eif", `-kernel ${eif}`, ["-kernel", eif]],
+    ["through a hard link", hard, `-kernel ${eif}`, ["-kernel", eif]],
+    ["through a symbolic link", soft, `-kernel ${eif}`, ["-kernel", eif]],
+    ["where it is named by a link", eif, `-kernel ${soft}`, ["-kernel", soft]],
+    ["in /dev/shm", inMemory, `-kernel ${inMemory}`, ["-kernel", inMemory]],
+    ["that is a ramdisk", initrd, `-initrd ${initrd}`, pieces],
+    ["that is a further ramdisk", second, `-M ramdisk ${second}`, pieces],
+    ["nor the file with its options", config, `-readconfig ${config}`, ["-readconfig", config]],
+  ];
+  for (const [what, output, input, words] of cases) {
+    test.each(ways(output))(`${what}: %s`, (typed, more) => {
+      expect(said(...words, ...more)).toBe(
+        `nitro: ${typed}: that is the file of ${input}, which would be overwritten`,
+      );
+    });
+  }
+});
+
+describe("two outputs are not one file", () => {
+  test.each([
+    ["that is there", true],
+    ["that is not there yet", false],
+  ])("%s", (_what, isThere) => {
+    const path = directory.file(isThere ? "log" : "new");
+    if (isThere) made(path, "");
+    const other = `${directory.path}/./${path.slice(directory.path.length + 1)}`;
+    expect(said("-kernel", eif, "-serial", `file:${path}`, "-D", other)).toBe(
+      `nitro: -D ${other}: that is the file of -serial file:${path}, which would be overwritten`,
+    );
+  });
+
+  test.skipIf(hasDevice)("but what cannot be emptied may be named twice", () => {
+    expect(said("-kernel", eif, "-serial", "file:/dev/null", "-D", "/dev/null")).toStartWith(NO_DEVICE);
+  });
+});

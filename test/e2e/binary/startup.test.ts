@@ -1,0 +1,156 @@
+import { describe, expect, test } from "bun:test";
+import { version } from "../../../package.json" with { type: "json" };
+import { built, nitro, runCommand } from "./nitro.ts";
+
+describe("what is only printed", () => {
+  test.each([
+    [["-version"], `nitro ${version} (`],
+    [["--version"], `nitro ${version} (`],
+    [["-help"], `nitro ${version}: launches `],
+    [["--help"], `nitro ${version}: launches `],
+    [["-h"], `nitro ${version}: launches `],
+    [["-accel", "help"], "Accelerators supported by nitro:\nnitro\n"],
+    [["-accel", "nitro,help"], "nitro-accel options:\n  cpu-ids=<int>"],
+    [["-M", "help"], "Supported machines are:\nnitro "],
+    [["-machine", "nitro,help"], "nitro-machine options:\n"],
+    [["-cpu", "help"], "Available CPUs:\n  host\n"],
+    [["-d", "help"], "Log items (comma separated):\nsyscalls "],
+  ])("%p goes to standard output, with status 0", (words, start) => {
+    const { out, err, status } = nitro(words);
+    expect(out).toStartWith(start);
+    expect(out).toEndWith("\n");
+    expect({ err, status }).toEqual({ err: "", status: 0 });
+  });
+
+  test("the version tells the architecture and the runtime", () => {
+    expect(nitro(["-version"]).out).toMatch(
+      /^nitro \d+\.\d+\.\d+ \((x86_64|aarch64), Bun \d+\.\d+\.\d+\)\n$/,
+    );
+  });
+
+  test("help names the subcommands, and each has help of its own", () => {
+    const { out } = nitro(["-help"]);
+    for (const name of ["check", "pool", "eif"]) {
+      expect(out).toMatch(new RegExp(`^  nitro ${name} +[a-z]`, "m"));
+      expect(nitro([name, "-help"])).toMatchObject({ err: "", status: 0 });
+      expect(nitro([name, "-help"]).out).toContain(`usage: nitro ${name} `);
+    }
+  });
+
+  test("a reader that goes away early does no harm", () => {
+    const { status } = runCommand(["sh", "-c", `${built("nitro")} -help | head -c 10 >/dev/null`]);
+    expect(status).toBe(0);
+  });
+});
+
+describe("what goes wrong", () => {
+  test("without any words the kernel is missing", () => {
+    expect(nitro([])).toEqual({
+      out: "",
+      err:
+        "nitro: -kernel: missing; an enclave boots a kernel or an EIF\n" +
+        "hint: nitro -kernel FILE [-initrd FILE] [-append TEXT]\n",
+      status: 1,
+    });
+  });
+
+  test.each([
+    [["-nosuch"], "hint: nitro -help lists the options\n"],
+    [["-drive", "file=x"], "hint: put the files into the initrd, or send them over vsock\n"],
+    [["-m=1G"], "hint: the argument stands apart: -m 1G\n"],
+    [["-kernel"], "hint: -kernel FILE\n"],
+    [["-kernel", "/no/such"], "hint: check the path; a relative one starts at the working directory\n"],
+  ])("%p leaves standard output clean and gives a hint", (words, hint) => {
+    const { out, err, status } = nitro(words);
+    expect(out).toBe("");
+    expect(err).toEndWith(hint);
+    expect(err.split("\n").length).toBe(3);
+    expect(status).toBe(1);
+  });
+
+  test.each(["toString", "constructor", "__proto__", "eiff", "disk.img"])(
+    "the word %s is no subcommand",
+    (word) => {
+      const { out, err, status } = nitro([word]);
+      expect({ out, status }).toEqual({ out: "", status: 1 });
+      expect(err).toStartWith(`nitro: ${word}: a word without a dash is a disk image to QEMU`);
+      expect(err).toEndWith(`nitro -kernel ${word}; the commands are nitro check, nitro pool, nitro eif\n`);
+    },
+  );
+
+  test("it says the same with standard descriptors closed", () => {
+    for (const closed of ["<&-", ">&-", "<&- >&-"]) {
+      const { err, status } = runCommand(["sh", "-c", `${built("nitro")} -nosuch ${closed}`]);
+      expect([closed, err, status]).toEqual([
+        closed,
+        "nitro: -nosuch: invalid option\nhint: nitro -help lists the options\n",
+        1,
+      ]);
+    }
+    expect(runCommand(["sh", "-c", `${built("nitro")} -nosuch 2>&-`])).toEqual({
+      out: "",
+      err: "",
+      status: 1,
+    });
+  });
+
+  test.each(["-help", "-version", "-M help", "eif -help", "pool -help", "check -json -kernel /no/such"])(
+    "%s into a full disk is told, and no success",
+    (words) => {
+      const { err, status } = runCommand(["sh", "-c", `${built("nitro")} ${words} >/dev/full`]);
+      expect(err).toBe(
+        "nitro: standard output: not all of the text could be written: No space left on device (ENOSPC)\n",
+      );
+      expect(status).toBe(1);
+    },
+  );
+
+  test("a reader that has gone before it is told anything is no success, and nothing to talk about", () => {
+    const script = `import os,sys
+reading, writing = os.pipe()
+os.close(reading)
+os.dup2(writing, 1)
+os.execv(sys.argv[1], [sys.argv[1], "-help"])`;
+    const { err, status } = runCommand(["python3", "-c", script, built("nitro")]);
+    expect({ err, status }).toEqual({ err: "", status: 1 });
+  });
+
+  test.each([
+    ["-append", "'foo=\\351'"],
+    ["-kernel", "'/tmp/\\374.eif'"],
+    ["eif pcr", "'\\200'"],
+  ])("%s with bytes that are not UTF-8 is refused: they would be taken for others", (option, bytes) => {
+    const script = `exec ${built("nitro")} ${option} "$(printf ${bytes})"`;
+    const { out, err, status } = runCommand(["sh", "-c", script]);
+    expect(err).toMatch(/^nitro: .*\ufffd.*: it is not UTF-8, and would be taken for something else\nhint: /);
+    expect({ out, status }).toEqual({ out: "", status: 1 });
+  });
+
+  const NOT_EXECUTABLE =
+    "nitro: memory: none may be made executable, which calling the kernel takes (bun:ffi requires the JIT)\n" +
+    "hint: systemd: MemoryDenyWriteExecute=no; SELinux: allow execmem; a shell: ulimit -v unlimited\n";
+
+  test("a limit of address space that leaves no executable memory is told", () => {
+    const script = `ulimit -v 2000000; exec ${built("nitro")} -version`;
+    expect(runCommand(["sh", "-c", script])).toEqual({ out: "", err: NOT_EXECUTABLE, status: 1 });
+  });
+
+  /** prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN), which Linux has since 6.3; systemd's is a filter that does the same. */
+  const denied = (program: string, ...words: string[]) => [
+    "python3",
+    "-c",
+    `import ctypes,os,sys
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0): sys.exit(77)
+os.execvp(sys.argv[1], sys.argv[1:])`,
+    program,
+    ...words,
+  ];
+
+  test.skipIf(runCommand(denied("true")).status === 77)(
+    "so is memory that must not become executable",
+    () => {
+      const ended = runCommand(denied(built("nitro"), "-version"));
+      expect(ended).toEqual({ out: "", err: NOT_EXECUTABLE, status: 1 });
+    },
+  );
+});

@@ -1,0 +1,397 @@
+/** `nitro eif build`, read back by a reader that is not the program's. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { chmodSync, linkSync, mkdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
+import { version } from "../../../package.json" with { type: "json" };
+import { payload, readEifFile } from "./eif-file.ts";
+import { Workshop } from "./workspace.ts";
+
+const here = new Workshop();
+afterAll(() => here[Symbol.dispose]());
+
+const sha256 = (path: string) => createHash("sha256").update(readFileSync(path)).digest("hex");
+const COMMAND_LINE = "console=ttyS0 reboot=k";
+
+describe("with -like-qemu", () => {
+  test.each([
+    [
+      ["-initrd", here.initrd, "-append", COMMAND_LINE],
+      "c0cd8f528ce449ea4fdb83a634cefcc4768c7c4d973e57a4f7f18c9cae110a9f",
+    ],
+    [[], "7f9badca152ccb0f15a9032214da5a3058f1597a977f343e7295e8566a64ff5c"],
+  ])("it is QEMU 11.1's image, byte for byte: %j", (words, digest) => {
+    here.done(["build", "-like-qemu", "-o", "qemu.eif", "-arch", "x86_64", "-kernel", here.kernel, ...words]);
+    expect(sha256(here.path("qemu.eif"))).toBe(digest);
+  });
+
+  test("further ramdisks follow, and nothing can be described", () => {
+    const words = [
+      "build",
+      "-like-qemu",
+      "-o",
+      "several.eif",
+      "-kernel",
+      here.kernel,
+      "-initrd",
+      here.initrd,
+    ];
+    here.done([...words, "-M", `nitro,ramdisk=${here.second}`]);
+    const file = readEifFile(here.path("several.eif"));
+    expect(file.names).toEqual(["kernel", "cmdline", "ramdisk", "ramdisk", "metadata"]);
+    expect([file.memory, file.cpus, payload(file, "metadata").toString()]).toEqual([0n, 0n, "{}"]);
+    for (const option of ["-name", "-image-version", "-metadata", "-m", "-smp"]) {
+      expect(here.refused([...words, option, "1"])).toBe(`${option}: what a launch assembles has none of it`);
+    }
+  });
+});
+
+describe("an image in AWS's order", () => {
+  const ramdisks = [
+    "-initrd",
+    here.initrd,
+    "-M",
+    `nitro,ramdisk=${here.second}`,
+    "-machine",
+    `ramdisk=${here.third}`,
+  ];
+
+  test("has its sections, defaults and PCRs", () => {
+    const out = here.done([
+      "build",
+      "-o",
+      "aws.eif",
+      "-kernel",
+      here.kernel,
+      ...ramdisks,
+      "-append",
+      COMMAND_LINE,
+    ]);
+    const file = readEifFile(here.path("aws.eif"));
+    expect(file.names).toEqual(["kernel", "cmdline", "metadata", "ramdisk", "ramdisk", "ramdisk"]);
+    expect([file.version, file.flags, file.memory, file.cpus]).toEqual([4, 0, 1024n ** 3n, 2n]);
+    expect(payload(file, "cmdline").toString()).toBe(COMMAND_LINE);
+    const content = [here.kernel, here.initrd, here.second, here.third].map((path) => readFileSync(path));
+    const order = [0, 3, 4, 5].map((i) => file.payloads[i]);
+    expect(order.map((bytes, i) => bytes?.equals(content[i] ?? Buffer.alloc(0)))).toEqual([
+      true,
+      true,
+      true,
+      true,
+    ]);
+    expect(out).toBe(
+      `aws.eif: ${file.bytes.length} bytes (1 MiB) for x86_64\n${file.pcrs.map((pcr, i) => `PCR${i} ${pcr}\n`).join("")}`,
+    );
+  });
+
+  test("of one ramdisk measures what the facts say, whatever the order of sections", () => {
+    const known =
+      "940c28746aa8f525df49dbf0647efecd2fc9edda8d671e6f652bb45d50de0bb17d0f03fe502bde2cb876e642389fb0e9";
+    const out = here.done([
+      "build",
+      "-json",
+      "-o",
+      "one.eif",
+      "-kernel",
+      here.kernel,
+      "-initrd",
+      here.initrd,
+      "-append",
+      COMMAND_LINE,
+    ]);
+    const { Measurements } = JSON.parse(out);
+    expect(Measurements).toEqual({
+      HashAlgorithm: "Sha384 { ... }",
+      PCR0: known,
+      PCR1: known,
+      PCR2: "21b9efbc184807662e966d34f390821309eeac6802309798826296bf3e8bec7c10edb30948c90ba67310f7b964fc500a",
+    });
+    expect(readEifFile(here.path("one.eif")).pcrs).toEqual([known, known, Measurements.PCR2]);
+  });
+
+  test("for the other architecture says so in its flags", () => {
+    here.done(["build", "-arch", "aarch64", "-o", "arm.eif", "-kernel", here.image, ...ramdisks]);
+    const file = readEifFile(here.path("arm.eif"));
+    expect([file.flags, file.names[0], file.payloads[0]?.equals(readFileSync(here.image))]).toEqual([
+      1,
+      "kernel",
+      true,
+    ]);
+    expect(here.refused(["build", "-arch", "x86_64", "-o", "no.eif", "-kernel", here.image])).toStartWith(
+      `-kernel ${here.image}: it is an arm64 Image; an enclave on x86_64 starts an x86 bzImage`,
+    );
+  });
+
+  test("a compressed arm64 kernel goes in as the flat Image", () => {
+    const packed = here.file("Image.gz", Bun.gzipSync(readFileSync(here.image)));
+    here.done(["build", "-arch", "aarch64", "-o", "packed.eif", "-kernel", packed, "-name", "Image"]);
+    here.done(["build", "-arch", "aarch64", "-o", "flat.eif", "-kernel", here.image]);
+    expect(sha256(here.path("packed.eif"))).toBe(sha256(here.path("flat.eif")));
+  });
+
+  test("any kernel can be insisted on", () => {
+    const odd = here.file("odd", "not a kernel");
+    const words = ["build", "-o", "odd.eif", "-kernel", odd];
+    expect(here.refused(words)).toStartWith(`-kernel ${odd}: it is a text file; an enclave on `);
+    const { err, status } = here.eif([...words, "-M", "nitro,any-kernel=on"]);
+    expect([status, err]).toEqual([0, expect.stringContaining("warning: ")]);
+    expect(readEifFile(here.path("odd.eif")).payloads[0]?.toString()).toBe("not a kernel");
+  });
+
+  test("without a ramdisk or a command line is an image still", () => {
+    here.done(["build", "-o", "bare.eif", "-arch", "x86_64", "-kernel", here.kernel]);
+    const file = readEifFile(here.path("bare.eif"));
+    expect(file.names).toEqual(["kernel", "cmdline", "metadata"]);
+    expect(payload(file, "cmdline").length).toBe(0);
+  });
+});
+
+describe("metadata", () => {
+  const of = (name: string) => JSON.parse(payload(readEifFile(here.path(name)), "metadata").toString());
+
+  test("has AWS's keys in AWS's order, and no time of day", () => {
+    here.built("plain.eif");
+    const metadata = of("plain.eif");
+    expect(JSON.stringify(metadata)).toBe(
+      JSON.stringify({
+        ImageName: "bzImage",
+        ImageVersion: "1.0",
+        BuildMetadata: {
+          BuildTime: "",
+          BuildTool: "nitro",
+          BuildToolVersion: version,
+          OperatingSystem: "Generic Linux",
+          KernelVersion: "Unknown version",
+        },
+        DockerInfo: null,
+        CustomMetadata: null,
+      }),
+    );
+    const first = sha256(here.path("plain.eif"));
+    here.built("plain.eif");
+    expect(sha256(here.path("plain.eif"))).toBe(first);
+  });
+
+  test("takes name, version, the user's own JSON as it is written, and the header's defaults", () => {
+    const own = here.file("own.json", ' {"team": "a", "big": 12345678901234567890, "x": {"y": [1e3]}}\n');
+    const more = ["-name", "größe", "-image-version", "2", "-metadata", own, "-m", "3G", "-smp", "4"];
+    here.built("own.eif", ...more);
+    const file = readEifFile(here.path("own.eif"));
+    expect([file.memory, file.cpus]).toEqual([3n * 1024n ** 3n, 4n]);
+    expect(payload(file, "metadata").toString()).toContain(
+      '"CustomMetadata":{"team": "a", "big": 12345678901234567890, "x": {"y": [1e3]}}}',
+    );
+    const { ImageName, ImageVersion } = of("own.eif");
+    expect([ImageName, ImageVersion]).toEqual(["größe", "2"]);
+  });
+
+  test("a kernel that states its version is believed", () => {
+    const bytes = new Uint8Array(readFileSync(here.kernel));
+    bytes.set([0x00, 0x10], 0x20e);
+    bytes.set(new TextEncoder().encode("6.12.57-test (a@b) #1 SMP\0"), 0x1200);
+    here.done(["build", "-o", "version.eif", "-kernel", here.file("versioned", bytes)]);
+    expect(of("version.eif").BuildMetadata.KernelVersion).toBe("6.12.57-test");
+  });
+
+  test("SOURCE_DATE_EPOCH is the build's time, and nothing else in the environment is", () => {
+    const words = ["build", "-o", "dated.eif", "-arch", "x86_64", "-kernel", here.kernel];
+    here.done(words, { env: { SOURCE_DATE_EPOCH: "1720545398" } });
+    expect(of("dated.eif").BuildMetadata.BuildTime).toBe("2024-07-09T17:16:38+00:00");
+    for (const odd of ["", "now", "-1", "1.5", "0x10", "253402300800", "9".repeat(400)]) {
+      expect(here.refused(words, { env: { SOURCE_DATE_EPOCH: odd } })).toBe(
+        `SOURCE_DATE_EPOCH=${odd}: it is a whole number of seconds since 1970`,
+      );
+    }
+  });
+
+  test.each([
+    ["an array", "[1]", "it is not a JSON object: { … }"],
+    ["no JSON", "{a: 1}", "it is not a JSON object: { … }"],
+    ["nothing", "", "it is not a JSON object: { … }"],
+    ["no UTF-8", Uint8Array.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), "it is not UTF-8 text"],
+    ["too much", `{"a":"${"x".repeat(4096)}"}`, "it has more than the 4096 bytes that are allowed"],
+  ])("of the user's that is %s is refused", (_, text, why) => {
+    const own = here.file("bad.json", text);
+    expect(
+      here.refused(["build", "-o", "no.eif", "-arch", "x86_64", "-kernel", here.kernel, "-metadata", own]),
+    ).toBe(`-metadata ${own}: ${why}`);
+  });
+
+  test("of exactly 4,096 bytes is taken", () => {
+    here.built("full.eif", "-metadata", here.file("full.json", `{"a":"${"x".repeat(4088)}"}`));
+    expect(of("full.eif").CustomMetadata.a.length).toBe(4088);
+  });
+});
+
+describe("the output", () => {
+  test("- is standard output, with the same bytes; the rest is told on standard error", () => {
+    here.built("file.eif");
+    const words = [
+      "eif",
+      "build",
+      "-o",
+      "-",
+      "-arch",
+      "x86_64",
+      "-kernel",
+      here.kernel,
+      "-initrd",
+      here.initrd,
+    ];
+    const nitro = new URL("../../../dist/nitro", import.meta.url).pathname;
+    const { stdout, stderr, exitCode } = Bun.spawnSync([nitro, ...words], { cwd: here.directory });
+    expect(exitCode).toBe(0);
+    expect(stdout.equals(readFileSync(here.path("file.eif")))).toBe(true);
+    expect(stderr.toString()).toStartWith("nitro: standard output: ");
+    expect(here.refused(["build", "-o", "-", "-json", "-arch", "x86_64", "-kernel", here.kernel])).toBe(
+      "-json: standard output carries the image",
+    );
+  });
+
+  test("a device or a pipe is written to, never replaced", () => {
+    here.openssl("version");
+    Bun.spawnSync(["mkfifo", here.path("fifo")]);
+    const reader = Bun.spawn(["sha256sum", here.path("fifo")], { stdout: "pipe" });
+    here.done(["build", "-o", here.path("fifo"), "-arch", "x86_64", "-kernel", here.kernel]);
+    here.done(["build", "-o", "bare2.eif", "-arch", "x86_64", "-kernel", here.kernel]);
+    here.done(["build", "-o", "/dev/null", "-arch", "x86_64", "-kernel", here.kernel]);
+    expect(statSync("/dev/null").isCharacterDevice()).toBe(true);
+    return new Response(reader.stdout).text().then((text) => {
+      expect(text.split(" ")[0]).toBe(sha256(here.path("bare2.eif")));
+    });
+  });
+
+  test("that is one of the inputs is refused, however it is named, and the input is as it was", () => {
+    const pair = here.pair({ name: "input" });
+    const own = here.file("input.json", "{}");
+    symlinkSync(here.kernel, here.path("link"));
+    linkSync(here.initrd, here.path("hard"));
+    const words = [
+      "-kernel",
+      here.kernel,
+      "-initrd",
+      here.initrd,
+      "-M",
+      `ramdisk=${here.second}`,
+      "-metadata",
+      own,
+    ];
+    const signing = ["-private-key", pair.key, "-signing-certificate", pair.certificate];
+    const inputs = ["bzImage", "./bzImage", "link", "hard", here.second, own, pair.key, pair.certificate];
+    const before = inputs.map((name) => sha256(name.startsWith("/") ? name : here.path(name)));
+    for (const name of inputs) {
+      expect(here.refused(["build", "-o", name, ...words, ...signing])).toBe(
+        `-o ${name}: it is one of the files that are read`,
+      );
+    }
+    expect(inputs.map((name) => sha256(name.startsWith("/") ? name : here.path(name)))).toEqual(before);
+  });
+
+  test("what was there before keeps its mode, and a link its place", () => {
+    here.file("old.eif", "old");
+    chmodSync(here.path("old.eif"), 0o640);
+    symlinkSync("old.eif", here.path("current.eif"));
+    here.built("current.eif");
+    expect(readEifFile(here.path("old.eif")).names.length).toBe(4);
+    expect(statSync(here.path("old.eif")).mode & 0o777).toBe(0o640);
+  });
+
+  test("after a failure what was there is there still, and nothing else", () => {
+    here.file("kept.eif", "kept");
+    const before = here.names();
+    const words = ["build", "-o", "kept.eif", "-arch", "x86_64", "-kernel", here.kernel];
+    for (const more of [
+      ["-initrd", "missing"],
+      ["-initrd", here.directory],
+      ["-initrd", "/dev/zero"],
+      ["-m", "x"],
+    ]) {
+      here.refused([...words, ...more]);
+    }
+    expect(here.refused(["build", "-o", "nowhere/x.eif", "-arch", "x86_64", "-kernel", here.kernel])).toBe(
+      "-o nowhere/x.eif: there is no directory nowhere",
+    );
+    mkdirSync(here.path("directory"));
+    expect(here.refused(["build", "-o", "directory", "-arch", "x86_64", "-kernel", here.kernel])).toBe(
+      "-o directory: it is a directory",
+    );
+    expect(here.names()).toEqual([...before, "directory"].sort());
+    expect(readFileSync(here.path("kept.eif"), "utf8")).toBe("kept");
+  });
+
+  test("a full disk leaves nothing", () => {
+    expect(here.refused(["build", "-o", "/dev/full", "-arch", "x86_64", "-kernel", here.kernel])).toBe(
+      "-o /dev/full: No space left on device (ENOSPC)",
+    );
+  });
+});
+
+describe("words that are refused", () => {
+  const words = ["build", "-o", "no.eif", "-arch", "x86_64", "-kernel", here.kernel];
+  test.each([
+    [["build"], "-o: missing; the image goes into a file"],
+    [["build", "-o", "x"], "-kernel: missing; an image has a kernel"],
+    [[...words, "-nosuch"], "-nosuch: invalid option"],
+    [[...words, "-initrd"], "-initrd: requires an argument"],
+    [[...words, "-kernel", "b"], "-kernel: is given twice"],
+    [[...words, "extra"], "extra: a word without an option"],
+    [["build", "-o", "no.eif", "-kernel", "k", "-arch", "mips"], "-arch mips: no architecture of an enclave"],
+    [[...words, "-M", "q35"], "-M q35: an image is for the machine nitro"],
+    [
+      [...words, "-M", "nitro,smp.cpus=2"],
+      "-M nitro,smp.cpus=2: 'smp.cpus' says nothing about an image's contents",
+    ],
+    [
+      [...words, "-M", "nitro,any-kernel=2"],
+      "-M nitro,any-kernel=2: Parameter 'any-kernel' expects 'on' or 'off'",
+    ],
+    [[...words, "-M", "nitro,,x"], "-M nitro,,x: an image is for the machine nitro"],
+    [[...words, "-M", "nitro,=x"], "-M nitro,=x: Invalid parameter ''"],
+    [[...words, "-m", "1X"], "-m 1X: no size"],
+    [[...words, "-smp", "-1"], "-smp -1: no number of vCPUs"],
+    [[...words, "-private-key", "k"], "-signing-certificate: missing beside -private-key"],
+    [[...words, "-signing-certificate", "k"], "-private-key: missing beside -signing-certificate"],
+    [[...words, "-initrd", "none"], "-initrd none: No such file or directory (ENOENT)"],
+    [["nosuch"], "eif nosuch: no command of eif"],
+    [["toString"], "eif toString: no command of eif"],
+  ])("%j", (typed, told) => {
+    expect(here.refused(typed)).toBe(told);
+    expect(here.names()).not.toContain("no.eif");
+  });
+
+  test("more ramdisks than an image has room for", () => {
+    const many = Array.from({ length: 30 }, () => `ramdisk=${here.third}`).join(",");
+    expect(here.refused([...words, "-M", many])).toBe(
+      "-M nitro,ramdisk=: 30 ramdisks, the image has room for 29",
+    );
+    const most = Array.from({ length: 29 }, () => `ramdisk=${here.third}`).join(",");
+    here.done(["build", "-o", "most.eif", "-arch", "x86_64", "-kernel", here.kernel, "-M", most]);
+    expect(readEifFile(here.path("most.eif")).names.length).toBe(32);
+  });
+
+  test("empty files", () => {
+    const empty = here.file("empty", "");
+    expect(here.refused(["build", "-o", "no.eif", "-kernel", empty])).toBe(
+      `-kernel ${empty}: the file is empty`,
+    );
+    expect(here.refused([...words, "-initrd", empty])).toBe(`-initrd ${empty}: the file is empty`);
+  });
+});
+
+test("help tells every option, and each command has its own", () => {
+  const help = here.done(["build", "-help"]);
+  for (const option of [
+    "--o FILE",
+    "--kernel",
+    "--initrd",
+    "--append",
+    "--metadata",
+    "--like-qemu",
+    "--json",
+  ]) {
+    expect(help).toContain(option);
+  }
+  for (const command of ["build", "describe", "extract", "pcr", "sign", "verify"]) {
+    expect(here.done([command, "-h"])).toContain(`usage: nitro eif ${command} `);
+    expect(here.done([])).toContain(`  ${command} `);
+  }
+});

@@ -1,0 +1,58 @@
+/** What `eif build` and `eif describe` say of ramdisks that nothing could be started from; the image is made all the same. */
+import { afterAll, expect, test } from "bun:test";
+import { newcArchive } from "../../support/initrd.ts";
+import { Workshop } from "./workspace.ts";
+
+const here = new Workshop();
+afterAll(() => here[Symbol.dispose]());
+
+const archive = (path: string, size = 100) =>
+  newcArchive([{ path, mode: 0o100755, content: new Uint8Array(size) }]);
+const gzip = (bytes: Uint8Array) => Bun.gzipSync(new Uint8Array(bytes));
+const NO_INIT =
+  "nitro: warning: the initramfs has no /init: unless one is built into the kernel, it panics; put it in, or name " +
+  "another program on the kernel's command line: rdinit=PATH\n";
+
+function build(initrd: string, ...more: readonly string[]): string {
+  const words = [
+    "build",
+    "-arch",
+    "x86_64",
+    "-o",
+    "x.eif",
+    "-kernel",
+    here.kernel,
+    "-initrd",
+    initrd,
+    ...more,
+  ];
+  const { err, out, status } = here.eif(words);
+  expect([status, out]).toEqual([0, expect.stringContaining("x.eif: ")]);
+  return err;
+}
+
+test.each([
+  ["plain", (bytes: Uint8Array) => bytes],
+  ["gzip", gzip],
+  ["zstd", (bytes: Uint8Array) => Bun.zstdCompressSync(new Uint8Array(bytes))],
+] as const)("no /init is in a ramdisk: %s", (name, pack) => {
+  const bare = here.file(`bare.${name}`, new Uint8Array(pack(archive("bin/sh"))));
+  expect(build(bare)).toBe(NO_INIT);
+  const { err, status, out } = here.eif(["describe", "-json", "x.eif"]);
+  expect([err, status, JSON.parse(out).CheckCRC]).toEqual([NO_INIT, 0, true]);
+  expect(build(bare, "-append", "rdinit=/bin/sh")).toBe("");
+  const good = here.file(`good.${name}`, new Uint8Array(pack(archive("init"))));
+  expect(build(bare, "-M", `nitro,ramdisk=${good}`)).toBe("");
+});
+
+test("the memory that is proposed has no room for what a ramdisk unpacks to", () => {
+  const large = here.file("large.gz", gzip(archive("init", 40_000_000)));
+  const rest =
+    "unless root= is on the kernel's command line: the kernel will not have the room; use -m 78M or more\n";
+  expect(build(large, "-m", "64M")).toBe(
+    `nitro: warning: -m 64M: the ramdisks unpack to 40000240 bytes or more, and may take half of the memory, ${rest}`,
+  );
+  expect(build(large)).toBe("");
+  // What a launch assembles proposes none.
+  expect(build(large, "-like-qemu")).toBe("");
+});

@@ -1,0 +1,81 @@
+/** Files to make images of, keys to sign them with, and the built program to do it. */
+import { readdirSync } from "node:fs";
+import { SigningPlace } from "../../unit/eif/signing.ts";
+import { type Ended, nitro } from "../binary/nitro.ts";
+
+/** 1,000,003 bytes that look like a bzImage, with no version in it. */
+export function kernelK(): Uint8Array {
+  const bytes = new Uint8Array(1_000_003).map((_, i) => (7 * i + 3) % 256);
+  bytes.set([0x55, 0xaa], 0x1fe);
+  bytes.set(new TextEncoder().encode("HdrS"), 0x202);
+  bytes.set([0x0f, 0x02], 0x206);
+  return bytes;
+}
+
+/** A flat arm64 Image by its looks. */
+export function arm64Image(size = 300_000): Uint8Array {
+  const bytes = new Uint8Array(size).map((_, i) => (11 * i + 1) % 256);
+  bytes.set(new TextEncoder().encode("ARM\x64"), 0x38);
+  return bytes;
+}
+
+export function disk(size: number, step: number): Uint8Array {
+  return new Uint8Array(size).map((_, i) => (step * i + 5) % 256);
+}
+
+export interface Run {
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A directory of one test file's own. */
+export class Workshop extends SigningPlace {
+  readonly kernel = this.file("bzImage", kernelK());
+  readonly image = this.file("Image", arm64Image());
+  readonly initrd = this.file("initrd", disk(65_537, 13));
+  readonly second = this.file("second", disk(40_000, 3));
+  readonly third = this.file("third", disk(1, 1));
+
+  /** `nitro eif …` in this directory. */
+  eif(words: readonly string[], { env = {} }: Run = {}): Ended {
+    return nitro(["eif", ...words], {
+      cwd: this.directory,
+      env: { PATH: process.env["PATH"] ?? "", ...env },
+    });
+  }
+
+  /** The same, which must succeed; what it printed. */
+  done(words: readonly string[], run: Run = {}): string {
+    const { out, err, status } = this.eif(words, run);
+    if (status !== 0 || err !== "") throw new Error(`nitro eif ${words.join(" ")}: ${status}: ${err}`);
+    return out;
+  }
+
+  /** The same, which must fail: the first line of what it said, without `nitro: `. */
+  refused(words: readonly string[], run: Run = {}): string {
+    const { out, err, status } = this.eif(words, run);
+    if (status !== 1 || out !== "") throw new Error(`nitro eif ${words.join(" ")}: ${status}: ${out}${err}`);
+    if (!err.startsWith("nitro: ") || err.includes("a fault of nitro's own")) throw new Error(err);
+    return err.split("\n")[0]?.slice("nitro: ".length) ?? "";
+  }
+
+  /** An unsigned image with one ramdisk, or several. */
+  built(name: string, ...more: readonly string[]): string {
+    this.done([
+      "build",
+      "-arch",
+      "x86_64",
+      "-o",
+      name,
+      "-kernel",
+      this.kernel,
+      "-initrd",
+      this.initrd,
+      ...more,
+    ]);
+    return this.path(name);
+  }
+
+  names(): string[] {
+    return readdirSync(this.directory).sort();
+  }
+}

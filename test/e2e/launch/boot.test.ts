@@ -1,0 +1,118 @@
+/** Debian's cloud kernel with a busybox initrd, booted by the emulated parent out of the donated memory. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import type { ParentResult } from "../../emulated-parent/run.ts";
+import { busyboxInitrd, newcArchive } from "../../support/initrd.ts";
+import { guestKernel, needPrograms } from "../../support/packages.ts";
+import { SigningPlace } from "../../unit/eif/signing.ts";
+import { assembledEif } from "./images.ts";
+import { expectNothingLeft, launch, lines, NITRO, notHere, Workplace } from "./nitro.ts";
+
+const here = new Workplace();
+afterAll(() => here[Symbol.dispose]());
+
+const COMMAND_LINE = "console=ttyS0 panic=-1";
+// Linux may write messages of its own between and amid its init's; after `dmesg -n 1` only of its own end.
+const UP = 'dmesg -n 1\necho "init: up"\nsleep 0.3\n';
+// With one thread a core, an enclave has one CPU by default, and boots the sooner where it is emulated.
+const scenario = {
+  ...{ checkWrites: false, cpus: 8, threadsPerCore: 1, pool: "2-7" },
+  enclave: { kind: "boot" as const },
+};
+let kernel = "";
+let boots = 0;
+
+beforeAll(() => {
+  if (notHere !== undefined) return;
+  needPrograms("qemu-system-x86_64", "busybox");
+  const { NITRO_GUEST_KERNEL = guestKernel() } = process.env;
+  kernel = NITRO_GUEST_KERNEL;
+});
+
+/** Boots a script as the init and gives what came of it. */
+function boot(script: string, commandLine = `${COMMAND_LINE} quiet`): Promise<ParentResult> {
+  boots += 1;
+  const initrd = here.file(`initrd.${boots}`, busyboxInitrd(script));
+  const words = ["-kernel", kernel, "-initrd", initrd, "-append", commandLine, "-m", "512M"];
+  return launch([NITRO, "-accel", "nitro,debug-mode=on", ...words], scenario);
+}
+
+function expectEnd(result: ParentResult, status: number, told: string): void {
+  expect(lines(result.stderr).at(-1)).toStartWith(`nitro: the enclave (CID 16) ${told}`);
+  expect(result.status).toBe(status);
+  expect(result.report.consoles[0]?.delivered).toBe(result.stdout.length);
+  expectNothingLeft(result);
+}
+
+const answered = [{ cid: 16, byte: 0xb7, outcome: "answered" as const }];
+
+describe.concurrent.skipIf(notHere !== undefined)("a kernel that really boots", () => {
+  test("powers off in order: status 0, its lines on stdout, its heartbeat answered", async () => {
+    const script = `mount -t proc proc /proc\n${UP}echo "args: $(cat /proc/cmdline)"\npoweroff -f\n`;
+    const result = await boot(script, COMMAND_LINE);
+    expect(result.stdout).toMatch(/Linux version \d/);
+    expect(result.stdout).toContain("init: up\r\n");
+    expect(result.stdout).toContain(`args: ${COMMAND_LINE}\r\n`);
+    expect(result.report.heartbeats).toEqual(answered);
+    expectEnd(result, 0, "powered off in order");
+  });
+
+  test("panics when its init exits: status 4", async () => {
+    const result = await boot(`${UP}exit 3\n`);
+    expect(result.report.heartbeats).toEqual(answered);
+    expectEnd(result, 4, "crashed; its console says: Kernel panic - not syncing: Attempted to kill init!");
+  });
+
+  test("panics before its heartbeat: status 3", async () => {
+    const result = await boot("exit 3\n");
+    expect(result.report.heartbeats).toEqual([]);
+    expectEnd(result, 3, "ended before its heartbeat; its console says: Kernel panic - not syncing: ");
+  });
+
+  test("reboots: status 5", async () => {
+    const result = await boot(`${UP}reboot -f\n`);
+    expect(result.report.heartbeats).toEqual(answered);
+    expectEnd(result, 5, "ended by itself, and nothing tells why");
+  });
+
+  test("comes out of an EIF as well", async () => {
+    const initrd = busyboxInitrd(`${UP}poweroff -f\n`);
+    const eif = here.file(
+      "boot.eif",
+      assembledEif(new Uint8Array(readFileSync(kernel)), initrd, COMMAND_LINE),
+    );
+    const result = await launch([NITRO, "-accel", "nitro,debug-mode=on", "-kernel", eif], scenario);
+    expect(result.stdout).toContain("init: up\r\n");
+    expect(result.report.heartbeats).toEqual(answered);
+    expectEnd(result, 0, "powered off in order");
+  });
+
+  test("comes out of what eif build makes: two ramdisks, signed", async () => {
+    using place = new SigningPlace();
+    const { key, certificate } = place.pair();
+    const initrd = place.file("initrd", busyboxInitrd(`${UP}cat /extra\npoweroff -f\n`));
+    const extra = [
+      { path: "extra", mode: 0o100644, content: new TextEncoder().encode("of the second ramdisk\n") },
+    ];
+    const second = place.file("second", newcArchive(extra));
+    const eif = place.path("built.eif");
+    const words = [
+      "-kernel",
+      kernel,
+      "-initrd",
+      initrd,
+      "-M",
+      `nitro,ramdisk=${second}`,
+      "-append",
+      COMMAND_LINE,
+    ];
+    const signing = ["-signing-certificate", certificate, "-private-key", key];
+    const built = Bun.spawnSync([NITRO, "eif", "build", "-o", eif, ...words, ...signing]);
+    expect([built.exitCode, built.stderr.toString()]).toEqual([0, ""]);
+    const result = await launch([NITRO, "-accel", "nitro,debug-mode=on", "-kernel", eif], scenario);
+    expect(result.stdout).toContain("init: up\r\n");
+    expect(result.stdout).toContain("of the second ramdisk\r\n");
+    expect(result.report.heartbeats).toEqual(answered);
+    expectEnd(result, 0, "powered off in order");
+  });
+});

@@ -1,0 +1,243 @@
+/** The console's bytes: all of them, in order, whatever takes them and however slowly. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { floodPattern } from "../../emulated-parent/console.ts";
+import type { ParentResult } from "../../emulated-parent/run.ts";
+import {
+  entries,
+  expectNothingLeft,
+  LIVE_MS,
+  launch,
+  launchAs,
+  lines,
+  NITRO,
+  notHere,
+  shellWords,
+  startLaunch,
+  Workplace,
+} from "./nitro.ts";
+
+const here = new Workplace();
+afterAll(() => here[Symbol.dispose]());
+
+const MIB = 2 ** 20;
+const END = "nitro: the enclave (CID 16) ended by itself, and nothing tells why";
+
+/** Compares without printing megabytes where they differ. */
+function expectFlood(got: Uint8Array, length: number): void {
+  expect(got.length).toBe(length);
+  expect(Buffer.compare(got, floodPattern(0, length))).toBe(0);
+}
+
+function delivered(result: ParentResult): number | undefined {
+  return result.report.consoles[0]?.delivered;
+}
+
+describe.concurrent.skipIf(notHere !== undefined)("a flood of the console", () => {
+  test("of 64 MiB is in the file to the last byte", async () => {
+    const path = here.path("flood");
+    const enclave = { consoleFloodBytes: 64 * MIB, heartbeatMs: 1, liveMs: LIVE_MS };
+    const result = await launch(here.debug("-serial", `file:${path}`), { enclave });
+    expectFlood(readFileSync(path), 64 * MIB);
+    expect(result.status).toBe(5);
+    expectNothingLeft(result);
+  });
+
+  test("is all delivered before the launcher ends, though the enclave is gone long before", async () => {
+    const path = here.path("short");
+    // Its end comes while seven eighths are still in the hypervisor, and nothing of them moves.
+    const stall = { consoleStallAfterBytes: MIB, consoleStallMs: 700 };
+    const enclave = { consoleFloodBytes: 8 * MIB, heartbeatMs: null, liveMs: 400, ...stall };
+    const result = await launch(here.debug("-serial", `file:${path}`), { enclave });
+    expectFlood(readFileSync(path), 8 * MIB);
+    expect(result.status).toBe(3);
+  });
+
+  test("of an enclave that has ended is kept for a reader that does not read, and the enclave's CPUs are back", async () => {
+    const [kept, gate] = [here.path("kept"), here.path("gate")];
+    // The pool is one core: the second launch succeeds when the first enclave is gone, and only then is its console read.
+    const next = shellWords(here.production());
+    const script = [
+      `mkfifo ${gate}`,
+      `{ ${shellWords(here.debug("-d", "vsock", "-D", here.path("first")))}; echo first $? >&2; } | { read _ < ${gate}; cat; } > ${kept} &`,
+      `reader=$!; until grep -qs connected ${here.path("first")}; do sleep 0.05; done`,
+      `until ${next} 2> ${here.path("tries")}; [ $? = 5 ]; do sleep 0.1; done`,
+      `echo second >&2; echo go > ${gate}; wait $reader`,
+    ].join("\n");
+    const scenario = {
+      pool: "1,9",
+      enclaves: [{ consoleFloodBytes: 4 * MIB, heartbeatMs: 1, liveMs: LIVE_MS }],
+      enclave: { heartbeatMs: 1, liveMs: LIVE_MS },
+    };
+    const result = await launch(["sh", "-c", script], scenario);
+    expectFlood(readFileSync(kept), 4 * MIB);
+    expect(lines(result.stderr)).toEqual([
+      expect.stringMatching(/^nitro: enclave started: CID 16, /),
+      "second",
+      END,
+      "first 5",
+    ]);
+    expectNothingLeft(result);
+  });
+
+  test("waits for a reader that sleeps, behind the enclave's end", async () => {
+    const path = here.path("slow");
+    const script = `(${shellWords(here.debug())}; echo status $? >&2) | (dd bs=1 count=1 status=none; sleep 3; cat) > ${path}`;
+    const enclave = { consoleFloodBytes: 64 * MIB, heartbeatMs: 1, liveMs: LIVE_MS };
+    const result = await launch(["sh", "-c", script], { enclave });
+    const [ended, closed] = ["enclave exited", "slot freed"].map((what) => entries(result, what)[0]?.t ?? 0);
+    expect((closed ?? 0) - (ended ?? 0)).toBeGreaterThan(1000); // it slept for three seconds from the first byte on
+    expectFlood(readFileSync(path), 64 * MIB);
+    expect(lines(result.stderr).slice(1)).toEqual([END, "status 5"]);
+    expectNothingLeft(result);
+  });
+
+  test("into a stdout that nobody reads does not keep the launcher from its signals", async () => {
+    const script = `(${shellWords(here.debug())}; echo status $? >&2; kill $$) | sleep 40`;
+    const result = await launch(["sh", "-c", script], {
+      enclave: { consoleFloodBytes: 64 * MIB, heartbeatMs: 1 },
+      signals: [{ afterMs: 2000, signal: "SIGTERM" }],
+      lingerMs: 100,
+    });
+    expect(result.report.wallMs).toBeLessThan(20_000);
+    expect(lines(result.stderr).slice(1)).toEqual(["nitro: SIGTERM: stopping the enclave", "status 0"]);
+    expect(delivered(result)).toBeLessThan(64 * MIB);
+    expect(entries(result, "slot freed")[0]).toMatchObject({ wasRunning: true });
+  });
+});
+
+describe.concurrent.skipIf(notHere !== undefined)("stdout as", () => {
+  const enclave = { console: ["first"], consoleFloodBytes: 3 * MIB, heartbeatMs: 1, liveMs: LIVE_MS };
+  const kinds = [
+    { name: "a file", kind: /^\//, tail: (path: string) => `> ${path}` },
+    { name: "a pipe", kind: /^pipe:/, tail: (path: string) => `| cat > ${path}` },
+    {
+      name: "a pipe with a slow reader",
+      kind: /^pipe:/,
+      tail: (path: string) => `| (sleep 1; cat) > ${path}`,
+    },
+  ];
+  for (const [i, { name, kind, tail }] of kinds.entries()) {
+    test(`${name} gets every byte`, async () => {
+      const path = here.path(`out.${i}`);
+      const script = `(readlink /proc/self/fd/3 3>&1 >&2; exec ${shellWords(here.debug())}) ${tail(path)}`;
+      const result = await launch(["sh", "-c", script], { enclave });
+      expect(lines(result.stderr)[0]).toMatch(kind);
+      const got = readFileSync(path);
+      expect(got.subarray(0, 6).toString()).toBe("first\n");
+      expectFlood(got.subarray(6), 3 * MIB);
+    });
+  }
+
+  test("a socket gets every byte", async () => {
+    // bun gives its children sockets for their standard streams.
+    const script = `readlink /proc/self/fd/3 3>&1 >&2; exec ${shellWords(here.debug())}`;
+    const run = startLaunch({ command: ["sh", "-c", script], scenario: { enclave } });
+    const got = await new Response(run.process.stdout).bytes();
+    const result = await run.finished();
+    expect(lines(result.stderr)[0]).toMatch(/^socket:/);
+    expectFlood(got.subarray(6), 3 * MIB);
+  });
+
+  test("a socket whose reader sleeps gets every byte", async () => {
+    const path = here.path("socket");
+    const reader = here.file(
+      "reader.ts",
+      `const [path, ...command] = process.argv.slice(2);
+       const child = Bun.spawn(command, { stdout: "pipe", stderr: "inherit" });
+       Bun.sleepSync(1000);
+       await Bun.write(path, await new Response(child.stdout).bytes());
+       process.exit(await child.exited);`,
+    );
+    const result = await launch([process.execPath, reader, path, ...here.debug()], { enclave });
+    expectFlood(readFileSync(path).subarray(6), 3 * MIB);
+    expect(result.status).toBe(5);
+  });
+
+  test("a pipe whose reader leaves early is told, and the enclave lives on", async () => {
+    const script = `(${shellWords(here.debug())}; echo status $? >&2) | head -c 10`;
+    const result = await launch(["sh", "-c", script], { enclave: { ...enclave, liveMs: 600 } });
+    expect(result.stdout).toBe("first\nfloo");
+    expect(lines(result.stderr).slice(1)).toEqual([
+      "nitro: console: standard output: Broken pipe (EPIPE); the enclave lives on, its console is no longer kept",
+      END,
+      "status 5",
+    ]);
+    expect(entries(result, "enclave exited")[0]).toMatchObject({ reason: "its time was over" });
+    expect(delivered(result)).toBe(6 + 3 * MIB);
+    expectNothingLeft(result);
+  });
+
+  test("nothing at all is no reason not to launch", async () => {
+    const script = `exec ${shellWords([NITRO, "-kernel", here.eif, "-m", "64M"])} >&-`;
+    const result = await launch(["sh", "-c", script], { enclave: { heartbeatMs: 1, liveMs: LIVE_MS } });
+    expect(lines(result.stderr).at(-1)).toBe(END);
+    expect(result.status).toBe(5);
+  });
+});
+
+describe.concurrent.skipIf(notHere !== undefined)("a console", () => {
+  test("into a full disk is told, and the enclave lives on", async () => {
+    const enclave = { console: ["hello"], heartbeatMs: 1, liveMs: LIVE_MS };
+    const result = await launch(here.debug("-serial", "file:/dev/full"), { enclave });
+    expect(lines(result.stderr).slice(1)).toEqual([
+      "nitro: console: /dev/full: No space left on device (ENOSPC); the enclave lives on, its console is no longer kept",
+      END,
+    ]);
+    expect(result.status).toBe(5);
+  });
+
+  test("is still read for the verdict when nobody keeps it", async () => {
+    const text = ["hello", "Kernel panic - not syncing: late"];
+    const enclave = { console: text, consoleEveryMs: 80, heartbeatMs: 1, liveMs: 500 };
+    const result = await launch(here.debug("-serial", "file:/dev/full"), { enclave });
+    expect(result.status).toBe(4);
+  });
+
+  test("that cannot be opened is refused before the host is asked for anything", async () => {
+    const result = await launch(here.debug("-serial", `file:${here.directory}/no/such`));
+    expect(result.stderr).toStartWith(
+      `nitro: -serial file:${here.directory}/no/such: No such file or directory`,
+    );
+    expect(result.status).toBe(1);
+    expect(entries(result, "bind")).toEqual([]);
+  });
+
+  test("that takes its time to accept is waited for, and nothing of it is missed", async () => {
+    const enclave = { console: ["from the first", "to the last"], consoleDelayMs: 300, liveMs: 1200 };
+    const result = await launch(here.debug(), { enclave });
+    expect(result.stdout).toBe("from the first\nto the last\n");
+    expect(entries(result, "connect").length).toBeGreaterThan(1);
+    expect(result.status).toBe(5);
+    expectNothingLeft(result);
+  });
+
+  test("that stands still for a while goes on where it stopped", async () => {
+    const enclave = {
+      ...{ consoleFloodBytes: 2 * MIB, consoleStallAfterBytes: MIB, consoleStallMs: 1300 },
+      liveMs: 1700,
+    };
+    const path = here.path("stalled");
+    const result = await launchAs({ command: here.debug("-serial", `file:${path}`), scenario: { enclave } });
+    expect(entries(result, "console stalls")).toHaveLength(1);
+    expectFlood(readFileSync(path), 2 * MIB);
+    expect(result.status).toBe(5);
+  });
+});
+
+describe.concurrent.skipIf(notHere !== undefined)("a console's file that cannot be opened", () => {
+  const fifo = here.path("fifo");
+  const cases: [what: string, path: string, why: string][] = [
+    ["whose directory is not there", "/no/such/file", "No such file or directory (ENOENT)"],
+    ["that is a directory", here.directory, "Is a directory (EISDIR)"],
+    ["that is a FIFO without a reader", fifo, "No such device or address (ENXIO)"],
+  ];
+  test.each(cases)("%s is told before an enclave is created, and nothing is left", async (_, path, why) => {
+    if (path === fifo) expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
+    const result = await launch(here.debug("-serial", `file:${path}`));
+    expect(lines(result.stderr)[0]).toBe(`nitro: -serial file:${path}: ${why}`);
+    expect(result.status).toBe(1);
+    expect(entries(result, "NE_CREATE_VM")).toEqual([]);
+    expectNothingLeft(result);
+  });
+});

@@ -1,0 +1,306 @@
+/** Refusals of the driver and of the kernel: each is told by name with a hint, the status is 1, and nothing is left. */
+import { afterAll, describe, expect, test } from "bun:test";
+import type { ParentResult } from "../../emulated-parent/run.ts";
+import type { Problem, ScenarioInput } from "../../emulated-parent/scenario.ts";
+import { eifOf, fakeKernel } from "./images.ts";
+import {
+  entries,
+  expectNothingLeft,
+  HELLO,
+  launch,
+  launchAs,
+  lines,
+  NITRO,
+  notHere,
+  shellWords,
+  Workplace,
+} from "./nitro.ts";
+
+const here = new Workplace();
+afterAll(() => here[Symbol.dispose]());
+
+/** include/uapi/linux/nitro_enclaves.h. */
+const NE_ERRORS: Record<number, string> = {
+  256: "NE_ERR_VCPU_ALREADY_USED",
+  257: "NE_ERR_VCPU_NOT_IN_CPU_POOL",
+  258: "NE_ERR_VCPU_INVALID_CPU_CORE",
+  259: "NE_ERR_INVALID_MEM_REGION_SIZE",
+  260: "NE_ERR_INVALID_MEM_REGION_ADDR",
+  261: "NE_ERR_UNALIGNED_MEM_REGION_ADDR",
+  262: "NE_ERR_MEM_REGION_ALREADY_USED",
+  263: "NE_ERR_MEM_NOT_HUGE_PAGE",
+  264: "NE_ERR_MEM_DIFFERENT_NUMA_NODE",
+  265: "NE_ERR_MEM_MAX_REGIONS",
+  266: "NE_ERR_NO_MEM_REGIONS_ADDED",
+  267: "NE_ERR_NO_VCPUS_ADDED",
+  268: "NE_ERR_ENCLAVE_MEM_MIN_SIZE",
+  269: "NE_ERR_FULL_CORES_NOT_USED",
+  270: "NE_ERR_NOT_IN_INIT_STATE",
+  271: "NE_ERR_INVALID_VCPU",
+  272: "NE_ERR_NO_CPUS_AVAIL_IN_POOL",
+  273: "NE_ERR_INVALID_PAGE_SIZE",
+  274: "NE_ERR_INVALID_FLAG_VALUE",
+  275: "NE_ERR_INVALID_ENCLAVE_CID",
+};
+const IOCTLS = [
+  "NE_CREATE_VM",
+  "NE_GET_IMAGE_LOAD_INFO",
+  "NE_SET_USER_MEMORY_REGION",
+  "NE_ADD_VCPU",
+  "NE_START_ENCLAVE",
+];
+
+/** Without a topology the modules and the PCI devices are this machine's: by them one of these is told. */
+const WHAT_BRINGS_A_DEVICE =
+  /modprobe nitro_enclaves|--enclave-options Enabled=true|another kernel|install -y/;
+
+/** A launch that is refused: status 1, what and why on the first line, a hint on the second, and no more. */
+function expectRefused(result: ParentResult, first: string | RegExp, hint: string | RegExp, lost = 0): void {
+  const [told = "", then = "", ...more] = lines(result.stderr);
+  expect(told).toMatch(first);
+  expect(then).toStartWith("hint: ");
+  expect(then).toMatch(hint);
+  expect(more).toEqual([]);
+  expect(result.stdout).toBe("");
+  expect(result.status).toBe(1);
+  expectNothingLeft(result, lost);
+}
+
+describe.concurrent.skipIf(notHere !== undefined)("a launch that meets errors", () => {
+  const behindStart: { call: string; errno: string; nth?: number; liveMs: number; told: RegExp }[] = [
+    {
+      call: "accept4",
+      errno: "EMFILE",
+      liveMs: 600,
+      told: /^nitro: heartbeat: accept4 .*EMFILE.*; vsock port 9000 is given back, /,
+    },
+    {
+      call: "socket",
+      errno: "EMFILE",
+      nth: 2,
+      liveMs: 600,
+      told: /^nitro: console: cannot be had \(.*EMFILE.*\); /,
+    },
+    // Tried again and again for five seconds: it may take a moment until the console is there.
+    {
+      call: "connect",
+      errno: "ECONNRESET",
+      liveMs: 8000,
+      told: /^nitro: console: cannot be had \(CID 0 .*ECONNRESET.*\); /,
+    },
+  ];
+  for (const problem of behindStart) {
+    test(`${problem.errno} of ${problem.call} behind the start is told, and the enclave lives on`, async () => {
+      const { told, liveMs, ...rest } = problem;
+      const enclave = { console: ["hello"], noHeartbeatFatal: false, liveMs };
+      const result = await launchAs({ command: here.debug(), scenario: { faults: [rest], enclave } });
+      const [started, why = "", ended] = lines(result.stderr);
+      expect(started).toContain("enclave started");
+      expect(why).toMatch(told);
+      expect(why).toContain("the enclave lives on");
+      expect(ended).toContain("the enclave (CID 16) ended");
+      expect(entries(result, "enclave exited")[0]).toMatchObject({ reason: "its time was over" });
+      expectNothingLeft(result);
+    });
+  }
+
+  for (const ioctl of IOCTLS) {
+    test(`of ${ioctl} are told by name, each with a hint`, async () => {
+      // One parent instance, one launch for each error: launch i meets the problem of the i-th call.
+      const codes = Object.keys(NE_ERRORS).map(Number);
+      const perLaunch = ioctl === "NE_ADD_VCPU" ? 2 : 1;
+      // The second vCPU is refused, so that something has been added before.
+      const faults: Problem[] = codes.map((errno, i) => ({
+        call: ioctl,
+        errno,
+        nth: perLaunch * (i + 1),
+      }));
+      const script = `for code in ${codes.join(" ")}; do echo "error $code" >&2; ${shellWords(here.debug())}; echo "status $?" >&2; done`;
+      const result = await launch(["sh", "-c", script], { faults, checkWrites: false });
+      const blocks = result.stderr.split(/^error (?=\d)/m).slice(1);
+      expect(blocks).toHaveLength(codes.length);
+      blocks.forEach((block, i) => {
+        const code = codes[i] ?? 0;
+        const [number, told, hint, status, ...more] = lines(block);
+        expect(number).toBe(String(code));
+        expect(told).toMatch(
+          new RegExp(`^nitro: ${ioctl} failed with ${NE_ERRORS[code] ?? "?"} \\(${code}\\): .{10,}`),
+        );
+        expect(hint).toMatch(/^hint: .{10,}/);
+        expect(status).toBe("status 1");
+        expect(more).toEqual([]);
+      });
+      expectNothingLeft(result);
+    });
+  }
+});
+
+describe.concurrent.skipIf(notHere !== undefined)("the driver's errors", () => {
+  test("give an unknown number as it is", async () => {
+    const result = await launch(here.debug(), { faults: [{ call: "NE_ADD_VCPU", errno: 299 }] });
+    expectRefused(result, /^nitro: NE_ADD_VCPU.*errno 299/, "dmesg");
+  });
+
+  const genuine: { name: string; words?: string[]; scenario: ScenarioInput; told: RegExp; hint: RegExp }[] = [
+    {
+      name: "272 of an empty pool",
+      scenario: { pool: "" },
+      told: /NE_CREATE_VM failed with NE_ERR_NO_CPUS_AVAIL_IN_POOL \(272\): .*the CPU pool is empty$/,
+      hint: /^hint: nitro pool --cpus 2$/,
+    },
+    {
+      name: "272 of -smp beyond the pool",
+      words: ["-smp", "10"],
+      scenario: {},
+      told: /NE_ADD_VCPU failed with .* \(272\) after 8 of 10 vCPUs \(-smp 10\): .*the CPU pool 1-4,9-12 has 8 \(4 cores\)$/,
+      hint: /^hint: nitro pool --cpus 10$/,
+    },
+    {
+      name: "265 of scattered huge pages",
+      scenario: { maxRegions: 31, regionBytes: 2 ** 21 },
+      told: /NE_SET_USER_MEMORY_REGION failed with NE_ERR_MEM_MAX_REGIONS \(265\): 32 huge pages of 2 MiB \(-m 64M\) lie/,
+      hint: /-m/,
+    },
+    {
+      name: "EBUSY of a CID that is taken",
+      words: ["-accel", "nitro,debug-mode=on,enclave-cid=20"],
+      scenario: { takenCids: [20] },
+      told: /NE_START_ENCLAVE failed with .*EBUSY.*CID 20 is in use/,
+      hint: /enclave-cid/,
+    },
+  ];
+  for (const { name, words = [], scenario, told, hint } of genuine) {
+    test(`${name} is met by the driver's own rules`, async () => {
+      const result = await launch([NITRO, "-kernel", here.eif, "-m", "64M", ...words], scenario);
+      expectRefused(result, told, hint);
+    });
+  }
+
+  test("264 of a huge page on another node costs one page and is not tried again", async () => {
+    const result = await launch(here.debug(), { foreignNodePage: 5 });
+    expectRefused(
+      result,
+      /NE_ERR_MEM_DIFFERENT_NUMA_NODE \(264\): the driver finds some of 32 huge pages/,
+      /numactl/,
+      1,
+    );
+    expect(entries(result, "NE_SET_USER_MEMORY_REGION")).toHaveLength(1);
+    expect(result.report.hugePages.leaked).toBe(1);
+  });
+
+  const plain = [
+    { call: "NE_START_ENCLAVE", errno: "EINVAL", told: /may not accept the image/, hint: /dmesg/ },
+    { call: "NE_START_ENCLAVE", errno: "ETIMEDOUT", told: /120 seconds/, hint: /reboot/ },
+    { call: "NE_START_ENCLAVE", errno: "EIO", told: /device failed/, hint: /dmesg/ },
+    { call: "NE_CREATE_VM", errno: "ENOMEM", told: /no memory left/, hint: /dmesg/ },
+    { call: "NE_CREATE_VM", errno: "EMFILE", told: /too many open files/, hint: /ulimit -n/ },
+    { call: "NE_CREATE_VM", errno: "ENOTTY", told: /not the Nitro Enclaves device/, hint: /modprobe/ },
+    { call: "NE_SET_USER_MEMORY_REGION", errno: "EFAULT", told: /huge page/, hint: /meminfo/ },
+    { call: "NE_ADD_VCPU", errno: "EINVAL", told: /EINVAL/, hint: /dmesg/ },
+  ];
+  for (const { call, errno, told, hint } of plain) {
+    test(`${errno} of ${call} is told`, async () => {
+      const result = await launch(here.debug(), { faults: [{ call, errno }] });
+      expect(lines(result.stderr)[0]).toMatch(new RegExp(`^nitro: ${call}.* \\(${errno}\\)`));
+      expectRefused(result, told, hint);
+    });
+  }
+});
+
+describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
+  test("a machine without the device is told how to get it", async () => {
+    const result = await launch(here.debug(), { device: false });
+    expectRefused(
+      result,
+      /^nitro: \/dev\/nitro_enclaves: .*\(ENOENT\): .*(driver|device|module)/,
+      WHAT_BRINGS_A_DEVICE,
+    );
+    expect(entries(result, "bind")).toEqual([]);
+  });
+
+  test("a machine without vsock is told what to load", async () => {
+    const result = await launch(here.debug(), { vsock: false });
+    expectRefused(result, /no vsock \(AF_VSOCK\)/, /modprobe/);
+    expect(entries(result, "NE_CREATE_VM")).toEqual([]);
+  });
+
+  test("too few huge pages are told in numbers", async () => {
+    const result = await launch(here.debug(), { hugePages: 20 });
+    const told = /^nitro: -m 64M: 40M of it can be had: 20 of 20 pages of 2 MiB are free$/;
+    expectRefused(result, told, /echo 32 > \/proc\/sys\/vm\/nr_hugepages/);
+    expect(entries(result, "NE_CREATE_VM")).toEqual([]);
+  });
+
+  test("a default that does not fit is named as one", async () => {
+    const result = await launch([NITRO, "-kernel", here.eif], { hugePages: 63 });
+    expectRefused(result, /-m 128M \(the default\): 126M of it can be had: 63 of 63 /, /echo 64 > .*-m 126M/);
+  });
+
+  const device = "openat:/dev/nitro_enclaves";
+  const cases: { call: string; errno: string; told: RegExp; hint: RegExp }[] = [
+    { call: device, errno: "EACCES", told: /\/dev\/nitro_enclaves: .*EACCES/, hint: /usermod -aG ne/ },
+    { call: device, errno: "EPERM", told: /EPERM/, hint: /group/ },
+    { call: device, errno: "ENODEV", told: /ENODEV/, hint: WHAT_BRINGS_A_DEVICE },
+    { call: device, errno: "ENXIO", told: /ENXIO/, hint: WHAT_BRINGS_A_DEVICE },
+    { call: device, errno: "EBUSY", told: /EBUSY/, hint: /dmesg/ },
+    { call: device, errno: "EMFILE", told: /EMFILE/, hint: /ulimit -n/ },
+    { call: device, errno: "ENFILE", told: /ENFILE/, hint: /ulimit -n/ },
+    { call: "memfd_create", errno: "ENOSYS", told: /gives no huge pages of that size/, hint: /hugepages/ },
+    { call: "memfd_create", errno: "EINVAL", told: /gives no huge pages of that size/, hint: /hugepages/ },
+    { call: "memfd_create", errno: "ENODEV", told: /gives no huge pages of that size/, hint: /hugepages/ },
+    { call: "memfd_create", errno: "EMFILE", told: /memfd_create: .*EMFILE/, hint: /ulimit -n/ },
+    { call: "memfd_create", errno: "EPERM", told: /memfd_create: .*EPERM/, hint: /container/ },
+    { call: "ftruncate", errno: "EINVAL", told: /EINVAL/, hint: /./ },
+    { call: "mmap", errno: "ENOMEM", told: /mmap: .*ENOMEM/, hint: /hugetlb/ },
+    { call: "mmap", errno: "EPERM", told: /mmap: .*EPERM/, hint: /container/ },
+    { call: "fallocate", errno: "ENOSPC", told: /fallocate: .*ENOSPC/, hint: /hugetlb/ },
+    { call: "fallocate", errno: "ENOMEM", told: /fallocate: .*ENOMEM/, hint: /hugetlb/ },
+    { call: "socket", errno: "EMFILE", told: /socket: .*EMFILE/, hint: /ulimit -n/ },
+    { call: "socket", errno: "EPERM", told: /socket: .*EPERM/, hint: /container/ },
+    { call: "bind", errno: "EACCES", told: /bind: .*EACCES/, hint: /container/ },
+    { call: "bind", errno: "EADDRNOTAVAIL", told: /bind vsock port 9000: .*EADDRNOTAVAIL/, hint: /vsock/ },
+    { call: "listen", errno: "EOPNOTSUPP", told: /listen vsock port 9000: .*EOPNOTSUPP/, hint: /vsock/ },
+  ];
+  for (const { call, errno, told, hint } of cases) {
+    test(`${errno} of ${call} is told`, async () => {
+      const result = await launch(here.debug(), { faults: [{ call, errno }] });
+      expectRefused(result, told, hint);
+      expect(entries(result, "NE_START_ENCLAVE")).toEqual([]);
+    });
+  }
+
+  test("fallocate that a signal has interrupted is begun anew", async () => {
+    const faults = [{ call: "fallocate", errno: "EINTR", nth: 1 }];
+    const result = await launch(here.debug(), { faults, enclave: HELLO });
+    expect(result.stderr).toContain("nitro: enclave started: ");
+    expect(result.status).toBe(5);
+    expectNothingLeft(result);
+  });
+});
+
+describe.concurrent.skipIf(notHere !== undefined)("an image that cannot be launched", () => {
+  const kernel = { type: "kernel", bytes: fakeKernel(5000) } as const;
+  const commandLine = { type: "cmdline", bytes: new Uint8Array(0) } as const;
+  const metadata = { type: "metadata", bytes: new TextEncoder().encode("{}") } as const;
+  const whole = eifOf([kernel, commandLine, metadata]);
+  const damaged = whole.with(3000, (whole[3000] ?? 0) ^ 1);
+  const cases = [
+    { name: "damaged", bytes: damaged, told: /CRC-32 is 0x[0-9a-f]{8}, the header says 0x/ },
+    { name: "cut off", bytes: whole.subarray(0, 4000), told: /not an EIF that could start/ },
+    { name: "of another architecture", bytes: eifOf([kernel, commandLine, metadata], 1), told: /aarch64/ },
+    {
+      name: "without metadata",
+      bytes: eifOf([kernel, commandLine]),
+      told: /it has no metadata \(type 5\) among its 2 sections/,
+    },
+    { name: "empty", bytes: new Uint8Array(0), told: /the file is empty/ },
+  ];
+  for (const { name, bytes, told } of cases) {
+    test(`because it is ${name} is refused before the host is asked for anything`, async () => {
+      const result = await launch([NITRO, "-kernel", here.file(`${name}.eif`, bytes)], { device: false });
+      expectRefused(result, told, /./);
+      const asked = entries(result, "openat").filter(({ path }) => path === "/dev/nitro_enclaves");
+      expect(asked).toEqual([]);
+    });
+  }
+});

@@ -1,0 +1,67 @@
+/** Launch after launch on one parent instance: nothing is left of any of them. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdirSync, readdirSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import {
+  entries,
+  eventually,
+  expectNothingLeft,
+  launchAs,
+  lines,
+  notHere,
+  shellWords,
+  startLaunch,
+  Workplace,
+} from "./nitro.ts";
+
+const here = new Workplace();
+afterAll(() => here[Symbol.dispose]());
+
+/** What a running launcher has open: standard streams, the runtime's own, and one each of what a launch needs. */
+const KNOWN: { what: string; path: RegExp; most: number }[] = [
+  { what: "standard input", path: /^\/dev\/null$/, most: 1 },
+  { what: "sockets: standard streams and the console", path: /^socket:/, most: 3 },
+  { what: "the console's file", path: /\/console$/, most: 1 },
+  { what: "the enclave, and standard streams", path: /^pipe:/, most: 4 },
+  { what: "the runtime's event loop, and the signals", path: /^anon_inode:/, most: 4 },
+];
+
+describe.skipIf(notHere !== undefined)("one parent instance", () => {
+  test("has nothing left after 200 launches", async () => {
+    const [temporary, working] = [here.path("tmp"), here.path("cwd")];
+    mkdirSync(temporary);
+    mkdirSync(working);
+    const command = shellWords(here.production("-smp", "2"));
+    const script = `i=0; while [ $i -lt 200 ]; do ${command}; echo $?; i=$((i + 1)); done`;
+    const result = await launchAs({
+      command: ["sh", "-c", script],
+      scenario: { checkWrites: false, enclave: { heartbeatMs: 0, noHeartbeatFatal: false, liveMs: 1 } },
+      env: { TMPDIR: temporary },
+      cwd: working,
+    });
+    const statuses = lines(result.stdout);
+    expect(statuses).toHaveLength(200);
+    // Whether so early a heartbeat was heard before the end is a matter of luck.
+    expect(statuses.filter((status) => status !== "5" && status !== "3")).toEqual([]);
+    expect(entries(result, "NE_START_ENCLAVE").map(({ cid }) => cid)).toEqual(Array(200).fill(16));
+    expect(readdirSync(temporary)).toEqual([]);
+    expect(readdirSync(working)).toEqual([]);
+    expectNothingLeft(result);
+  });
+
+  test("sees a launcher that holds no more descriptors than it can account for", async () => {
+    const command = here.debug("-serial", `file:${here.path("console")}`);
+    const run = startLaunch({ command, scenario: { enclave: { console: ["up"], heartbeatMs: 1 } } });
+    await eventually("the console", () => Bun.file(here.path("console")).size > 0);
+    const pid = await eventually("the launcher", () => run.commandPid());
+    const directory = `/proc/${pid}/fd`;
+    const open = readdirSync(directory).map((fd) => readlinkSync(join(directory, fd)));
+    expect(open.length).toBeLessThan(14);
+    for (const { what, path, most } of KNOWN) {
+      expect({ what, many: open.filter((name) => path.test(name)).slice(most) }).toEqual({ what, many: [] });
+    }
+    expect(open.filter((name) => !KNOWN.some(({ path }) => path.test(name)))).toEqual([]);
+    run.kill("SIGKILL");
+    expectNothingLeft(await run.finished());
+  });
+});

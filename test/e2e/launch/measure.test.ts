@@ -1,0 +1,225 @@
+/** PCRs at a launch: told, expected, and refused before anything is donated; and signatures that the hypervisor refuses. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { type Pair, SigningPlace, signedByOpenssl } from "../../unit/eif/signing.ts";
+import { Talk } from "../monitor/exchanges.ts";
+import { type EifPart, eifOf, fakeInitrd, fakeKernel } from "./images.ts";
+import {
+  COMMAND_LINE,
+  entries,
+  expectNothingLeft,
+  LIVE_MS,
+  launch,
+  lines,
+  NITRO,
+  notHere,
+  startLaunch,
+  Workplace,
+} from "./nitro.ts";
+
+const here = new Workplace();
+const signing = new SigningPlace();
+afterAll(() => here[Symbol.dispose]());
+afterAll(() => signing[Symbol.dispose]());
+
+const quick = { enclave: { console: ["hello"], heartbeatMs: 1, liveMs: LIVE_MS } };
+const sha384 = (...parts: (Uint8Array | string)[]) => {
+  const hash = createHash("sha384");
+  for (const part of parts) hash.update(part);
+  return new Uint8Array(hash.digest());
+};
+/** PCR = SHA384(48 zeros, SHA384(content)). */
+const pcr = (...content: (Uint8Array | string)[]) => sha384(new Uint8Array(48), sha384(...content));
+const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
+
+const second = fakeInitrd(40_000).reverse();
+const [kernel, initrd] = [fakeKernel(), fakeInitrd()];
+const KNOWN =
+  "940c28746aa8f525df49dbf0647efecd2fc9edda8d671e6f652bb45d50de0bb17d0f03fe502bde2cb876e642389fb0e9";
+const NOTHING = hex(pcr());
+/** Of kernel, ramdisk and command line, with another ramdisk after them. */
+const two = {
+  pcr0: hex(pcr(kernel, COMMAND_LINE, initrd, second)),
+  pcr1: KNOWN,
+  pcr2: hex(pcr(second)),
+};
+const pieces = ["-kernel", here.kernel, "-initrd", here.initrd, "-append", COMMAND_LINE, "-m", "64M"];
+const more = ["-M", `ramdisk=${here.file("second", second)}`];
+const text = (content: string) => new TextEncoder().encode(content);
+
+/** An image in AWS's order, with metadata between, and a signature if it is to have one. */
+function awsImage(signature?: Uint8Array): Uint8Array {
+  const parts: EifPart[] = [
+    { type: "kernel", bytes: kernel },
+    { type: "cmdline", bytes: text(COMMAND_LINE) },
+    { type: "metadata", bytes: text('{"ImageName":"x"}') },
+    { type: "ramdisk", bytes: initrd },
+    { type: "ramdisk", bytes: second },
+  ];
+  if (signature !== undefined) parts.push({ type: "signature", bytes: signature });
+  return eifOf(parts);
+}
+
+const told = (values: Readonly<Record<string, string>>) =>
+  Object.entries(values).map(([name, value]) => `nitro: ${name.toUpperCase()}: ${value}`);
+
+describe.concurrent.skipIf(notHere !== undefined)("measure=on", () => {
+  const eif = here.file("aws.eif", awsImage());
+  const cases = [
+    { name: "one ramdisk", words: pieces, pcrs: { pcr0: KNOWN, pcr1: KNOWN, pcr2: NOTHING } },
+    { name: "two ramdisks", words: [...pieces, ...more], pcrs: two },
+    { name: "an EIF in AWS's order", words: ["-kernel", eif, "-m", "64M"], pcrs: two },
+    {
+      name: "a kernel alone",
+      words: ["-kernel", here.kernel, "-m", "64M"],
+      pcrs: { pcr0: hex(pcr(kernel)), pcr1: hex(pcr(kernel)), pcr2: NOTHING },
+    },
+  ];
+  for (const { name, words, pcrs } of cases) {
+    test(`tells the PCRs of ${name} after the start`, async () => {
+      const result = await launch([NITRO, ...words, "-accel", "nitro,measure=on"], quick);
+      const [started, ...rest] = lines(result.stderr);
+      expect(started).toStartWith("nitro: enclave started: ");
+      expect(rest.slice(0, -1)).toEqual(told(pcrs));
+      expectNothingLeft(result);
+    });
+  }
+
+  test("says that an enclave in debug mode attests zeros", async () => {
+    const result = await launch([NITRO, ...pieces, "-accel", "nitro,measure=on,debug-mode=on"], quick);
+    expect(lines(result.stderr)[4]).toBe(
+      "nitro: in debug mode the enclave attests zeros in place of these PCRs",
+    );
+  });
+
+  test("gives them to monitors too", async () => {
+    const words = ["-accel", "nitro,measure=on", "-monitor", "unix:hmp.sock,server=on,wait=off"];
+    const parent = startLaunch({ command: [NITRO, ...pieces, ...more, ...words], cwd: here.directory });
+    const talk = await Talk.to(here.path("hmp.sock"));
+    await talk.until(/\(qemu\) $/);
+    for (const [name, value] of Object.entries(two)) {
+      talk.send(`qom-get /machine/accel ${name}\n`);
+      expect(await talk.until(/\(qemu\) $/)).toContain(`"${value}"\r\n`);
+    }
+    talk.send("qom-get /machine/accel pcr8\n");
+    expect(await talk.until(/\(qemu\) $/)).toContain("Error: Property 'nitro-accel.pcr8' not found");
+    talk.send("quit\n");
+    expectNothingLeft(await parent.finished());
+  });
+});
+
+describe.concurrent.skipIf(notHere !== undefined)("expect-pcr", () => {
+  const right = [
+    `expect-pcr0=${two.pcr0}`,
+    `expect-pcr1=${two.pcr1.toUpperCase()}`,
+    `expect-pcr0=${two.pcr0},expect-pcr1=${two.pcr1},expect-pcr2=${two.pcr2},expect-pcr8=${"0".repeat(96)}`,
+    // Of a property that comes twice the last value counts, as with QEMU.
+    `expect-pcr0=${"0".repeat(96)},expect-pcr0=${two.pcr0}`,
+  ];
+  for (const [index, asked] of right.entries()) {
+    test(`that is right launches, and tells nothing (${index})`, async () => {
+      const result = await launch([NITRO, ...pieces, ...more, "-accel", `nitro,${asked}`], quick);
+      expect(lines(result.stderr)).toHaveLength(2);
+      expect(entries(result, "NE_START_ENCLAVE")).toHaveLength(1);
+      expectNothingLeft(result);
+    });
+  }
+
+  const wrong = [
+    { index: 0, asked: KNOWN, found: two.pcr0 },
+    { index: 1, asked: two.pcr0, found: two.pcr1 },
+    { index: 2, asked: NOTHING, found: two.pcr2 },
+    { index: 8, asked: KNOWN, found: `${"0".repeat(96)} (it is not signed)` },
+  ];
+  for (const image of ["pieces", "eif"] as const) {
+    for (const { index, asked, found } of wrong) {
+      test(`${index} of ${image} that is wrong is refused before anything is donated`, async () => {
+        const words = image === "eif" ? ["-kernel", here.file("a.eif", awsImage())] : [...pieces, ...more];
+        const result = await launch([NITRO, ...words, "-accel", `nitro,expect-pcr${index}=${asked}`], quick);
+        expect(result.status).toBe(1);
+        expect(lines(result.stderr)[0]).toBe(
+          `nitro: -accel nitro,expect-pcr${index}=: PCR${index} of the image is ${found}, not ${asked}; ` +
+            "nothing was donated",
+        );
+        expect(entries(result, "NE_SET_USER_MEMORY_REGION")).toEqual([]);
+        expectNothingLeft(result);
+      });
+    }
+  }
+});
+
+describe.concurrent.skipIf(notHere !== undefined)("a signed image", () => {
+  const pcr0 = pcr(kernel, COMMAND_LINE, initrd, second);
+  const dates = {
+    good: { from: "20200101000000Z", to: "21200101000000Z" },
+    expired: { from: "20200101000000Z", to: "20210203040506Z" },
+    early: { from: "21190203040506Z", to: "21200101000000Z" },
+  };
+  const pairOf = (name: keyof typeof dates): Pair =>
+    signing.pair({ name, ...dates[name], subject: "/O=Us/CN=me" });
+  const good = pairOf("good");
+  const goodSection = signedByOpenssl(signing, good, pcr0);
+  const put = (name: string, section: Uint8Array) => here.file(`${name}.eif`, awsImage(section));
+
+  test("launches, and its certificate is PCR8", async () => {
+    const pcr8 = hex(pcr(signing.der(good.certificate)));
+    const accel = `nitro,measure=on,expect-pcr8=${pcr8}`;
+    const result = await launch(
+      [NITRO, "-kernel", put("good", goodSection), "-m", "64M", "-accel", accel],
+      quick,
+    );
+    expect(lines(result.stderr).slice(1, 5)).toEqual(told({ ...two, pcr8 }));
+    expectNothingLeft(result);
+  });
+
+  const said = [
+    { name: "expired" as const, when: "expired on Feb  3 04:05:06 2021 GMT" },
+    { name: "early" as const, when: "is valid from Feb  3 04:05:06 2119 GMT on" },
+  ];
+  for (const { name, when } of said) {
+    test(`whose certificate ${when} is refused before the host is asked for anything`, async () => {
+      const path = put(name, signedByOpenssl(signing, pairOf(name), pcr0));
+      const result = await launch([NITRO, "-kernel", path, "-m", "64M"], quick);
+      expect(result.status).toBe(1);
+      const [first = "", hint] = lines(result.stderr);
+      expect(first).toStartWith(
+        `nitro: -kernel ${path}: its signing certificate (subject O=Us, CN=me; issuer commonName=me, ` +
+          `organizationName=Us) ${when}; it is `,
+      );
+      expect(first).toMatch(
+        /; it is \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT by this machine's clock\. The hyper/,
+      );
+      expect(hint).toStartWith("hint: sign it with another certificate: nitro eif sign");
+      expect(entries(result, "NE_CREATE_VM")).toEqual([]);
+      expectNothingLeft(result);
+    });
+  }
+
+  test("with a signature that does not hold is refused", async () => {
+    const damaged = goodSection.slice();
+    // The last byte of S: the COSE_Sign1 ends the section, as integers of which the last has one byte or two.
+    const last = damaged.length - 1;
+    damaged[last] = (damaged[last] ?? 0) ^ 1;
+    const result = await launch([NITRO, "-kernel", put("damaged", damaged)], quick);
+    expect(lines(result.stderr)[0]).toEndWith(
+      "not an EIF that could start: the signature in section 5 (signature, type 4) does not hold: " +
+        "it was not made by the certificate's key, or over other content",
+    );
+    expect(entries(result, "NE_CREATE_VM")).toEqual([]);
+    const garbage = await launch([NITRO, "-kernel", put("garbage", text("no CBOR at all"))], quick);
+    expect(lines(garbage.stderr)[0]).toContain(
+      "not an EIF that could start: section 5 (signature, type 4) cannot be read as CBOR",
+    );
+  });
+
+  test("whose signature is another image's is refused where it is measured", async () => {
+    const path = put("other", signedByOpenssl(signing, good, pcr(kernel)));
+    const result = await launch([NITRO, "-kernel", path, "-m", "64M", "-accel", "nitro,measure=on"], quick);
+    expect(result.status).toBe(1);
+    expect(lines(result.stderr)[0]).toBe(
+      `nitro: -kernel ${path}: its signature does not hold: it signs another PCR0 than this image has`,
+    );
+    expect(entries(result, "NE_SET_USER_MEMORY_REGION")).toEqual([]);
+    expectNothingLeft(result);
+  });
+});

@@ -1,0 +1,252 @@
+/** The enclave's memory: which pages it is made of, in which order, prepared by how many threads. */
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync, copyFileSync } from "node:fs";
+import type { ScenarioInput } from "../../emulated-parent/scenario.ts";
+import { entries, expectNothingLeft, LIVE_MS, launchAs, lines, NITRO, notHere, Workplace } from "./nitro.ts";
+
+const here = new Workplace();
+afterAll(() => here[Symbol.dispose]());
+
+// Each page is some calls that the emulated parent answers, and tests wait for each other as well.
+setDefaultTimeout(600_000);
+const launch = (command: readonly string[], scenario: ScenarioInput) =>
+  launchAs({ command, scenario, limitSeconds: 240 });
+
+const MIB = 2 ** 20;
+const brief = { heartbeatMs: null, liveMs: LIVE_MS };
+
+/** An instance with 8 CPUs of one node, whose free pages lie like this. */
+function instance(host: NonNullable<ScenarioInput["host"]>, more: ScenarioInput = {}): ScenarioInput {
+  return { topology: "m5.2xlarge", pool: "1,5", hugePages: 1536, enclave: brief, host, ...more };
+}
+
+/** The words of a launch with so much memory, allocated by so many threads. */
+function words(memory: string, threads?: number): string[] {
+  // Whether its heartbeat comes before its end depends on how busy this machine is.
+  const rest = here
+    .debug()
+    .slice(0, -2)
+    .map((word) => (word.startsWith("nitro,") ? `${word},heartbeat=none` : word));
+  if (threads === undefined) return [...rest, "-m", memory];
+  const object = `memory-backend-memfd,id=m,size=${memory},prealloc-threads=${threads}`;
+  return [...rest, "-object", object, "-machine", "memory-backend=m"];
+}
+
+const regionsTold = (stderr: string) => Number(/ in (\d+) regions?[, ]/.exec(stderr)?.[1]);
+
+describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in physical order", () => {
+  // 4 regions are all that the hypervisor gives; as they come, each page of the 64 would be one.
+  test.each([
+    ["in reverse order", "descending", 0, 1],
+    ["in runs of 24, the first of which comes last", "descending", 24, 3],
+    ["in order", "ascending", 0, 1],
+  ] as const)("that come %s", async (_, pageOrder, runPages, regions) => {
+    const result = await launch(words("128M"), instance({ pageOrder, runPages }, { maxRegions: 4 }));
+    expect(result.status).toBe(5);
+    expect(regionsTold(result.stderr)).toBe(regions);
+    const [donation] = entries(result, "NE_SET_USER_MEMORY_REGION");
+    expect(donation).toMatchObject({ bytes: 128 * MIB, imageComplete: true });
+    expectNothingLeft(result);
+  });
+
+  test("that are strewn about: as many regions as there are runs, and where these are too many it says so", async () => {
+    const strewn = { pageOrder: "shuffled", seed: 3 } as const;
+    const result = await launch(words("512M"), instance(strewn, { hugePages: 300 }));
+    const regions = regionsTold(result.stderr);
+    expect(regions).toBeGreaterThan(2);
+    expect(regions).toBeLessThan(100);
+    const exact = await launch(words("512M"), instance(strewn, { hugePages: 300, maxRegions: regions }));
+    expect(exact.status).toBe(5);
+    const less = await launch(words("512M"), instance(strewn, { hugePages: 300, maxRegions: regions - 1 }));
+    expect(less.status).toBe(1);
+    expect(lines(less.stderr)[0]).toBe(
+      "nitro: NE_SET_USER_MEMORY_REGION failed with NE_ERR_MEM_MAX_REGIONS (265): 256 huge pages of 2 MiB (-m 512M) " +
+        `lie in more pieces than the driver takes: in ${regions} at the best, mapped in the order of their addresses`,
+    );
+    expectNothingLeft(less);
+  });
+
+  test("on a second launch as on the first", async () => {
+    const command = words("128M")
+      .map((word) => `'${word}'`)
+      .join(" ");
+    const result = await launch(["sh", "-c", `${command}; ${command}`], instance({}, { maxRegions: 1 }));
+    expect(result.stderr.match(/memory 128M, 64 huge pages of 2 MiB in 1 region/g)).toHaveLength(2);
+    expectNothingLeft(result);
+  });
+
+  test("of both sizes, each in a donation of its own", async () => {
+    const host = { pageOrder: "descending" } as const;
+    const mixed = instance(host, { hugePages: 64, hugePages1G: 3, maxRegions: 2 });
+    const result = await launch(words("2176M"), mixed);
+    expect(result.status).toBe(5);
+    expect(result.stderr).toContain("memory 2176M, 2 huge pages of 1 GiB and 64 of 2 MiB in 2 regions");
+    expect(entries(result, "NE_SET_USER_MEMORY_REGION").map(({ bytes }) => bytes)).toEqual([
+      2048 * MIB,
+      128 * MIB,
+    ]);
+    expectNothingLeft(result);
+  });
+
+  test("unless that takes more mappings than a process may have: then they stay as they are", async () => {
+    const files = { "/proc/sys/vm/max_map_count": "300\n" };
+    const host = { pageOrder: "descending" } as const;
+    const few = await launch(words("320M"), instance(host, { files, hugePages: 256 }));
+    expect([few.status, regionsTold(few.stderr)]).toEqual([5, 160]);
+    // 144 of the 150 that are left to it.
+    const enough = await launch(words("288M"), instance(host, { files, hugePages: 256 }));
+    expect([enough.status, regionsTold(enough.stderr)]).toEqual([5, 1]);
+    expectNothingLeft(enough);
+  });
+
+  test("but not where the process is not told which they are: then it says who is", async () => {
+    const program = here.path("nitro");
+    copyFileSync(NITRO, program);
+    chmodSync(program, 0o755);
+    const scenario = instance({ pageOrder: "descending" }, { maxRegions: 4, deviceMode: "0666" });
+    const command = [program, ...words("128M").slice(1)];
+    const result = await launchAs({ command, scenario, user: "65534:65534", limitSeconds: 240 });
+    expect(result.status).toBe(1);
+    expect(result.stderr).toMatch(
+      /265\): 64 huge pages of 2 MiB \(-m 128M\) lie in more pieces than the driver takes\n/,
+    );
+    expect(result.stderr).toContain("as root (CAP_SYS_ADMIN) nitro sees where they lie");
+    const user = "65534:65534";
+    const more = { ...scenario, maxRegions: 64 };
+    const roomy = await launchAs({ command, scenario: more, user, limitSeconds: 240 });
+    expect(roomy.stderr).toContain("memory 128M, 64 huge pages of 2 MiB");
+    expectNothingLeft(roomy);
+  });
+});
+
+describe.concurrent.skipIf(notHere !== undefined)("free pages that do not do", () => {
+  const start = instance({}, { hugePages: 64, hugePages1G: 2 });
+
+  test.each([
+    ["2178M", "2176M of it can be had: 2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB are free", "-m 2176M"],
+    [
+      "1200M",
+      "1152M of it can be had: 2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB are free",
+      "-m 1152M or -m 2048M",
+    ],
+    [
+      "512M",
+      "128M of it can be had: 2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB are free",
+      "-m 128M or -m 1024M",
+    ],
+  ])("for -m %s are told by size, with what they do for", async (memory, why, does) => {
+    const result = await launch(words(memory), start);
+    expect(result.status).toBe(1);
+    expect(lines(result.stderr)[0]).toStartWith(`nitro: -m ${memory}: ${why}`);
+    expect(result.stderr).toContain(`the free ones do for ${does}`);
+    expect(entries(result, "NE_CREATE_VM")).toEqual([]);
+    expectNothingLeft(result);
+  });
+
+  test("are told by node, and those of another do not count", async () => {
+    const topology = { instance: "m5.2xlarge", nodes: 2 };
+    const result = await launch(words("256M"), {
+      ...start,
+      topology,
+      pool: "2,6",
+      hugePages1G: 0,
+      hugePages: 200,
+    });
+    expect(lines(result.stderr)[0]).toStartWith(
+      "nitro: -m 256M: 200M of it can be had: 100 of 100 pages of 2 MiB are free on NUMA node 1, where the CPU pool " +
+        "is; the driver does not take those of other nodes (100 of 100 pages of 2 MiB on node 0)",
+    );
+    expectNothingLeft(result);
+  });
+});
+
+describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
+  const threadsOf = (stderr: string) =>
+    Number(/^fallocate\(\[\d+ parts\], (\d+) threads\) = 0$/m.exec(stderr)?.[1] ?? 1);
+
+  test.each([
+    ["2G", undefined, 6],
+    ["128M", undefined, 4],
+    ["2G", 1, 1],
+    ["256M", 2, 2],
+  ])(
+    "of %s with prealloc-threads=%p is prepared by %d where six CPUs are left",
+    async (memory, asked, threads) => {
+      const result = await launch(
+        [...words(memory, asked), "-d", "syscalls"],
+        instance({ pageOrder: "descending" }),
+      );
+      expect(result.status).toBe(5);
+      expect(threadsOf(result.stderr)).toBe(threads);
+      expect(regionsTold(result.stderr)).toBe(1);
+      const [donation] = entries(result, "NE_SET_USER_MEMORY_REGION");
+      expect(donation).toMatchObject({ imageComplete: true, regions: 1 });
+      expectNothingLeft(result);
+    },
+  );
+
+  test("whose pages could not be put in order is prepared by one thread", async () => {
+    const files = { "/proc/sys/vm/max_map_count": "1600\n" };
+    const result = await launch([...words("2G"), "-d", "syscalls"], instance({}, { files }));
+    expect([result.status, threadsOf(result.stderr), regionsTold(result.stderr)]).toEqual([5, 1, 1]);
+    expectNothingLeft(result);
+  });
+
+  test("leaves no thread to a launcher that becomes another user in a sandbox", async () => {
+    const more = ["-run-with", "user=65534:65534", "-sandbox", "on"];
+    const result = await launch([...words("256M", 3), ...more], instance({}));
+    expect(result.status).toBe(5);
+    expect(result.stderr).toContain("enclave started");
+    expectNothingLeft(result);
+  });
+
+  test("is prepared on the pool's node by all threads", async () => {
+    const topology = { instance: "m5.2xlarge", nodes: 2 };
+    const scenario = instance({ localNode: 0 }, { topology, pool: "2,6", hugePages: 512 });
+    for (const threads of [undefined, 1, 4]) {
+      const result = await launch(words("512M", threads), scenario);
+      expect([result.status, result.stderr]).toEqual([5, expect.stringContaining(" on NUMA node 1, ")]);
+      expectNothingLeft(result);
+    }
+  });
+
+  test.each([1, 3])("that cannot be had says the same with %d threads", async (threads) => {
+    const faults = [{ call: "fallocate", errno: "ENOSPC" }];
+    const result = await launch(words("256M", threads), instance({}, { faults }));
+    expect(result.status).toBe(1);
+    expect(lines(result.stderr)[0]).toBe(
+      `nitro: -object memory-backend-memfd,id=m,size=256M,prealloc-threads=${threads}: 128 huge pages of 2 MiB: ` +
+        "as many are free, yet they cannot be had (fallocate: No space left on device (ENOSPC)); a cgroup or a cpuset " +
+        "holds them back",
+    );
+    expectNothingLeft(result);
+  });
+
+  test("is filled by each thread again where a signal has interrupted it", async () => {
+    const faults = [1, 2, 3].map((nth) => ({ call: "fallocate", errno: "EINTR", nth }));
+    const result = await launch(words("256M", 2), instance({}, { faults }));
+    expect(result.status).toBe(5);
+    expectNothingLeft(result);
+  });
+
+  test.each([1, 3])("is stopped by a signal while %d threads prepare it", async (threads) => {
+    const signals = [{ at: "enter fallocate", nth: 2, signal: "SIGTERM" }];
+    const faults = [{ call: "fallocate", delayMs: 1000 }];
+    const result = await launch(words("2G", threads), instance({}, { signals, faults }));
+    expect([result.status, lines(result.stderr)]).toEqual([
+      0,
+      ["nitro: SIGTERM: stopped before the enclave was started"],
+    ]);
+    expect(entries(result, "NE_SET_USER_MEMORY_REGION")).toEqual([]);
+    // Far from the 64 parts of 32 MiB that there are.
+    expect(entries(result, "fallocate").length).toBeLessThan(32);
+    expectNothingLeft(result);
+  });
+
+  test("leaves nothing behind where it is killed while threads prepare it", async () => {
+    const signals = [{ at: "enter fallocate", nth: 3, signal: "SIGKILL" }];
+    const result = await launch(words("2G", 3), instance({}, { signals }));
+    expect(result.signal).toBe("SIGKILL");
+    expectNothingLeft(result);
+  });
+});

@@ -1,0 +1,150 @@
+/** Launches of the built program in an emulated parent instance, with small images; nothing of src is imported. */
+import { expect, setDefaultTimeout } from "bun:test";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  type ParentProcess,
+  type ParentResult,
+  type ParentRun,
+  runInParent,
+  startInParent,
+  whyNotHere,
+} from "../../emulated-parent/run.ts";
+import type { ScenarioInput } from "../../emulated-parent/scenario.ts";
+import type { TraceEntry } from "../../emulated-parent/trace.ts";
+import { assembledEif, fakeInitrd, fakeKernel } from "./images.ts";
+
+/** The program as it is delivered. */
+export const NITRO = new URL("../../../dist/nitro", import.meta.url).pathname;
+
+/** Why these tests cannot run on this machine; undefined where they can. */
+export const notHere = whyNotHere();
+if (notHere !== undefined) console.log(`test/e2e/launch is skipped: it ${notHere}`);
+
+/** How long an enclave lives whose heartbeat is to be heard: many times what a launcher needs, on a busy machine too. */
+export const LIVE_MS = 300;
+
+/** An enclave that says hello on its console, sends its heartbeat and ends by itself. */
+export const HELLO = { console: ["hello", "from within"], heartbeatMs: 1, liveMs: LIVE_MS };
+
+/** The command line of the assembled fixture. */
+export const COMMAND_LINE = "console=ttyS0 reboot=k";
+
+/** A directory of one test file's own, with images to launch. */
+export class Workplace implements Disposable {
+  readonly directory = mkdtempSync(join(tmpdir(), "nitro-launch-"));
+  readonly kernel = this.file("bzImage", fakeKernel());
+  readonly initrd = this.file("initrd", fakeInitrd());
+  readonly eif = this.file("image.eif", assembledEif(fakeKernel(), fakeInitrd(), COMMAND_LINE));
+
+  constructor() {
+    chmodSync(this.directory, 0o755);
+  }
+
+  path(name: string): string {
+    return join(this.directory, name);
+  }
+
+  file(name: string, content: Uint8Array | string): string {
+    writeFileSync(this.path(name), content);
+    return this.path(name);
+  }
+
+  text(name: string): string {
+    return readFileSync(this.path(name), "utf8");
+  }
+
+  /** The words of a launch in debug mode, of the EIF, with as little memory as there may be. */
+  debug(...more: string[]): string[] {
+    return [NITRO, "-accel", "nitro,debug-mode=on", "-kernel", this.eif, "-m", "64M", ...more];
+  }
+
+  /** The same in production mode. */
+  production(...more: string[]): string[] {
+    return [NITRO, "-kernel", this.eif, "-m", "64M", ...more];
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+const LIMIT_SECONDS = 50;
+setDefaultTimeout(60_000);
+
+/** A parent instance whose huge pages are its own, so that what is missing at the end is this launch's doing. */
+function ownPages(run: ParentRun): ParentRun {
+  const scenario: ScenarioInput = { memory: "stand-in", ...run.scenario };
+  return { limitSeconds: LIMIT_SECONDS, ...run, scenario };
+}
+
+/** Launches mostly wait, so some run at a time; more would only make each other late. */
+const MOST_AT_A_TIME = 3;
+let underWay = 0;
+const waiting: (() => void)[] = [];
+
+async function oneOfFew<T>(run: () => Promise<T>): Promise<T> {
+  if (underWay >= MOST_AT_A_TIME) await new Promise<void>((resolve) => waiting.push(resolve));
+  else underWay += 1;
+  try {
+    return await run();
+  } finally {
+    const next = waiting.shift();
+    if (next === undefined) underWay -= 1;
+    else next();
+  }
+}
+
+/** Launches to the end. Tests of one file run at the same time, but only a few of these do. */
+export function launchAs(run: ParentRun): Promise<ParentResult> {
+  return oneOfFew(() => runInParent(ownPages(run)));
+}
+
+export function launch(command: readonly string[], scenario: ScenarioInput = {}): Promise<ParentResult> {
+  return launchAs({ command, scenario });
+}
+
+export function startLaunch(run: ParentRun): ParentProcess {
+  return startInParent(ownPages(run));
+}
+
+/** A shell's word for each of these. */
+export function shellWords(words: readonly string[]): string {
+  return words.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
+}
+
+/** The lines of the trace about one thing. */
+export function entries(result: ParentResult, what: string): TraceEntry[] {
+  return result.trace.filter((entry) => entry.what === what);
+}
+
+export function lines(text: string): string[] {
+  return text.split("\n").filter((line) => line !== "");
+}
+
+/** Whatever happened: no enclave, page or process is left, and nobody has touched donated memory. */
+export function expectNothingLeft(result: ParentResult, lostPages = 0): void {
+  const { report } = result;
+  const left = {
+    overLimit: report.overLimit,
+    slots: report.slotsLeft,
+    processes: report.processesLeft,
+    pages: report.hugePages.total - report.hugePages.free,
+    lateWrites: report.lateWrites,
+    unfreed: entries(result, "slot allocated").length - entries(result, "slot freed").length,
+  };
+  const nothing = { overLimit: false, slots: 0, processes: 0, pages: lostPages, lateWrites: [], unfreed: 0 };
+  expect(left).toEqual(nothing);
+}
+
+/** Looks again and again until something is there; the time is that of a slow machine. */
+export async function eventually<T>(what: string, look: () => T | undefined | false): Promise<T> {
+  const giveUp = performance.now() + 30_000;
+  for (;;) {
+    const found = look();
+    if (found !== undefined && found !== false) return found;
+    if (performance.now() > giveUp) throw new Error(`waited 30 s in vain for ${what}`);
+    await Bun.sleep(10);
+  }
+}

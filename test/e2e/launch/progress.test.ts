@@ -1,0 +1,70 @@
+/** The bar on a terminal for what takes over half a second. */
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { expectNothingLeft, LIVE_MS, launch, notHere, Workplace } from "./nitro.ts";
+
+const here = new Workplace();
+afterAll(() => here[Symbol.dispose]());
+// Tests wait for each other as well.
+setDefaultTimeout(600_000);
+
+const PARENT = new URL("../../emulated-parent/main.ts", import.meta.url).pathname;
+const WITH_TERMINAL = join(import.meta.dir, "../monitor/with-terminal.py");
+
+/** The last that is told. */
+const END = JSON.stringify([{ wait: "the enclave \\(CID", limit: 240 }]);
+
+/** Each piece of the memory takes longer than the patience of half a second. */
+const slowly = {
+  memory: "stand-in" as const,
+  faults: [{ call: "fallocate", delayMs: 700 }],
+  enclave: { heartbeatMs: 1, liveMs: LIVE_MS },
+};
+
+function words(threads: number): string[] {
+  const object = `memory-backend-memfd,id=m,size=256M,prealloc-threads=${threads}`;
+  return [...here.production().slice(0, -2), "-object", object, "-machine", "memory-backend=m"];
+}
+
+/** What a launch draws and tells on a terminal. */
+async function onTerminal(command: readonly string[]): Promise<string> {
+  const { execPath } = globalThis.process;
+  const parent = [execPath, PARENT, "--limit", "240", "-j", JSON.stringify(slowly), "--"];
+  const process = Bun.spawn(["python3", WITH_TERMINAL, END, ...parent, ...command], {
+    stdout: "pipe",
+    stdin: "ignore",
+    stderr: "inherit",
+  });
+  const { output } = JSON.parse(await new Response(process.stdout).text()) as { output: string };
+  return output;
+}
+
+describe.concurrent.skipIf(notHere !== undefined)("the preparation of the memory", () => {
+  test.each([1, 2])("by %d threads draws a bar on a terminal, and takes it away", async (threads) => {
+    const output = await onTerminal(words(threads));
+    const [bars = "", rest = ""] = output.split("\r\x1b[Knitro: enclave started");
+    const drawn = bars.split("\r").filter((text) => text !== "");
+    expect(drawn.length).toBeGreaterThan(1);
+    for (const bar of drawn) {
+      expect(bar).toMatch(/^memory 256M \[#* *\] +\d+% of 269 MB/);
+      expect(bar).toEndWith("MB\x1b[K");
+    }
+    const parts = drawn.map((bar) => Number(/(\d+)%/.exec(bar)?.[1]));
+    expect(parts).toEqual(parts.toSorted((a, b) => a - b));
+    expect(parts.at(-1)).toBeGreaterThanOrEqual(50);
+    expect(rest).not.toContain("\x1b");
+  });
+
+  test("draws nothing where standard error is no terminal", async () => {
+    const result = await launch(words(1), slowly);
+    expect(result.stderr).toStartWith("nitro: enclave started");
+    for (const drawing of ["\r", "\x1b"]) expect(result.stderr).not.toContain(drawing);
+    expectNothingLeft(result);
+  });
+
+  test("draws nothing over a trace on the same terminal", async () => {
+    const output = await onTerminal([...words(1), "-d", "syscalls"]);
+    expect(output).toContain("fallocate(");
+    expect(output).not.toContain("\x1b");
+  });
+});

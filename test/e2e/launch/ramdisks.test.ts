@@ -1,0 +1,54 @@
+/** What a launch says of ramdisks that nothing could be started from, or that have no room to unpack. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { newcArchive } from "../../support/initrd.ts";
+import { assembledEif, fakeKernel } from "./images.ts";
+import { expectNothingLeft, LIVE_MS, launch, lines, NITRO, notHere, Workplace } from "./nitro.ts";
+
+const here = new Workplace();
+afterAll(() => here[Symbol.dispose]());
+
+const scenario = { enclave: { console: ["hello"], heartbeatMs: 1, liveMs: LIVE_MS } };
+const archive = (path: string, size = 100) =>
+  newcArchive([{ path, mode: 0o100755, content: new Uint8Array(size) }]);
+const gzip = (bytes: Uint8Array) => Bun.gzipSync(new Uint8Array(bytes));
+
+const NO_INIT =
+  "nitro: warning: the initramfs has no /init: unless one is built into the kernel, it panics; put it in, or name " +
+  "another program on the kernel's command line: rdinit=PATH";
+
+async function warned(...words: readonly string[]): Promise<string[]> {
+  const result = await launch([NITRO, "-accel", "nitro,debug-mode=on", ...words], scenario);
+  expect(result.stdout).toBe("hello\n");
+  expectNothingLeft(result);
+  return lines(result.stderr).filter((line) => line.startsWith("nitro: warning: "));
+}
+
+describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
+  const kernel = ["-kernel", here.kernel, "-m", "64M"];
+  const [bare, good] = [here.file("bare", archive("bin/sh")), here.file("good", archive("init"))];
+
+  test("warns of ramdisks without /init, and starts all the same", async () => {
+    expect(await warned(...kernel, "-initrd", bare)).toEqual([NO_INIT]);
+  });
+
+  test("of an EIF as well", async () => {
+    const eif = here.file("bare.eif", assembledEif(fakeKernel(), archive("bin/sh"), "quiet"));
+    expect(await warned("-kernel", eif, "-m", "64M")).toEqual([NO_INIT]);
+  });
+
+  test("knows rdinit=, and that ramdisks are joined", async () => {
+    expect(await warned(...kernel, "-initrd", bare, "-append", "rdinit=/bin/sh")).toEqual([]);
+    expect(await warned(...kernel, "-initrd", bare, "-M", `nitro,ramdisk=${good}`)).toEqual([]);
+  });
+
+  test("warns of room to unpack that is missing, by what a compressed ramdisk says of itself", async () => {
+    const content = archive("init", 40_000_000);
+    const packed = here.file("large.gz", gzip(content));
+    expect(await warned(...kernel, "-initrd", packed)).toEqual([
+      `nitro: warning: -m 64M: the ramdisks unpack to ${content.length} bytes or more, and may take half of the memory, ` +
+        "unless root= is on the kernel's command line: the kernel will not have the room; use -m 78M or more",
+    ]);
+    expect(await warned(...kernel, "-initrd", packed, "-m", "78M")).toEqual([]);
+    expect(await warned(...kernel, "-initrd", packed, "-append", "root=/dev/ram0")).toEqual([]);
+  });
+});

@@ -1,0 +1,123 @@
+/** Readers that do not read, of standard output, of messages and of a trace: nobody holds the launcher up. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import {
+  expectNothingLeft,
+  HELLO,
+  LIVE_MS,
+  launch,
+  launchAs,
+  lines,
+  notHere,
+  shellWords,
+  Workplace,
+} from "./nitro.ts";
+
+const here = new Workplace();
+afterAll(() => here[Symbol.dispose]());
+
+/**
+ * Runs the words with a pipe that is full, and that nobody reads, as the descriptors named, and then what `meanwhile`
+ * has done with the process p; says what became of it on standard output.
+ */
+function unread(words: readonly string[], descriptors: readonly string[], meanwhile = ""): string[] {
+  const script = `import os, signal, subprocess, sys, time
+reading, writing = os.pipe()
+os.set_blocking(writing, False)
+try:
+    while True: os.write(writing, b"x" * 4096)
+except BlockingIOError: pass
+os.set_blocking(writing, True)
+p = subprocess.Popen(sys.argv[1:], ${descriptors.map((name) => `${name}=writing`).join(", ")})
+${meanwhile}
+print("status", p.wait(), flush=True)`;
+  return ["python3", "-c", script, ...words];
+}
+
+const waitFor = (path: string, word: string) => `while True:
+    try:
+        if "${word}" in open("${path}").read(): break
+    except OSError: pass
+    time.sleep(0.05)`;
+
+describe.concurrent.skipIf(notHere !== undefined)("a reader that does not read", () => {
+  test("messages does not keep the launch from its end", async () => {
+    const result = await launch(unread(here.production(), ["stderr"]), { enclave: HELLO });
+    expect([result.stdout, result.stderr]).toEqual(["status 5\n", ""]);
+    expectNothingLeft(result);
+  });
+
+  test("a trace neither, of any length, on standard error or in a FIFO", async () => {
+    const words = here.production("-d", "syscalls,vsock");
+    const result = await launch(unread(words, ["stderr"]), { enclave: HELLO });
+    expect([result.stdout, result.stderr]).toEqual(["status 5\n", ""]);
+    const fifo = here.path("fifo");
+    // The FIFO holds what fits; who has it open reads nothing.
+    const script = `mkfifo ${fifo}; exec 9<>${fifo}; ${shellWords([...words, "-D", fifo])}; echo status $?`;
+    const other = await launch(["sh", "-c", script], { enclave: HELLO });
+    expect(other.stdout).toBe("status 5\n");
+    expectNothingLeft(other);
+  });
+
+  test("the console does not keep it from a signal, where the pipe is another user's as well", async () => {
+    const trace = here.path("console");
+    const command = here.debug("-d", "vsock", "-D", trace);
+    const stop = `${waitFor(trace, "console: connected")}
+time.sleep(0.3)
+p.send_signal(signal.SIGTERM)`;
+    const enclave = { consoleFloodBytes: 2 ** 20, heartbeatMs: 1 };
+    const root = await launch(unread(command, ["stdout"], stop), { enclave });
+    expect(root.stdout).toBe("status 0\n");
+    // It may not open root's pipe anew, so it asks poll(2) before each piece.
+    const setpriv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    const directory = here.path("nobody");
+    const own = [...setpriv, ...here.debug("-d", "vsock", "-D", `${directory}/console`)];
+    const other = await launchAs({
+      command: ["sh", "-c", `mkdir -m 777 ${directory}; exec "$@"`, "sh"].concat(
+        unread(own, ["stdout"], stop.replace(trace, `${directory}/console`)),
+      ),
+      scenario: { deviceMode: "0666", enclave },
+    });
+    expect(other.stdout).toBe("status 0\n");
+    expect(lines(other.stderr).at(-1)).toBe("nitro: SIGTERM: stopping the enclave");
+    expectNothingLeft(other);
+  });
+});
+
+describe.skipIf(notHere !== undefined)("a second launch with the same words", () => {
+  test("sees that the first runs before it empties the first one's console file", async () => {
+    const [log, pid] = [here.path("log"), here.path("pid")];
+    const words = shellWords(
+      here.debug("-serial", `file:${log}`, "-pidfile", pid, "-D", here.path("messages")),
+    );
+    const script = [
+      `${words} & first=$!`,
+      `until [ -s ${log} ]; do sleep 0.05; done`,
+      `cp ${log} ${log}.before; ${words} 2>${log}.told; echo second $?`,
+      `cmp -n $(stat -c %s ${log}.before) ${log} ${log}.before && echo same`,
+      "kill $first; wait $first; echo first $?",
+    ].join("\n");
+    const enclave = { console: ["hello", "from within"], heartbeatMs: 1, liveMs: null };
+    const result = await launch(["sh", "-c", script], { enclave });
+    expect(result.stdout).toBe("second 1\nsame\nfirst 0\n");
+    expect(readFileSync(`${log}.told`, "utf8")).toStartWith(
+      `nitro: -pidfile ${pid}: another launcher that runs holds it`,
+    );
+    expect(readFileSync(log, "utf8")).toContain("hello");
+    expectNothingLeft(result);
+  });
+});
+
+describe.skipIf(notHere !== undefined)("a launcher that was stopped", () => {
+  test("while its enclave sent its heartbeat and ended counts the heartbeat", async () => {
+    const signals = [
+      { at: "exit NE_START_ENCLAVE", signal: "SIGSTOP" },
+      { afterMs: 2_000, signal: "SIGCONT" },
+    ];
+    const enclave = { heartbeatMs: 1, liveMs: LIVE_MS };
+    const result = await launch(here.production(), { enclave, signals });
+    expect(result.stderr).not.toContain("heartbeat");
+    expect(result.status).toBe(5);
+    expectNothingLeft(result);
+  });
+});

@@ -1,0 +1,388 @@
+/** Launchers that begin together: they share vsock port 9000, and each hears of its own enclave's heartbeat. */
+import { afterAll, describe, expect, test } from "bun:test";
+import type { SignalShot } from "../../emulated-parent/scenario.ts";
+import {
+  entries,
+  expectNothingLeft,
+  LIVE_MS,
+  launchAs,
+  lines,
+  notHere,
+  shellWords,
+  Workplace,
+} from "./nitro.ts";
+import { together, type Went, went } from "./together.ts";
+
+const here = new Workplace();
+afterAll(() => here[Symbol.dispose]());
+
+const HELD = "nitro: vsock port 9000 is held by another launcher; waiting up to 30 s";
+const COUNTED: Went = { status: 0, counted: true };
+const DOOR = "nitro-heartbeat-1";
+
+/** A launch in production mode that has to have its heartbeat. */
+function required(...more: string[]): string[] {
+  return here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=40", ...more);
+}
+
+function repeated<T>(count: number, value: T): T[] {
+  return Array.from({ length: count }, () => value);
+}
+
+const four = repeated(4, required());
+
+describe.skipIf(notHere !== undefined)("four launches in the same moment", () => {
+  const rounds = 50;
+
+  test(`all come up, ${rounds} times, each with its own heartbeat counted`, async () => {
+    const result = await launchAs({
+      command: together(here, four, { rounds }),
+      scenario: { enclave: { heartbeatMs: 1 } },
+      limitSeconds: 170,
+    });
+    expect(went(result.stdout)).toEqual(repeated(4 * rounds, COUNTED));
+    expect(result.report.heartbeats).toHaveLength(4 * rounds);
+    expect(result.report.heartbeats.filter(({ outcome }) => outcome !== "answered")).toEqual([]);
+    expect(lines(result.stderr).filter((line) => !/ enclave started: |SIGTERM/.test(line))).toEqual([]);
+    expectNothingLeft(result);
+  }, 180_000);
+});
+
+/** Moments of a launcher's life at which it ends: whatever of the port and its door it has by then goes with it. */
+const MOMENTS = [
+  "enter bind:vsock",
+  "exit bind:vsock",
+  "enter bind:other",
+  "exit bind:other",
+  "exit NE_CREATE_VM",
+  "exit accept4:other",
+  "exit NE_SET_USER_MEMORY_REGION",
+  "enter NE_START_ENCLAVE",
+  "exit NE_START_ENCLAVE",
+];
+
+describe.concurrent.skipIf(notHere !== undefined)("of four launches, one that is killed", () => {
+  test.each(MOMENTS.flatMap((at) => [1, 3].map((nth) => [at, nth] as const)))(
+    "%s (%d) takes nothing from the others",
+    async (at, nth) => {
+      const signals: SignalShot[] = [{ at, nth, signal: "SIGKILL" }];
+      const result = await launchAs({
+        command: together(here, four),
+        scenario: { enclave: { heartbeatMs: 30 }, signals },
+      });
+      const all = went(result.stdout);
+      const killed = entries(result, "signal sent").length;
+      expect(all.filter(({ status }) => status === 137)).toHaveLength(killed);
+      expect(all.filter(({ status }) => status !== 137)).toEqual(repeated(4 - killed, COUNTED));
+      expectNothingLeft(result);
+    },
+  );
+
+  test("each but the last, as soon as its enclave runs, takes nothing from the last", async () => {
+    const signals = [1, 2, 3].map((nth) => ({ at: "exit NE_START_ENCLAVE", nth, signal: "SIGKILL" }));
+    const result = await launchAs({
+      command: together(here, four),
+      scenario: { enclave: { heartbeatMs: 30 }, signals },
+    });
+    const all = went(result.stdout).sort((a, b) => a.status - b.status);
+    expect(all).toMatchObject([COUNTED, ...repeated(3, { status: 137 })]);
+    expectNothingLeft(result);
+  });
+
+  test.each([
+    ["enter accept4:vsock", 1],
+    ["exit accept4:vsock", 2],
+  ])(
+    "with another's heartbeat in its hands (%s) takes that one's enclave along, and no more",
+    async (at, nth) => {
+      const signals: SignalShot[] = [{ at, nth, signal: "SIGKILL" }];
+      const result = await launchAs({
+        command: together(here, four),
+        scenario: { enclave: { heartbeatMs: 30 }, signals },
+      });
+      const rest = went(result.stdout).filter(({ status }) => status !== 137);
+      expect(rest).toHaveLength(3);
+      expect(rest.filter(({ status, counted }) => status !== 0 || !counted).length).toBeLessThan(2);
+      expectNothingLeft(result);
+    },
+  );
+
+  test.each([...MOMENTS, "exit accept4:vsock"])("by SIGTERM, %s, takes nothing either", async (at) => {
+    const signals: SignalShot[] = [{ at, nth: 2, signal: "SIGTERM" }];
+    const result = await launchAs({
+      command: together(here, four),
+      scenario: { enclave: { heartbeatMs: 30 }, signals },
+    });
+    const all = went(result.stdout);
+    expect(all.map(({ status }) => status)).toEqual([0, 0, 0, 0]);
+    expect(all.filter(({ counted }) => !counted).length).toBeLessThan(2);
+    expect(result.report.heartbeats.filter(({ outcome }) => outcome === "no answer").length).toBeLessThan(2);
+    expectNothingLeft(result);
+  });
+});
+
+/** Python as a process of the parent instance that is no launcher of ours: it says when it is there. */
+function python(...code: string[]): string {
+  const head = ["import os, socket, sys, time", "def there(): open('there', 'w').close()"];
+  return `python3 -c ${shellWords([[...head, ...code].join("\n")])} & other=$!; until [ -e there ]; do sleep 0.02; done`;
+}
+
+const UNIX = "socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)";
+const NOBODY = "os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)";
+const VSOCK_PORT = [
+  "port = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)",
+  "port.bind((socket.VMADDR_CID_ANY, 9000)); port.listen()",
+];
+
+describe.concurrent.skipIf(notHere !== undefined)("strangers", () => {
+  const brief = { enclave: { heartbeatMs: 30 } };
+
+  test("who have taken the door's name, and hand out what they like, stop and mislead nobody", async () => {
+    const squatter = python(
+      NOBODY,
+      `door = ${UNIX}; door.bind("\\0${DOOR}"); door.listen(); there()`,
+      `false = ${UNIX}; false.bind("\\0${DOOR}-0"); false.listen(); inbox, gift = socket.socketpair()`,
+      "while True:",
+      "  caller, _ = door.accept()",
+      "  try: socket.send_fds(caller, [b'x'], [gift.fileno()] * 4)",
+      "  except OSError: pass",
+    );
+    const result = await launchAs({
+      command: together(here, four, { before: squatter, rounds: 2 }),
+      scenario: brief,
+    });
+    expect(went(result.stdout)).toEqual(repeated(8, COUNTED));
+  });
+
+  test("who knock without end, send what is not asked for, or say nothing, harm nobody", async () => {
+    const knocker = python(
+      "held = []",
+      // One is a stranger; the other, root, is let in, and goes: what it was handed would hold the port.
+      "stranger = os.fork()",
+      "if stranger: NOBODY".replace("NOBODY", NOBODY),
+      "there()",
+      "while True:",
+      `  caller = ${UNIX}; caller.setblocking(False)`,
+      "  try:",
+      `    caller.connect("\\0${DOOR}")`,
+      "    caller.send(b'x' * 1000)",
+      "    held = [caller, *held[:100]] if stranger else []",
+      "  except OSError: time.sleep(0.001)",
+    );
+    const result = await launchAs({
+      command: together(here, four, { before: knocker, rounds: 2 }),
+      scenario: { ...brief, takenPorts: [] },
+    });
+    expect(went(result.stdout)).toEqual(repeated(8, COUNTED));
+  });
+
+  test("who hold the port are waited for; when they give it back all four come up", async () => {
+    const holder = python(...VSOCK_PORT, "there(); time.sleep(2)");
+    const result = await launchAs({ command: together(here, four, { before: holder }), scenario: brief });
+    expect(went(result.stdout)).toEqual(repeated(4, COUNTED));
+    expect(lines(result.stderr).filter((line) => line === HELD)).toHaveLength(4);
+    expectNothingLeft(result);
+  });
+
+  test("who send heartbeats are answered, told once, and count for nobody", async () => {
+    const strangers = [{ cid: 77, byte: 0xb7, afterMs: 100 }];
+    const result = await launchAs({
+      command: together(here, four),
+      scenario: { enclave: { heartbeatMs: 600 }, enclaves: [{ strangers }] },
+    });
+    expect(went(result.stdout)).toEqual(repeated(4, COUNTED));
+    expect(result.report.heartbeats.map(({ outcome }) => outcome)).toEqual(repeated(5, "answered"));
+    const told = lines(result.stderr).filter((line) => line.includes("answered one from CID"));
+    expect(told).toHaveLength(1);
+    expect(told[0]).toContain("heartbeat: answered one from CID 77, which is not this enclave");
+    expectNothingLeft(result);
+  });
+
+  test("and a required heartbeat that only strangers send stops the enclave", async () => {
+    const enclave = { heartbeatMs: null, strangers: [{ cid: 77, byte: 0xb7, afterMs: 50 }] };
+    const words = here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=1");
+    const result = await launchAs({ command: together(here, [words, words]), scenario: { enclave } });
+    expect(result.report.heartbeats.map(({ outcome }) => outcome)).toEqual(repeated(2, "answered"));
+    expect(result.stderr).toContain("heartbeat: none came within 1 s; heartbeat=require stops the enclave");
+    expect(went(result.stdout)).toEqual(repeated(2, { status: 3, counted: false }));
+  });
+});
+
+/** An enclave that never sends a heartbeat, so that its launcher keeps the port, and others that do. */
+const keeper = {
+  enclaves: [{ heartbeatMs: null, liveMs: null }],
+  enclave: { heartbeatMs: 30, liveMs: LIVE_MS },
+};
+
+/** A script: one launch begins, the next comes when its enclave runs (or it waits); both statuses are told. */
+function beside(first: readonly string[], next: string, ready = "enclave started"): string[] {
+  const errors = shellWords([here.path(`errors-${crypto.randomUUID()}`)]);
+  const script = [
+    `${shellWords(first)} 2> ${errors} & first=$!`,
+    `until grep -qs ${shellWords([ready])} ${errors}; do sleep 0.02; done`,
+    `${next}; echo $?`,
+    "kill $first; wait $first; echo $?",
+    `cat ${errors} >&2`,
+  ];
+  return ["sh", "-c", script.join("\n")];
+}
+
+describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps the port", () => {
+  const next = shellWords(required());
+
+  test.each([
+    [""],
+    ["-sandbox on"],
+    ["-run-with user=65534:65534"],
+    [`-run-with user=65534:65534,chroot=${here.directory} -sandbox on`],
+  ])("(%s) another comes up and has its heartbeat", async (words) => {
+    const first = here.production(...words.split(" ").filter((word) => word !== ""));
+    const result = await launchAs({ command: beside(first, next), scenario: keeper });
+    expect(result.stdout).toBe("5\n0\n");
+    expect(result.stderr).not.toContain(HELD);
+    expect(result.report.heartbeats).toEqual([{ cid: 17, byte: 0xb7, outcome: "answered" }]);
+    expectNothingLeft(result);
+  });
+
+  test("others come and go, and it has no more descriptors than after the first of them", async () => {
+    const count = "ls /proc/$first/fd | wc -l";
+    const many = `${next}; ${count}; for i in 1 2 3 4; do ${next}; done; ${count}`;
+    const result = await launchAs({ command: beside(here.production(), many), scenario: keeper });
+    const [after1, after5, ...statuses] = lines(result.stdout);
+    expect([after5, ...statuses]).toEqual([after1 ?? "", "0", "0"]);
+    expect(result.report.heartbeats.map(({ outcome }) => outcome)).toEqual(repeated(5, "answered"));
+    expectNothingLeft(result);
+  });
+
+  test("as a daemon, another comes up and has its heartbeat", async () => {
+    const first = here.production("-daemonize", "-pidfile", here.path("daemon"));
+    const script = `${shellWords(first)} && ${next}; echo $?; kill $(cat ${here.path("daemon")}); sleep 0.2`;
+    const result = await launchAs({ command: ["sh", "-c", script], scenario: keeper });
+    expect(result.stdout).toBe("5\n");
+    expect(result.stderr).not.toContain(HELD);
+    expectNothingLeft(result);
+  });
+
+  test("before its start (-S), another comes up and has its heartbeat", async () => {
+    const first = here.production(
+      "-S",
+      "-serial",
+      "none",
+      "-qmp",
+      `unix:${here.path("q")},server=on,wait=off`,
+    );
+    const wait = `until [ -S ${here.path("q")} ]; do sleep 0.02; done; sleep 0.3`;
+    const script = `${shellWords(first)} & ${wait}; ${next}; echo $?; kill $!; wait $!; echo $?`;
+    const command = ["sh", "-c", script];
+    const result = await launchAs({ command, scenario: { enclave: keeper.enclave } });
+    expect(result.stdout).toBe("5\n0\n");
+    expect(result.stderr).toContain("SIGTERM: stopped before the enclave was started");
+    expect(result.report.heartbeats).toEqual([{ cid: 16, byte: 0xb7, outcome: "answered" }]);
+    expectNothingLeft(result);
+  });
+
+  test("in another network, where the door is out of reach, another waits for the port", async () => {
+    const waits = `timeout 1 unshare -n ${next}`;
+    const result = await launchAs({ command: beside(here.production(), waits), scenario: keeper });
+    expect(lines(result.stderr)).toContain(HELD);
+    expect(entries(result, "NE_CREATE_VM")).toHaveLength(1);
+    expect(result.stdout).toBe("124\n0\n");
+    expectNothingLeft(result);
+  });
+
+  test("for another user, who is not trusted, another waits for the port", async () => {
+    const waits = `timeout 1 ${next}`;
+    const first = ["setpriv", "--reuid=65534", "--clear-groups", ...here.production()];
+    const scenario = { ...keeper, deviceMode: "0666" };
+    const result = await launchAs({ command: beside(first, waits), scenario });
+    expect(lines(result.stderr)).toContain(HELD);
+    expect(result.stdout).toBe("124\n0\n");
+  });
+
+  test("for root, another of root's comes up; somebody else's waits", async () => {
+    const waits = `timeout 1 setpriv --reuid=65534 --clear-groups ${next}; echo $?; ${next}`;
+    const scenario = { ...keeper, deviceMode: "0666" };
+    const result = await launchAs({ command: beside(here.production(), waits), scenario });
+    expect(lines(result.stderr).filter((line) => line === HELD)).toHaveLength(1);
+    expect(result.stdout).toBe("124\n5\n0\n");
+  });
+
+  test("one that stands still when its enclave is up has its heartbeat, and is taken for no stranger", async () => {
+    const signals: SignalShot[] = [{ at: "exit NE_START_ENCLAVE", nth: 2, signal: "SIGSTOP" }];
+    const words = shellWords(here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=1"));
+    const stands = [
+      `${words} & second=$!; until grep -q '^State:.T' /proc/$second/status; do sleep 0.02; done`,
+      "sleep 1.5; kill -CONT $second; wait $second",
+    ].join("\n");
+    const enclaves = [{ heartbeatMs: null }, { heartbeatMs: 1, liveMs: 3_000 }];
+    const result = await launchAs({
+      command: beside(here.production(), stands),
+      scenario: { enclaves, signals },
+    });
+    expect(result.stdout).toBe("5\n0\n");
+    expect(result.report.heartbeats).toEqual([{ cid: 17, byte: 0xb7, outcome: "answered" }]);
+    expect(result.stderr).not.toContain("heartbeat: ");
+    expectNothingLeft(result);
+  });
+
+  test("and that is stopped in its tracks, another says what it waits for", async () => {
+    const first = here.production();
+    const waits = `kill -STOP $first; timeout 3 ${next}; echo $?; kill -CONT $first; ${next}`;
+    const result = await launchAs({ command: beside(first, waits), scenario: keeper });
+    expect(lines(result.stderr)).toContain(
+      "nitro: vsock port 9000 is held by another launch of nitro's, which is busy; waiting up to 150 s for a share in it",
+    );
+    expect(result.stdout).toBe("124\n5\n0\n");
+    expectNothingLeft(result);
+  });
+});
+
+describe.concurrent.skipIf(notHere !== undefined)("a launcher whose heartbeat has come", () => {
+  test("sleeps on while others come and go", async () => {
+    const trace = here.path(`trace-${crypto.randomUUID()}`);
+    const first = shellWords(here.production("-d", "vsock", "-D", trace));
+    const script = [
+      `${first} & first=$!; until grep -qs "the enclave's own" ${trace}; do sleep 0.02; done`,
+      "switches() { grep ^voluntary /proc/$first/status; }",
+      // It is at rest once nothing has changed for a while, however busy the machine is.
+      'same=0; until [ $same = 10 ]; do before=$(switches); sleep 0.1; [ "$before" = "$(switches)" ] && same=$((same + 1)) || same=0; done',
+      `for i in 1 2 3; do ${shellWords(required())}; echo $?; done`,
+      '[ "$before" = "$(switches)" ] && echo asleep; kill $first; wait $first; echo $?',
+    ].join("\n");
+    const enclave = { heartbeatMs: 30, liveMs: LIVE_MS };
+    const scenario = { enclave, enclaves: [{ heartbeatMs: 1, liveMs: null }] };
+    const result = await launchAs({ command: ["sh", "-c", script], scenario });
+    expect(lines(result.stdout)).toEqual(["5", "5", "5", "asleep", "0"]);
+    expectNothingLeft(result);
+  });
+});
+
+describe.skipIf(notHere !== undefined)("five launches in the same moment", () => {
+  test("are one too many: the fifth is told what the driver says, the others come up", async () => {
+    const result = await launchAs({
+      command: together(here, repeated(5, required())),
+      scenario: { enclave: { heartbeatMs: 30 }, cpus: 32, pool: "1-8,17-24" },
+    });
+    const all = went(result.stdout).sort((a, b) => a.status - b.status);
+    expect(all).toEqual([...repeated(4, COUNTED), { status: 1, counted: false }]);
+    const told = lines(result.stderr).filter((line) => line.includes("failed with"));
+    expect(told).toHaveLength(1);
+    expect(told[0]).toContain(
+      "(EBUSY): the hypervisor gives no place for another enclave; at most four run on a parent instance at a time",
+    );
+    expectNothingLeft(result);
+  });
+
+  test("or more than the pool has cores for: who comes too late is told so", async () => {
+    const result = await launchAs({
+      command: together(here, repeated(4, required())),
+      scenario: { enclave: { heartbeatMs: 30 }, pool: "1-2,9-10" },
+    });
+    const all = went(result.stdout).sort((a, b) => a.status - b.status);
+    expect(all).toEqual([...repeated(2, COUNTED), ...repeated(2, { status: 1, counted: false })]);
+    const told = lines(result.stderr).filter((line) => line.includes("failed with"));
+    expect(told).toHaveLength(2);
+    for (const line of told) expect(line).toContain("NO_CPUS_AVAIL_IN_POOL");
+    expectNothingLeft(result);
+  });
+});

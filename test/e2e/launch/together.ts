@@ -1,0 +1,56 @@
+/**
+ * Several launchers of one parent instance, started at the same time: a shell script that lets them all go at once, waits
+ * until each has counted its own enclave's heartbeat or is gone, and then stops them.
+ */
+import { lines, shellWords, type Workplace } from "./nitro.ts";
+
+/** How one of them went: its exit status (128 + n for a signal), and whether its own enclave's heartbeat came. */
+export interface Went {
+  readonly status: number;
+  readonly counted: boolean;
+}
+
+const COUNTED = "the enclave's own, from CID";
+
+/**
+ * The script. @param launches the words of each, @param more how often it is done, and what is done in between: before
+ * the launchers go, and once they are on their way.
+ */
+export function together(
+  here: Workplace,
+  launches: readonly (readonly string[])[],
+  more: { rounds?: number; before?: string; meanwhile?: string } = {},
+): string[] {
+  const directory = here.path(`together-${crypto.randomUUID()}`);
+  const start = launches.map((words, i) => {
+    const trace = shellWords(["-d", "vsock", "-D", `${directory}/trace${i}`]);
+    return `( : < gate; exec ${shellWords(words)} ${trace} ) & p${i}=$!`;
+  });
+  const each = (what: (i: number) => string) => launches.map((_, i) => what(i));
+  const script = [
+    'gone() { case "$(cat /proc/$1/stat 2>/dev/null)" in *") Z"*|"") true;; *) false;; esac; }',
+    `counted() { grep -qs "${COUNTED}" trace$1; }`,
+    'awaited() { until counted "$2" || gone "$1"; do sleep 0.02; done; }',
+    'report() { wait "$1"; status=$?; if counted "$2"; then echo "$status counted"; else echo "$status"; fi; }',
+    `mkdir -m 777 ${directory}; cd ${directory}; mkfifo gate`,
+    more.before ?? ":",
+    `round=0; while [ $round -lt ${more.rounds ?? 1} ]; do round=$((round + 1)); rm -f trace*`,
+    ...start,
+    "sleep 0.05", // so that they wait at the gate; one that comes later finds it open
+    "exec 9> gate",
+    more.meanwhile ?? ":",
+    ...each((i) => `awaited $p${i} ${i}`),
+    `kill ${each((i) => `$p${i}`).join(" ")} 2>/dev/null`,
+    ...each((i) => `tell $p${i} ${i}`),
+    "exec 9>&-",
+    "done",
+  ].join("\n");
+  return ["sh", "-c", script];
+}
+
+/** What the script has told. */
+export function went(stdout: string): Went[] {
+  return lines(stdout)
+    .filter((line) => /^\d+( counted)?$/.test(line))
+    .map((line) => ({ status: Number.parseInt(line, 10), counted: line.endsWith("counted") }));
+}

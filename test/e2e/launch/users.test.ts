@@ -1,0 +1,49 @@
+/** Who may launch: root, and whoever is in the group that owns the device. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { chmodSync, copyFileSync } from "node:fs";
+import { entries, expectNothingLeft, LIVE_MS, launchAs, lines, NITRO, notHere, Workplace } from "./nitro.ts";
+
+const here = new Workplace();
+afterAll(() => here[Symbol.dispose]());
+
+const GROUP = 4242;
+const scenario = {
+  deviceGid: GROUP,
+  deviceMode: "0660",
+  enclave: { console: ["up"], heartbeatMs: 1, liveMs: LIVE_MS },
+};
+
+/** The program where everybody may run it; the project's own directory may be closed to others. */
+const program = here.path("nitro");
+beforeAll(() => {
+  copyFileSync(NITRO, program);
+  chmodSync(program, 0o755);
+});
+
+describe.concurrent.skipIf(notHere !== undefined)("a launch by", () => {
+  const command = [program, ...here.debug().slice(1)];
+
+  for (const user of ["0:0", `65534:65534:${GROUP}`, `65534:${GROUP}`]) {
+    test(`${user} succeeds`, async () => {
+      const result = await launchAs({ command, scenario, user });
+      expect(result.stdout).toBe("up\n");
+      expect(result.status).toBe(5);
+      expectNothingLeft(result);
+    });
+  }
+
+  for (const user of ["65534:65534", "65534:65534:4243"]) {
+    test(`${user}, who is not in the device's group, is refused with what to do`, async () => {
+      const result = await launchAs({ command, scenario, user });
+      expect(result.status).toBe(1);
+      expect(lines(result.stderr)).toEqual([
+        expect.stringMatching(
+          /^nitro: \/dev\/nitro_enclaves: Permission denied \(EACCES\): the device is for the group .* not in/,
+        ),
+        expect.stringMatching(/^hint: sudo .*usermod -aG .* then log in again, or run as root$/),
+      ]);
+      expect(entries(result, "bind")).toEqual([]);
+      expectNothingLeft(result);
+    });
+  }
+});

@@ -1,0 +1,298 @@
+/** `nitro pool` on instances that differ: whole cores of one node, its pages, and launches that take no others. */
+import { afterAll, describe, expect, test } from "bun:test";
+import { expectNothingLeft, lines, shellWords, Workplace } from "../launch/nitro.ts";
+import { GIANT, HUGE, NODE, notHere, POOL, printed, shell } from "./instance.ts";
+
+const here = new Workplace();
+afterAll(() => here[Symbol.dispose]());
+
+/** Every node has pages of somebody else's making, so that a launch could take wrong ones. */
+function strewn(nodes: number): { nodes: { pages: Record<string, number> }[] } {
+  return { nodes: Array.from({ length: nodes }, () => ({ pages: { "2M": 40 } })) };
+}
+
+interface Machine {
+  readonly topology: string;
+  readonly nodes: number;
+  /** For the next launch on it: the words of nitro pool, and what they bring. */
+  readonly words: string;
+  readonly pool: string;
+  readonly node: number;
+  readonly vcpus: readonly number[];
+  /** What a launch takes by default: a full core. */
+  readonly taken: readonly number[];
+}
+
+const MACHINES: readonly Machine[] = [
+  {
+    ...{ topology: "m5.xlarge", nodes: 1, words: "--cpus 2 --memory 128" },
+    ...{ pool: "1,3", node: 0, vcpus: [1, 3], taken: [1, 3] },
+  },
+  {
+    ...{ topology: "c6i.24xlarge", nodes: 2, words: "--cpus 4 --memory 128" },
+    ...{ pool: "1-2,49-50", node: 0, vcpus: [1, 2, 49, 50], taken: [1, 49] },
+  },
+  {
+    ...{ topology: "c6i.24xlarge", nodes: 2, words: "--cpus 48 --memory 128" }, // as many as node 0 has not
+    ...{ pool: "24-47,72-95", node: 1, vcpus: [], taken: [24, 72] },
+  },
+  {
+    ...{ topology: "r6g.2xlarge", nodes: 1, words: "--cpus 3 --memory 128" },
+    ...{ pool: "1-3", node: 0, vcpus: [1, 2, 3], taken: [1] },
+  },
+  {
+    ...{ topology: "u-3tb1.56xlarge", nodes: 4, words: "--cpus 6 --memory 128 --node 2" },
+    ...{ pool: "56-58,168-170", node: 2, vcpus: [56, 57, 58, 168, 169, 170], taken: [56, 168] },
+  },
+  {
+    ...{ topology: "u-3tb1.56xlarge", nodes: 4, words: "--cpu-list 84,196 --memory 128" },
+    ...{ pool: "84,196", node: 3, vcpus: [84, 196], taken: [84, 196] },
+  },
+];
+
+describe.skipIf(notHere !== undefined)("on", () => {
+  for (const machine of MACHINES) {
+    const { topology, nodes, words, pool, node, taken } = machine;
+
+    test(`${topology}, nitro pool ${words}: whole cores of node ${node}, and a launch on its pages`, async () => {
+      const launch = shellWords(here.production());
+      const frees = `for n in ${NODE}/node[0-9]*; do cat $n/${HUGE}/free_hugepages; done | paste -s -d ' '`;
+      const script = [
+        `nitro pool ${words} >said; cat ${POOL}; ${frees}`,
+        `${launch} 2>errors & until grep -q started errors; do sleep 0.02; done; ${frees}`,
+        "kill $!; wait $!; echo $?; cat errors >&2; rm -f said errors",
+      ].join("\n");
+      const scenario = { topology, host: strewn(nodes), enclave: { heartbeatMs: null } };
+      const result = await shell(script, scenario, { cwd: here.directory });
+      const others = Array.from({ length: nodes }, () => 40);
+      const [cpus, before, running, status] = lines(result.stdout);
+      expect(cpus).toBe(pool);
+      expect(before).toBe(others.with(node, 64).join(" "));
+      // 64 MiB are 32 pages, and all of them are the node's.
+      expect(running).toBe(others.with(node, 32).join(" "));
+      expect(status).toBe("0");
+      const started = result.trace.find(({ what }) => what === "NE_START_ENCLAVE");
+      expect(started?.["vcpus"]).toEqual(taken as number[]);
+      const where = nodes > 1 ? ` on NUMA node ${node}` : "";
+      const told = result.stderr.replace(/ in \d+ regions?(?=[, ])/, "");
+      expect(told).toContain(` memory 64M, 32 huge pages of 2 MiB${where}, production mode`);
+      expect(result.report).toMatchObject({ slotsLeft: 0, hugePages: { leaked: 0 } });
+      expectNothingLeft(result, result.report.hugePages.total - result.report.hugePages.free);
+    });
+  }
+
+  test("c6i.24xlarge it says what it did, then that nothing was to be done, and gives it back", async () => {
+    const topology = "c6i.24xlarge";
+    const script = [
+      "told nitro pool --cpus 2 --memory 2560; told nitro pool --cpus 2 --memory 2560; state",
+      "told nitro pool status; told nitro pool release; told nitro pool status; state; told nitro pool release",
+    ].join("\n");
+    expect(await printed(script, { topology })).toEqual([
+      "pool: CPUs 1,49 (1 core) on NUMA node 0",
+      "memory: 2560M, 2 huge pages of 1 GiB and 256 of 2 MiB on NUMA node 0",
+      "status 0",
+      "pool: CPUs 1,49 (1 core) on NUMA node 0, as before",
+      "memory: 2560M, 2 huge pages of 1 GiB and 256 of 2 MiB on NUMA node 0, as before",
+      "status 0",
+      "pool 1,49 online 0,2-48,50-95",
+      "node0 2 256 256",
+      "node1 0 0 0",
+      "pool: CPUs 1,49 (1 core) on NUMA node 0",
+      "memory: 2 huge pages of 1 GiB on NUMA node 0, 2 free",
+      "memory: 256 huge pages of 2 MiB on NUMA node 0, 256 free",
+      "for enclaves: 2560M are free on NUMA node 0",
+      "status 0",
+      "pool: CPUs 1,49 are the parent's again",
+      "memory: 2 huge pages of 1 GiB and 256 of 2 MiB given back",
+      "status 0",
+      "pool: empty",
+      "memory: no huge pages",
+      "status 0",
+      "pool  online 0-95",
+      "node0 0 0 0",
+      "node1 0 0 0",
+      "pool: empty, as before; nothing tells whose the huge pages are (nitro pool status), and they are left; " +
+        "to give them back: nitro pool --node N --memory 0",
+      "status 0",
+    ]);
+  });
+
+  test("a Graviton a single CPU is a core", async () => {
+    const script = "nitro pool --cpus 1 --memory 64; nitro pool --cpus 2; nitro pool status";
+    expect(await printed(script, { topology: "r6g.2xlarge" })).toEqual([
+      "pool: CPUs 1 (1 core)",
+      "memory: 64M, 32 huge pages of 2 MiB",
+      "pool: CPUs 1-2 (2 cores)",
+      "memory: 64M, 32 huge pages of 2 MiB, as before",
+      "pool: CPUs 1-2 (2 cores)",
+      "memory: 32 huge pages of 2 MiB, 32 free",
+      "for enclaves: 64M are free",
+    ]);
+  });
+
+  test("a node other than the one before, it tells of the pages that stay behind, and how to give them back", async () => {
+    const script = [
+      "nitro pool --node 0 --cpus 2 --memory 128; nitro pool --node 1 --cpus 2 --memory 64",
+      "nitro pool --node 0 --memory 0; state",
+    ].join("\n");
+    expect((await printed(script, { topology: "c6i.24xlarge" })).slice(2)).toEqual([
+      "pool: CPUs 24,72 (1 core) on NUMA node 1",
+      "memory: 64M, 32 huge pages of 2 MiB on NUMA node 1",
+      "NUMA node 0: 64 huge pages of 2 MiB too, which this pool's enclaves cannot have; " +
+        "to give them back: nitro pool --node 0 --memory 0",
+      "pool: CPUs 24,72 (1 core) on NUMA node 1, as before",
+      "memory: 0M, 0 huge pages of 2 MiB on NUMA node 0",
+      "pool 24,72 online 0-23,25-71,73-95",
+      "node0 0 0 0",
+      "node1 0 32 32",
+    ]);
+  });
+
+  test("several nodes, the one with the memory is taken", async () => {
+    const host = { nodes: [{ freeMiB: 100 }] };
+    const script = "nitro pool --cpus 2 --memory 512; state";
+    expect((await printed(script, { topology: "c6i.24xlarge", host })).slice(-3)).toEqual([
+      "pool 24,72 online 0-23,25-71,73-95",
+      "node0 0 0 0",
+      "node1 0 256 256",
+    ]);
+  });
+
+  test("several nodes, the next one is tried where memory is in pieces, and nothing stays on the first", async () => {
+    const host = { nodes: [{ pages: { "2M": { total: 0, obtainable: 10 } } }] };
+    const script = "nitro pool --cpus 2 --memory 512; state";
+    expect((await printed(script, { topology: "c6i.24xlarge", host })).slice(-3)).toEqual([
+      "pool 24,72 online 0-23,25-71,73-95",
+      "node0 0 0 0",
+      "node1 0 256 256",
+    ]);
+  });
+});
+
+describe.skipIf(notHere !== undefined)("huge pages", () => {
+  const topology = "m5.2xlarge";
+  /** Of 1 GiB pages and 2 MiB pages, after a command. */
+  const pages = async (node: object, ...commands: string[]) => {
+    const script = `${commands.map((words) => `nitro pool ${words} >/dev/null`).join("; ")}; state`;
+    const all = await printed(script, { topology, host: { nodes: [node] } });
+    return all.at(-1)?.replace(/ \d+$/, "");
+  };
+
+  test("of 1 GiB come first, where they can be had whole; the rest is of 2 MiB", async () => {
+    expect(await pages({}, "--cpus 2 --memory 5G")).toBe("node0 5 0");
+    expect(await pages({}, "--cpus 2 --memory 5121")).toBe("node0 5 1");
+    expect(await pages({}, "--cpus 2 --memory 1536 --memory 1536")).toBe("node0 2 512");
+    expect(await pages({ pages: { "1G": { obtainable: 2 } } }, "--cpus 2 --memory 5G")).toBe("node0 2 1536");
+    expect(await pages({ pages: { "1G": { obtainable: 0 } } }, "--cpus 2 --memory 2G")).toBe("node0 0 1024");
+  });
+
+  test("that are there already are kept, of whatever size", async () => {
+    expect(await pages({ pages: { "2M": 1024 } }, "--cpus 2 --memory 2G")).toBe("node0 0 1024");
+    expect(await pages({ pages: { "2M": 512, "1G": 1 } }, "--cpus 2 --memory 3G")).toBe("node0 2 512");
+    expect(await pages({ pages: { "1G": 3 } }, "--cpus 2 --memory 1G")).toBe("node0 1 0");
+  });
+
+  test("come after compaction, where they are wanting before", async () => {
+    const inPieces = { obtainable: 10, obtainableCompacted: 300 };
+    expect(await pages({ pages: { "2M": inPieces } }, "--cpus 2 --memory 512")).toBe("node0 0 256");
+    const giants = { obtainable: 1, obtainableCompacted: 4 };
+    expect(await pages({ pages: { "1G": giants } }, "--cpus 2 --memory 4G")).toBe("node0 4 0");
+  });
+
+  test("that others hold beyond the pool's size do not count: they go with their user", async () => {
+    // 30 are held; 20 of them are surplus once the pool is to have 10.
+    const held = { pages: { "2M": { total: 30, used: 30 } } };
+    const script = `echo 10 >${NODE}/node0/${HUGE}/nr_hugepages; nitro pool --cpus 2 --memory 64 --json; state`;
+    const all = await printed(script, { topology, host: { nodes: [held] } });
+    expect(all.at(-1)).toBe("node0 0 32 2");
+    expect(all).toContain('    "2M": 32,');
+  });
+
+  test("the kernel's way of one node: nobody's of another node are touched", async () => {
+    const nodes = [{ pages: { "2M": 7, "1G": 1 } }, { pages: { "2M": 9, "1G": 2 } }];
+    const script =
+      "nitro pool --node 1 --cpus 2 --memory 64 >/dev/null; state; nitro pool release >/dev/null; state";
+    const all = await printed(script, { topology: "c6i.24xlarge", host: { nodes } });
+    expect(all.filter((line) => line.startsWith("node"))).toEqual([
+      "node0 1 7 7",
+      "node1 0 32 32",
+      "node0 1 7 7",
+      "node1 0 0 0",
+    ]);
+  });
+
+  test("are promised by --json in numbers", async () => {
+    const run = async (words: string) => {
+      const { stdout, status } = await shell(`nitro pool ${words}`, {
+        ...{ topology: "c6i.24xlarge", pool: "1,49" },
+        host: { nodes: [{ pages: { "2M": 16 } }, { pages: { "1G": 1 } }] },
+      });
+      expect(status).toBe(0);
+      return JSON.parse(stdout);
+    };
+    expect(await run("--cpus 2 --memory 64 --json")).toEqual({
+      ...{ pool: "1,49", cpus: [1, 49], node: 0, hugePages: { "2M": 32, "1G": 0 }, memoryBytes: 2 ** 26 },
+      ...{ changed: true, elsewhere: [{ node: 1, hugePages: { "2M": 0, "1G": 1 } }] },
+    });
+    expect(await run("--cpus 2 --memory 32 --json")).toMatchObject({ changed: false });
+    expect(await run("status --json")).toEqual({
+      ...{ pool: "1,49", cpus: [1, 49], cores: [[1, 49]], node: 0, threadsPerCore: 2 },
+      hugePages: [
+        { node: 0, pageBytes: 2 ** 21, total: 16, free: 16 },
+        { node: 1, pageBytes: 2 ** 30, total: 1, free: 1 },
+      ],
+      availableBytes: 2 ** 25,
+    });
+    expect(await run("release --json")).toEqual({
+      ...{ cpus: [1, 49], node: 0 },
+      ...{ hugePagesBefore: { "2M": 16, "1G": 0 }, hugePagesLeft: { "2M": 0, "1G": 0 } },
+    });
+  });
+});
+
+describe.skipIf(notHere !== undefined)("an allocator.yaml", () => {
+  // As Amazon's package puts it there, but for the values.
+  const file = (...values: string[]) =>
+    [
+      "---",
+      "# Enclave configuration file.",
+      "#",
+      "# How much memory to allocate for enclaves (in MiB).",
+      ...values,
+      "#",
+      "# Example of reserving CPUs 2, 3, and 6 through 9:",
+      "# cpu_pool: 2,3,6-9",
+    ].join("\n");
+  const PATH = "/etc/nitro_enclaves/allocator.yaml";
+  const prepared = async (topology: string, text: string) =>
+    (await printed(`told nitro pool --config ${PATH}; state`, { topology, files: { [PATH]: text } })).slice(
+      -4,
+    );
+
+  test.each([
+    ["cpu_count", "m5.2xlarge", ["memory_mib: 2560", "#", "cpu_count: 2 # a core"], "1,5", "node0 2 256 256"],
+    ["cpu_pool", "m5.2xlarge", ["memory_mib: 512", "cpu_pool: 2,3,6-7"], "2-3,6-7", "node0 0 256 256"],
+    ["a CPU", "r6g.2xlarge", ["memory_mib: 64", "cpu_pool: 5"], "5", "node0 0 32 32"],
+    [
+      "a list",
+      "m5.2xlarge",
+      ["- memory_mib: 1536", "  cpu_count: 2", "- memory_mib: 1024", "  cpu_pool: 3,7"],
+      "1,3,5,7",
+      "node0 2 256 256",
+    ],
+  ])("with %s", async (_, topology, values, pool, node) => {
+    const all = await prepared(topology, file(...values));
+    expect(all.at(-1)).toBe(node);
+    expect(all.at(-2)).toStartWith(`pool ${pool} `);
+    expect(all.at(-3)).toBe("status 0");
+  });
+});
+
+test.skipIf(notHere !== undefined)("nothing but the pool and its node's pages is written to", async () => {
+  const { trace } = await shell("nitro pool --cpus 2 --memory 2560; nitro pool --cpus 2 --memory 2560", {
+    topology: "c6i.24xlarge",
+  });
+  const written = trace.filter(({ what }) => what === "write").map((entry) => String(entry["path"]));
+  const node = `${NODE}/node0`;
+  expect(written).toEqual([POOL, `${node}/${GIANT}/nr_hugepages`, `${node}/${HUGE}/nr_hugepages`]);
+});

@@ -1,0 +1,159 @@
+/** From JSON to the hardware and the system of a scenario. */
+import {
+  type Check,
+  isBoolean,
+  isCount,
+  isText,
+  listOf,
+  mapOf,
+  objectOf,
+  oneOf,
+  ScenarioError,
+  wrong,
+} from "./checks.ts";
+import { readCpuList } from "./driver/cpu-list.ts";
+import type { Scenario, ScenarioInput } from "./scenario.ts";
+import {
+  type CgroupInput,
+  defaultHost,
+  type Host,
+  type NodeInput,
+  type PagesInput,
+  pageSizeBytes,
+  usualKernel,
+  usualPageSizes,
+} from "./topology/host.ts";
+import { instanceTypes } from "./topology/instance-types.ts";
+import { layOut, type Topology, type TopologyInput } from "./topology/topology.ts";
+
+const topologyChecks: Record<keyof TopologyInput, Check> = {
+  instance: isText,
+  arch: oneOf("x86_64", "aarch64"),
+  sockets: isCount,
+  nodes: isCount,
+  cores: isCount,
+  threadsPerCore: isCount,
+  numbering: oneOf("split", "adjacent"),
+  memoryMiB: isCount,
+  processor: isText,
+};
+
+const isShape = objectOf(topologyChecks);
+
+/** An instance type's name, or an object that differs from one. */
+export const isTopology: Check = (value, where) => {
+  if (typeof value !== "string") return isShape(value, where);
+  if (!instanceTypes.has(value)) {
+    throw new ScenarioError(
+      `${where}: unknown instance type "${value}"; known are ${[...instanceTypes.keys()].join(", ")}`,
+    );
+  }
+};
+
+const isPageSize: Check = (value, where) => {
+  if (typeof value !== "string" || pageSizeBytes(value) === undefined)
+    wrong(where, 'a size such as "2M"', value);
+};
+
+const pagesChecks: Record<keyof PagesInput, Check> = {
+  total: isCount,
+  used: isCount,
+  reserved: isCount,
+  obtainable: isCount,
+  obtainableCompacted: isCount,
+};
+
+const isPages: Check = (value, where) => {
+  if (typeof value === "object") objectOf(pagesChecks)(value, where);
+  else isCount(value, where);
+};
+
+const nodeChecks: Record<keyof NodeInput, Check> = {
+  memoryMiB: isCount,
+  freeMiB: isCount,
+  cachedMiB: isCount,
+  pages: (value, where) => {
+    mapOf(isPages)(value, where);
+    for (const size of Object.keys(value as object)) isPageSize(size, where);
+  },
+};
+
+const isDirectory: Check = (value, where) => {
+  if (typeof value !== "string" || !value.startsWith("/")) wrong(where, "a path from the root on", value);
+};
+
+const cgroupChecks: Record<keyof CgroupInput, Check> = {
+  version: (value, where) => {
+    if (value !== 1 && value !== 2) wrong(where, "1 or 2", value);
+  },
+  path: isDirectory,
+  limits: mapOf(mapOf(isText)),
+};
+
+const hostChecks: Record<keyof Host, Check> = {
+  enclaveOption: isBoolean,
+  modules: mapOf(oneOf("loaded", "unloaded", "builtin", "missing")),
+  kernel: isText,
+  groups: mapOf(isCount),
+  cgroup: objectOf(cgroupChecks),
+  busyCpus: listOf(isCount),
+  nodes: listOf(objectOf(nodeChecks)),
+  hugePageSizes: listOf(isPageSize),
+  defaultHugePage: isPageSize,
+  pageOrder: oneOf("ascending", "descending", "shuffled"),
+  runPages: isCount,
+  seed: isCount,
+  localNode: isCount,
+};
+
+/** The system, key by key. */
+export const isHost: Check = objectOf(hostChecks);
+
+/** A type's hardware with what differs from it: m5.xlarge where no known type is named. */
+function hardware(said: string | Partial<TopologyInput>): Topology {
+  const name = typeof said === "string" ? said : (said.instance ?? "m5.xlarge");
+  const base = instanceTypes.get(name) ?? instanceTypes.get("m5.xlarge");
+  if (base === undefined) throw new ScenarioError(`topology: ${name} is not known`);
+  const input = typeof said === "string" ? base : { ...base, ...said };
+  const { cores, nodes, sockets, threadsPerCore } = input;
+  if (Math.min(cores, nodes, sockets, threadsPerCore) < 1)
+    throw new ScenarioError("topology: cores, threadsPerCore, nodes and sockets begin at 1");
+  if (cores % nodes !== 0 || cores % sockets !== 0)
+    throw new ScenarioError(
+      `topology: ${cores} cores do not go evenly into ${nodes} nodes and ${sockets} sockets`,
+    );
+  return layOut(input);
+}
+
+/** What a topology changes in a scenario: a fresh instance has no pool and no huge pages. */
+export function describe(
+  said: ScenarioInput["topology"],
+  host: ScenarioInput["host"],
+  plain: Partial<Scenario>,
+): Partial<Scenario> {
+  if (said === undefined) {
+    if (host !== undefined) throw new ScenarioError('scenario.host: needs "topology"');
+    return {};
+  }
+  const topology = hardware(said);
+  for (const key of ["cpus", "threadsPerCore"] as const) {
+    if (plain[key] !== undefined) throw new ScenarioError(`scenario.${key}: "topology" says so already`);
+  }
+  if (plain.memory === "real") throw new ScenarioError("scenario.memory: with a topology it is emulated");
+  if (plain.opens === "writable")
+    throw new ScenarioError("scenario.opens: with a topology all are looked at");
+  const { arch, threadsPerCore, cpus } = topology;
+  const full: Host = {
+    ...defaultHost,
+    ...{ kernel: usualKernel(arch), hugePageSizes: usualPageSizes(arch) },
+    ...host,
+    cgroup: { ...defaultHost.cgroup, ...host?.cgroup },
+    modules: { ...defaultHost.modules, ...host?.modules },
+  };
+  if (full.nodes.length > topology.nodes)
+    throw new ScenarioError(`scenario.host.nodes: there are ${topology.nodes}`);
+  if (typeof readCpuList(plain.pool ?? "", cpus.length) === "number")
+    throw new ScenarioError(`scenario.pool: "${plain.pool}" is no list of the ${cpus.length} CPUs`);
+  const empty = { pool: "", hugePages: 0, hugePages1G: 0 };
+  return { ...empty, topology, host: full, cpus: cpus.length, threadsPerCore, memory: "stand-in" };
+}

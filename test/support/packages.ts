@@ -1,0 +1,189 @@
+/**
+ * What the tests, the demo and the benchmark need beside npm's packages, brought by apt: programs are installed (with
+ * sudo where the user is not root), a guest kernel and an arm64 libc are only unpacked, into node_modules/.cache.
+ */
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+export const ROOT = join(import.meta.dir, "../..");
+const CACHE = join(ROOT, "node_modules/.cache/nitro");
+
+/** A program that must be there, and Debian's package that has it. */
+const PROGRAMS = {
+  "qemu-system-x86_64": "qemu-system-x86",
+  "qemu-system-aarch64": "qemu-system-arm",
+  busybox: "busybox-static",
+  "qemu-aarch64-static": "qemu-user-static",
+  gcc: "gcc libc6-dev zlib1g-dev",
+  strace: "strace",
+  setpriv: "util-linux",
+  socat: "socat",
+  openssl: "openssl",
+  python3: "python3",
+  zstd: "zstd",
+  xz: "xz-utils",
+  bzip2: "bzip2",
+} as const;
+export type Program = keyof typeof PROGRAMS;
+
+let listsAreFresh = false;
+
+function run(command: readonly string[], cwd = ROOT): { ok: boolean; output: string } {
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" };
+  const { exitCode, stdout, stderr } = Bun.spawnSync([...command], { cwd, env, stdin: "ignore" });
+  return { ok: exitCode === 0, output: stdout.toString() + stderr.toString() };
+}
+
+function must(command: readonly string[], cwd = ROOT): string {
+  const { ok, output } = run(command, cwd);
+  if (!ok) throw new Error(`${command.join(" ")} failed:\n${output}`);
+  return output;
+}
+
+function asRoot(command: readonly string[]): readonly string[] {
+  return process.getuid?.() === 0 ? command : ["sudo", "-n", ...command];
+}
+
+function freshLists(): void {
+  if (listsAreFresh) return;
+  must(asRoot(["apt-get", "update", "-qq"]));
+  listsAreFresh = true;
+}
+
+/** Installs those of the programs that are missing. Throws, naming what to type, where that cannot be done. */
+export function needPrograms(...programs: Program[]): void {
+  const missing = programs.filter((program) => Bun.which(program) === null);
+  if (missing.length === 0) return;
+  const packages = missing.flatMap((program) => PROGRAMS[program].split(" "));
+  console.log(`setup: apt-get install ${packages.join(" ")}`);
+  try {
+    freshLists();
+    must(asRoot(["apt-get", "install", "-y", "-qq", "--no-install-recommends", ...packages]));
+  } catch (error) {
+    throw new Error(`setup: these are needed: apt-get install ${packages.join(" ")}`, { cause: error });
+  }
+}
+
+/** Makes a directory once: `fill` works in a fresh one, which takes the name only when it is complete. */
+function once(name: string, fill: (directory: string) => void): string {
+  const directory = join(CACHE, name);
+  if (existsSync(directory)) return directory;
+  const work = `${directory}.${process.pid}`;
+  rmSync(work, { recursive: true, force: true });
+  mkdirSync(work, { recursive: true });
+  fill(work);
+  renameSync(work, directory);
+  return directory;
+}
+
+/** Debian's cloud kernel for amd64, as its package ships it: the path of the vmlinuz. */
+export function guestKernel(): string {
+  return vmlinuzIn(
+    once("guest-kernel", (work) => {
+      console.log("setup: unpacking Debian's linux-image-cloud-amd64");
+      freshLists();
+      must(["apt-get", "download", "-qq", dependencyOf("linux-image-cloud-amd64", [])], work);
+      unpack(work);
+    }),
+  );
+}
+
+/** The package that a package of no content of its own is for: the kernel of today's version. */
+function dependencyOf(name: string, options: readonly string[]): string {
+  const depends = must(["apt-cache", ...options, "depends", name]);
+  const found = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
+  if (found === undefined) throw new Error(`setup: no kernel package in: ${depends}`);
+  return found.replace(/:\w+$/, "");
+}
+
+function vmlinuzIn(directory: string): string {
+  const name = readdirSync(join(directory, "boot")).find((file) => file.startsWith("vmlinuz-"));
+  if (name === undefined)
+    throw new Error(`setup: no vmlinuz in ${directory}; remove the directory and try again`);
+  return join(directory, "boot", name);
+}
+
+function unpack(directory: string, into = directory): void {
+  for (const file of readdirSync(directory).filter((name) => name.endsWith(".deb"))) {
+    must(["dpkg-deb", "-x", join(directory, file), into]);
+    rmSync(join(directory, file));
+  }
+}
+
+/**
+ * A directory with Debian's python3-qemu-qmp, a QMP client that is not ours, for PYTHONPATH. It is pure Python; where this
+ * Debian lacks it, it is taken from a newer one, with apt's lists of its own.
+ */
+export function qmpClient(): string {
+  const directory = once("qemu-qmp", (work) => {
+    console.log("setup: unpacking Debian's python3-qemu-qmp");
+    const sources = join(work, "sources");
+    mkdirSync(join(sources, "more"), { recursive: true });
+    const keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    writeFileSync(join(sources, "list"), `deb [signed-by=${keys}] ${debianMirror()} forky main\n`);
+    const settings = [`Dir::Etc::SourceList=${sources}/list`, `Dir::Etc::SourceParts=${sources}/more`];
+    unpackBy(settings, work, () => ["python3-qemu-qmp"]);
+    rmSync(sources, { recursive: true });
+  });
+  return join(directory, "usr/lib/python3/dist-packages");
+}
+
+/** Where this machine's apt has Debian from. */
+function debianMirror(): string {
+  freshLists(); // without any, apt tells no sources
+  const uris = must(["apt-get", "indextargets", "--format", "$(REPO_URI)"]).split("\n");
+  const mirror = uris.find((uri) => /\/debian\/?$/.test(uri));
+  if (mirror === undefined)
+    throw new Error("setup: apt has no source of Debian's: it is needed for python3-qemu-qmp");
+  return mirror;
+}
+
+/** Fills a directory with packages by apt with these settings, and lists of its own for them. */
+function unpackBy(
+  settings: readonly string[],
+  work: string,
+  packages: (options: readonly string[]) => readonly string[],
+): void {
+  const state = join(work, "apt");
+  mkdirSync(join(state, "lists/partial"), { recursive: true });
+  const options = [
+    ...settings,
+    `Dir::State=${state}`,
+    "Dir::State::status=/dev/null",
+    "Dir::Cache::pkgcache=",
+    "Dir::Cache::srcpkgcache=",
+    "Acquire::Languages=none",
+    "APT::Sandbox::User=root",
+  ].flatMap((setting) => ["-o", setting]);
+  must(["apt-get", "-qq", ...options, "update"], work);
+  must(["apt-get", "-qq", ...options, "download", ...packages(options)], work);
+  unpack(work);
+  rmSync(state, { recursive: true });
+}
+
+const ARM64 = ["APT::Architecture=arm64", "APT::Architectures::=arm64"];
+
+/** A directory with an arm64 glibc, for qemu-aarch64-static -L. */
+export function arm64Sysroot(): string {
+  return once("arm64-sysroot", (work) => {
+    console.log("setup: unpacking Debian's libc6 for arm64");
+    unpackBy(ARM64, work, () => ["libc6", "libgcc-s1"]);
+  });
+}
+
+/** What an arm64 guest is made of: Debian's cloud kernel and its static busybox, as paths. */
+export interface Arm64Guest {
+  readonly kernel: string;
+  readonly busybox: string;
+}
+
+/** Debian's own for arm64, unpacked. */
+export function arm64Guest(): Arm64Guest {
+  const directory = once("arm64-guest", (work) => {
+    console.log("setup: unpacking Debian's linux-image-cloud-arm64 and busybox-static for arm64");
+    unpackBy(ARM64, work, (options) => [dependencyOf("linux-image-cloud-arm64", options), "busybox-static"]);
+  });
+  const busybox = ["bin/busybox", "usr/bin/busybox"].map((name) => join(directory, name)).find(existsSync);
+  if (busybox === undefined) throw new Error(`setup: no busybox in ${directory}; remove it and try again`);
+  return { kernel: vmlinuzIn(directory), busybox };
+}

@@ -1,0 +1,308 @@
+import { describe, expect, test } from "bun:test";
+import type { Backend, ChardevSpec } from "../../../src/chardev/chardev.ts";
+import { readCommandLine } from "../../../src/cli/command-line.ts";
+import { readChardev } from "../../../src/cli/options/chardev.ts";
+import type { LaunchOptions } from "../../../src/launch/options.ts";
+import { userErrorOf } from "../../support/error-of.ts";
+
+/** The launch that `nitro -kernel k` and these words ask for. */
+function launch(...words: string[]): LaunchOptions {
+  const request = readCommandLine(["-kernel", "k", ...words]);
+  if (!("launch" in request)) throw new Error("that is no launch");
+  return request.launch;
+}
+
+/** The serial port's own device. */
+function device(typed: string, backend: Backend): ChardevSpec {
+  return { label: "serial0", typed, backend, mux: false, log: undefined };
+}
+
+/** A console that goes there. */
+function serial(typed: string, backend: Backend): Partial<LaunchOptions> {
+  return { serial: { value: "serial0", typed }, chardevs: [device(typed, backend)] };
+}
+
+function noSerial(typed: string): Partial<LaunchOptions> {
+  return { serial: { value: undefined, typed }, chardevs: [] };
+}
+
+describe("a launch with nothing but an image", () => {
+  test("leaves memory and vCPUs to the machine, the console on stdout, no trace", () => {
+    expect(launch()).toEqual({
+      debugMode: false,
+      enclaveCid: 0n,
+      heartbeat: { policy: "auto", timeoutMs: undefined },
+      memoryBytes: undefined,
+      vcpus: undefined,
+      kernel: "k",
+      initrd: undefined,
+      ramdisks: [],
+      anyKernel: false,
+      measure: undefined,
+      cpuIds: undefined,
+      configFiles: [],
+      commandLine: undefined,
+      serial: { value: "serial0", typed: "-serial stdio" },
+      chardevs: [device("-serial stdio", { kind: "stdio", signal: true })],
+      monitors: [],
+      readChardev,
+      pidFile: undefined,
+      name: undefined,
+      uuid: undefined,
+      paused: false,
+      staysAfterEnd: false,
+      memoryBackend: undefined,
+      process: undefined,
+      messages: undefined,
+      trace: new Set(),
+      traceFile: undefined,
+    });
+  });
+});
+
+const MIB = 1024 * 1024;
+
+describe("each option", () => {
+  test.each([
+    ["-accel nitro", {}],
+    ["-accel nitro,debug-mode=on", { debugMode: true }],
+    ["-accel nitro,debug-mode=off", { debugMode: false }],
+    ["-accel debug-mode=yes", { debugMode: true }],
+    ["-accel nitro,enclave-cid=16", { enclaveCid: 16n }],
+    ["-accel nitro,enclave-cid=0x10", { enclaveCid: 16n }],
+    ["-accel nitro,enclave-cid=4294967294", { enclaveCid: 0xfffffffen }],
+    ["-accel nitro,debug-mode=on,enclave-cid=4294957294", { debugMode: true, enclaveCid: 4294957294n }],
+    ["-accel nitro,enclave-cid=0", { enclaveCid: 0n }],
+    ["-accel nitro,enclave-cid=4,enclave-cid=5", { enclaveCid: 5n }],
+    ["-accel nitro,heartbeat=auto", {}],
+    ["-accel nitro,heartbeat=none", { heartbeat: { policy: "none", timeoutMs: undefined } }],
+    ["-accel nitro,heartbeat=require", { heartbeat: { policy: "require", timeoutMs: undefined } }],
+    [
+      "-accel nitro,heartbeat=require,heartbeat-timeout=1",
+      { heartbeat: { policy: "require", timeoutMs: 1000 } },
+    ],
+    ["-accel heartbeat-timeout=86400", { heartbeat: { policy: "auto", timeoutMs: 86_400_000 } }],
+    ["-M nitro", {}],
+    ["-machine type=nitro,accel=nitro", {}],
+    ["-cpu host", {}],
+    ["-display none", {}],
+    ["-no-user-config", {}],
+    ["-no-reboot", {}],
+    ["-m 512", { memoryBytes: { value: 512 * MIB, typed: "-m 512" } }],
+    ["-m 1G", { memoryBytes: { value: 1024 * MIB, typed: "-m 1G" } }],
+    ["-m size=256M", { memoryBytes: { value: 256 * MIB, typed: "-m size=256M" } }],
+    ["--m 64 -m 128", { memoryBytes: { value: 128 * MIB, typed: "-m 128" } }],
+    ["-m 0", { memoryBytes: undefined }],
+    ["-smp 2", { vcpus: { value: 2, typed: "-smp 2" } }],
+    ["-smp cpus=4", { vcpus: { value: 4, typed: "-smp cpus=4" } }],
+    ["-smp 4,maxcpus=4", { vcpus: { value: 4, typed: "-smp 4,maxcpus=4" } }],
+    [
+      "-smp 4,sockets=1,cores=2,threads=2",
+      { vcpus: { value: 4, typed: "-smp 4,sockets=1,cores=2,threads=2" } },
+    ],
+    ["-smp cores=2,threads=2", { vcpus: { value: 4, typed: "-smp cores=2,threads=2" } }],
+    ["-initrd i", { initrd: "i" }],
+    ["-initrd a -initrd b", { initrd: "b" }],
+    ["-append quiet", { commandLine: "quiet" }],
+    ["-serial stdio", {}],
+    ["-serial null", serial("-serial null", { kind: "null" })],
+    ["-serial none", noSerial("-serial none")],
+    [
+      "-serial file:/tmp/a,b",
+      serial("-serial file:/tmp/a,b", { kind: "file", path: "/tmp/a,b", append: false }),
+    ],
+    ["-nodefaults", noSerial("-nodefaults")],
+    ["-nodefaults -serial stdio", {}],
+    ["-name web", { name: "web" }],
+    ["-name guest=web", { name: "web" }],
+    ["-pidfile p", { pidFile: "p" }],
+    ["-d syscalls", { trace: new Set(["syscalls"]) }],
+    ["-d syscalls,vsock", { trace: new Set(["syscalls", "vsock"]) }],
+    ["-d vsock -d syscalls", { trace: new Set(["syscalls"]) }],
+    ["-D t", { traceFile: "t" }],
+    ["-kernel other", { kernel: "other" }],
+  ])("%s", (words, expected) => {
+    expect(launch(...words.split(" "))).toEqual({ ...launch(), ...expected } as LaunchOptions);
+  });
+
+  test("a command line may be empty, which is not the same as none", () => {
+    expect(launch("-append", "").commandLine).toBe("");
+  });
+
+  test("a command line has 2047 bytes at most, counted as UTF-8", () => {
+    expect(launch("-append", "x".repeat(2047)).commandLine?.length).toBe(2047);
+    expect(userErrorOf(() => launch("-append", "ä".repeat(1024))).why).toBe(
+      "it has 2048 bytes; a kernel takes a command line of at most 2047",
+    );
+  });
+});
+
+const TOPOLOGY = "Invalid CPU topology: CPU topology parameters must be greater than zero";
+const SIZE = "Parameter 'size' expects a size: a number with k, M, G, T, P or E, in MiB without one";
+const CID_TAKEN = "CIDs 1, 2 and 3 are taken: use 4 to 4294967294, or 0 to have one chosen";
+const CID_WIDE = "a CID has 32 bits: use 4 to 4294967294, or 0 to have one chosen";
+const CID_CONSOLE =
+  "the console of CID 4294957295 would be at port 10000 + 4294957295, and the last port is 4294967294";
+const CID = "Parameter 'enclave-cid' expects uint64";
+const TIMEOUT = "Parameter 'heartbeat-timeout' expects seconds, 1 to 86400";
+const DEBUG = "Parameter 'debug-mode' expects 'on' or 'off'";
+const ACCEL = "an enclave runs on the Nitro hypervisor: use -accel nitro, which is the default";
+const MACHINE = "unsupported machine type; use -M nitro, which is the default";
+const FILE = "expects the name of a file";
+const notDriver = (name: string) => `'${name}' is not a valid char driver`;
+
+/** Words after `-kernel k`, split at blanks; the words of WHAT where they are not all of them; WHY. */
+const BAD: readonly (readonly [words: string, why: string, what?: string])[] = [
+  ["-accel kvm", ACCEL],
+  ["-accel tcg,debug-mode=on", ACCEL],
+  ["-accel nitro,bogus=1", "Property 'nitro-accel.bogus' not found"],
+  ["-accel nitro,toString=1", "Property 'nitro-accel.toString' not found"],
+  ["-accel nitro,debug-mode=1", DEBUG],
+  ["-accel nitro,debug-mode=", DEBUG],
+  ["-accel nitro,debug-mode=ON", DEBUG],
+  ["-accel nitro,enclave-cid=abc", CID],
+  ["-accel nitro,enclave-cid=-1", CID],
+  ["-accel nitro,enclave-cid=", CID],
+  ["-accel nitro,enclave-cid=18446744073709551616", CID],
+  ["-accel nitro,enclave-cid=1", CID_TAKEN],
+  ["-accel nitro,enclave-cid=2", CID_TAKEN],
+  ["-accel nitro,enclave-cid=3", CID_TAKEN],
+  ["-accel nitro,enclave-cid=0xffffffff", CID_WIDE],
+  ["-accel nitro,enclave-cid=4294967296", CID_WIDE],
+  ["-accel nitro,debug-mode=on,enclave-cid=4294957295", CID_CONSOLE],
+  [
+    "-accel nitro,heartbeat=maybe",
+    "Parameter 'heartbeat' does not accept value 'maybe': use auto, require, none",
+  ],
+  ["-accel nitro,heartbeat=", "Parameter 'heartbeat' does not accept value '': use auto, require, none"],
+  ["-accel nitro,heartbeat-timeout=0", TIMEOUT],
+  ["-accel nitro,heartbeat-timeout=-1", TIMEOUT],
+  ["-accel nitro,heartbeat-timeout=1.5", TIMEOUT],
+  ["-accel nitro,heartbeat-timeout=5s", TIMEOUT],
+  ["-accel nitro,heartbeat-timeout=", TIMEOUT],
+  ["-accel nitro,heartbeat-timeout=86401", TIMEOUT],
+  ["-accel nitro,heartbeat-timeout=18446744073709551616", TIMEOUT],
+  [
+    "-accel nitro,heartbeat-timeout=5,heartbeat=none",
+    "heartbeat=none waits for no heartbeat, so there is no time-out",
+  ],
+  ["-accel nitro,debug-mode", "Expected '=' after parameter 'debug-mode'"],
+  ["-accel nitro,=1", "Invalid parameter ''"],
+  ["-accel ,", "Invalid parameter ''"],
+  [
+    "-accel nitro -accel nitro",
+    "-accel nitro stands before it; QEMU would try the second where the first is missing, and nitro has but one",
+    "-accel nitro",
+  ],
+  ["-M q35", MACHINE],
+  ["-machine pc", MACHINE],
+  ["--machine type=virt", MACHINE],
+  [
+    "-M nitro-enclave",
+    "that is QEMU's machine that emulates an enclave on any host: run it with qemu-system-x86_64 -M nitro-enclave; " +
+      "nitro launches real ones with -M nitro",
+  ],
+  ["-M nitro,accel=kvm", "an enclave runs on the Nitro hypervisor: use accel=nitro, which is the default"],
+  ["-M nitro,bogus=1", "Property 'nitro-machine.bogus' not found"],
+  ["-M nitro,bogus", "Expected '=' after parameter 'bogus'"],
+  ["-cpu max", "an enclave's CPUs are the host's own: use -cpu host, or leave it out"],
+  ["-cpu host,+avx", "an enclave's CPUs are the host's own: use -cpu host, or leave it out"],
+  ["-display gtk", "an enclave has no display: use -display none, or leave it out"],
+  ["-m abc", SIZE],
+  ["-m 1.0000000001M", SIZE],
+  ["-m -5", SIZE],
+  ["-m 8E", SIZE],
+  ["-m 1MB", SIZE],
+  ["-m size=", SIZE],
+  ["-m 512M,size=x", SIZE],
+  ["-m 512M,bogus=1", "Property 'memory.bogus' not found"],
+  ["-m 1G -m x", SIZE, "-m x"],
+  ["-smp 0", TOPOLOGY],
+  ["-smp cores=0", TOPOLOGY],
+  ["-smp 2,threads=0", TOPOLOGY],
+  ["-smp two", "Parameter 'cpus' expects uint64"],
+  ["-smp -2", "Parameter 'cpus' expects uint64"],
+  ["-smp 2.5", "Parameter 'cpus' expects uint64"],
+  ["-smp 2,cores=x", "Parameter 'cores' expects uint64"],
+  ["-smp 4097", "Parameter 'cpus' is beyond what any machine has"],
+  ["-smp 2,bogus=1", "Property 'smp.bogus' not found"],
+  ["-smp 8,sockets=1,cores=2,threads=2", "Invalid CPU topology: sockets × cores × threads is 4, cpus is 8"],
+  ["-smp 2,maxcpus=4", "an enclave's CPUs cannot be added later: maxcpus must be cpus"],
+  ["-smp maxcpus=2", "says no number of CPUs"],
+  ["-serial bogus", notDriver("bogus")],
+  ["-serial FILE:x", notDriver("FILE:x")],
+  ["-serial tcp:1234", "'1234' is not HOST:PORT"],
+  [
+    "-serial tcp:example.org:1",
+    "'example.org': names of hosts are not looked up: give the address in numbers",
+  ],
+  ["-serial unix:s,bogus=1", "Invalid parameter 'bogus'"],
+  ["-serial chardev:c", 'chardev "c" not found'],
+  ["-chardev null", "chardev: no id specified"],
+  ["-chardev foo,id=x", "'foo' is not a valid char driver name"],
+  ["-chardev null,id=1x", "Parameter 'id' expects an identifier"],
+  ["-chardev file,id=x", "chardev: file: no filename given"],
+  ["-chardev ringbuf,id=x,size=1000", "size of ringbuf chardev must be power of two"],
+  ["-mon c", 'chardev "c" not found'],
+  ["-serial file:", FILE],
+  ["-serial stdio -serial null", "an enclave has one serial port, and -serial stdio has it", "-serial null"],
+  ["-d bogus", "there is no trace item 'bogus'"],
+  ["-d syscalls,", "there is no trace item ''"],
+  ["-d vsock,help", "there is no trace item 'help'"],
+  ["-d toString", "there is no trace item 'toString'"],
+  ["-d constructor", "there is no trace item 'constructor'"],
+  ["-name a,bogus=1", "Invalid parameter 'bogus'"],
+  ["-name guest=", "a name has 1 to 128 printable ASCII characters"],
+  ["-name na\u001bme", "a name has 1 to 128 printable ASCII characters"],
+  [`-name ${"n".repeat(129)}`, "a name has 1 to 128 printable ASCII characters"],
+  ["-initrd  ", FILE, "-initrd"],
+  ["-pidfile  ", FILE, "-pidfile"],
+  ["-D  ", FILE, "-D"],
+  ["-initrd a\0b", "a file's name has no NUL in it"],
+  ["-append a\0b", "a command line has no NUL in it"],
+  [`-append ${"x".repeat(2048)}`, "it has 2048 bytes; a kernel takes a command line of at most 2047"],
+  ["-smp 4,cores=3", "Invalid CPU topology: sockets × cores × threads is 3, cpus is 4"],
+];
+
+describe("what a command line may not say", () => {
+  // A message repeats a hundred characters of a value at most.
+  const cut = (text: string) => text.replace(/(x{100}|n{100})[xn]+$/, "$1…");
+  test.each(BAD.map(([words, why, what]) => [words, why, what ?? cut(words)] as const))(
+    "%p",
+    (words, why, what) => {
+      const list = words.split(" ").slice(0, words.endsWith("  ") ? 2 : undefined);
+      const told = userErrorOf(() => launch(...list));
+      expect([told.what, told.why]).toEqual([what, why]);
+    },
+  );
+
+  test("no kernel", () => {
+    expect(userErrorOf(() => readCommandLine(["-m", "1G"]))).toEqual({
+      what: "-kernel",
+      why: "missing; an enclave boots a kernel or an EIF",
+      hint: "nitro -kernel FILE [-initrd FILE] [-append TEXT]",
+    });
+  });
+
+  test.each([
+    ["-accel nitro,bogus=1", "nitro -accel nitro,help lists the properties"],
+    ["-M nitro,bogus=1", "nitro -M nitro,help lists the properties"],
+    ["-smp maxcpus=2", "-smp 2"],
+    ["-smp 2,maxcpus=4", "-smp 2"],
+    ["-serial tcp:1", "tcp:127.0.0.1:4444,server=on,wait=off"],
+    ["-monitor stdio -serial stdio", "-serial mon:stdio shares it between console and monitor"],
+    ["-d bogus", "use syscalls, vsock"],
+  ])("%s tells what to type", (words, hint) => {
+    expect(userErrorOf(() => launch(...words.split(" "))).hint).toBe(hint);
+  });
+
+  test("the first wrong occurrence of several is the one that is named", () => {
+    expect(userErrorOf(() => launch("-initrd", "", "-initrd", "b")).what).toBe("-initrd");
+  });
+
+  test("properties of QEMU's that an enclave cannot have are refused with a reason, not as unknown", () => {
+    for (const words of ["-m 1G,slots=2,maxmem=4G", "-smp 2,dies=2"]) {
+      expect(userErrorOf(() => launch(...words.split(" "))).why).not.toContain("not found");
+    }
+  });
+});

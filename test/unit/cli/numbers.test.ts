@@ -1,0 +1,97 @@
+import { describe, expect, test } from "bun:test";
+import { parseOnOff, parseSize, parseUint64 } from "../../../src/cli/numbers.ts";
+
+describe("a whole number", () => {
+  test.each([
+    ["0", 0n],
+    ["16", 16n],
+    ["0x10", 16n],
+    ["0XfF", 255n],
+    ["010", 8n],
+    ["00", 0n],
+    ["18446744073709551615", 2n ** 64n - 1n],
+    ["0xffffffffffffffff", 2n ** 64n - 1n],
+  ])("%s", (text, value) => {
+    expect(parseUint64(text)).toBe(value);
+  });
+
+  test.each([
+    "",
+    "abc",
+    "-1",
+    "1.5",
+    "1e3",
+    "08",
+    "0x",
+    "1k",
+    " 1",
+    "1 ",
+    "18446744073709551616",
+    "1_000",
+    "١",
+  ])("is not %p", (text) => {
+    expect(parseUint64(text)).toBeUndefined();
+  });
+});
+
+describe("a size", () => {
+  const KIB = 1024;
+  const MIB = 1024 * KIB;
+  const GIB = 1024 * MIB;
+  test.each([
+    ["512", "M", 512 * MIB],
+    ["512", "b", 512],
+    ["512M", "b", 512 * MIB],
+    ["512m", "M", 512 * MIB],
+    ["4k", "M", 4 * KIB],
+    ["4K", "M", 4 * KIB],
+    ["1G", "M", GIB],
+    ["1g", "M", GIB],
+    ["1.5G", "M", 1.5 * GIB],
+    ["0.5T", "M", 512 * GIB],
+    ["1t", "M", 1024 * GIB],
+    ["2P", "M", 2 * 1024 ** 5],
+    ["134217728b", "M", 128 * MIB],
+    ["134217728B", "M", 128 * MIB],
+    ["0x200", "M", 512 * MIB],
+    ["0x200", "b", 512],
+    ["0", "M", 0],
+    ["1.", "M", MIB],
+    ["0.001953125G", "M", 2 * MIB],
+  ] as const)("%s in %s", (text, unit, bytes) => {
+    expect(parseSize(text, unit)).toBe(bytes);
+  });
+
+  test.each([
+    "",
+    "M",
+    "-1",
+    "1MM",
+    "1MB",
+    "1.5.5",
+    ".5G",
+    "1 G",
+    "12x",
+    "0x",
+    "0x10M",
+    "8P9",
+    "8E",
+    "16P",
+    "1e3",
+    "NaN",
+  ])("is not %p", (text) => {
+    expect(parseSize(text, "M")).toBeUndefined();
+  });
+});
+
+describe("a switch", () => {
+  test.each(["on", "yes", "true", "y"])("%s is on", (text) => {
+    expect(parseOnOff(text)).toBe(true);
+  });
+  test.each(["off", "no", "false", "n"])("%s is off", (text) => {
+    expect(parseOnOff(text)).toBe(false);
+  });
+  test.each(["", "ON", "1", "0", "maybe", "toString"])("%p is neither", (text) => {
+    expect(parseOnOff(text)).toBeUndefined();
+  });
+});

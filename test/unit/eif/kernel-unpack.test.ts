@@ -1,0 +1,185 @@
+import { describe, expect, test } from "bun:test";
+import type { ImageBytes } from "../../../src/eif/format/reader.ts";
+import { zstdFrameEnd, zstdHeader } from "../../../src/eif/initramfs/zstd-frame.ts";
+import { KernelError } from "../../../src/eif/kernel/format.ts";
+import { MOST_KERNEL_BYTES, unpackKernel } from "../../../src/eif/kernel/unpack.ts";
+import { arm64Image, gzipped, zboot, zstandard } from "./kernels.ts";
+
+function file(bytes: Uint8Array, size = bytes.length): ImageBytes {
+  return {
+    size,
+    read(into, offset) {
+      const part = bytes.subarray(offset, offset + into.length);
+      into.set(part);
+      return part.length;
+    },
+  };
+}
+
+const flat = arm64Image();
+const gz = gzipped(flat);
+const zstd = zstandard(flat);
+
+function why(bytes: ImageBytes, form: "gzip" | "zboot"): string {
+  try {
+    unpackKernel(bytes, form, "vmlinuz");
+  } catch (error) {
+    if (error instanceof KernelError) return error.why;
+    throw error;
+  }
+  return "nothing";
+}
+
+function changed(bytes: Uint8Array, at: number): Uint8Array {
+  const copy = new Uint8Array(bytes);
+  copy[at] = (copy[at] ?? 0) ^ 0xff;
+  return copy;
+}
+
+describe("the flat Image comes out of", () => {
+  test.each([
+    ["gzip", "gzip", gz],
+    ["gzip with zeros after it", "gzip", new Uint8Array(Buffer.concat([gz, Buffer.alloc(512)]))],
+    ["a small one", "gzip", gzipped(arm64Image(1100))],
+    ["zboot with gzip", "zboot", zboot(gz, flat)],
+    ["zboot with zstd", "zboot", zboot(zstd, flat, { compression: "zstd" })],
+  ] as const)("%s", (name, form, bytes) => {
+    const expected = name === "a small one" ? arm64Image(1100) : flat;
+    expect(Buffer.compare(unpackKernel(file(bytes), form, "vmlinuz"), expected)).toBe(0);
+  });
+});
+
+describe("what is wrong with a compressed kernel is told", () => {
+  const GZIP = "it is compressed with gzip";
+  const ZBOOT = "it is an EFI zboot image";
+  const other = (name: string) => `it is compressed with gzip, and inside is ${name}, not a flat arm64 Image`;
+  test.each([
+    ["cut by one byte", "gzip", gz.subarray(0, -1), `${GZIP}, and cut short`],
+    ["cut in the middle", "gzip", gz.subarray(0, gz.length >> 1), `${GZIP}, and cut short`],
+    ["cut in its header", "gzip", gz.subarray(0, 5), `${GZIP}, and cut short`],
+    ["changed in the middle", "gzip", changed(gz, gz.length >> 1), `${GZIP} and damaged: `],
+    [
+      "with another checksum",
+      "gzip",
+      changed(gz, gz.length - 6),
+      `${GZIP} and damaged: incorrect data check`,
+    ],
+    ["with another method", "gzip", changed(gz, 2), `${GZIP} and damaged: `],
+    ["of a bzImage", "gzip", gzipped(bzImage()), other("an x86 bzImage")],
+    ["of a cpio archive", "gzip", gzipped(text(`070701${"0".repeat(2000)}`)), other("a cpio archive")],
+    ["of text", "gzip", gzipped(text("hello ".repeat(400))), other("a text file")],
+    ["of nothing", "gzip", gzipped(new Uint8Array(0)), other("something of no known format")],
+    ["of gzip again", "gzip", gzipped(gz), other("compressed with gzip")],
+    ["cut in the header", "zboot", zboot(gz, flat).subarray(0, 40), `${ZBOOT}, and cut short`],
+    ["cut in the payload", "zboot", zboot(gz, flat).subarray(0, 0x1000 + 100), `${ZBOOT} whose payload has`],
+    ["offset in the header", "zboot", zboot(gz, flat, { payloadOffset: 8 }), `${ZBOOT} whose payload has`],
+    [
+      "offset at 4 GiB",
+      "zboot",
+      zboot(gz, flat, { payloadOffset: 0xffffffff }),
+      `${ZBOOT} whose payload has`,
+    ],
+    ["size of 4 GiB", "zboot", zboot(gz, flat, { payloadSize: 0xffffffff }), `${ZBOOT} whose payload has`],
+    [
+      "no payload",
+      "zboot",
+      zboot(gz, flat, { payloadSize: 0 }),
+      `${ZBOOT}, whose payload is gzip, and cut short`,
+    ],
+    [
+      "a zstd payload that is cut",
+      "zboot",
+      zboot(zstd, flat, { compression: "zstd", payloadSize: zstd.length - 1 }),
+      `${ZBOOT}, whose payload is zstd, and cut short`,
+    ],
+    [
+      "a zstd payload that is changed",
+      "zboot",
+      zboot(changed(zstd, zstd.length - 2), flat, { compression: "zstd" }),
+      `${ZBOOT}, whose payload is zstd and damaged: `,
+    ],
+    [
+      "a payload that is not what its name says",
+      "zboot",
+      zboot(gz, flat, { compression: "zstd" }),
+      `${ZBOOT}, whose payload is zstd, and cut short`,
+    ],
+    [
+      "xz",
+      "zboot",
+      zboot(gz, flat, { compression: "xz" }),
+      `${ZBOOT} whose payload is compressed with xz; nitro unpacks gzip and zstd`,
+    ],
+    [
+      "a name of 32 bytes",
+      "zboot",
+      zboot(gz, flat, { compression: `${"\x1b[2J".repeat(7)}abcd` }),
+      `${ZBOOT} whose payload is compressed with ${"?[2J".repeat(7)}abcd; nitro unpacks gzip and zstd`,
+    ],
+    [
+      "an x86 kernel in a zboot image",
+      "zboot",
+      zboot(gzipped(bzImage()), flat),
+      `${ZBOOT}, whose payload is gzip, and inside is an x86 bzImage, not a flat arm64 Image`,
+    ],
+  ] as const)("%s (%s)", (_name, form, bytes, message) => {
+    expect(why(file(bytes), form)).toStartWith(message);
+  });
+});
+
+describe("nothing takes more than a kernel may", () => {
+  test("a file that is too long is not read", () => {
+    const bytes = file(gz, MOST_KERNEL_BYTES + 1);
+    expect(why(bytes, "gzip")).toBe(
+      "it is compressed with gzip, and has more than 256 MiB, packed or unpacked: that is no kernel",
+    );
+  });
+
+  test("a size that is not the content's", () => {
+    const bytes = new Uint8Array(gz);
+    new DataView(bytes.buffer).setUint32(bytes.length - 4, MOST_KERNEL_BYTES + 1, true);
+    expect(why(file(bytes), "gzip")).toBe("it is compressed with gzip and damaged: incorrect length check");
+  });
+
+  test("a bomb that says to be small is stopped at the bound", () => {
+    // Members of one file are joined, and only the last one's size stands at the end.
+    const member = gzipped(new Uint8Array(64 * 1024 * 1024));
+    const bomb = new Uint8Array(Buffer.concat([gz, member, member, member, member, gz]));
+    const before = process.memoryUsage.rss();
+    expect(why(file(bomb), "gzip")).toContain("has more than 256 MiB");
+    expect(process.memoryUsage.rss() - before).toBeLessThan(4 * MOST_KERNEL_BYTES);
+  });
+});
+
+describe("a frame of zstd from the outside", () => {
+  test("tells its content's size and its end", () => {
+    expect(zstdHeader(zstd.subarray(0, 18))).toMatchObject({ contentBytes: flat.length, hasChecksum: true });
+    expect(zstdFrameEnd(zstd)).toBe(zstd.length);
+    expect(zstdFrameEnd(new Uint8Array(Buffer.concat([zstd, zstd])))).toBe(zstd.length);
+  });
+
+  test.each([1, 3, 200, 255, 256, 65_791, 65_792, 70_000])("of %d bytes", (length) => {
+    const frame = zstandard(flat.subarray(0, length));
+    expect(zstdHeader(frame)?.contentBytes).toBe(length);
+    expect(zstdFrameEnd(frame)).toBe(frame.length);
+  });
+
+  test("that is cut anywhere has no end", () => {
+    for (let length = 0; length < zstd.length; length += 997) {
+      expect(zstdFrameEnd(zstd.subarray(0, length))).toBeUndefined();
+    }
+    expect(zstdFrameEnd(zstd.subarray(0, -1))).toBeUndefined();
+    expect(zstdFrameEnd(gz)).toBeUndefined();
+  });
+});
+
+function bzImage(): Uint8Array {
+  const bytes = arm64Image(5000);
+  bytes.fill(0, 0x38, 0x3c);
+  bytes.set(text("HdrS"), 0x202);
+  return bytes;
+}
+
+function text(content: string): Uint8Array {
+  return new TextEncoder().encode(content);
+}

@@ -1,0 +1,331 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { EifError } from "../../../src/eif/format/reader.ts";
+import { readCertificate, validityAt } from "../../../src/eif/signing/certificate.ts";
+import {
+  acceptSignature,
+  belongsTo,
+  encodeSignature,
+  readPrivateKey,
+  readSignature,
+  signWith,
+  toBeSigned,
+  whyNotHolding,
+} from "../../../src/eif/signing/signature.ts";
+import { array, byteString, integer, integers, map, text } from "./cbor.ts";
+import {
+  CURVE_NAMES,
+  CURVES,
+  derSignature,
+  type Pair,
+  payloadOf,
+  protectedHeader,
+  SigningPlace,
+  signatureSection,
+  signedByOpenssl,
+  sigStructure,
+} from "./signing.ts";
+
+const here = new SigningPlace();
+afterAll(() => here[Symbol.dispose]());
+const pairs = CURVE_NAMES.map((curve) => here.pair({ curve }));
+const [pair256, pair384] = pairs as [Pair, Pair];
+
+const pcr0 = new Uint8Array(createHash("sha384").update("an image").digest());
+const certificateOf = (pair: Pair) => readCertificate(here.read(pair.certificate), "cert.pem");
+
+function errorOf(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof EifError) return error.message;
+    throw error;
+  }
+  throw new Error("expected an EifError, and nothing failed");
+}
+
+describe.each(pairs)("a signature by a key of $curve", (pair) => {
+  const certificate = certificateOf(pair);
+  const { algorithm } = certificate;
+  if (algorithm === undefined) throw new Error("the certificate's key is not known");
+
+  test("made here holds for OpenSSL, over a structure of the tests' own making", () => {
+    const key = readPrivateKey(here.read(pair.key));
+    if (key === undefined) throw new Error("the key cannot be read");
+    expect(belongsTo(key, certificate)).toBe(true);
+    const what = toBeSigned(algorithm, pcr0);
+    expect(Array.from(what.structure)).toEqual(Array.from(sigStructure(pair.curve, pcr0)));
+    const signature = signWith(key, what);
+    expect(signature.length).toBe(2 * CURVES[pair.curve].half);
+    expect(here.verifies(pair, sigStructure(pair.curve, pcr0), signature)).toBe(true);
+    expect(here.verifies(pair, sigStructure(pair.curve, pcr0, 1), signature)).toBe(false);
+  });
+
+  test("is put into the same section as the tests' own writer does", () => {
+    const signature = here.sign(pair, sigStructure(pair.curve, pcr0));
+    const section = encodeSignature(certificate, toBeSigned(algorithm, pcr0), signature);
+    const own = signatureSection(here.read(pair.certificate), pair.curve, pcr0, signature);
+    expect(Array.from(section)).toEqual(Array.from(own));
+  });
+
+  test("made by OpenSSL holds here, for this image and no other", () => {
+    const read = readSignature(signedByOpenssl(here, pair, pcr0), "it");
+    expect(whyNotHolding(read, pcr0)).toBeUndefined();
+    expect(whyNotHolding(read, new Uint8Array(48))).toBe("it signs another PCR0 than this image has");
+    expect(Array.from(read.certificate.der)).toEqual(Array.from(here.der(pair.certificate)));
+    expect([read.algorithm, read.pcrIndex]).toEqual([CURVES[pair.curve].cose, 0]);
+  });
+
+  test("made elsewhere is taken as R and S or in DER, if it is right", () => {
+    const what = toBeSigned(algorithm, pcr0);
+    const { half } = CURVES[pair.curve];
+    const raw = here.sign(pair, what.structure);
+    const der = derSignature(raw, half);
+    expect(acceptSignature(certificate, what, raw)).toEqual(raw);
+    expect(acceptSignature(certificate, what, der)).toEqual(raw);
+    const wrong = Uint8Array.from(raw, (byte, i) => (i === 5 ? byte ^ 1 : byte));
+    for (const bad of [
+      wrong,
+      derSignature(wrong, half),
+      raw.subarray(1),
+      der.subarray(0, -1),
+      Uint8Array.from([...der, 0]),
+      new Uint8Array(2 * half),
+      new Uint8Array(0),
+      here.sign(pair, sigStructure(pair.curve, pcr0, 1)),
+    ]) {
+      expect(acceptSignature(certificate, what, bad)).toBeUndefined();
+    }
+  });
+});
+
+describe("a signature that does not hold", () => {
+  const signature = here.sign(pair384, sigStructure("P-384", pcr0));
+  const pem = here.read(pair384.certificate);
+  const whyNot = (section: Uint8Array) => whyNotHolding(readSignature(section, "it"), pcr0);
+
+  test("for another certificate", () => {
+    const other = here.pair({ curve: "P-384", name: "other" });
+    expect(whyNot(signatureSection(here.read(other.certificate), "P-384", pcr0, signature))).toBe(
+      "it was not made by the certificate's key, or over other content",
+    );
+  });
+
+  test("for another register", () => {
+    const first = here.sign(pair384, sigStructure("P-384", pcr0, 1));
+    expect(whyNot(signatureSection(pem, "P-384", pcr0, first, { index: 1 }))).toBe("it signs PCR1, not PCR0");
+  });
+
+  test("for an algorithm that is not the key's", () => {
+    expect(whyNot(signatureSection(pem, "P-384", pcr0, signature, { cose: -7 }))).toBe(
+      "it names algorithm -7, the certificate's P-384 key signs with ES384 (-35)",
+    );
+  });
+
+  test("for a key that is no EC key", () => {
+    const rsa = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "rsa.key", "-subj", "/CN=r"];
+    here.openssl(...rsa, "-out", "rsa.crt");
+    const certificate = here.read(here.path("rsa.crt"));
+    expect(whyNot(signatureSection(certificate, "P-384", pcr0, signature))).toBe(
+      "the certificate's key is not an EC key of P-256, P-384 or P-521",
+    );
+  });
+
+  test("with a signature of another length", () => {
+    expect(whyNot(signatureSection(pem, "P-384", pcr0, signature.subarray(1)))).toBe(
+      "it was not made by the certificate's key, or over other content",
+    );
+  });
+
+  test("a COSE tag and a second signature are allowed, as the specification says", () => {
+    const good = { tagged: true };
+    expect(whyNot(signatureSection(pem, "P-384", pcr0, signature, good))).toBeUndefined();
+    const one = Array.from(signatureSection(pem, "P-384", pcr0, signature)).slice(1);
+    expect(whyNot(Uint8Array.from([0x82, ...one, ...one]))).toBeUndefined();
+  });
+});
+
+describe("a signature section that cannot be read", () => {
+  const pem = integers(here.read(pair256.certificate));
+  const entry = (certificate: readonly number[], cose: readonly number[]) =>
+    Uint8Array.from(
+      array([
+        map([
+          [text("signing_certificate"), certificate],
+          [text("signature"), cose],
+        ]),
+      ]),
+    );
+  const cose = (...parts: readonly (readonly number[])[]) => entry(pem, integers(array(parts)));
+  const header = byteString(protectedHeader(-7));
+  const payload = byteString(payloadOf(pcr0));
+  const raw = byteString(new Uint8Array(64));
+
+  const cases: readonly (readonly [string, Uint8Array, string])[] = [
+    ["nothing", new Uint8Array(0), "it cannot be read as CBOR: "],
+    ["a text", Uint8Array.from(text("hello")), "it is not a CBOR array of maps"],
+    ["null", Uint8Array.from([0xf6]), "it is not a CBOR array of maps"],
+    ["an empty array", Uint8Array.from([0x80]), "it is not a CBOR array of maps"],
+    ["an endless nesting", new Uint8Array(32768).fill(0x81), "it cannot be read as CBOR: "],
+    [
+      "an array of 2^53 items",
+      Uint8Array.from([0x9b, 0, 0x1f, ...Array(6).fill(0xff)]),
+      "it cannot be read as ",
+    ],
+    [
+      "a cut off one",
+      signatureSection(here.read(pair256.certificate), "P-256", pcr0, new Uint8Array(64)).slice(0, -9),
+      "it cannot be read as CBOR",
+    ],
+    ["something after it", Uint8Array.from([...entry(pem, integers([])), 0]), "it cannot be read as CBOR: "],
+    ["more than 32,768 bytes", new Uint8Array(32769), "it has 32769 bytes, at most 32768 are allowed"],
+    [
+      "no certificate",
+      Uint8Array.from(array([map([[text("signature"), integers([])]])])),
+      "signing_certificate of it is not an array of integers",
+    ],
+    [
+      "a certificate as a byte string",
+      entry(byteString([1, 2]), integers([])),
+      "signing_certificate of it is not an array of integers",
+    ],
+    [
+      "a certificate of what is no byte",
+      entry(array([integer(65), integer(256)]), integers([])),
+      "signing_certificate of it holds what is no byte, at place 1",
+    ],
+    [
+      "a key twice",
+      Uint8Array.from(
+        array([
+          map([
+            [text("signature"), integers([])],
+            [text("signature"), integers([])],
+          ]),
+        ]),
+      ),
+      "it cannot be read as CBOR: ",
+    ],
+    ["a COSE_Sign1 of three", cose(header, map([]), payload), "the COSE_Sign1 of it is not an array of four"],
+    [
+      "a COSE_Sign1 without a payload",
+      cose(header, map([]), [0xf6], raw),
+      "the COSE_Sign1 of it lacks a byte string",
+    ],
+    [
+      "a header that is no map",
+      cose(byteString([0x80]), map([]), payload, raw),
+      "the header of the COSE_Sign1 of it names no algorithm",
+    ],
+    [
+      "a payload that is no map",
+      cose(header, map([]), byteString([0x80]), raw),
+      "the payload of the COSE_Sign1 of it has no register_index",
+    ],
+    [
+      "a payload without a value",
+      cose(header, map([]), byteString(map([[text("register_index"), integer(0)]])), raw),
+      "register_value of the COSE_Sign1 of it is not an array",
+    ],
+    [
+      "a certificate that is none",
+      entry(integers(Buffer.from("hello")), integers(array([header, map([]), payload, raw]))),
+      "the certificate of it has no block from -----BEGIN CERTIFICATE-----",
+    ],
+  ];
+  test.each(cases)("%s", (_, section, why) => {
+    expect(errorOf(() => readSignature(section, "it"))).toStartWith(why);
+  });
+});
+
+describe("a certificate", () => {
+  test("tells what AWS's describe-eif tells of it", () => {
+    const pair = here.pair({ name: "named", curve: "P-256", subject: "/C=DE/ST=Hessen/O=Grüße, AG/CN=one" });
+    const certificate = certificateOf(pair);
+    expect(Object.entries(certificate.issuer)).toEqual([
+      ["commonName", "one"],
+      ["countryName", "DE"],
+      ["organizationName", "Grüße, AG"],
+      ["stateOrProvinceName", "Hessen"],
+    ]);
+    expect([certificate.signedWith, certificate.notBefore.text, certificate.notAfter.text]).toEqual([
+      "ecdsa-with-SHA384",
+      "Jan  1 00:00:00 2020 GMT",
+      "Jan  1 00:00:00 2120 GMT",
+    ]);
+    expect(certificate.notAfter.time.toISOString()).toBe("2120-01-01T00:00:00.000Z");
+    const der = here.der(pair.certificate);
+    expect(Buffer.from(der).toString("hex")).toEndWith(Buffer.from(certificate.signature).toString("hex"));
+    const message = der.subarray(4, der.length - certificate.signature.length - 3 - 12);
+    const key = here.openssl("x509", "-in", pair.certificate, "-noout", "-pubkey");
+    here.file("named.pub", key);
+    here.file("named.tbs", message);
+    here.file("named.sig", certificate.signature);
+    const told = here.openssl(
+      "dgst",
+      "-sha384",
+      "-verify",
+      "named.pub",
+      "-signature",
+      "named.sig",
+      "named.tbs",
+    );
+    expect(told.toString()).toBe("Verified OK\n");
+  });
+
+  test("is valid between its dates", () => {
+    const dates = { from: "20240229120000Z", to: "20240301000000Z" };
+    const certificate = certificateOf(here.pair({ name: "leap", ...dates }));
+    const at = (text: string) => validityAt(certificate, new Date(text));
+    expect(at("2024-02-29T11:59:59Z")).toBe("not yet valid");
+    expect(at("2024-02-29T12:00:00Z")).toBe("valid");
+    expect(at("2024-03-01T00:00:00Z")).toBe("valid");
+    expect(at("2024-03-01T00:00:01Z")).toBe("expired");
+  });
+
+  test("is taken out of what stands around it, a private key included", () => {
+    const around = ["a note\n", here.read(pair256.key), here.read(pair256.certificate), "and more\n"];
+    const certificate = readCertificate(Buffer.concat(around.map((part) => Buffer.from(part))), "it");
+    expect(certificate.pem).toBe(Buffer.from(here.read(pair256.certificate)).toString());
+    expect(certificate.trailing).toBe(8);
+  });
+
+  const der = here.der(pair256.certificate);
+  const pemOf = (bytes: Uint8Array) =>
+    Buffer.from(
+      `-----BEGIN CERTIFICATE-----\n${Buffer.from(bytes).toString("base64")}\n-----END CERTIFICATE-----\n`,
+    );
+  test.each([
+    ["that is empty", Buffer.alloc(0), "it has no block from"],
+    ["without an end", pemOf(der).subarray(0, -10), "it has no block from"],
+    [
+      "that is not base64",
+      Buffer.from(pemOf(der).toString().replace("MII", "M=I")),
+      "it has a block that is not",
+    ],
+    ["that is cut off", pemOf(der.subarray(0, 100)), "it cannot be read as X.509: "],
+    ["of zeros", pemOf(new Uint8Array(100)), "it cannot be read as X.509: "],
+    ["with an empty block", pemOf(new Uint8Array(0)), "it cannot be read as X.509: "],
+    [
+      "with something after it",
+      pemOf(Uint8Array.from([...der, 0])),
+      "it is not in DER, or something follows it",
+    ],
+    ["of 32,769 bytes", Buffer.alloc(32769), "it has 32769 bytes, at most 32768 are read"],
+  ])("%s is refused", (_, bytes, why) => {
+    expect(errorOf(() => readCertificate(new Uint8Array(bytes), "it"))).toStartWith(why);
+  });
+
+  test("knows its own key", () => {
+    const keys = pairs.map(({ key }) => readPrivateKey(here.read(key)));
+    for (const pair of pairs) {
+      const certificate = certificateOf(pair);
+      const own = keys.map((key) => key !== undefined && belongsTo(key, certificate));
+      expect(own).toEqual(pairs.map(({ curve }) => curve === pair.curve));
+    }
+    expect(readPrivateKey(here.read(pair256.certificate))).toBeUndefined();
+    expect(readPrivateKey(new Uint8Array(0))).toBeUndefined();
+    here.openssl("ec", "-in", pair256.key, "-aes256", "-passout", "pass:secret", "-out", "locked.key");
+    expect(readPrivateKey(here.read(here.path("locked.key")))).toBeUndefined();
+  });
+});

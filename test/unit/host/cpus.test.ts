@@ -1,0 +1,70 @@
+import { describe, expect, test } from "bun:test";
+import { cpuListText, parseCpuList } from "../../../src/host/cpu-list.ts";
+import { type Core, shapeOf, siblingsByPattern, type Topology } from "../../../src/host/topology.ts";
+
+describe("a CPU list", () => {
+  test.each([
+    ["", []],
+    ["0", [0]],
+    ["0,4", [0, 4]],
+    ["0-1\n", [0, 1]],
+    ["8-11,0-3", [0, 1, 2, 3, 8, 9, 10, 11]],
+    ["5-7,1,3", [1, 3, 5, 6, 7]],
+    ["2-2,2", [2]],
+  ])("%j names %j", (list, numbers) => {
+    expect(parseCpuList(list)).toEqual(numbers);
+  });
+
+  test.each(["a", "1,", ",1", "1-", "-1", "3-1", "1 2", "1--2", "0x1", "1-2-3", "0-999999", "1234567"])(
+    "%j is none",
+    (list) => {
+      expect(parseCpuList(list)).toBeUndefined();
+    },
+  );
+
+  test.each([
+    [[], ""],
+    [[4, 3, 2, 8], "2-4,8"],
+    [[1, 1, 3], "1,3"],
+    [[0, 1, 4, 5], "0-1,4-5"],
+  ])("%j is written %j", (numbers, list) => {
+    expect(cpuListText(numbers)).toBe(list);
+  });
+});
+
+describe("the threads of a core that is offline", () => {
+  test.each([
+    [3, [0, 8], [3, 11]],
+    [11, [0, 8], [3, 11]],
+    [5, [0, 1], [4, 5]],
+    // c6i.24xlarge: 96 CPUs, the second threads from 48 on.
+    [95, [0, 48], [47, 95]],
+    [7, [0], [7]],
+    [6, [0, 1, 2, 3], [4, 5, 6, 7]],
+  ])("CPU %d beside CPU 0's %j are %j", (cpu, siblings, expected) => {
+    expect(siblingsByPattern(cpu, siblings)).toEqual(expected);
+  });
+});
+
+/** Two nodes of two cores each: 0,4 and 1,5 on node 0, 2,6 and 3,7 on node 1. */
+const cores: readonly Core[] = [0, 1, 2, 3].map((first) => ({
+  cpus: [first, first + 4],
+  node: first < 2 ? 0 : 1,
+  coreId: first,
+}));
+const present = [0, 1, 2, 3, 4, 5, 6, 7];
+const machine: Topology = { present, online: present, threadsPerCore: 2, cores, nodes: [0, 1], mostCores: 4 };
+
+describe("a list of CPUs by the driver's rules", () => {
+  test.each([
+    ["2,6", { whole: 1, missing: [], absent: [], nodes: [1], hasCore0: false }],
+    ["2-3,6-7", { whole: 2, missing: [], absent: [], nodes: [1], hasCore0: false }],
+    ["1-2", { whole: 0, missing: [5, 6], absent: [], nodes: [0, 1], hasCore0: false }],
+    ["4-5", { whole: 0, missing: [0, 1], absent: [], nodes: [0], hasCore0: true }],
+    ["3,7-9", { whole: 1, missing: [], absent: [8, 9], nodes: [1], hasCore0: false }],
+    ["", { whole: 0, missing: [], absent: [], nodes: [], hasCore0: false }],
+  ])("%j", (list, expected) => {
+    const { cores: whole, ...rest } = shapeOf(machine, parseCpuList(list) ?? []);
+    expect({ whole: whole.length, ...rest }).toEqual(expected);
+  });
+});

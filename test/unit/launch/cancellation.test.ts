@@ -1,0 +1,39 @@
+import { describe, expect, test } from "bun:test";
+import { Cancelled, watchCancellation } from "../../../src/launch/cancellation.ts";
+import { nowMs } from "../../../src/sys/poll.ts";
+import type { Signals, StopSignal } from "../../../src/sys/signals.ts";
+import { openSystem } from "../../../src/sys/system.ts";
+import { fakeLibc } from "../sys/fake-libc.ts";
+
+function signals(...come: StopSignal[]): Signals {
+  return { fd: -1, next: () => come.shift(), onContinue() {}, [Symbol.dispose]() {} };
+}
+
+describe("between the steps of a launch", () => {
+  test("no signal lets it go on", () => {
+    expect(watchCancellation(openSystem(), signals()).check()).toBeUndefined();
+  });
+
+  test("a signal ends it, told by name", () => {
+    const { check } = watchCancellation(openSystem(), signals("SIGTERM"));
+    expect(check).toThrow(new Cancelled("SIGTERM"));
+  });
+
+  test("a pause lasts as long as it says", () => {
+    const start = nowMs();
+    watchCancellation(openSystem(), signals()).pause(20);
+    expect(nowMs() - start).toBeGreaterThanOrEqual(20);
+  });
+
+  test("a signal cuts a pause short", () => {
+    const ready = fakeLibc({
+      poll: (table) => {
+        if (table instanceof Uint8Array) table[6] = 1;
+        return 1;
+      },
+    });
+    const start = nowMs();
+    expect(() => watchCancellation(ready, signals("SIGINT")).pause(60_000)).toThrow("stopped by SIGINT");
+    expect(nowMs() - start).toBeLessThan(1000);
+  });
+});

@@ -1,0 +1,112 @@
+import { describe, expect, test } from "bun:test";
+import { diagnoseDevice, diagnoseListen, diagnoseMemory } from "../../../src/launch/diagnose.ts";
+import type { MemoryPlan } from "../../../src/launch/plan/memory.ts";
+import { SyscallError } from "../../../src/sys/errors.ts";
+import { ERRNO } from "../../../src/sys/linux/errno.ts";
+import type { System } from "../../../src/sys/system.ts";
+import { counters, systemWith } from "../sys/fake-files.ts";
+
+const DEVICE = "/dev/nitro_enclaves";
+
+/** A machine that tells nothing of itself. */
+const nothing = systemWith({});
+
+describe("the device cannot be opened", () => {
+  test.each([
+    ["ENOENT", "modprobe nitro_enclaves", "started without Nitro Enclaves"],
+    ["ENODEV", "--enclave-options Enabled=true", "the driver is not loaded"],
+    ["ENXIO", "modprobe nitro_enclaves", "the driver is not loaded"],
+    ["EACCES", "usermod -aG ne ", "Permission denied (EACCES)"],
+    ["EPERM", "run as root", "Operation not permitted (EPERM)"],
+    ["EMFILE", "ulimit -n", "Too many open files (EMFILE)"],
+    ["ENFILE", "ulimit -n", "Too many open files in system (ENFILE)"],
+    ["EIO", "dmesg", "Input/output error (EIO)"],
+    ["EBUSY", "dmesg", "Device or resource busy (EBUSY)"],
+  ] as const)("%s", (name, hint, why) => {
+    const failure = diagnoseDevice(nothing, new SyscallError("open", ERRNO[name], DEVICE));
+    expect(failure.what).toBe(DEVICE);
+    expect(failure.why).toContain(name);
+    expect(`${failure.why} ${failure.hint}`).toContain(why);
+    expect(failure.hint).toContain(hint);
+  });
+});
+
+/** A machine whose counters of 2 MiB pages say this. */
+const withPages = (total: number, free: number, reserved = 0) =>
+  systemWith({ ...counters(2 ** 21, { total, free, reserved }) });
+
+const PLAN = {
+  bytes: 512 * 2 ** 20,
+  typed: "-m 512M",
+  ranges: [{ pageBytes: 2 ** 21, pages: 256 }],
+  node: undefined,
+};
+
+function diagnosed(system: System, call: string, errno: number, plan: MemoryPlan = PLAN) {
+  const { what, why, hint } = diagnoseMemory(system, new SyscallError(call, errno, "bind, nodes 1"), plan);
+  return { what, why, hint };
+}
+
+describe("the huge pages cannot be had", () => {
+  const what = "-m 512M: 256 huge pages of 2 MiB";
+
+  test("somebody has taken them meanwhile: how many there are, and how many to reserve", () => {
+    expect(diagnosed(withPages(300, 100, 20), "fallocate", ERRNO.ENOSPC)).toEqual({
+      what: "-m 512M",
+      why:
+        "160M of it can be had: 80 of 300 pages of 2 MiB are free " +
+        "(fallocate: No space left on device (ENOSPC))",
+      hint: "reserve more: nitro pool --memory 952, or echo 476 > /proc/sys/vm/nr_hugepages",
+    });
+  });
+
+  test("enough are free, so that something else holds them back", () => {
+    const told = diagnosed(withPages(600, 600), "fallocate", ERRNO.ENOSPC);
+    expect(told.what).toBe(what);
+    expect(told.why).toBe(
+      "as many are free, yet they cannot be had (fallocate: No space left on device (ENOSPC)); " +
+        "a cgroup or a cpuset holds them back",
+    );
+    expect(told.hint).toContain("hugetlb.2MB.max");
+  });
+
+  test("a cpuset leaves out the pool's node", () => {
+    const told = diagnosed(withPages(600, 600), "set_mempolicy", ERRNO.EINVAL, { ...PLAN, node: 1 });
+    expect(told.why).toBe(
+      "the memory cannot be had from NUMA node 1, where the CPU pool is " +
+        "(set_mempolicy bind, nodes 1: Invalid argument (EINVAL))",
+    );
+    expect(told.hint).toContain("Mems_allowed_list");
+  });
+
+  test.each([
+    ["memfd_create", "EINVAL", "this kernel gives no huge pages of that size", "ls /sys/kernel/mm/hugepages"],
+    ["memfd_create", "ENOSYS", "this kernel gives no huge pages of that size", "Linux 4.14"],
+    ["memfd_create", "EMFILE", "memfd_create: Too many open files", "ulimit -n"],
+    ["memfd_create", "EPERM", "memfd_create: Operation not permitted", "outside it"],
+    ["mmap", "EACCES", "mmap: Permission denied", "outside it"],
+    ["ftruncate", "EIO", "ftruncate: Input/output error", "dmesg"],
+  ] as const)("%s: %s", (call, name, why, hint) => {
+    const told = diagnosed(withPages(1, 1), call, ERRNO[name]);
+    expect(told.what).toBe(what);
+    expect(told.why).toContain(why);
+    expect(told.why).toContain(`(${name})`);
+    expect(told.hint).toContain(hint);
+  });
+});
+
+describe("the heartbeat's port", () => {
+  test.each([
+    ["EAFNOSUPPORT", "vsock", "modprobe vmw_vsock_virtio_transport"],
+    ["EADDRINUSE", "after 30 s: vsock port 9000 is held by a program that does not share it", "ss --vsock"],
+    ["EACCES", "Permission denied", "outside it"],
+    ["EPERM", "Operation not permitted", "outside it"],
+    ["EMFILE", "Too many open files", "ulimit -n"],
+    ["ENODEV", "No such device", "/dev/vsock"],
+  ] as const)("%s is diagnosed", (name, why, hint) => {
+    const failure = diagnoseListen(nothing, new SyscallError("bind", ERRNO[name], "vsock port 9000"));
+    expect(failure.what).toBe("heartbeat");
+    expect(failure.why).toContain(why);
+    expect(failure.hint).toContain(hint);
+  });
+});

@@ -1,0 +1,194 @@
+import { describe, expect, test } from "bun:test";
+import type { MemoryBackend } from "../../../src/launch/options.ts";
+import { planMemoryPages } from "../../../src/launch/plan/huge-pages.ts";
+import type { System } from "../../../src/sys/system.ts";
+import { userErrorOf } from "../../support/error-of.ts";
+import { counters, systemWith } from "../sys/fake-files.ts";
+
+const MIB = 2 ** 20;
+const GIB = 2 ** 30;
+const HUGE = 2 * MIB;
+const NE_CPUS = "/sys/module/nitro_enclaves/parameters/ne_cpus";
+
+/** One node. */
+function small(giant: [number, number], huge: [number, number], more: Record<string, string | number> = {}) {
+  return systemWith({
+    "/sys/devices/system/node/online": "0",
+    [NE_CPUS]: "1,3",
+    ...counters(GIB, { free: giant[0], total: giant[1] }),
+    ...counters(HUGE, { free: huge[0], total: huge[1] }),
+    ...more,
+  });
+}
+
+/** Two nodes, of which node 1 is the pool's: CPUs 24 and 72 are offline, their nodes' links remain. */
+function twoNodes(node0: [number, number], node1: [number, number], reserved = 0): System {
+  const [giant0, huge0] = node0;
+  const [giant1, huge1] = node1;
+  return systemWith({
+    "/sys/devices/system/node/online": "0-1",
+    [NE_CPUS]: "24,72",
+    "/sys/devices/system/cpu/cpu24/node1/x": "",
+    "/sys/devices/system/cpu/cpu72/node1/x": "",
+    ...counters(GIB, { free: giant0 + giant1, total: 8 }),
+    ...counters(GIB, { free: giant0, total: 4 }, 0),
+    ...counters(GIB, { free: giant1, total: 4 }, 1),
+    ...counters(HUGE, { free: huge0 + huge1, total: 2000, reserved }),
+    ...counters(HUGE, { free: huge0, total: 1000 }, 0),
+    ...counters(HUGE, { free: huge1, total: 1000 }, 1),
+  });
+}
+
+const size = (bytes: number) => ({ bytes, typed: `-m ${bytes / MIB}` });
+const plan = (system: System, bytes: number, backend?: Partial<MemoryBackend>) => {
+  const { typed = "-object memory-backend-memfd,id=m", policy = "default", hostNodes = [] } = backend ?? {};
+  const whole = { id: "m", typed, policy, hostNodes, pageBytes: backend?.pageBytes, threads: undefined };
+  return planMemoryPages(system, size(bytes), backend === undefined ? undefined : whole, 1);
+};
+
+describe("on one node", () => {
+  test("pages of 1 GiB are taken for what is wanted whole, of 2 MiB for the rest", () => {
+    expect(plan(small([3, 4], [100, 100]), 2 * GIB + 64 * MIB)).toEqual({
+      ...size(2 * GIB + 64 * MIB),
+      ranges: [
+        { pageBytes: GIB, pages: 2 },
+        { pageBytes: HUGE, pages: 32 },
+      ],
+      node: undefined,
+    });
+  });
+
+  test("pages that are promised to others are not counted", () => {
+    const system = small([0, 0], [300, 300], { ...counters(HUGE, { free: 300, total: 300, reserved: 45 }) });
+    expect(plan(system, 510 * MIB).ranges).toEqual([{ pageBytes: HUGE, pages: 255 }]);
+    expect(userErrorOf(() => plan(system, 512 * MIB))).toEqual({
+      what: "-m 512",
+      why: "510M of it can be had: 255 of 300 pages of 2 MiB are free",
+      hint: "reserve more: nitro pool --memory 602, or echo 301 > /proc/sys/vm/nr_hugepages; the free ones do for -m 510M",
+    });
+  });
+
+  test("what a larger page would do is told, and that it is donated whole", () => {
+    expect(userErrorOf(() => plan(small([2, 4], [10, 20]), 1536 * MIB))).toEqual({
+      what: "-m 1536",
+      why:
+        "1044M of it can be had: 2 of 4 pages of 1 GiB, 10 of 20 pages of 2 MiB are free; " +
+        "a page of 1 GiB is donated whole",
+      hint: "reserve more: nitro pool --memory 4628, or echo 266 > /proc/sys/vm/nr_hugepages; the free ones do for -m 1044M or -m 2048M",
+    });
+  });
+
+  test("pages that the kernel would make are tried", () => {
+    const directory = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+    const overcommit = {
+      [`${directory}/nr_overcommit_hugepages`]: 50,
+      [`${directory}/surplus_hugepages`]: 10,
+    };
+    expect(plan(small([0, 0], [10, 10], overcommit), 100 * MIB).ranges).toEqual([
+      { pageBytes: HUGE, pages: 50 },
+    ]);
+    expect(userErrorOf(() => plan(small([0, 0], [10, 10], overcommit), 102 * MIB)).why).toStartWith(
+      "20M of it can be had",
+    );
+  });
+
+  test("counters that cannot be read hold nobody back", () => {
+    expect(plan(systemWith({}), 2 * GIB)).toEqual({
+      ...size(2 * GIB),
+      ranges: [{ pageBytes: HUGE, pages: 1024 }],
+      node: undefined,
+    });
+  });
+
+  test("the size of pages that was asked for is kept to", () => {
+    expect(plan(small([2, 2], [1024, 1024]), 2 * GIB, { pageBytes: HUGE }).ranges).toEqual([
+      { pageBytes: HUGE, pages: 1024 },
+    ]);
+    const failure = userErrorOf(() => plan(small([1, 2], [1024, 1024]), 2 * GIB, { pageBytes: GIB }));
+    expect(failure.why).toBe("1024M of it can be had: 1 of 2 pages of 1 GiB are free");
+    expect(failure.hint).toBe(
+      "reserve more: echo 3 > /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages " +
+        "(or at boot: hugepagesz=1G hugepages=N); the free ones do for size=1024M",
+    );
+  });
+
+  test("a policy for its only node means nothing, and one for another is refused", () => {
+    const system = small([0, 0], [64, 64]);
+    expect(plan(system, 128 * MIB, { policy: "bind", hostNodes: [0] }).node).toBeUndefined();
+    expect(userErrorOf(() => plan(system, 128 * MIB, { policy: "bind", hostNodes: [0, 1] })).why).toBe(
+      "host-nodes: there is no NUMA node 1; this machine has node 0 only",
+    );
+  });
+});
+
+describe("on two nodes", () => {
+  test("only the pool's pages count, and are bound to", () => {
+    expect(plan(twoNodes([4, 1000], [1, 600]), 2 * GIB)).toEqual({
+      ...size(2 * GIB),
+      ranges: [
+        { pageBytes: GIB, pages: 1 },
+        { pageBytes: HUGE, pages: 512 },
+      ],
+      node: 1,
+    });
+  });
+
+  test("what is free is told by size and node", () => {
+    expect(userErrorOf(() => plan(twoNodes([4, 900], [1, 300]), 2 * GIB))).toEqual({
+      what: "-m 2048",
+      why:
+        "1624M of it can be had: 1 of 4 pages of 1 GiB, 300 of 1000 pages of 2 MiB are free on NUMA " +
+        "node 1, where the CPU pool is; the driver does not take those of other nodes (4 of 4 pages of 1 GiB, " +
+        "900 of 1000 pages of 2 MiB on node 0)",
+      hint:
+        "reserve more: nitro pool --memory 6520, or echo 1212 > /sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages; " +
+        "the free ones do for -m 1624M",
+    });
+  });
+
+  test("pages promised to others may be any node's", () => {
+    expect(plan(twoNodes([0, 0], [0, 600], 88), GIB).ranges).toEqual([{ pageBytes: HUGE, pages: 512 }]);
+    expect(userErrorOf(() => plan(twoNodes([0, 0], [0, 600], 89), GIB)).why).toContain("1022M of it");
+  });
+
+  test.each([
+    ["bind", [1]],
+    ["bind", [0, 1]],
+    ["preferred", [1]],
+    ["interleave", [1]],
+    ["default", []],
+  ] as const)("policy %s of nodes %j is the pool's node", (policy, hostNodes) => {
+    expect(plan(twoNodes([0, 600], [0, 600]), GIB, { policy, hostNodes }).node).toBe(1);
+  });
+
+  test.each([
+    ["bind", [0], "host-nodes is 0"],
+    ["preferred", [0], "host-nodes is 0"],
+    ["preferred", [0, 1], "host-nodes is 0 and 1"],
+    ["interleave", [0, 1], "interleave would put pages on node 0"],
+    ["interleave", [0], "host-nodes is 0"],
+  ] as const)("policy %s of nodes %j is refused", (policy, hostNodes, why) => {
+    const failure = userErrorOf(() => plan(twoNodes([0, 600], [0, 600]), GIB, { policy, hostNodes }));
+    expect(failure.what).toBe("-object memory-backend-memfd,id=m");
+    expect(failure.why).toBe(
+      `${why}, but the CPU pool is on NUMA node 1, and an enclave's memory must be there too`,
+    );
+    expect(failure.hint).toStartWith("policy=bind,host-nodes=1, ");
+  });
+
+  test("a node that there is not is refused", () => {
+    const backend = { policy: "bind", hostNodes: [2] } as const;
+    expect(userErrorOf(() => plan(twoNodes([0, 600], [0, 600]), GIB, backend)).why).toBe(
+      "host-nodes: there is no NUMA node 2; this machine has nodes 0, 1",
+    );
+  });
+
+  test("without a pool all pages count, for nothing tells which the driver would take", () => {
+    const system = systemWith({
+      "/sys/devices/system/node/online": "0-1",
+      [NE_CPUS]: "",
+      ...counters(HUGE, { free: 64, total: 64 }),
+    });
+    expect(plan(system, 128 * MIB).node).toBeUndefined();
+  });
+});

@@ -1,0 +1,71 @@
+import { describe, expect, test } from "bun:test";
+import { JsonError, JsonStream } from "../../../src/monitor/json-stream.ts";
+import { type Json, jsonText } from "../../../src/monitor/json-text.ts";
+
+/** What comes of these pieces: values as QEMU would write them, errors by their words. */
+function read(...pieces: string[]): string[] {
+  const got: string[] = [];
+  const stream = new JsonStream((value: Json | JsonError) =>
+    got.push(value instanceof JsonError ? value.message : jsonText(value)),
+  );
+  for (const piece of pieces) stream.push(new TextEncoder().encode(piece));
+  return got;
+}
+
+describe("values come out whole, however they are cut", () => {
+  test.each([
+    [['{"a":1}{"b":[2,{}]}'], ['{"a": 1}', '{"b": [2, {}]}']],
+    [['{"a"', ":", '"}"', "}"], ['{"a": "}"}']],
+    [["{'single': 'a\\'b'}"], ['{"single": "a\'b"}']],
+    [['{"id":12345678901234567890, "d": 1.50}'], ['{"id": 12345678901234567890, "d": 1.5}']],
+    [
+      [`"${"\\\\".repeat(50)}"`, "1 "],
+      [`"${"\\\\".repeat(50)}"`, "1"],
+    ],
+    [['"é\\u00e9\\n"'], ['"\\u00E9\\u00E9\\n"']],
+    [
+      ["true ", "null\n"],
+      ["true", "null"],
+    ],
+  ])("%p", (pieces, expected) => {
+    expect(read(...pieces)).toEqual(expected);
+  });
+});
+
+test("what is wrong is told with its place, and the stream goes on", () => {
+  expect(read('{bad}\n{"a"}\n[1 2]\n%\n"a\n{"x":1}')).toEqual([
+    "1:2: JSON parse error, expecting key",
+    "2:5: JSON parse error, expecting ':'",
+    "3:4: JSON parse error, expected ',' or ']'",
+    "4:1: JSON parse error, stray '%'",
+    "5:1: JSON parse error, stray '\"a\n'",
+    '{"x": 1}',
+  ]);
+});
+
+test("what is no JSON at all is told once, and the rest of its line is skipped", () => {
+  expect(read('/* {"x":1} */\n.5\n"a\tb"\n# {}\n{"x":2}')).toEqual([
+    "1:1: JSON parse error, stray '/'",
+    "2:1: JSON parse error, stray '.'",
+    "3:1: JSON parse error, stray '\"a\t'",
+    "4:1: JSON parse error, stray '#'",
+    '{"x": 2}',
+  ]);
+});
+
+test("a string's escapes are those of JSON", () => {
+  expect(read('"\\"\\\\\\/\\b\\u0041\\ud83d\\ude00"\n')).toEqual(['"\\"\\\\/\\bA\\uD83D\\uDE00"']);
+  expect(read('"\\x"\n"\\u12"\n"\\ud800"\n{"\\q":1}\n"\\u00"')).toEqual([
+    "1:1: JSON parse error, invalid escape sequence in string",
+    "2:1: JSON parse error, \\u12 is not a valid Unicode character",
+    "3:1: JSON parse error, \\ud800 is not a valid Unicode character",
+    "4:2: JSON parse error, invalid escape sequence in string",
+    "5:1: JSON parse error, \\u00 is not a valid Unicode character",
+  ]);
+});
+
+test("a value that does not end is given up at a bound, and its line is skipped", () => {
+  const long = Array.from({ length: 40 }, () => "x".repeat(10_000));
+  expect(read('["', ...long, '"]\n{"x":1}')).toEqual(["JSON token size limit exceeded", '{"x": 1}']);
+  expect(read("[".repeat(500), "\n1\n").at(0)).toBe("JSON nesting depth limit exceeded");
+});

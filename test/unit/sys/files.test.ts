@@ -1,0 +1,221 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { SyscallError } from "../../../src/sys/errors.ts";
+import {
+  Fd,
+  isSeekable,
+  openFile,
+  pathExists,
+  patientWriter,
+  readBytesAt,
+  readSmallFile,
+  readSome,
+  removeFile,
+  sizeOf,
+  writeAll,
+} from "../../../src/sys/files.ts";
+import { O_CREAT, O_RDONLY, O_WRONLY } from "../../../src/sys/linux/fcntl.ts";
+import { openSystem } from "../../../src/sys/system.ts";
+import { fakeLibc } from "./fake-libc.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "nitro-files-"));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+const path = join(directory, "file");
+writeFileSync(path, "0123456789");
+const system = openSystem();
+
+function errnoOf(run: () => unknown): number {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof SyscallError) return error.errno;
+    throw error;
+  }
+  return 0;
+}
+
+describe("a descriptor", () => {
+  test("is closed once, however often it is asked", () => {
+    const closed: number[] = [];
+    const fake = fakeLibc({
+      close: (fd) => {
+        closed.push(Number(fd));
+        return 0;
+      },
+    });
+    {
+      using fd = new Fd(fake, 77);
+      fd.close();
+    }
+    expect(closed).toEqual([77]);
+  });
+
+  test("is not inherited by other programs", () => {
+    using fd = openFile(system, path, O_RDONLY);
+    const flags = readFileSync(`/proc/self/fdinfo/${fd.number}`, "utf8");
+    expect(flags).toMatch(/flags:\s+02\d{6}/);
+  });
+});
+
+describe("open", () => {
+  test.each([
+    ["ENOENT", join(directory, "missing"), O_RDONLY, 2],
+    ["EISDIR", directory, O_WRONLY, 21],
+    ["ENOTDIR", join(path, "below"), O_RDONLY, 20],
+    ["ENAMETOOLONG", join(directory, "x".repeat(300)), O_RDONLY, 36],
+  ])("%s", (_name, name, flags, errno) => {
+    expect(errnoOf(() => openFile(system, name, flags))).toBe(errno);
+  });
+
+  test("takes a name in any script", () => {
+    const name = join(directory, "образ-🚀");
+    openFile(system, name, O_WRONLY | O_CREAT, 0o600).close();
+    expect(readFileSync(name).length).toBe(0);
+  });
+
+  test("is traced with the names of its flags", () => {
+    const lines: string[] = [];
+    const traced = {
+      ...system,
+      trace: { call: (name: string, args: string) => lines.push(`${name}(${args})`) },
+    };
+    openFile(traced, path, O_WRONLY).close();
+    expect(lines[0]).toBe(`open(${JSON.stringify(path)}, O_WRONLY|O_CLOEXEC)`);
+  });
+});
+
+describe("reading", () => {
+  test("the size is that of the file, and a pipe has none", () => {
+    using fd = openFile(system, path, O_RDONLY);
+    expect(sizeOf(system, fd, path)).toBe(10);
+    const pipe = Bun.spawnSync(["sh", "-c", `mkfifo ${join(directory, "fifo")}`]);
+    expect(pipe.exitCode).toBe(0);
+    using fifo = openFile(system, join(directory, "fifo"), 0o4000);
+    expect(errnoOf(() => sizeOf(system, fifo, "fifo"))).toBe(29);
+    expect(isSeekable(system, fifo.number)).toBe(false);
+    expect(isSeekable(system, fd.number)).toBe(true);
+  });
+
+  test("gives the bytes from an offset, fewer at the end", () => {
+    using fd = openFile(system, path, O_RDONLY);
+    const into = new Uint8Array(6);
+    expect(readBytesAt(system, fd, path, into, 2)).toBe(6);
+    expect(new TextDecoder().decode(into)).toBe("234567");
+    expect(readBytesAt(system, fd, path, into, 8)).toBe(2);
+    expect(readBytesAt(system, fd, path, into, 10)).toBe(0);
+  });
+
+  test("goes on where the kernel gave less than was asked", () => {
+    const asked: number[][] = [];
+    const short = fakeLibc({
+      pread: (_fd, _address, length, offset) => {
+        asked.push([Number(length), Number(offset)]);
+        return Math.min(4, Number(length));
+      },
+    });
+    expect(readBytesAt(short, new Fd(short, 99), "x", new Uint8Array(10), 100)).toBe(10);
+    expect(asked).toEqual([
+      [10, 100],
+      [6, 104],
+      [2, 108],
+    ]);
+  });
+
+  test("a failed read is a negative errno", () => {
+    expect(readSome(system, -1, new Uint8Array(1))).toBe(-9);
+  });
+
+  test("a small file is its text, a missing one undefined", () => {
+    expect(readSmallFile(system, path)).toBe("0123456789");
+    expect(readSmallFile(system, join(directory, "missing"))).toBeUndefined();
+    expect(readSmallFile(system, directory)).toBeUndefined();
+    expect([path, directory, join(directory, "missing")].map((each) => pathExists(system, each))).toEqual([
+      true,
+      true,
+      false,
+    ]);
+  });
+});
+
+describe("writing a whole text", () => {
+  /** A kernel whose write answers in turn: bytes taken, or a negative errno. */
+  function writing(...answers: number[]) {
+    let errno = 0;
+    const lengths: number[] = [];
+    let polls = 0;
+    const fake = fakeLibc({
+      write: (_fd, _address, length) => {
+        lengths.push(Number(length));
+        const answer = answers.shift() ?? Number(length);
+        errno = answer < 0 ? -answer : 0;
+        return answer < 0 ? -1 : answer;
+      },
+      poll: () => {
+        polls++;
+        return 1;
+      },
+      errno: () => errno,
+    });
+    return { fake, lengths, polls: () => polls };
+  }
+
+  test("goes on after a short write and after EINTR", () => {
+    const { fake, lengths } = writing(3, -4);
+    writeAll(fake, 2, "0123456789");
+    expect(lengths).toEqual([10, 7, 7]);
+  });
+
+  test("waits for room after EAGAIN", () => {
+    const { fake, lengths, polls } = writing(-11, -11);
+    writeAll(fake, 2, "abc");
+    expect(lengths).toEqual([3, 3, 3]);
+    expect(polls()).toBe(3);
+  });
+
+  test("gives up when nobody is there to read", () => {
+    const { fake, lengths } = writing(-32);
+    expect(writeAll(fake, 2, "abc")).toBe(-32);
+    expect(lengths).toEqual([3]);
+  });
+
+  test("is cut into what a pipe that polls as writable takes at once", () => {
+    const { fake, lengths } = writing();
+    expect(writeAll(fake, 2, "x".repeat(10_000))).toBe(0);
+    expect(lengths).toEqual([4096, 4096, 1808]);
+  });
+
+  test("is patient with a reader once: it misses what comes until it reads again", () => {
+    const waits: number[] = [];
+    const written: number[] = [];
+    let readable = false;
+    const fake = fakeLibc({
+      write: (_fd, _at, length) => {
+        written.push(Number(length));
+        return Number(length);
+      },
+      poll: (_table, _count, timeout) => {
+        waits.push(Number(timeout));
+        return readable ? 1 : 0;
+      },
+    });
+    const write = patientWriter(fake, 2);
+    write("missed");
+    write("missed, too");
+    expect([waits[0], waits[1], waits.length, written]).toEqual([1000, 0, 2, []]);
+    readable = true;
+    write("heard");
+    readable = false;
+    write("missed again");
+    expect([waits.at(-1), written]).toEqual([1000, [5]]);
+  });
+});
+
+test("a file that is gone already is left alone", () => {
+  removeFile(system, join(directory, "missing"));
+  const name = join(directory, "removed");
+  writeFileSync(name, "");
+  removeFile(system, name);
+  expect(readSmallFile(system, name)).toBeUndefined();
+});

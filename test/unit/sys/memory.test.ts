@@ -1,0 +1,258 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { SyscallError } from "../../../src/sys/errors.ts";
+import {
+  GIANT_PAGE_BYTES,
+  HUGE_PAGE_BYTES,
+  HugePageFile,
+  Mapping,
+  mapPieces,
+  wholeFile,
+} from "../../../src/sys/memory.ts";
+import { openSystem, type System } from "../../../src/sys/system.ts";
+import { fakeLibc } from "./fake-libc.ts";
+
+const SIZE = 4 * HUGE_PAGE_BYTES;
+
+/** A kernel with huge pages to give, which notes what it is asked; `failing` fails with `errno`. */
+function withPages(failing?: string, errno = 12): { system: System; calls: string[] } {
+  const calls: string[] = [];
+  const answer = (name: string, result: number, ...args: unknown[]) => {
+    calls.push(args.length === 0 ? name : `${name} ${args.join(" ")}`);
+    return name === failing ? -1 : result;
+  };
+  const system = fakeLibc({
+    memfd_create: (_name, flags) => answer("memfd_create", 50, `0x${Number(flags).toString(16)}`),
+    ftruncate: (fd, length) => answer("ftruncate", 0, fd, length),
+    mmap: (_address, length, protection, flags) => answer("mmap", 0x7f0000000000, length, protection, flags),
+    fallocate: (_fd, mode, offset, length) => answer("fallocate", 0, mode, offset, length),
+    munmap: (_address, length) => answer("munmap", 0, length),
+    close: (fd) => answer("close", 0, fd),
+    errno: () => errno,
+  });
+  return { system, calls };
+}
+
+/** A file of huge pages, mapped whole and filled, as a launch does. */
+function filled(system: System, pageBytes = HUGE_PAGE_BYTES): Mapping {
+  using file = HugePageFile.create(system, pageBytes, SIZE);
+  using stack = new DisposableStack();
+  const mapping = stack.use(mapPieces(system, [wholeFile(file)]));
+  file.allocate(0, SIZE);
+  stack.move();
+  return mapping;
+}
+
+describe("huge pages", () => {
+  test("are asked for by their size, mapped shared, filled from the first to the last", () => {
+    const { system, calls } = withPages();
+    const mapping = filled(system);
+    expect(mapping.start).toBe(0x7f0000000000);
+    expect(mapping.size).toBe(SIZE);
+    expect(calls).toEqual([
+      "memfd_create 0x54000005",
+      `ftruncate 50 ${SIZE}`,
+      `mmap ${SIZE} 3 1`,
+      `fallocate 0 0 ${SIZE}`,
+      "close 50",
+    ]);
+  });
+
+  test("of 1 GiB are asked for by that", () => {
+    const { system, calls } = withPages();
+    filled(system, GIANT_PAGE_BYTES);
+    expect(calls[0]).toBe("memfd_create 0x78000005");
+  });
+
+  test.each([
+    ["memfd_create", []],
+    ["ftruncate", ["close 50"]],
+    ["mmap", ["close 50"]],
+    ["fallocate", [`munmap ${SIZE}`, "close 50"]],
+  ])("nothing is left behind where %s fails", (call, after) => {
+    const { system, calls } = withPages(call);
+    expect(() => filled(system)).toThrow(SyscallError);
+    const at = calls.findIndex((line) => line.startsWith(call));
+    expect(calls.slice(at + 1)).toEqual(after);
+  });
+
+  test("a signal in the middle of filling begins it anew", () => {
+    let tries = 0;
+    const fallocate = () => (++tries < 3 ? -1 : 0);
+    const interrupted = fakeLibc({
+      memfd_create: () => 50,
+      ftruncate: () => 0,
+      mmap: () => 0x7f0000000000,
+      close: () => 0,
+      fallocate,
+      errno: () => 4,
+    });
+    expect(filled(interrupted).size).toBe(SIZE);
+    expect(tries).toBe(3);
+  });
+
+  test("are given back once", () => {
+    const { system, calls } = withPages();
+    {
+      using mapping = filled(system);
+      mapping.unmap();
+    }
+    expect(calls.filter((line) => line.startsWith("munmap"))).toEqual([`munmap ${SIZE}`]);
+  });
+});
+
+/** A kernel that puts every mapping where it is asked to, else at `free`; fails the mapping of that number. */
+function placing(free: number, failing?: number): { system: System; calls: string[] } {
+  const calls: string[] = [];
+  let mappings = 0;
+  const system = fakeLibc({
+    memfd_create: () => 50,
+    ftruncate: () => 0,
+    mmap: (address, length, protection, flags, fd, offset) => {
+      mappings += 1;
+      const wanted = Number(address) === 0 ? free : Number(address);
+      calls.push(`mmap ${[wanted, length, protection, flags, fd, offset].map(Number).map(hex).join(" ")}`);
+      return mappings === failing ? -1 : wanted;
+    },
+    munmap: (address, length) => {
+      calls.push(`munmap ${hex(Number(address))} ${hex(Number(length))}`);
+      return 0;
+    },
+    close: () => 0,
+    errno: () => 12,
+  });
+  return { system, calls };
+}
+
+const hex = (value: number) => value.toString(16);
+
+describe("pieces of files", () => {
+  const page = HUGE_PAGE_BYTES;
+
+  test("follow one another at addresses that nothing else has, those of larger pages first", () => {
+    const { system, calls } = placing(0x7f0000200000);
+    const giant = HugePageFile.create(system, GIANT_PAGE_BYTES, GIANT_PAGE_BYTES);
+    const huge = HugePageFile.create(system, page, 3 * page);
+    const mapping = mapPieces(system, [
+      wholeFile(giant),
+      { file: huge, offset: 2 * page, length: page },
+      { file: huge, offset: 0, length: 2 * page },
+    ]);
+    expect([mapping.start, mapping.size].map(hex)).toEqual(["7f0040000000", "40600000"]);
+    expect(calls).toEqual([
+      "mmap 7f0000200000 80600000 0 4022 -1 0",
+      "munmap 7f0000200000 3fe00000",
+      "munmap 7f0080600000 200000",
+      "mmap 7f0040000000 40000000 3 11 32 0",
+      "mmap 7f0080000000 200000 3 11 32 400000",
+      "mmap 7f0080200000 400000 3 11 32 0",
+    ]);
+  });
+
+  test("leave nothing behind where one cannot be mapped", () => {
+    const { system, calls } = placing(0x7f0000200000, 3);
+    const file = HugePageFile.create(system, page, 2 * page);
+    const pieces = [page, 0].map((offset) => ({ file, offset, length: page }));
+    expect(() => mapPieces(system, pieces)).toThrow(SyscallError);
+    expect(calls).toEqual([
+      "mmap 7f0000200000 600000 0 4022 -1 0",
+      "munmap 7f0000600000 200000",
+      "mmap 7f0000200000 200000 3 11 32 200000",
+      "mmap 7f0000400000 200000 3 11 32 0",
+      "munmap 7f0000200000 400000",
+    ]);
+  });
+});
+
+/** What of the mapping at an address is in the page table, by /proc/self/smaps. */
+function residentKib(start: number): number {
+  const from = readFileSync("/proc/self/smaps", "utf8").split(`${start.toString(16)}-`)[1] ?? "";
+  return Number(/^Rss:\s+(\d+) kB$/m.exec(from)?.[1]);
+}
+
+describe("pages are put into the page table", () => {
+  const zeros = 9;
+  /** preadv as the kernel does it, but for pages of `missing`; notes the places that it was asked for. */
+  const putting = (missing: readonly number[] = []) => {
+    const calls: { fd: unknown; offset: unknown; places: number[] }[] = [];
+    const system = fakeLibc({
+      memfd_create: () => zeros,
+      ftruncate: () => 0,
+      close: () => 0,
+      preadv: (fd, vector, count, offset) => {
+        if (!(vector instanceof BigUint64Array)) throw new Error("preadv wants a vector");
+        const rows = Array.from({ length: Number(count) }, (_, i) => [vector[2 * i], vector[2 * i + 1]]);
+        expect(rows.map(([, length]) => length)).toEqual(rows.map(() => 1n));
+        const places = rows.map(([place]) => Number(place));
+        calls.push({ fd, offset, places });
+        const lacking = places.findIndex((place) => missing.includes(place));
+        return lacking < 0 ? places.length : lacking === 0 ? -1 : lacking;
+      },
+      errno: () => 14,
+    });
+    return { system, calls, file: HugePageFile.create(system, HUGE_PAGE_BYTES, SIZE) };
+  };
+  /** A file of pages of the base size: there may be no huge ones here. */
+  const ofSmallPages = () => {
+    const { libc } = openSystem();
+    const system = fakeLibc({ memfd_create: (name) => libc.memfd_create(name as Uint8Array, 1) });
+    return HugePageFile.create(system, HUGE_PAGE_BYTES, SIZE);
+  };
+  const START = 0x7f0000000000;
+  const placesOf = (first: number, pages: number) =>
+    Array.from({ length: pages }, (_, i) => START + (first + i) * HUGE_PAGE_BYTES);
+
+  test("by one call, which reads a zero into each", () => {
+    const { system, calls, file } = putting();
+    const mapping = new Mapping(system, START, SIZE);
+    mapping.populate(HUGE_PAGE_BYTES, 2 * HUGE_PAGE_BYTES, HUGE_PAGE_BYTES, file);
+    expect(calls).toEqual([{ fd: zeros, offset: 0, places: placesOf(1, 2) }]);
+  });
+
+  test("by one call for each 1024 of them", () => {
+    const { system, calls, file } = putting();
+    const mapping = new Mapping(system, START, 2050 * HUGE_PAGE_BYTES);
+    mapping.populate(0, 2050 * HUGE_PAGE_BYTES, HUGE_PAGE_BYTES, file);
+    expect(calls.map(({ places }) => places.length)).toEqual([1024, 1024, 2]);
+    expect(calls.flatMap(({ places }) => places)).toEqual(placesOf(0, 2050));
+  });
+
+  test("up to one that cannot be had, which is an error in place of a SIGBUS", () => {
+    const { system, calls, file } = putting(placesOf(2, 1));
+    const mapping = new Mapping(system, START, SIZE);
+    expect(() => mapping.populate(0, SIZE, HUGE_PAGE_BYTES, file)).toThrow("preadv: Bad address (EFAULT)");
+    expect(calls.map(({ places }) => places)).toEqual([placesOf(0, 4), placesOf(2, 2)]);
+  });
+
+  test("by the kernel, too: they are there, and zeros", () => {
+    using file = ofSmallPages();
+    using mapping = mapPieces(openSystem(), [wholeFile(file)]);
+    expect(residentKib(mapping.start)).toBe(0);
+    mapping.populate(0, SIZE, HUGE_PAGE_BYTES, file);
+    expect(residentKib(mapping.start)).toBeGreaterThanOrEqual(4 * 4);
+    const firsts = [0, 1, 2, 3].map((page) => mapping.view(page * HUGE_PAGE_BYTES, 1)[0]);
+    expect(firsts).toEqual([0, 0, 0, 0]);
+  });
+
+  test("or not at all, where the mapping has no more pages: nobody is killed", () => {
+    using file = ofSmallPages();
+    const system = openSystem();
+    using mapping = mapPieces(system, [wholeFile(file)]);
+    expect(system.libc.ftruncate(file.number, HUGE_PAGE_BYTES)).toBe(0);
+    expect(() => mapping.populate(0, SIZE, HUGE_PAGE_BYTES, file)).toThrow(SyscallError);
+  });
+});
+
+describe("a view of a mapping", () => {
+  const { libc } = openSystem();
+  const mapped = Number(libc.mmap(0, 8192, 3, 0x22, -1, 0));
+
+  test("is the memory itself", () => {
+    using mapping = new Mapping(openSystem(), mapped, 8192);
+    mapping.view(4096, 4).set([1, 2, 3, 4]);
+    expect([...mapping.view(4094, 6)]).toEqual([0, 0, 1, 2, 3, 4]);
+    expect(mapping.view(8192, 0).length).toBe(0);
+    expect(() => mapping.view(8190, 3)).toThrow("outside the mapping");
+    expect(() => mapping.view(-1, 3)).toThrow("outside the mapping");
+  });
+});

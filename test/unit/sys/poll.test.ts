@@ -1,0 +1,180 @@
+import { describe, expect, test } from "bun:test";
+import { SyscallError } from "../../../src/sys/errors.ts";
+import { POLLIN } from "../../../src/sys/linux/poll.ts";
+import { nowMs, runLoop, type Waiter } from "../../../src/sys/poll.ts";
+import { openSystem, type System } from "../../../src/sys/system.ts";
+import { fakeLibc } from "./fake-libc.ts";
+
+function waiter(over: Partial<Waiter>): Waiter {
+  return {
+    fd: -1,
+    events: POLLIN,
+    deadlineMs: Number.POSITIVE_INFINITY,
+    ready() {},
+    expired() {},
+    ...over,
+  };
+}
+
+/** Runs one turn with these waiters and gives the time-out that poll was called with. */
+function timeoutWith(...waiters: Waiter[]): number {
+  const timeouts: number[] = [];
+  const system = fakeLibc({
+    poll: (_table, _count, timeout) => {
+      timeouts.push(Number(timeout));
+      return 0;
+    },
+  });
+  let turns = 0;
+  runLoop(
+    system,
+    () => waiters,
+    () => turns++ > 0,
+  );
+  return timeouts[0] ?? Number.NaN;
+}
+
+describe("deadlines", () => {
+  test("without one the loop sleeps for good", () => {
+    expect(timeoutWith(waiter({}))).toBe(-1);
+  });
+
+  test("the nearest counts, rounded up", () => {
+    const start = nowMs();
+    const timeout = timeoutWith(
+      waiter({ deadlineMs: start + 9000.2 }),
+      waiter({ deadlineMs: start + 500.4 }),
+    );
+    expect(timeout).toBeGreaterThan(400);
+    expect(timeout).toBeLessThanOrEqual(501);
+  });
+
+  test("one that has passed asks for no sleep", () => {
+    expect(timeoutWith(waiter({ deadlineMs: nowMs() - 1000 }))).toBe(0);
+  });
+
+  test("one beyond what an int holds is cut", () => {
+    expect(timeoutWith(waiter({ deadlineMs: nowMs() + 2 ** 40 }))).toBe(0x7fffffff);
+  });
+
+  test("expired is called when it has passed, not before", () => {
+    const deadlineMs = nowMs() + 30;
+    let expiredAt = 0;
+    const late = waiter({
+      deadlineMs,
+      expired() {
+        expiredAt = nowMs();
+      },
+    });
+    runLoop(
+      openSystem(),
+      () => [late],
+      () => expiredAt !== 0,
+    );
+    expect(expiredAt).toBeGreaterThanOrEqual(deadlineMs);
+    expect(expiredAt).toBeLessThan(deadlineMs + 500);
+  });
+});
+
+/** A kernel whose poll reports these revents for the waiters in order. */
+function reporting(...revents: number[]): System {
+  return fakeLibc({
+    poll: (table) => {
+      if (!(table instanceof Uint8Array)) throw new Error("poll wants a table");
+      const view = new DataView(table.buffer);
+      revents.forEach((events, i) => {
+        view.setInt16(i * 8 + 6, events, true);
+      });
+      return revents.filter((events) => events !== 0).length;
+    },
+  });
+}
+
+describe("events", () => {
+  test("each waiter gets its own", () => {
+    const seen: [string, number][] = [];
+    const named = (name: string) => waiter({ fd: 3, ready: (events) => void seen.push([name, events]) });
+    runLoop(
+      reporting(0x10, 0, 0x1),
+      () => [named("first"), named("second"), named("third")],
+      () => seen.length === 2,
+    );
+    expect(seen).toEqual([
+      ["first", 0x10],
+      ["third", 0x1],
+    ]);
+  });
+
+  test("nobody is served once it is done", () => {
+    const seen: string[] = [];
+    const named = (name: string) => waiter({ fd: 3, ready: () => void seen.push(name) });
+    runLoop(
+      reporting(1, 1),
+      () => [named("first"), named("second")],
+      () => seen.length === 1,
+    );
+    expect(seen).toEqual(["first"]);
+  });
+
+  test("an event goes before a deadline that has passed", () => {
+    const seen: string[] = [];
+    const both = waiter({
+      fd: 3,
+      deadlineMs: nowMs() - 1,
+      ready: () => void seen.push("ready"),
+      expired: () => void seen.push("expired"),
+    });
+    runLoop(
+      reporting(1),
+      () => [both],
+      () => seen.length === 1,
+    );
+    expect(seen).toEqual(["ready"]);
+  });
+
+  test("more waiters than the table began with are all polled", () => {
+    const served = new Set<number>();
+    const many = Array.from({ length: 40 }, (_, i) => waiter({ fd: 3, ready: () => void served.add(i) }));
+    runLoop(
+      reporting(...many.map(() => 1)),
+      () => many,
+      () => served.size === 40,
+    );
+    expect(served.size).toBe(40);
+  });
+});
+
+describe("a poll that fails", () => {
+  function failing(errno: number): { system: System; calls: () => number } {
+    let calls = 0;
+    const system = fakeLibc({
+      poll: () => {
+        calls++;
+        return -1;
+      },
+      errno: () => errno,
+    });
+    return { system, calls: () => calls };
+  }
+
+  test("is begun anew after EINTR", () => {
+    const { system, calls } = failing(4);
+    runLoop(
+      system,
+      () => [waiter({})],
+      () => calls() === 3,
+    );
+    expect(calls()).toBe(3);
+  });
+
+  test("throws for anything else", () => {
+    const { system } = failing(12);
+    const run = () =>
+      runLoop(
+        system,
+        () => [waiter({})],
+        () => false,
+      );
+    expect(run).toThrow(new SyscallError("poll", 12, ""));
+  });
+});
