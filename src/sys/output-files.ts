@@ -1,5 +1,5 @@
 /**
- * Files that the launcher makes or writes. It runs as root, and in a directory that anybody may write to (/tmp) somebody
+ * Files that the launcher creates or writes. It runs as root, and in a world-writable directory (/tmp) another user
  * may have put a link or a file of his own at such a path: those are refused, by the rules of the kernel's
  * protected_symlinks and protected_regular (proc_sys_fs(5)), which not every machine has on.
  */

@@ -46,7 +46,7 @@ export function checkOutputs(system: System, options: LaunchOptions): void {
   }
 }
 
-/** Identity of an output: device and inode, or directory and name for a new file; undefined if it cannot be truncated. */
+/** Identity of an output: device and inode, or directory and name for a new file; undefined if never truncated. */
 function fileKey(system: System, path: string): string | undefined {
   const file = fileStatus(system, path);
   if (file !== undefined && !file.isRegular) return undefined;

@@ -139,7 +139,7 @@ export function acceptSocket(system: System, listener: Listener): Fd | number {
   return result < 0 ? result : new Fd(system, result);
 }
 
-/** connect(2) without waiting: the socket, and 0, -EINPROGRESS or the negative errno. Throws SyscallError, UserError. */
+/** Non-blocking connect(2): the socket, and 0, -EINPROGRESS or the negative errno. Throws SyscallError, UserError. */
 export function connectSocket(system: System, address: SocketAddress): { socket: Fd; result: number } {
   const { family, bytes } = encoded(address);
   const subject = addressText(address);
