@@ -1,8 +1,8 @@
-/** Files of about the size of real ones, which no one can compress or guess. */
+/** Image files of realistic size, with content that cannot be compressed. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** A kernel by its looks and a ramdisk, together of about `bytes` bytes. */
+/** Writes a file with the header of a bzImage and a ramdisk, together `bytes` long; returns their paths. */
 export function imageFiles(directory: string, bytes: number): { kernel: string; initrd: string } {
   const kernel = new Uint8Array(8_000_000).map((_, i) => (i * 7) ^ (i >> 11));
   kernel.set([0x55, 0xaa], 0x1fe);

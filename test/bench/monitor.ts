@@ -1,7 +1,6 @@
 /**
- * A gigabyte of console into a file, and a QMP client that asks all the while: how fast the console runs, how soon the
- * client is answered, what the launcher's own memory does. Then a launcher with a monitor of every kind, and nothing to
- * do. A QEMU with -accel nitro is measured in the same way.
+ * 1 GB of console output into a file while a QMP client sends queries: the console's throughput, the latency of the
+ * answers, the launcher's own memory. Then an idle launcher with a monitor of every kind. QEMU is measured the same way.
  */
 import { closeSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,27 +10,29 @@ import { floodPattern } from "../emulated-parent/console.ts";
 import { type ParentProcess, startInParent } from "../emulated-parent/run.ts";
 import type { ScenarioInput } from "../emulated-parent/scenario.ts";
 import { ROOT } from "../support/packages.ts";
-import { median } from "./figures.ts";
-import { restless } from "./restless.ts";
+import { printActivity } from "./activity.ts";
+import { median } from "./statistics.ts";
 
-/** What the measurement works with. */
+/** The environment of the measurement. */
 export interface Bench {
   readonly directory: string;
-  /** The command of a QEMU, where there is one. */
+  /** The command of a QEMU with -accel nitro, if this machine has one. */
   readonly qemu: readonly string[] | undefined;
   readonly scenario: ScenarioInput;
-  /** How much the console writes. */
+  /** Bytes that the console writes. */
   readonly bytes: number;
 }
 
 const NITRO = [join(ROOT, "dist/nitro")];
 const SILENCE_MS = 30_000;
 
-/** Measures, and prints what came of it. */
+/** Measures and prints the figures. */
 export async function monitors(bench: Bench): Promise<void> {
   writeFileSync(join(bench.directory, "k"), fakeKernel());
   writeFileSync(join(bench.directory, "i"), fakeInitrd());
-  console.log(`\nConsole into a file, ${bench.bytes / 1e6} MB, and a QMP client that asks every 5 ms`);
+  console.log(
+    `\nConsole into a file, ${bench.bytes / 1e6} MB, with a QMP client that sends a query every 5 ms`,
+  );
   console.log(`  nitro ${await flood(bench, NITRO)}`);
   if (bench.qemu !== undefined) console.log(`  QEMU ${await flood(bench, bench.qemu)}`);
   await idle(bench);
@@ -49,7 +50,7 @@ function start(bench: Bench, command: readonly string[], enclave: ScenarioInput[
   });
 }
 
-/** Memory of the process's own, in KiB: files that it has mapped, and what it shares, are not in it. */
+/** Returns the anonymous memory of a process in KiB: without mapped files and shared memory. */
 function ownKib(pid: number): number {
   return Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
 }
@@ -58,8 +59,8 @@ async function flood(bench: Bench, command: readonly string[]): Promise<string> 
   const { directory, bytes } = bench;
   const file = join(directory, "flood");
   rmSync(file, { force: true });
-  const words = ["-serial", "file:flood", "-qmp", "unix:flood.sock,server=on,wait=off", "-monitor", "none"];
-  const parent = start(bench, [...command, ...words], { consoleFloodBytes: bytes });
+  const args = ["-serial", "file:flood", "-qmp", "unix:flood.sock,server=on,wait=off", "-monitor", "none"];
+  const parent = start(bench, [...command, ...args], { consoleFloodBytes: bytes });
   const talk = await Talk.to(join(directory, "flood.sock"));
   await talk.until(/"QMP".*\r\n/);
   talk.send('{"execute":"qmp_capabilities"}\n');
@@ -83,7 +84,7 @@ async function flood(bench: Bench, command: readonly string[]): Promise<string> 
   talk.close();
   const connected = trace.find(({ what }) => what === "console connect")?.t ?? Number.NaN;
   const delivered = trace.findLast(({ what }) => what.startsWith("console "))?.t ?? Number.NaN;
-  // The end of the trace is up to one question later than the last byte.
+  // The trace may end up to one query later than the last byte.
   const rate = bytes / 1e3 / (delivered - connected);
   const mib = (kib: number | undefined) => ((kib ?? Number.NaN) / 1024).toFixed(1);
   const late = answers.filter((ms) => ms > 50).length;
@@ -95,16 +96,16 @@ async function flood(bench: Bench, command: readonly string[]): Promise<string> 
   );
 }
 
-/** Compares the file with what was sent. */
+/** Compares the file with the bytes that were sent. */
 function lossOf(file: string, bytes: number): string {
-  const piece = 16 * 2 ** 20;
+  const chunk = 16 * 2 ** 20;
   const fd = openSync(file, "r");
   try {
-    const got = Buffer.alloc(piece);
-    for (let at = 0; at < bytes; at += piece) {
-      const length = readSync(fd, got, 0, Math.min(piece, bytes - at), at);
-      const expected = floodPattern(at, Math.min(piece, bytes - at));
-      if (Buffer.compare(got.subarray(0, length), expected) !== 0) return `LOST SOMETHING from byte ${at} on`;
+    const got = Buffer.alloc(chunk);
+    for (let at = 0; at < bytes; at += chunk) {
+      const length = readSync(fd, got, 0, Math.min(chunk, bytes - at), at);
+      const expected = floodPattern(at, Math.min(chunk, bytes - at));
+      if (Buffer.compare(got.subarray(0, length), expected) !== 0) return `BYTES LOST from offset ${at} on`;
     }
     return "nothing lost";
   } finally {
@@ -113,19 +114,24 @@ function lossOf(file: string, bytes: number): string {
   }
 }
 
-/** A monitor of every kind, clients on some of them, and an enclave that says nothing. */
+/** Measures a launcher with a monitor of every kind, clients on some of them, and a silent enclave. */
 async function idle(bench: Bench): Promise<void> {
-  const words = ["-qmp", "unix:idle.sock,server=on,wait=off", "-qmp", "unix:unused.sock,server=on,wait=off"];
+  const args = ["-qmp", "unix:idle.sock,server=on,wait=off", "-qmp", "unix:unused.sock,server=on,wait=off"];
   const more = ["-monitor", "pty", "-monitor", "telnet:127.0.0.1:0,server=on,wait=off", "-serial", "pty"];
-  const ring = ["-chardev", "ringbuf,id=r", "-chardev", "socket,id=c,path=nobody.sock,server=on,wait=off"];
-  const parent = start(bench, [...NITRO, ...words, ...more, ...ring], { console: ["up"] });
+  const ring = [
+    "-chardev",
+    "ringbuf,id=r",
+    "-chardev",
+    "socket,id=c,path=unused-chardev.sock,server=on,wait=off",
+  ];
+  const parent = start(bench, [...NITRO, ...args, ...more, ...ring], { console: ["up"] });
   const talk = await Talk.to(join(bench.directory, "idle.sock"));
   await talk.until(/"QMP".*\r\n/);
   const pid = parent.commandPid();
-  if (pid === undefined) throw new Error("bench: the launcher is not there");
+  if (pid === undefined) throw new Error("bench: the launcher has exited");
   await Bun.sleep(18_000);
   console.log("\nIdle with two ptys, four listening sockets and a QMP client, 10 s");
-  await restless(pid, "from 18 s after the start");
+  await printActivity(pid, "from 18 s after the start");
   talk.send('{"execute":"qmp_capabilities"}\n{"execute":"quit"}\n');
   await parent.finished();
   talk.close();

@@ -41,7 +41,7 @@ export function together(
     more.meanwhile ?? ":",
     ...each((i) => `awaited $p${i} ${i}`),
     `kill ${each((i) => `$p${i}`).join(" ")} 2>/dev/null`,
-    ...each((i) => `tell $p${i} ${i}`),
+    ...each((i) => `report $p${i} ${i}`),
     "exec 9>&-",
     "done",
   ].join("\n");

@@ -1,7 +1,7 @@
-/** What a process does that should do nothing. */
+/** Context switches and processor time of a process that should be idle. */
 import { readdirSync, readFileSync } from "node:fs";
 
-/** Context switches, voluntary or not, of each thread of a process, and the CPU ticks of all. */
+/** Counts the context switches of each thread of a process, and the CPU ticks of all of them (proc_pid_stat(5)). */
 function activity(pid: number): { switches: Map<string, number>; ticks: number } {
   const switches = new Map<string, number>();
   for (const task of readdirSync(`/proc/${pid}/task`)) {
@@ -16,17 +16,19 @@ function activity(pid: number): { switches: Map<string, number>; ticks: number }
   return { switches, ticks: Number(fields[11]) + Number(fields[12]) };
 }
 
-/** Tells what a process did in the next 10 s: its own thread, and those of the runtime. */
-export async function restless(pid: number, when: string): Promise<void> {
+/** Prints what a process does in the next 10 s: its main thread, and the threads of the runtime. */
+export async function printActivity(pid: number, when: string): Promise<void> {
   const first = activity(pid);
   await Bun.sleep(10_000);
   const last = activity(pid);
   let [own, others] = [0, 0];
   for (const [task, before] of first.switches) {
-    const after = last.switches.get(task) ?? before + 1; // a thread that ended woke up to do so
+    const after = last.switches.get(task) ?? before + 1; // a thread that exited woke up once
     if (task === String(pid)) own += after - before;
     else others += after - before;
   }
   const cpu = `${last.ticks - first.ticks} ticks of 10 ms`;
-  console.log(`  ${when}: wake-ups of the loop ${own}, of the runtime's own threads ${others}; CPU ${cpu}`);
+  console.log(
+    `  ${when}: wake-ups of the main thread ${own}, of the runtime's threads ${others}; CPU ${cpu}`,
+  );
 }

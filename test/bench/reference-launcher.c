@@ -1,8 +1,9 @@
 /*
- * The yardstick: the same system calls as a launch of nitro's, in C, and nothing else. It maps huge pages, reads kernel and
- * ramdisk straight to their place, takes zlib's CRC-32, donates, starts, and waits for the end.
+ * A reference for the bench: the system calls of a nitro launch in C and nothing else. It maps huge pages, reads the
+ * kernel and the ramdisk straight into place, computes the CRC-32 with zlib, donates the memory, starts the enclave and
+ * waits until it exits.
  *
- *     launcher MEMORY_MIB KERNEL INITRD COMMAND_LINE
+ *     reference-launcher MEMORY_MIB KERNEL INITRD COMMAND_LINE
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -20,7 +21,7 @@
 #include <linux/vm_sockets.h>
 #include <zlib.h>
 
-/* include/uapi/linux/nitro_enclaves.h, spelled out where the header is missing */
+/* include/uapi/linux/nitro_enclaves.h; spelled out because the header may be missing */
 #define CREATE_VM 0x8008AE20UL
 #define ADD_VCPU 0xC004AE21UL
 #define GET_IMAGE_LOAD_INFO 0xC010AE22UL
@@ -38,12 +39,12 @@ static void big(uint8_t *to, uint64_t value, int bytes)
 	}
 }
 
-static void took(const uint8_t *from, size_t size)
+static void add_to_crc(const uint8_t *from, size_t size)
 {
 	crc = crc32_z(crc, from, size);
 }
 
-/* A section header and what follows it; a file is read in place. */
+/* Writes a section header and its payload; a file is read into place. */
 static void section(int index, int type, const char *path, const char *text)
 {
 	int fd = -1;
@@ -77,7 +78,7 @@ static void section(int index, int type, const char *path, const char *text)
 int main(int argc, char **argv)
 {
 	if (argc != 5)
-		errx(2, "launcher MEMORY_MIB KERNEL INITRD COMMAND_LINE");
+		errx(2, "usage: reference-launcher MEMORY_MIB KERNEL INITRD COMMAND_LINE");
 	size_t size = strtoul(argv[1], NULL, 10) << 20;
 	int device = open("/dev/nitro_enclaves", O_RDWR | O_CLOEXEC);
 	if (device < 0)
@@ -108,8 +109,8 @@ int main(int argc, char **argv)
 	section(1, 2, NULL, argv[4]);
 	section(2, 3, argv[3], NULL);
 	section(3, 5, NULL, "{}");
-	took(image, 544);
-	took(image + 548, (size_t)(at - image) - 548);
+	add_to_crc(image, 544);
+	add_to_crc(image + 548, (size_t)(at - image) - 548);
 	big(image + 544, crc, 4);
 	uint64_t region[3] = { 0, size, (uint64_t)(uintptr_t)memory };
 	if (ioctl(enclave, SET_USER_MEMORY_REGION, region))
