@@ -1,5 +1,12 @@
-/** `npm test`: brings what the tests need, checks and builds, runs bun test, and closes with one plain line of counts. */
+/**
+ * `npm test [FILE...]`: installs what the tests need, runs tsc and Biome, builds, runs bun test, and prints one closing
+ * line of counts. It fails if a test fails or is skipped without being on the list of support/skips.ts.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { arm64Guest, arm64Sysroot, guestKernel, needPrograms, qmpClient, ROOT } from "./support/packages.ts";
+import { skippedTests, skipReasons, unexpectedSkips } from "./support/skips.ts";
 
 needPrograms(
   "qemu-system-x86_64",
@@ -16,10 +23,13 @@ needPrograms(
   "xz",
   "bzip2",
 );
-const kernel = guestKernel();
-const sysroot = arm64Sysroot();
-const client = qmpClient();
-// Unpacked here, so that no test waits for the network.
+// Unpacked before the tests, so that no test waits for the network.
+const env = {
+  ...process.env,
+  NITRO_GUEST_KERNEL: guestKernel(),
+  NITRO_ARM64_SYSROOT: arm64Sysroot(),
+  NITRO_QMP_CLIENT: qmpClient(),
+};
 arm64Guest();
 
 function step(command: readonly string[]): void {
@@ -32,20 +42,24 @@ step(["npx", "tsc", "--noEmit"]);
 step(["npx", "biome", "ci", "."]);
 step([process.execPath, "build.ts"]);
 
-const words = process.argv.slice(2);
-const tests = Bun.spawn([process.execPath, "test", "--timeout", "60000", ...words], {
+const directory = mkdtempSync(join(tmpdir(), "nitro-test-"));
+const report = join(directory, "junit.xml");
+const options = ["--timeout", "60000", "--only-failures", "--reporter=junit", `--reporter-outfile=${report}`];
+const { exitCode } = Bun.spawnSync([process.execPath, "test", ...options, ...process.argv.slice(2)], {
   cwd: ROOT,
-  env: { ...process.env, NITRO_GUEST_KERNEL: kernel, NITRO_ARM64_SYSROOT: sysroot, NITRO_QMP_CLIENT: client },
-  stdio: ["ignore", "inherit", "pipe"],
+  env,
+  stdio: ["ignore", "inherit", "inherit"],
 });
-// bun test reports on stderr; its closing counts are kept for the plain line.
-let tail = "";
-const decoder = new TextDecoder();
-for await (const chunk of tests.stderr) {
-  process.stderr.write(chunk);
-  tail = (tail + decoder.decode(chunk, { stream: true })).slice(-4096);
-}
-const status = await tests.exited;
-const count = (word: string) => [...tail.matchAll(new RegExp(`^ *(\\d+) ${word}$`, "gm"))].at(-1)?.[1] ?? "0";
-console.log(`${count("pass")} passed, ${count("fail")} failed, ${count("skip")} skipped`);
-process.exit(status);
+const junit = await Bun.file(report)
+  .text()
+  .catch(() => "");
+rmSync(directory, { recursive: true, force: true });
+
+const total = (name: string) => Number(new RegExp(`<testsuites [^>]*\\b${name}="(\\d+)"`).exec(junit)?.[1]);
+const [tests, failed, skipped] = [total("tests"), total("failures"), total("skipped")];
+const unexpected = unexpectedSkips(skippedTests(junit), process.env["CI"] !== undefined);
+for (const { file, name } of unexpected) console.log(`skipped, but not on the list: ${file}: ${name}`);
+if (skipped > 0) console.log(`reasons to skip tests on this machine: ${skipReasons().join("; ") || "none"}`);
+if (Number.isNaN(tests)) console.log("bun test wrote no report");
+else console.log(`${tests - failed - skipped} passed, ${failed} failed, ${skipped} skipped`);
+process.exit(exitCode !== 0 || Number.isNaN(tests) || unexpected.length > 0 ? exitCode || 1 : 0);

@@ -1,4 +1,4 @@
-/** Makes a small initramfs: Debian's static busybox and a script as /init, in the "newc" cpio format that Linux unpacks. */
+/** Creates a small initramfs in the "newc" cpio format: a static busybox, and a shell script as /init. */
 import { readFileSync } from "node:fs";
 
 interface Entry {
@@ -6,7 +6,7 @@ interface Entry {
   /** File type and permissions, as in stat(2). */
   readonly mode: number;
   readonly content?: Uint8Array;
-  /** Device numbers of a node. */
+  /** Major and minor number of a device node. */
   readonly device?: readonly [major: number, minor: number];
 }
 
@@ -14,7 +14,7 @@ const DIRECTORY = 0o040755;
 const EXECUTABLE = 0o100755;
 const CHARACTER_DEVICE = 0o020600;
 
-/** An archive of these entries (Documentation/driver-api/early-userspace/buffer-format.rst). */
+/** Returns an archive of these entries (Documentation/driver-api/early-userspace/buffer-format.rst). */
 export function newcArchive(entries: readonly Entry[]): Uint8Array {
   const parts: Uint8Array[] = [];
   const text = new TextEncoder();
@@ -38,8 +38,8 @@ function padding(length: number): Uint8Array {
 }
 
 /**
- * An initramfs whose /init is this shell script; busybox's commands are in /bin.
- * @param busybox a static one, this machine's unless another is given.
+ * Returns an initramfs whose /init is this shell script; busybox's commands are in /bin.
+ * @param busybox the path of a static busybox; by default the machine's own.
  */
 export function busyboxInitrd(script: string, busybox = Bun.which("busybox")): Uint8Array {
   if (busybox === null) throw new Error("busybox is missing: apt-get install busybox-static");

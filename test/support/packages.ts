@@ -1,14 +1,15 @@
 /**
- * What the tests, the demo and the benchmark need beside npm's packages, brought by apt: programs are installed (with
- * sudo where the user is not root), a guest kernel and an arm64 libc are only unpacked, into node_modules/.cache.
+ * Debian packages for the tests, the demo and the bench. Programs are installed with apt; kernels, the arm64 libc and
+ * Python modules are only unpacked, into a cache in the user's home directory, which outlives node_modules.
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
 
 export const ROOT = join(import.meta.dir, "../..");
-const CACHE = join(ROOT, "node_modules/.cache/nitro");
+const CACHE = join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "nitro-tests");
 
-/** A program that must be there, and Debian's package that has it. */
+/** Programs, with the Debian packages that contain them. */
 const PROGRAMS = {
   "qemu-system-x86_64": "qemu-system-x86",
   "qemu-system-aarch64": "qemu-system-arm",
@@ -40,31 +41,35 @@ function must(command: readonly string[], cwd = ROOT): string {
   return output;
 }
 
+/** Prefixes a command with sudo if this user is not root. */
 function asRoot(command: readonly string[]): readonly string[] {
   return process.getuid?.() === 0 ? command : ["sudo", "-n", ...command];
 }
 
-function freshLists(): void {
+/** Runs apt-get update, once per process. */
+function updateLists(): void {
   if (listsAreFresh) return;
   must(asRoot(["apt-get", "update", "-qq"]));
   listsAreFresh = true;
 }
 
-/** Installs those of the programs that are missing. Throws, naming what to type, where that cannot be done. */
+/** Installs the programs that are missing. Throws with the command to type if that is impossible. */
 export function needPrograms(...programs: Program[]): void {
   const missing = programs.filter((program) => Bun.which(program) === null);
   if (missing.length === 0) return;
   const packages = missing.flatMap((program) => PROGRAMS[program].split(" "));
   console.log(`setup: apt-get install ${packages.join(" ")}`);
   try {
-    freshLists();
+    updateLists();
     must(asRoot(["apt-get", "install", "-y", "-qq", "--no-install-recommends", ...packages]));
   } catch (error) {
-    throw new Error(`setup: these are needed: apt-get install ${packages.join(" ")}`, { cause: error });
+    throw new Error(`setup: install these packages first: sudo apt-get install ${packages.join(" ")}`, {
+      cause: error,
+    });
   }
 }
 
-/** Makes a directory once: `fill` works in a fresh one, which takes the name only when it is complete. */
+/** Creates a cache directory once. `fill` works in a temporary one that is renamed when it is complete. */
 function once(name: string, fill: (directory: string) => void): string {
   const directory = join(CACHE, name);
   if (existsSync(directory)) return directory;
@@ -72,23 +77,29 @@ function once(name: string, fill: (directory: string) => void): string {
   rmSync(work, { recursive: true, force: true });
   mkdirSync(work, { recursive: true });
   fill(work);
-  renameSync(work, directory);
+  try {
+    renameSync(work, directory);
+  } catch (error) {
+    // Another run has filled it in the meantime.
+    if (!existsSync(directory)) throw error;
+    rmSync(work, { recursive: true });
+  }
   return directory;
 }
 
-/** Debian's cloud kernel for amd64, as its package ships it: the path of the vmlinuz. */
+/** Returns the path of the vmlinuz of Debian's cloud kernel for amd64. */
 export function guestKernel(): string {
   return vmlinuzIn(
     once("guest-kernel", (work) => {
       console.log("setup: unpacking Debian's linux-image-cloud-amd64");
-      freshLists();
+      updateLists();
       must(["apt-get", "download", "-qq", dependencyOf("linux-image-cloud-amd64", [])], work);
       unpack(work);
     }),
   );
 }
 
-/** The package that a package of no content of its own is for: the kernel of today's version. */
+/** Returns the kernel package that a metapackage depends on. */
 function dependencyOf(name: string, options: readonly string[]): string {
   const depends = must(["apt-cache", ...options, "depends", name]);
   const found = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
@@ -111,8 +122,8 @@ function unpack(directory: string, into = directory): void {
 }
 
 /**
- * A directory with Debian's python3-qemu-qmp, a QMP client that is not ours, for PYTHONPATH. It is pure Python; where this
- * Debian lacks it, it is taken from a newer one, with apt's lists of its own.
+ * Returns a directory for PYTHONPATH with python3-qemu-qmp, QEMU's own QMP client. It is pure Python and comes from
+ * Debian forky, with separate apt lists.
  */
 export function qmpClient(): string {
   const directory = once("qemu-qmp", (work) => {
@@ -128,17 +139,17 @@ export function qmpClient(): string {
   return join(directory, "usr/lib/python3/dist-packages");
 }
 
-/** Where this machine's apt has Debian from. */
+/** Returns the URI of the Debian mirror that apt uses. */
 function debianMirror(): string {
-  freshLists(); // without any, apt tells no sources
+  updateLists(); // apt-get indextargets lists only sources whose lists it has
   const uris = must(["apt-get", "indextargets", "--format", "$(REPO_URI)"]).split("\n");
   const mirror = uris.find((uri) => /\/debian\/?$/.test(uri));
   if (mirror === undefined)
-    throw new Error("setup: apt has no source of Debian's: it is needed for python3-qemu-qmp");
+    throw new Error("setup: apt has no Debian mirror among its sources, which python3-qemu-qmp needs");
   return mirror;
 }
 
-/** Fills a directory with packages by apt with these settings, and lists of its own for them. */
+/** Unpacks packages into a directory, with apt settings and package lists of their own. */
 function unpackBy(
   settings: readonly string[],
   work: string,
@@ -163,7 +174,7 @@ function unpackBy(
 
 const ARM64 = ["APT::Architecture=arm64", "APT::Architectures::=arm64"];
 
-/** A directory with an arm64 glibc, for qemu-aarch64-static -L. */
+/** Returns a directory with an arm64 glibc, for qemu-aarch64-static -L. */
 export function arm64Sysroot(): string {
   return once("arm64-sysroot", (work) => {
     console.log("setup: unpacking Debian's libc6 for arm64");
@@ -171,13 +182,13 @@ export function arm64Sysroot(): string {
   });
 }
 
-/** What an arm64 guest is made of: Debian's cloud kernel and its static busybox, as paths. */
+/** The files of an arm64 guest: Debian's cloud kernel and a static busybox. */
 export interface Arm64Guest {
   readonly kernel: string;
   readonly busybox: string;
 }
 
-/** Debian's own for arm64, unpacked. */
+/** Returns the files of an arm64 guest. */
 export function arm64Guest(): Arm64Guest {
   const directory = once("arm64-guest", (work) => {
     console.log("setup: unpacking Debian's linux-image-cloud-arm64 and busybox-static for arm64");
