@@ -3,7 +3,7 @@ import { isEif } from "../eif/format/reader.ts";
 import { ARCHITECTURE, type Image, openImage } from "../launch/image/image-files.ts";
 import { openRegular } from "../launch/image/input-file.ts";
 import { judge } from "../launch/image/measure.ts";
-import type { LaunchOptions } from "../launch/options.ts";
+import type { LaunchOptions, Typed } from "../launch/options.ts";
 import {
   checkFits,
   EXPECTED_IMAGE_OFFSET,
@@ -57,23 +57,27 @@ export async function checkImage(system: System, options: LaunchOptions): Promis
 
 /** With expect-pcr0= and its like: what the image measures, against that. */
 async function measuredLine(system: System, image: Image, options: LaunchOptions): Promise<Finding[]> {
-  const { measure, debugMode, kernel, initrd, ramdisks, commandLine = "", anyKernel } = options;
+  const { measure, debugMode, kernel, initrd, ramdisks, commandLine, anyKernel } = options;
   if (measure === undefined) return [];
   const { contentPcrs, imagePcrs } = await import("../eif/pcr.ts");
   const around = { system, report() {}, draw: undefined };
   const contents = {
-    ...{ kernel, initrd, commandLine, anyKernel, architecture: ARCHITECTURE },
+    kernel: kernel.value,
+    initrd: initrd?.value,
+    commandLine: commandLine?.value ?? "",
+    anyKernel,
+    architecture: ARCHITECTURE,
     ramdisks: ramdisks.map(({ value, typed }) => ({ path: value, typed })),
   };
   const { measurement } = isEifFile(system, kernel)
-    ? imagePcrs(around, kernel)
+    ? imagePcrs(around, kernel.value)
     : await contentPcrs(around, contents);
   judge(measure, debugMode, image, measurement);
   return measure.expected.length === 0 ? [] : [found("image", "ok", "its PCRs are those that are expected")];
 }
 
-function isEifFile(system: System, path: string): boolean {
-  using file = openRegular({ system, report() {}, pace: NO_PROGRESS }, `-kernel ${path}`, path);
+function isEifFile(system: System, { value, typed }: Typed<string>): boolean {
+  using file = openRegular({ system, report() {}, pace: NO_PROGRESS }, typed, value);
   return isEif(file.head);
 }
 

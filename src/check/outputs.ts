@@ -12,8 +12,8 @@ import { attempt, type Finding, failed, found, refused } from "./finding.ts";
 export async function checkFiles(system: System, options: LaunchOptions): Promise<Finding[]> {
   const { pidFile, traceFile, chardevs } = options;
   const named = [
-    pidFile,
-    traceFile,
+    pidFile?.value,
+    traceFile?.value,
     ...chardevs.flatMap(({ backend, log }) => [
       backend.kind === "file" ? backend.path : undefined,
       log?.path,
@@ -23,9 +23,8 @@ export async function checkFiles(system: System, options: LaunchOptions): Promis
     const problem = directoryProblem(system, path);
     return problem === undefined ? [] : [failed("files", problem)];
   });
-  const held = pidFile === undefined ? undefined : lockProblem(system, pidFile);
-  if (held !== undefined)
-    findings.push(failed("files", { ...held, why: `-pidfile ${pidFile}: ${held.why}` }));
+  const held = pidFile === undefined ? undefined : lockProblem(system, pidFile.value);
+  if (held !== undefined) findings.push(failed("files", { ...held, why: `${pidFile?.typed}: ${held.why}` }));
   const same = attempt("files", () => checkOutputs(system, options));
   if ("refusal" in same) findings.push(same.refusal);
   if (findings.length === 0 && named.length > 0)

@@ -211,9 +211,9 @@ export function diagnoseOther(system: System, error: UserError, { pidFile }: Lau
     const problem = openFilesProblem(system);
     if (problem !== undefined) return problemError(error.what, problem, error.why);
   }
-  if (pidFile === undefined || error.what !== `-pidfile ${pidFile}`) return error;
-  const held = lockProblem(system, pidFile);
+  if (pidFile === undefined || error.what !== pidFile.typed) return error;
+  const held = lockProblem(system, pidFile.value);
   if (held !== undefined) return problemError(error.what, held);
-  const problem = directoryProblem(system, pidFile);
+  const problem = directoryProblem(system, pidFile.value);
   return problem === undefined ? error : problemError(error.what, problem, error.why);
 }

@@ -192,7 +192,11 @@ export class Session implements Disposable {
         const timeoutSeconds = (self.#planned?.heartbeatTimeoutMs ?? 0) / 1000;
         return { policy: options.heartbeat.policy, timeoutSeconds };
       },
-      image: { kernel: options.kernel, initrd: options.initrd, commandLine: options.commandLine },
+      image: {
+        kernel: options.kernel.value,
+        initrd: options.initrd?.value,
+        commandLine: options.commandLine?.value,
+      },
       serial: options.serial.value,
       chardevs: this.#chardevs(),
       get memory() {

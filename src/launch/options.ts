@@ -94,22 +94,22 @@ export interface LaunchOptions {
   /** -accel cpu-ids=: CPUs of the driver's pool, each once, in the order of the vCPUs; undefined: the driver picks. */
   readonly cpuIds: Typed<readonly number[]> | undefined;
   /** A kernel, or a whole EIF. */
-  readonly kernel: string;
-  readonly initrd: string | undefined;
+  readonly kernel: Typed<string>;
+  readonly initrd: Typed<string> | undefined;
   /** -M ramdisk=, in order: they come after -initrd's. */
   readonly ramdisks: readonly Typed<string>[];
   /** -M any-kernel=on: whatever -kernel names is launched. */
   readonly anyKernel: boolean;
   /** undefined: nobody asks, and nothing is measured. */
   readonly measure: MeasureOptions | undefined;
-  readonly commandLine: string | undefined;
+  readonly commandLine: Typed<string> | undefined;
   /** The label of the console's character device; undefined for none. */
   readonly serial: Typed<string | undefined>;
   readonly chardevs: readonly ChardevSpec[];
   readonly monitors: readonly MonitorSpec[];
   /** Reads a character device as -chardev spells it, for what is added later. Throws UserError. */
   readonly readChardev: (text: string, typed: string, label?: string) => ChardevSpec;
-  readonly pidFile: string | undefined;
+  readonly pidFile: Typed<string> | undefined;
   readonly name: string | undefined;
   /** Small letters. */
   readonly uuid: string | undefined;
@@ -123,9 +123,9 @@ export interface LaunchOptions {
   readonly process: ProcessOptions | undefined;
   readonly messages: MessageOptions | undefined;
   /** Those of -readconfig. */
-  readonly configFiles: readonly string[];
+  readonly configFiles: readonly Typed<string>[];
   readonly trace: ReadonlySet<TraceFlag>;
-  readonly traceFile: string | undefined;
+  readonly traceFile: Typed<string> | undefined;
 }
 
 const PLAIN: readonly ChardevSpec["backend"]["kind"][] = ["stdio", "file", "null"];

@@ -44,7 +44,7 @@ export function launchNumbers(
     cid: options.enclaveCid,
     pool: cpuPool(system),
     threadsPerCore: threads,
-    eifPath: options.kernel,
+    eifPath: options.kernel.value,
     signed,
     debugMode: options.debugMode,
   };

@@ -50,7 +50,12 @@ const NO_MORE: MoreOptions = {
 /** Checks a whole command line. Throws UserError, naming the option as it was typed. */
 export function launchOptions(occurrences: readonly Occurrence[], more = NO_MORE): LaunchOptions {
   const all = byName(occurrences);
-  const path = (name: LaunchOptionName) => checkedEach(pathSchema, all(name))?.value;
+  const path = (name: LaunchOptionName) => {
+    checkedEach(pathSchema, all(name));
+    // A path is never cut: messages show the whole of it.
+    const last = all(name).at(-1);
+    return last && { value: last.value, typed: last.typed ?? `${last.dashed} ${last.value}` };
+  };
   const accel = accelerator(all("accel"));
   checkConsolePort(accel, all("accel"));
   properties(machineSchema, all("machine"), { implied: "type", device: "nitro-machine" });
@@ -72,7 +77,7 @@ export function launchOptions(occurrences: readonly Occurrence[], more = NO_MORE
     vcpus: vcpus(all("smp")),
     kernel,
     initrd: path("initrd"),
-    commandLine: checkedEach(commandLineSchema, all("append"))?.value,
+    commandLine: checkedEach(commandLineSchema, all("append")),
     ...serialOptions(occurrences, more.process?.daemonize ?? false),
     readChardev,
     pidFile: path("pidfile"),

@@ -33,7 +33,9 @@ export function moreLaunchOptions(
     ...imageOptions(image),
     measure,
     cpuIds: picked.cpuIds,
-    configFiles: typed.filter(({ name }) => name === "readconfig").map(({ value }) => value),
+    configFiles: typed
+      .filter(({ name }) => name === "readconfig")
+      .map((each) => ({ value: each.value, typed: typedText(each) })),
     messages: { timestamp: messages.timestamp ?? false, guestName: messages["guest-name"] ?? false },
   });
   checkCount(options.cpuIds, options.vcpus);
@@ -83,13 +85,14 @@ function spreadMachine(occurrences: readonly Occurrence[]): Spread {
     const others: Occurrence[] = [];
     for (const [key, value] of pairListOf(occurrence, "type")) {
       const option = SPREAD[key];
+      const own = `${dashed} ${pairText(key, value)}`;
       if (key === "memory-backend") backendId = { value, typed };
       else if (isImageProperty(key)) image.push({ key, value, occurrence });
-      else if (option !== undefined) others.push({ name: option, dashed, value, typed });
+      else if (option !== undefined) others.push({ name: option, dashed, value, typed: own });
       else if (key.startsWith("smp."))
-        others.push({ name: "smp", dashed, value: pairText(key.slice(4), value), typed });
+        others.push({ name: "smp", dashed, value: pairText(key.slice(4), value), typed: own });
       else if (key === "memory.size")
-        others.push({ name: "m", dashed, value: pairText("size", value), typed });
+        others.push({ name: "m", dashed, value: pairText("size", value), typed: own });
       else rest.push(pairText(key, value));
     }
     return rest.length === 0 ? others : [{ ...occurrence, value: rest.join(","), typed }, ...others];

@@ -47,7 +47,7 @@ export interface Image extends Disposable {
  */
 export async function openImage(around: Surroundings, options: LaunchOptions): Promise<Image> {
   using stack = new DisposableStack();
-  const file = stack.use(openRegular(around, `-kernel ${options.kernel}`, options.kernel));
+  const file = stack.use(openRegular(around, options.kernel.typed, options.kernel.value));
   if (isEif(file.head)) {
     refuseBesideEif(options);
     const image = await checkedEif(around, file);
@@ -61,14 +61,11 @@ export async function openImage(around: Surroundings, options: LaunchOptions): P
 }
 
 function refuseBesideEif({ kernel, initrd, ramdisks, commandLine }: LaunchOptions): void {
-  const beside =
-    initrd !== undefined
-      ? "-initrd"
-      : (ramdisks[0]?.typed ?? (commandLine !== undefined ? "-append" : undefined));
+  const beside = initrd !== undefined ? initrd.typed : (ramdisks[0]?.typed ?? commandLine?.typed);
   if (beside === undefined) return;
   throw new UserError(
     beside,
-    `-kernel ${kernel} is an EIF, which has its own ramdisks and command line`,
+    `${kernel.typed} is an EIF, which has its own ramdisks and command line`,
     `leave out ${beside}, or give the plain kernel with -kernel`,
   );
 }
@@ -84,7 +81,7 @@ function ramdiskFiles(around: Surroundings, { initrd, ramdisks }: LaunchOptions)
     );
   }
   const files: InputFile[] = [];
-  if (initrd !== undefined) files.push(openRegular(around, `-initrd ${initrd}`, initrd));
+  if (initrd !== undefined) files.push(openRegular(around, initrd.typed, initrd.value));
   for (const { value, typed } of ramdisks) files.push(openRegular(around, typed, value));
   return files;
 }
@@ -219,12 +216,12 @@ function assembled(
     architecture: ARCHITECTURE,
     kernelSize: kernel.size,
     ramdiskSizes: ramdisks.map(({ size }) => size),
-    commandLine: options.commandLine ?? "",
+    commandLine: options.commandLine?.value ?? "",
   });
   const payload = (name: FileName) => (name === "kernel" ? kernel : ramdisks[name]);
   return {
     size: plan.size,
-    what: `-kernel ${options.kernel}`,
+    what: options.kernel.typed,
     sections: plan.sections,
     signature: undefined,
     load: (memory, offset) => loadPlan(system, plan, payload, memory, offset),

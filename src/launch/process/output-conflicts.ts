@@ -2,47 +2,40 @@
 import { UserError } from "../../sys/errors.ts";
 import { fileStatus } from "../../sys/file-status.ts";
 import type { System } from "../../sys/system.ts";
-import type { LaunchOptions } from "../options.ts";
+import type { LaunchOptions, Typed } from "../options.ts";
 
 /**
  * Throws UserError when -serial, -chardev, -D or -pidfile names the image, or two of them name one file.
  * Looks before it opens.
  */
 export function checkOutputs(system: System, options: LaunchOptions): void {
-  const outputs: [option: string, path: string | undefined, whole?: true][] = [
-    ...options.chardevs.flatMap(({ typed, backend, log }): [string, string | undefined, true][] => [
-      [typed, backend.kind === "file" ? backend.path : undefined, true],
-      [typed, log?.path, true],
+  const { kernel, initrd, ramdisks, configFiles, chardevs, traceFile, pidFile } = options;
+  const outputs: (Typed<string | undefined> | undefined)[] = [
+    ...chardevs.flatMap(({ typed, backend, log }) => [
+      { typed, value: backend.kind === "file" ? backend.path : undefined },
+      { typed, value: log?.path },
     ]),
-    ["-D", options.traceFile],
-    ["-pidfile", options.pidFile],
+    traceFile,
+    pidFile,
   ];
+  if (outputs.every((output) => output?.value === undefined)) return;
   const used = new Map<string, string>();
-  const inputs: [option: string, path: string | undefined][] = [
-    ["-kernel", options.kernel],
-    ["-initrd", options.initrd],
-    ...options.ramdisks.map(({ value }): [string, string] => ["-M ramdisk", value]),
-    ...options.configFiles.map((path): [string, string] => ["-readconfig", path]),
-  ];
-  if (outputs.every(([, path]) => path === undefined)) return;
-  for (const [option, path] of inputs) {
-    const file = path === undefined ? undefined : fileKey(system, path);
-    if (file !== undefined) used.set(file, `${option} ${path}`);
+  for (const input of [kernel, initrd, ...ramdisks, ...configFiles]) {
+    const file = input === undefined ? undefined : fileKey(system, input.value);
+    if (input !== undefined && file !== undefined) used.set(file, input.typed);
   }
-  for (const [option, path, whole] of outputs) {
-    if (path === undefined) continue;
-    const file = fileKey(system, path);
+  for (const { typed, value } of outputs.flatMap((output) => output ?? [])) {
+    const file = value === undefined ? undefined : fileKey(system, value);
     if (file === undefined) continue;
     const other = used.get(file);
-    const what = whole ? option : `${option} ${path}`;
     if (other !== undefined) {
       throw new UserError(
-        what,
+        typed,
         `that is the file of ${other}, which would be overwritten`,
         "name another file",
       );
     }
-    used.set(file, what);
+    used.set(file, typed);
   }
 }
 

@@ -7,6 +7,7 @@ import { ERRNO } from "../../sys/linux/errno.ts";
 import { LOCK_EX, LOCK_NB, O_CREAT, O_NONBLOCK, O_WRONLY } from "../../sys/linux/fcntl.ts";
 import { openOutput } from "../../sys/output-files.ts";
 import { checked, type System } from "../../sys/system.ts";
+import type { Typed } from "../options.ts";
 
 /**
  * How the file goes at the end: by its path; by its name in a directory that stays open, for a launcher that changes
@@ -18,8 +19,11 @@ export type PidFileEnd = "by path" | "in its directory" | "emptied";
 const MOST_TRIES = 20;
 
 /** Writes the file; disposing of it removes it. Throws UserError when another launcher holds it. */
-export function writePidFile(system: System, path: string, end: PidFileEnd = "by path"): Disposable {
-  const what = `-pidfile ${path}`;
+export function writePidFile(
+  system: System,
+  { value: path, typed: what }: Typed<string>,
+  end: PidFileEnd = "by path",
+): Disposable {
   using directory = new DisposableStack();
   try {
     const file = lockedFile(system, path);

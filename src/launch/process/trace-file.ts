@@ -24,13 +24,13 @@ export function openTraceFile(
   if (options.traceFile !== undefined) {
     try {
       const file = stack.use(
-        openOutput(system, options.traceFile, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0o600),
+        openOutput(system, options.traceFile.value, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0o600),
       );
       fd = file.number;
       write = patientWriter(system, file.number);
     } catch (error) {
       if (!(error instanceof SyscallError)) throw error;
-      throw new UserError(`-D ${options.traceFile}`, error.why);
+      throw new UserError(options.traceFile.typed, error.why);
     }
   }
   stack.defer(() => {

@@ -34,7 +34,7 @@ describe("a launch with nothing but an image", () => {
       heartbeat: { policy: "auto", timeoutMs: undefined },
       memoryBytes: undefined,
       vcpus: undefined,
-      kernel: "k",
+      kernel: { value: "k", typed: "-kernel k" },
       initrd: undefined,
       ramdisks: [],
       anyKernel: false,
@@ -101,9 +101,9 @@ describe("each option", () => {
       { vcpus: { value: 4, typed: "-smp 4,sockets=1,cores=2,threads=2" } },
     ],
     ["-smp cores=2,threads=2", { vcpus: { value: 4, typed: "-smp cores=2,threads=2" } }],
-    ["-initrd i", { initrd: "i" }],
-    ["-initrd a -initrd b", { initrd: "b" }],
-    ["-append quiet", { commandLine: "quiet" }],
+    ["-initrd i", { initrd: { value: "i", typed: "-initrd i" } }],
+    ["-initrd a --initrd b", { initrd: { value: "b", typed: "--initrd b" } }],
+    ["-append quiet", { commandLine: { value: "quiet", typed: "-append quiet" } }],
     ["-serial stdio", {}],
     ["-serial null", serial("-serial null", { kind: "null" })],
     ["-serial none", noSerial("-serial none")],
@@ -115,22 +115,22 @@ describe("each option", () => {
     ["-nodefaults -serial stdio", {}],
     ["-name web", { name: "web" }],
     ["-name guest=web", { name: "web" }],
-    ["-pidfile p", { pidFile: "p" }],
+    ["-pidfile p", { pidFile: { value: "p", typed: "-pidfile p" } }],
     ["-d syscalls", { trace: new Set(["syscalls"]) }],
     ["-d syscalls,vsock", { trace: new Set(["syscalls", "vsock"]) }],
     ["-d vsock -d syscalls", { trace: new Set(["syscalls"]) }],
-    ["-D t", { traceFile: "t" }],
-    ["-kernel other", { kernel: "other" }],
+    ["-D t", { traceFile: { value: "t", typed: "-D t" } }],
+    ["-kernel other", { kernel: { value: "other", typed: "-kernel other" } }],
   ])("%s", (words, expected) => {
     expect(launch(...words.split(" "))).toEqual({ ...launch(), ...expected } as LaunchOptions);
   });
 
   test("a command line may be empty, which is not the same as none", () => {
-    expect(launch("-append", "").commandLine).toBe("");
+    expect(launch("-append", "").commandLine?.value).toBe("");
   });
 
   test("a command line has 2047 bytes at most, counted as UTF-8", () => {
-    expect(launch("-append", "x".repeat(2047)).commandLine?.length).toBe(2047);
+    expect(launch("-append", "x".repeat(2047)).commandLine?.value.length).toBe(2047);
     expect(userErrorOf(() => launch("-append", "ä".repeat(1024))).why).toBe(
       "it has 2048 bytes; a kernel takes a command line of at most 2047",
     );

@@ -25,17 +25,23 @@ const ordinary = {
 
 describe("the machine's properties are options where they stand, and the last one counts", () => {
   test.each([
-    ["-machine nitro,kernel=a,initrd=b", { kernel: "a", initrd: "b" }],
-    ["-machine kernel=a -kernel c", { kernel: "c" }],
-    ["-kernel c -machine kernel=a", { kernel: "a" }],
+    [
+      "-machine nitro,kernel=a,initrd=b",
+      {
+        kernel: { value: "a", typed: "-machine kernel=a" },
+        initrd: { value: "b", typed: "-machine initrd=b" },
+      },
+    ],
+    ["-machine kernel=a -kernel c", { kernel: { value: "c", typed: "-kernel c" } }],
+    ["-kernel c -machine kernel=a", { kernel: { value: "a", typed: "-machine kernel=a" } }],
     [
       "-M kernel=a,memory.size=70M -m 80M",
-      { kernel: "a", memoryBytes: { value: 80 * MIB, typed: "-m 80M" } },
+      { kernel: { value: "a" }, memoryBytes: { value: 80 * MIB, typed: "-m 80M" } },
     ],
-    ["-m 80M -M kernel=a,memory.size=70M", { memoryBytes: { value: 70 * MIB, typed: "-m 80M -M" } }],
+    ["-m 80M -M kernel=a,memory.size=70M", { memoryBytes: { value: 70 * MIB, typed: "-M memory.size=70M" } }],
     ["-M kernel=a,smp.cores=2,smp.threads=2", { vcpus: { value: 4 } }],
     ["-smp 8 -M kernel=a,smp.cpus=4", { vcpus: { value: 4 } }],
-    ["-M kernel=a,append=x=1,,2", { commandLine: "x=1,2" }],
+    ["-M kernel=a,append=x=1,,2", { commandLine: { value: "x=1,2", typed: "-M append=x=1,,2" } }],
   ])("%s", (words, expected) => {
     const { memoryBytes, ...rest } = expected as { memoryBytes?: { value: number } };
     const options = launch(words.split(" "));
@@ -349,7 +355,12 @@ describe("-readconfig", () => {
       "-smp",
       "4",
     );
-    expect(options).toMatchObject({ kernel: "k", debugMode: true, name: "a,b", vcpus: { value: 4 } });
+    expect(options).toMatchObject({
+      kernel: { value: "k" },
+      debugMode: true,
+      name: "a,b",
+      vcpus: { value: 4 },
+    });
     expect(options.memoryBytes?.value).toBe(256 * MIB);
     expect(options.process).toMatchObject({ sandbox: true, user: { value: { uid: 1, gid: 1 } } });
   });
