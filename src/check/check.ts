@@ -3,28 +3,28 @@
  * created, allocated or kept: files are read, the device's node is opened and let go of, a vsock port is bound for an
  * instant.
  */
-import { readTopology } from "../host/topology.ts";
+import { readTopology } from "../host/cpu/topology.ts";
 import type { LaunchOptions } from "../launch/options.ts";
 import type { System } from "../sys/system.ts";
 import { checkCores } from "./cores.ts";
 import { checkDriver } from "./driver.ts";
+import { checkFiles } from "./files.ts";
 import { type Finding, SUBJECTS } from "./finding.ts";
 import { checkImage } from "./image.ts";
-import { checkFiles } from "./outputs.ts";
 import { checkPages } from "./pages.ts";
 import { checkVsock } from "./vsock.ts";
 
 /** What was found, in the order in which it is to be mended. */
-export interface Checked {
+export interface CheckReport {
   /** Whether a launch would pass, as far as can be told. */
   readonly ready: boolean;
   readonly findings: readonly Finding[];
   /** What no look from outside tells. */
-  readonly untold: readonly string[];
+  readonly notCheckable: readonly string[];
 }
 
 /** Looks at everything. */
-export async function check(system: System, options: LaunchOptions): Promise<Checked> {
+export async function checkLaunch(system: System, options: LaunchOptions): Promise<CheckReport> {
   const topology = readTopology(system);
   const image = await checkImage(system, options);
   const cores = checkCores(system, options, topology, image.memory.bytes);
@@ -42,11 +42,11 @@ export async function check(system: System, options: LaunchOptions): Promise<Che
   return {
     ready: findings.every(({ status }) => status !== "failure"),
     findings,
-    untold: untold(options),
+    notCheckable: notCheckable(options),
   };
 }
 
-function untold({ enclaveCid }: LaunchOptions): string[] {
+function notCheckable({ enclaveCid }: LaunchOptions): string[] {
   const cid = enclaveCid === 0n ? [] : [`whether another enclave has CID ${enclaveCid}`];
   return [
     ...cid,

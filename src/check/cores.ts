@@ -1,18 +1,24 @@
 /** The pool's CPUs, and what running enclaves leave of them. */
-import { cpuListText } from "../host/cpu-list.ts";
-import { moduleProblem } from "../host/driver.ts";
+import { cpuListText } from "../host/cpu/cpu-list.ts";
+import { poolShapeOf, type Topology } from "../host/cpu/topology.ts";
+import { moduleProblem } from "../host/driver/driver.ts";
 import {
   coresInUse,
   enclavesText,
-  MOST_ENCLAVES,
+  MAX_ENCLAVES,
   type RunningEnclaves,
   runningEnclaves,
-} from "../host/enclaves.ts";
-import { shapeOf, type Topology } from "../host/topology.ts";
+} from "../host/driver/enclaves.ts";
 import type { LaunchOptions } from "../launch/options.ts";
 import { pickCpus } from "../launch/plan/cpu-ids.ts";
 import { planVcpus } from "../launch/plan/vcpus.ts";
-import { type CpuDemand, type PoolState, poolProblem, poolState, takenProblem } from "../pool/cores-fault.ts";
+import {
+  type CpuDemand,
+  coresInUseProblem,
+  type PoolState,
+  poolProblem,
+  poolState,
+} from "../pool/pool-problem.ts";
 import type { System } from "../sys/system.ts";
 import { attempt, type Finding, failed, found } from "./finding.ts";
 
@@ -57,7 +63,7 @@ export function checkCores(
       : planned.refusal;
   const state = poolState(system, topology);
   if (state === undefined) {
-    const none = { topology, cpus: [], shape: shapeOf(topology, []) };
+    const none = { topology, cpus: [], shape: poolShapeOf(topology, []) };
     const problem = poolProblem(system, none, demand, memoryBytes);
     const why = "the CPU pool comes with the driver, and is empty then unless something fills it";
     const line =
@@ -74,7 +80,7 @@ export function checkCores(
     };
   }
   const running = runningEnclaves(system, threads);
-  const taken = takenProblem(state, running, demand);
+  const taken = coresInUseProblem(state, running, demand);
   const line = taken === undefined ? enclavesLine(state, running) : failed("enclaves", taken);
   return { findings: [smp, found("pool", "ok", poolText(state)), line], poolCommand: undefined };
 }
@@ -102,7 +108,7 @@ function enclavesLine({ shape, topology }: PoolState, running: RunningEnclaves):
     );
   }
   const text =
-    `${enclaves.length} of ${MOST_ENCLAVES} run: ${enclavesText(enclaves)}; by that ${left * threads} CPUs are ` +
+    `${enclaves.length} of ${MAX_ENCLAVES} run: ${enclavesText(enclaves)}; by that ${left * threads} CPUs are ` +
     `left${unsure}, for ${told}${hidden}`;
   return found("enclaves", complete && unsure === "" ? "ok" : "note", text);
 }

@@ -1,14 +1,14 @@
 /** The instance, the kernel, the driver and its node. */
 import { DEVICE_PATH, openDevice } from "../enclave/enclave.ts";
-import { accessProblem, ownName } from "../host/device-permissions.ts";
+import { accessProblem, effectiveUserName } from "../host/driver/device-permissions.ts";
 import {
-  absenceProblem,
   DRIVER_MODULE,
-  enclaveDevice,
-  instance,
+  enclavePciDevice,
+  instanceIdentity,
   instanceProblem,
+  missingDeviceProblem,
   moduleProblem,
-} from "../host/driver.ts";
+} from "../host/driver/driver.ts";
 import { isOlderThanDriver, kernelRelease, moduleState } from "../host/modules.ts";
 import { SyscallError } from "../sys/errors.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
@@ -30,8 +30,8 @@ export function checkDriver(system: System): Finding[] {
 }
 
 function instanceLine(system: System): Finding {
-  const { type, id } = instance(system);
-  const device = enclaveDevice(system);
+  const { type, id } = instanceIdentity(system);
+  const device = enclavePciDevice(system);
   const name = [type ?? "not told which type it is", id].filter((part) => part !== undefined).join(", ");
   if (device === "unknown")
     return found("instance", "note", `${name}; whether enclaves are enabled cannot be told (no PCI devices)`);
@@ -50,13 +50,13 @@ function kernelLine(system: System): Finding {
 function deviceLine(system: System): Finding {
   try {
     openDevice(system).close();
-    return found("device", "ok", `${DEVICE_PATH} can be opened by ${ownName(system)}`);
+    return found("device", "ok", `${DEVICE_PATH} can be opened by ${effectiveUserName(system)}`);
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
     const { errno, why } = error;
     const isRefusal = errno === ERRNO.EACCES || errno === ERRNO.EPERM;
     const isAbsence = errno === ERRNO.ENOENT || errno === ERRNO.ENODEV || errno === ERRNO.ENXIO;
-    const problem = isRefusal ? accessProblem(system, DEVICE_PATH) : absenceProblem(system);
+    const problem = isRefusal ? accessProblem(system, DEVICE_PATH) : missingDeviceProblem(system);
     if (isRefusal || isAbsence) return failed("device", problem);
     return failed("device", {
       why: `${DEVICE_PATH}: ${why}`,

@@ -1,11 +1,12 @@
 /** Huge pages for the enclave's memory: free on the right node, and not held back by limits. */
-import { cpusetProblem, hugetlbProblem, memoryProblem } from "../host/cgroups.ts";
-import { freeMemory } from "../host/free-memory.ts";
-import { availablePages, hugePages } from "../host/huge-pages.ts";
-import { fileSizeProblem, openFilesProblem } from "../host/limits.ts";
-import { poolNode } from "../host/nodes.ts";
-import { pageSizeProblem } from "../host/page-sizes.ts";
-import type { Topology } from "../host/topology.ts";
+
+import { poolNode } from "../host/cpu/nodes.ts";
+import type { Topology } from "../host/cpu/topology.ts";
+import { freeMemory } from "../host/memory/free-memory.ts";
+import { availablePages, hugePages } from "../host/memory/huge-pages.ts";
+import { pageSizeProblem } from "../host/memory/page-sizes.ts";
+import { cpusetProblem, hugetlbProblem, memoryProblem } from "../host/process/cgroups.ts";
+import { fileSizeProblem, openFilesProblem } from "../host/process/limits.ts";
 import type { LaunchOptions } from "../launch/options.ts";
 import { planMemoryPages } from "../launch/plan/huge-pages.ts";
 import { type MemorySize, type PageRange, pageText, planPages, rangesText } from "../launch/plan/memory.ts";
@@ -90,7 +91,7 @@ function supplyText(system: System, node: number | undefined): string {
     memory === undefined
       ? []
       : [
-          `${memory.wholePages} more of 2 MiB could be made at once, ` +
+          `${memory.contiguousPages} more of 2 MiB could be made at once, ` +
             `${Math.floor(memory.free / HUGE_PAGE_BYTES)} of all that is free`,
         ];
   return [...(texts.length === 0 ? ["none reserved"] : texts), ...more].join(", ");

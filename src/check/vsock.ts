@@ -1,7 +1,7 @@
 /** vsock, and the port of the heartbeat. */
 import { HEARTBEAT_PORT } from "../devices/heartbeat/port.ts";
 import { doorInodes, PORT_HELD } from "../devices/heartbeat/port-holder.ts";
-import { processesHolding } from "../host/processes.ts";
+import { processesWithDescriptor } from "../host/process/processes.ts";
 import { vsockProblem } from "../host/vsock.ts";
 import type { LaunchOptions } from "../launch/options.ts";
 import { SyscallError } from "../sys/errors.ts";
@@ -40,7 +40,7 @@ function portLine(system: System): Finding {
     return failed("port", { why: `${error.message}`, advice: "nitro check -help; ls -l /dev/vsock" });
   }
   const doors = doorInodes(system).map((inode) => `socket:[${inode}]`);
-  const { holders } = processesHolding(system, (link) => doors.includes(link));
+  const { holders } = processesWithDescriptor(system, (link) => doors.includes(link));
   const own = holders.filter(({ uid }) => uid === process.geteuid?.());
   if (own.length === 0) return failed("port", PORT_HELD);
   const who = own.map(({ pid }) => pid).join(", ");

@@ -41,10 +41,10 @@ interface Explanation {
 }
 
 const DMESG = "dmesg | grep nitro_enclaves | tail";
-const POOL_FILE = "/sys/module/nitro_enclaves/parameters/ne_cpus";
+const POOL_PARAMETER = "/sys/module/nitro_enclaves/parameters/ne_cpus";
 
 function poolText(n: LaunchNumbers): string {
-  if (n.pool === undefined) return `the CPU pool cannot be read (${POOL_FILE})`;
+  if (n.pool === undefined) return `the CPU pool cannot be read (${POOL_PARAMETER})`;
   return n.pool === "" ? "the CPU pool is empty" : `the CPU pool is ${n.pool}`;
 }
 
@@ -56,7 +56,7 @@ function cpuText({ cpuIds, vcpusAdded }: LaunchNumbers): string {
 function moreCpus(n: LaunchNumbers): string {
   const core = n.threadsPerCore > 1 ? ` with their ${n.threadsPerCore} threads` : "";
   return (
-    `give the pool more whole cores${core} while no enclave runs, such as: echo 2-5 > ${POOL_FILE} ` +
+    `give the pool more whole cores${core} while no enclave runs, such as: echo 2-5 > ${POOL_PARAMETER} ` +
     "(or cpu_count in /etc/nitro_enclaves/allocator.yaml, then: systemctl restart nitro-enclaves-allocator)"
   );
 }

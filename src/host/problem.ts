@@ -20,12 +20,12 @@ export function problemError(what: string, problem: Problem, error?: string): Us
 }
 
 /** A shell's word for any text. */
-export function shellWord(text: string): string {
+export function shellQuote(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** A command as this user has to type it: what only root may do is begun by sudo. */
 export function asRoot(command: string): string {
   if (process.geteuid?.() === 0) return command;
-  return /[>|&;]/.test(command) ? `sudo sh -c ${shellWord(command)}` : `sudo ${command}`;
+  return /[>|&;]/.test(command) ? `sudo sh -c ${shellQuote(command)}` : `sudo ${command}`;
 }

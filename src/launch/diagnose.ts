@@ -7,18 +7,18 @@ import { HEARTBEAT_PORT, PORT_PATIENCE_MS } from "../devices/heartbeat/port.ts";
 import { PORT_HELD } from "../devices/heartbeat/port-holder.ts";
 import { DEVICE_PATH } from "../enclave/enclave.ts";
 import { diagnoseIoctl, type LaunchNumbers } from "../enclave/ne-errors.ts";
-import { cpusetProblem, hugetlbProblem, memoryProblem } from "../host/cgroups.ts";
-import { accessProblem } from "../host/device-permissions.ts";
-import { directoryProblem } from "../host/directory.ts";
-import { absenceProblem } from "../host/driver.ts";
-import { runningEnclaves } from "../host/enclaves.ts";
-import { fileSizeProblem, openFilesProblem } from "../host/limits.ts";
-import { lockProblem } from "../host/locks.ts";
-import { pageSizeProblem } from "../host/page-sizes.ts";
+import { readTopology } from "../host/cpu/topology.ts";
+import { accessProblem } from "../host/driver/device-permissions.ts";
+import { missingDeviceProblem } from "../host/driver/driver.ts";
+import { runningEnclaves } from "../host/driver/enclaves.ts";
+import { pageSizeProblem } from "../host/memory/page-sizes.ts";
 import { problemError } from "../host/problem.ts";
-import { readTopology } from "../host/topology.ts";
+import { cpusetProblem, hugetlbProblem, memoryProblem } from "../host/process/cgroups.ts";
+import { directoryProblem } from "../host/process/directory.ts";
+import { fileSizeProblem, openFilesProblem } from "../host/process/limits.ts";
+import { lockProblem } from "../host/process/locks.ts";
 import { vsockProblem } from "../host/vsock.ts";
-import { poolProblem, poolState, takenProblem } from "../pool/cores-fault.ts";
+import { coresInUseProblem, poolProblem, poolState } from "../pool/pool-problem.ts";
 import { type SyscallError, UserError } from "../sys/errors.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import type { System } from "../sys/system.ts";
@@ -41,7 +41,7 @@ export function diagnoseDevice(system: System, error: SyscallError): UserError {
     case ERRNO.ENOENT:
     case ERRNO.ENODEV:
     case ERRNO.ENXIO:
-      return problemError(DEVICE_PATH, absenceProblem(system), error.why);
+      return problemError(DEVICE_PATH, missingDeviceProblem(system), error.why);
     case ERRNO.EACCES:
     case ERRNO.EPERM:
       return problemError(DEVICE_PATH, accessProblem(system, DEVICE_PATH), error.why);
@@ -71,7 +71,7 @@ export function diagnoseDriver(system: System, error: SyscallError, numbers: Lau
   const demand = { value: numbers.vcpus, typed: numbers.smp };
   const problem =
     (noPlace ? undefined : poolProblem(system, state, demand, numbers.memoryBytes)) ??
-    takenProblem(state, runningEnclaves(system, topology.threadsPerCore), demand);
+    coresInUseProblem(state, runningEnclaves(system, topology.threadsPerCore), demand);
   if (problem === undefined) return plain;
   const after =
     numbers.vcpusAdded === 0 ? "" : ` after ${numbers.vcpusAdded} of ${numbers.vcpus} vCPUs (${numbers.smp})`;

@@ -4,7 +4,7 @@
  * enclave-start.ts, and is loaded while they are at it.
  */
 import { openDevice } from "../enclave/enclave.ts";
-import { threadsPerCore } from "../host/cpus.ts";
+import { threadsPerCore } from "../host/cpu/cpus.ts";
 import { UserError } from "../sys/errors.ts";
 import type { Fd } from "../sys/files.ts";
 import { PageMap } from "../sys/page-map.ts";

@@ -1,6 +1,6 @@
 /** An enclave in words: for the line that tells of its start, and for errors on the way there. */
 import type { LaunchNumbers } from "../enclave/ne-errors.ts";
-import { cpuPool } from "../host/cpus.ts";
+import { cpuPool } from "../host/cpu/cpus.ts";
 import type { System } from "../sys/system.ts";
 import type { LaunchOptions } from "./options.ts";
 import { type MemoryPlan, rangesText, sizeText } from "./plan/memory.ts";

@@ -21,7 +21,7 @@ const PATIENCE_MS = 300_000;
  * Takes the lock, or waits for it; disposing of it gives it back. Where it cannot be had at all (no /run, not root)
  * there is none: the kernel says what may not be done. Throws UserError when a signal comes, or patience has run out.
  */
-export function takeLock(system: System, report: (line: string) => void, signals: Signals): Disposable {
+export function lockPool(system: System, report: (line: string) => void, signals: Signals): Disposable {
   using stack = new DisposableStack();
   const file = openLock(system);
   if (file === undefined) return stack.move();

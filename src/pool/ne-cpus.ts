@@ -3,19 +3,20 @@
  * destroyed the pool that was there, so the old list is written again; an empty list releases the pool and is refused
  * all the same.
  */
-import { hasCapability } from "../host/capabilities.ts";
-import { cpuListText, parseCpuList } from "../host/cpu-list.ts";
-import { cpuPool, POOL_FILE, poolCpus } from "../host/cpus.ts";
-import { driverProblem } from "../host/driver.ts";
+
+import { cpuListText, parseCpuList } from "../host/cpu/cpu-list.ts";
+import { cpuPool, POOL_PARAMETER, poolCpus } from "../host/cpu/cpus.ts";
+import { driverProblem } from "../host/driver/driver.ts";
 import { problemError } from "../host/problem.ts";
+import { hasCapability } from "../host/process/capabilities.ts";
 import { errnoText, UserError } from "../sys/errors.ts";
 import { writeSetting } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import type { System } from "../sys/system.ts";
 
 /** A failure that is the same whatever CPUs and pages are chosen. */
-export class PoolRefusal extends UserError {
-  override readonly name = "PoolRefusal";
+export class FatalPoolError extends UserError {
+  override readonly name = "FatalPoolError";
 }
 
 /** The pool's CPUs, ascending. Throws UserError where the driver is not loaded, saying what to type. */
@@ -24,7 +25,7 @@ export function readPool(system: System): number[] {
   if (list !== undefined) return parseCpuList(list) ?? [];
   const problem = driverProblem(system) ?? {
     why: "the driver does not tell its pool",
-    command: `ls -l ${POOL_FILE}`,
+    command: `ls -l ${POOL_PARAMETER}`,
   };
   throw problemError("the CPU pool", problem);
 }
@@ -35,7 +36,7 @@ export function readPool(system: System): number[] {
  */
 export function writePool(system: System, cpus: readonly number[], before: readonly number[]): void {
   const list = cpuListText(cpus);
-  const result = writeSetting(system, POOL_FILE, `${list}\n`);
+  const result = writeSetting(system, POOL_PARAMETER, `${list}\n`);
   if (result === 0) return;
   throw refusal(system, `the CPU pool ${list}`, -result, () => restorePool(system, before));
 }
@@ -43,7 +44,7 @@ export function writePool(system: System, cpus: readonly number[], before: reado
 /** Writes a former pool again. Gives what is wrong then, if anything is. */
 export function restorePool(system: System, before: readonly number[]): string | undefined {
   const list = cpuListText(before);
-  writeSetting(system, POOL_FILE, `${list}\n`);
+  writeSetting(system, POOL_PARAMETER, `${list}\n`);
   const now = cpuListText(poolCpus(system));
   return now === list
     ? undefined
@@ -52,7 +53,7 @@ export function restorePool(system: System, before: readonly number[]): string |
 
 /** Gives all CPUs back to the parent. Throws UserError while an enclave runs. */
 export function emptyPool(system: System): void {
-  const result = writeSetting(system, POOL_FILE, "\n");
+  const result = writeSetting(system, POOL_PARAMETER, "\n");
   if (poolCpus(system).length === 0) return;
   throw refusal(system, "the CPU pool", -result, () => undefined);
 }
@@ -60,10 +61,10 @@ export function emptyPool(system: System): void {
 function refusal(system: System, what: string, errno: number, restore: () => string | undefined): UserError {
   const unprivileged = errno === ERRNO.EPERM && !hasCapability(system, "CAP_SYS_ADMIN");
   if (errno === ERRNO.EACCES || errno === ERRNO.EROFS || unprivileged) {
-    return notAllowed(what, POOL_FILE, errno);
+    return notAllowed(what, POOL_PARAMETER, errno);
   }
   if (errno === ERRNO.EPERM) {
-    return new PoolRefusal(
+    return new FatalPoolError(
       what,
       "an enclave runs, and the driver does not change its pool then; nothing was changed",
       "stop every enclave first: pgrep -a nitro; nitro-cli terminate-enclave --all",
@@ -83,5 +84,5 @@ export function notAllowed(what: string, path: string, errno: number): UserError
     errno === ERRNO.EROFS
       ? "run it on the parent instance itself: in a container /sys is for reading only"
       : "run it as root: sudo nitro pool …";
-  return new PoolRefusal(what, `${path}: ${errnoText(errno)}`, hint);
+  return new FatalPoolError(what, `${path}: ${errnoText(errno)}`, hint);
 }

@@ -1,6 +1,7 @@
 /** The huge pages of one node, counted and set; what cannot be had is tried again once memory has been compacted. */
-import { hugePageDirectory, hugePages } from "../host/huge-pages.ts";
-import { NODE_FOLDER } from "../host/nodes.ts";
+
+import { NODE_DIRECTORY } from "../host/cpu/nodes.ts";
+import { hugePageDirectory, hugePages } from "../host/memory/huge-pages.ts";
 import { UserError } from "../sys/errors.ts";
 import { readSmallFile, writeSetting } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
@@ -46,7 +47,8 @@ export class NodePages {
    * it will do.
    */
   obtainableBytes(): number {
-    const directory = this.node === undefined ? "/proc/meminfo" : `${NODE_FOLDER}/node${this.node}/meminfo`;
+    const directory =
+      this.node === undefined ? "/proc/meminfo" : `${NODE_DIRECTORY}/node${this.node}/meminfo`;
     const text = readSmallFile(this.system, directory) ?? "";
     const kib = (name: string, of = text) =>
       Number(new RegExp(`^(?:Node \\d+ )?${name}:\\s+(\\d+) kB$`, "m").exec(of)?.[1] ?? 0);
@@ -103,7 +105,7 @@ export class NodePages {
     if (now.huge < before.huge) this.#set(HUGE_PAGE_BYTES, before.huge);
     const { giant, huge } = this.counts();
     if (giant === before.giant && huge === before.huge) return undefined;
-    return `${this.words} has ${countText({ giant, huge })} now, it had ${countText(before)}`;
+    return `${this.words} has ${pageCountText({ giant, huge })} now, it had ${pageCountText(before)}`;
   }
 
   /** Writes a number of pages, and again after compaction where there came fewer. Gives how many there are then. */
@@ -125,7 +127,7 @@ export class NodePages {
 
   #compact(): void {
     const path =
-      this.node === undefined ? "/proc/sys/vm/compact_memory" : `${NODE_FOLDER}/node${this.node}/compact`;
+      this.node === undefined ? "/proc/sys/vm/compact_memory" : `${NODE_DIRECTORY}/node${this.node}/compact`;
     writeSetting(this.system, path, "1\n");
   }
 
@@ -137,7 +139,7 @@ export class NodePages {
     ].join(" ");
     throw new UserError(
       `${bytesOf(target) / MIB}M of huge pages on ${this.words}`,
-      `only ${bytesOf(got) / MIB}M could be had (${countText(got)}), after compaction too; ${rest}M more of its ` +
+      `only ${bytesOf(got) / MIB}M could be had (${pageCountText(got)}), after compaction too; ${rest}M more of its ` +
         "memory are free or cached, but in smaller pieces",
       "free the page cache and try again: sync; echo 3 > /proc/sys/vm/drop_caches; " +
         `or ask for less; or reserve them at boot, on the kernel's command line: ${boot}`,
@@ -146,7 +148,7 @@ export class NodePages {
 }
 
 /** `2 huge pages of 1 GiB and 256 of 2 MiB`. */
-export function countText({ giant, huge }: PageCounts): string {
+export function pageCountText({ giant, huge }: PageCounts): string {
   const pages = (count: number) => `${count} huge page${count === 1 ? "" : "s"}`;
   if (giant === 0) return `${pages(huge)} of 2 MiB`;
   return huge === 0 ? `${pages(giant)} of 1 GiB` : `${pages(giant)} of 1 GiB and ${huge} of 2 MiB`;

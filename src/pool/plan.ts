@@ -1,6 +1,6 @@
 /** What `nitro pool` decides, without touching anything: which cores on which node, how many pages of which size. */
-import { ascending, cpuListText } from "../host/cpu-list.ts";
-import { coreOf, shapeOf, type Topology } from "../host/topology.ts";
+import { ascending, cpuListText } from "../host/cpu/cpu-list.ts";
+import { coreOf, poolShapeOf, type Topology } from "../host/cpu/topology.ts";
 import { UserError } from "../sys/errors.ts";
 import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 
@@ -20,7 +20,7 @@ export interface PoolRequest {
  * Throws UserError for CPUs that no pool can have by the driver's rules, naming those that it could.
  * @param pool the CPUs that are in the pool now: they are offline, and may stay so.
  */
-export function checkCpus(
+export function validateCpus(
   topology: Topology,
   { list, more, typed }: NonNullable<PoolRequest["cpus"]>,
   pool: readonly number[],
@@ -35,7 +35,7 @@ export function checkCpus(
       `use ${use.join(" or ")}`,
     );
   }
-  const { missing, absent, nodes, hasCore0 } = shapeOf(topology, list);
+  const { missing, absent, nodes, hasCore0 } = poolShapeOf(topology, list);
   if (absent.length > 0) {
     throw new UserError(
       typed,
@@ -65,11 +65,11 @@ export function checkCpus(
       `use ${parts.map((part) => `--cpu-list ${part}`).join(" or ")}`,
     );
   }
-  const odd = list.filter((cpu) => (coreOf(topology, cpu)?.coreId ?? 0) >= topology.mostCores);
+  const odd = list.filter((cpu) => (coreOf(topology, cpu)?.coreId ?? 0) >= topology.maxCores);
   if (odd.length > 0) {
     throw new UserError(
       typed,
-      `the driver takes cores with a number below ${topology.mostCores}; that of CPU ${cpuListText(odd)} is higher`,
+      `the driver takes cores with a number below ${topology.maxCores}; that of CPU ${cpuListText(odd)} is higher`,
       "choose other CPUs, or let nitro choose: --cpus N",
     );
   }
@@ -83,12 +83,12 @@ export function checkCpus(
 function otherCpus(topology: Topology, list: readonly number[]): string {
   const core0 = coreOf(topology, 0)?.cpus ?? [0];
   const rest = list.filter((cpu) => !core0.includes(cpu));
-  const whole = [...rest, ...shapeOf(topology, rest).missing];
+  const whole = [...rest, ...poolShapeOf(topology, rest).missing];
   return whole.length > 0 ? `use --cpu-list ${cpuListText(whole)}` : `use --cpus ${topology.threadsPerCore}`;
 }
 
 /**
- * The CPUs on a node for a request that checkCpus has let pass: those named, and the lowest whole cores beside them,
+ * The CPUs on a node for a request that validateCpus has let pass: those named, and the lowest whole cores beside them,
  * cores of today's pool before others. Undefined where the node has too few.
  */
 export function cpusOnNode(
@@ -118,7 +118,7 @@ export function freeCores(
       its === node &&
       cpus.length === topology.threadsPerCore &&
       !cpus.includes(0) &&
-      (coreId === undefined || coreId < topology.mostCores) &&
+      (coreId === undefined || coreId < topology.maxCores) &&
       cpus.every((cpu) => topology.online.includes(cpu) || pool.includes(cpu)),
   );
 }

@@ -3,18 +3,18 @@
  * changed is changed back where the rest cannot be had, or where the command is asked to stop. The CPUs come first, for
  * the driver refuses them while an enclave runs, and then nothing has been touched yet.
  */
-import { cpuListText } from "../host/cpu-list.ts";
-import { readTopology, shapeOf, type Topology } from "../host/topology.ts";
+import { cpuListText } from "../host/cpu/cpu-list.ts";
+import { poolShapeOf, readTopology, type Topology } from "../host/cpu/topology.ts";
 import { UserError } from "../sys/errors.ts";
 import { type Signals, takeSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
-import { takeLock } from "./lock.ts";
-import { PoolRefusal, readPool, restorePool, writePool } from "./ne-cpus.ts";
+import { lockPool } from "./lock.ts";
+import { FatalPoolError, readPool, restorePool, writePool } from "./ne-cpus.ts";
 import { NodePages } from "./node-pages.ts";
-import { bytesOf, checkCpus, cpusOnNode, freeCores, type PageCounts, type PoolRequest } from "./plan.ts";
+import { bytesOf, cpusOnNode, freeCores, type PageCounts, type PoolRequest, validateCpus } from "./plan.ts";
 
 /** The pool and its node's huge pages after a command, and whether it had to change them. */
-export interface Prepared {
+export interface PreparedPool {
   readonly pool: readonly number[];
   readonly poolChanged: boolean;
   /** The pool's; undefined where it is empty, and so on none. */
@@ -29,10 +29,14 @@ export interface Prepared {
 }
 
 /** Prepares the parent. Throws UserError where that cannot be done as a whole; everything is as it was then. */
-export function prepare(system: System, request: PoolRequest, report: (line: string) => void): Prepared {
+export function preparePool(
+  system: System,
+  request: PoolRequest,
+  report: (line: string) => void,
+): PreparedPool {
   using signals = takeSignals(system);
   readPool(system); // without a driver there is nothing to wait for
-  using _lock = takeLock(system, report, signals);
+  using _lock = lockPool(system, report, signals);
   return prepareLocked(system, request, readPool(system), signals);
 }
 
@@ -41,20 +45,20 @@ function prepareLocked(
   request: PoolRequest,
   before: readonly number[],
   signals: Signals,
-): Prepared {
+): PreparedPool {
   const topology = readTopology(system);
-  if (request.cpus !== undefined) checkCpus(topology, request.cpus, before);
+  if (request.cpus !== undefined) validateCpus(topology, request.cpus, before);
   const check = () => {
     const signal = signals.next();
     if (signal === undefined) return;
-    throw new PoolRefusal("pool", `stopped by ${signal}`, "start it again");
+    throw new FatalPoolError("pool", `stopped by ${signal}`, "start it again");
   };
   const refusals: UserError[] = [];
   for (const { node, cpus } of candidates(system, topology, request, before)) {
     try {
       return attempt({ system, topology, before, check }, request, node, cpus);
     } catch (error) {
-      if (!(error instanceof UserError) || error instanceof PoolRefusal) throw error;
+      if (!(error instanceof UserError) || error instanceof FatalPoolError) throw error;
       refusals.push(error);
     }
   }
@@ -166,7 +170,7 @@ function attempt(
   request: PoolRequest,
   node: number,
   cpus: readonly number[] | undefined,
-): Prepared {
+): PreparedPool {
   const { system, topology, before, check } = scene;
   const pages = pagesOf(system, topology, node, check);
   const countsBefore = pages.counts();
@@ -193,7 +197,7 @@ function attempt(
   return {
     pool,
     poolChanged,
-    poolNode: shapeOf(topology, pool).nodes[0],
+    poolNode: poolShapeOf(topology, pool).nodes[0],
     node,
     pages: pages.counts(),
     pagesChanged,
@@ -211,8 +215,8 @@ function pagesElsewhere(
   system: System,
   topology: Topology,
   pool: readonly number[],
-): Prepared["elsewhere"][number][] {
-  const [own] = shapeOf(topology, pool).nodes;
+): PreparedPool["elsewhere"][number][] {
+  const [own] = poolShapeOf(topology, pool).nodes;
   return topology.nodes
     .filter((node) => node !== own)
     .map((node) => ({ node, pages: pagesOf(system, topology, node).counts() }))
@@ -228,6 +232,6 @@ function withRemains(error: unknown, remains: readonly string[]): unknown {
   if (!(error instanceof UserError)) return error;
   const after =
     remains.length === 0 ? "everything is as it was" : `not all could be put back: ${remains.join(", ")}`;
-  const Kind = error instanceof PoolRefusal ? PoolRefusal : UserError;
+  const Kind = error instanceof FatalPoolError ? FatalPoolError : UserError;
   return new Kind(error.what, `${error.why}; ${after}`, error.hint);
 }

@@ -1,16 +1,17 @@
 /** `nitro pool status` and `nitro pool release`. */
-import { availablePages, hugePages } from "../host/huge-pages.ts";
-import { type Core, readTopology, shapeOf, type Topology } from "../host/topology.ts";
+
+import { type Core, poolShapeOf, readTopology, type Topology } from "../host/cpu/topology.ts";
+import { availablePages, hugePages } from "../host/memory/huge-pages.ts";
 import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import { takeSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
-import { takeLock } from "./lock.ts";
+import { lockPool } from "./lock.ts";
 import { emptyPool, readPool } from "./ne-cpus.ts";
 import { NodePages } from "./node-pages.ts";
 import type { PageCounts } from "./plan.ts";
 
 /** Huge pages of one size on one node. */
-export interface PagesOfNode {
+export interface NodePageCount {
   /** undefined where the kernel knows no NUMA. */
   readonly node: number | undefined;
   readonly pageBytes: number;
@@ -25,7 +26,7 @@ export interface PoolStatus {
   readonly node: number | undefined;
   readonly topology: Topology;
   /** Of every node and size that has any. */
-  readonly pages: readonly PagesOfNode[];
+  readonly pages: readonly NodePageCount[];
   /** Bytes of huge pages that an enclave of this pool can have. */
   readonly availableBytes: number;
 }
@@ -36,7 +37,7 @@ const SIZES = [GIANT_PAGE_BYTES, HUGE_PAGE_BYTES];
 export function poolStatus(system: System): PoolStatus {
   const pool = readPool(system);
   const topology = readTopology(system);
-  const { cores, nodes } = shapeOf(topology, pool);
+  const { cores, nodes } = poolShapeOf(topology, pool);
   const node = nodes[0];
   const places = topology.nodes.length === 0 ? [undefined] : topology.nodes;
   const pages = places.flatMap((place) => SIZES.flatMap((pageBytes) => pagesOn(system, pageBytes, place)));
@@ -52,13 +53,13 @@ export function poolStatus(system: System): PoolStatus {
   };
 }
 
-function pagesOn(system: System, pageBytes: number, node: number | undefined): PagesOfNode[] {
+function pagesOn(system: System, pageBytes: number, node: number | undefined): NodePageCount[] {
   const { total = 0, free = 0 } = hugePages(system, pageBytes, node);
   return total === 0 ? [] : [{ node, pageBytes, total, free }];
 }
 
 /** What was given back. */
-export interface Released {
+export interface ReleasedPool {
   /** The pool's CPUs until then. */
   readonly pool: readonly number[];
   readonly node: number | undefined;
@@ -72,15 +73,15 @@ export interface Released {
  * Empties the pool and gives its node's huge pages back. Without a pool nothing tells whose the pages are, and they are
  * left. Throws UserError while an enclave runs.
  */
-export function releasePool(system: System, report: (line: string) => void): Released {
+export function releasePool(system: System, report: (line: string) => void): ReleasedPool {
   using signals = takeSignals(system);
   readPool(system); // without a driver there is nothing to wait for
-  using _lock = takeLock(system, report, signals);
+  using _lock = lockPool(system, report, signals);
   const pool = readPool(system);
   const topology = readTopology(system);
   const none = { giant: 0, huge: 0 };
   if (pool.length === 0) return { pool, node: undefined, pagesBefore: none, pagesLeft: none, topology };
-  const node = shapeOf(topology, pool).nodes[0] ?? 0;
+  const node = poolShapeOf(topology, pool).nodes[0] ?? 0;
   emptyPool(system);
   const pages = new NodePages(system, topology.nodes.length === 0 ? undefined : node);
   const pagesBefore = pages.all();

@@ -4,7 +4,7 @@
  * keys and no others, and each value is looked at.
  */
 import * as z from "zod/mini";
-import { parseCpuList } from "../../host/cpu-list.ts";
+import { parseCpuList } from "../../host/cpu/cpu-list.ts";
 import type { PoolRequest } from "../../pool/plan.ts";
 import { UserError } from "../../sys/errors.ts";
 import { check } from "../options/schemas.ts";
@@ -13,7 +13,7 @@ import { check } from "../options/schemas.ts";
 export const ALLOCATOR_FILE = "/etc/nitro_enclaves/allocator.yaml";
 
 const MOST_CHARACTERS = 64 * 1024;
-const MOST_ENCLAVES = 64;
+const MAX_ENCLAVES = 64;
 const MIB = 1024 * 1024;
 
 const scalar = z.union([z.number(), z.string()]);
@@ -74,7 +74,7 @@ function entriesOf(text: string, refuse: (why: string, hint?: string) => never):
   }
   const entries: unknown[] = Array.isArray(parsed) ? parsed : [parsed];
   if (entries.length === 0) refuse("it is an empty list");
-  if (entries.length > MOST_ENCLAVES) refuse(`it has more than ${MOST_ENCLAVES} entries`);
+  if (entries.length > MAX_ENCLAVES) refuse(`it has more than ${MAX_ENCLAVES} entries`);
   return entries;
 }
 

@@ -1,6 +1,6 @@
 /** `nitro check`: the words of a launch, and what it prints for people and for programs. */
 import { type CommandDef, defineCommand } from "citty";
-import { type Checked, check } from "../../check/check.ts";
+import { type CheckReport, checkLaunch } from "../../check/check.ts";
 import { type Finding, type Status, SUBJECTS } from "../../check/finding.ts";
 import type { LaunchOptions } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
@@ -35,7 +35,7 @@ export function checkCommand(around: Surroundings): CommandDef {
 async function run({ system }: Surroundings, typed: readonly string[]): Promise<Printed> {
   const { words, json, help } = ownWords(typed);
   if (help) return { print: HELP };
-  const checked = await check(system, await launchOf(system, words));
+  const checked = await checkLaunch(system, await launchOf(system, words));
   const print = json ? `${JSON.stringify(forPrograms(checked), undefined, 2)}\n` : forPeople(checked);
   return { print, status: checked.ready ? 0 : 1 };
 }
@@ -80,7 +80,7 @@ const MARK_COLUMNS = 6;
 const SUBJECT_COLUMNS = 10;
 
 /** A line for each finding, with a mark that is readable in a log; beneath a failure what mends it. */
-function forPeople({ ready, findings, untold }: Checked): string {
+function forPeople({ ready, findings, notCheckable }: CheckReport): string {
   const margin = " ".repeat(MARK_COLUMNS + SUBJECT_COLUMNS);
   const lines = findings.flatMap((finding) => [
     `${MARKS[finding.status].padEnd(MARK_COLUMNS)}${finding.subject.padEnd(SUBJECT_COLUMNS)}${finding.text}`,
@@ -91,7 +91,7 @@ function forPeople({ ready, findings, untold }: Checked): string {
   const verdict = ready
     ? "ready: a launch would pass"
     : `not ready: ${counted}; type what mends each, in this order`;
-  return `${[...lines, `not told beforehand: ${untold.join("; ")}`, verdict].join("\n")}\n`;
+  return `${[...lines, `not told beforehand: ${notCheckable.join("; ")}`, verdict].join("\n")}\n`;
 }
 
 function mends({ command, options, advice, status }: Finding): string[] {
@@ -103,7 +103,7 @@ function mends({ command, options, advice, status }: Finding): string[] {
   ];
 }
 
-function forPrograms({ ready, findings, untold }: Checked): unknown {
+function forPrograms({ ready, findings, notCheckable }: CheckReport): unknown {
   return {
     ready,
     findings: findings.map(({ subject, status, text, command, options, advice }) => ({
@@ -115,6 +115,6 @@ function forPrograms({ ready, findings, untold }: Checked): unknown {
       options: options ?? null,
       advice: advice ?? null,
     })),
-    untold,
+    untold: notCheckable,
   };
 }

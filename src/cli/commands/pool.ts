@@ -1,15 +1,15 @@
 /** `nitro pool`: its words, and what it prints for people and for programs. */
 import { type ArgsDef, type CommandDef, defineCommand } from "citty";
-import { cpuListText, parseCpuList } from "../../host/cpu-list.ts";
-import type { Topology } from "../../host/topology.ts";
-import { countText } from "../../pool/node-pages.ts";
+import { cpuListText, parseCpuList } from "../../host/cpu/cpu-list.ts";
+import type { Topology } from "../../host/cpu/topology.ts";
+import { pageCountText } from "../../pool/node-pages.ts";
 import { bytesOf, type PageCounts, type PoolRequest } from "../../pool/plan.ts";
-import { type Prepared, prepare } from "../../pool/prepare.ts";
+import { type PreparedPool, preparePool } from "../../pool/prepare.ts";
 import {
-  type PagesOfNode,
+  type NodePageCount,
   type PoolStatus,
   poolStatus,
-  type Released,
+  type ReleasedPool,
   releasePool,
 } from "../../pool/status.ts";
 import { SyscallError, UserError } from "../../sys/errors.ts";
@@ -99,7 +99,7 @@ function run({ system, report }: Surroundings, given: SubcommandArgs): Printed {
   if (word === "status") return show(poolStatus(system), statusText, statusJson);
   if (word === "release") return show(releasePool(system, report), releasedText, releasedJson);
   const request = requestOf(given, (path) => readText(system, path));
-  return show(prepare(system, request, report), preparedText, preparedJson);
+  return show(preparePool(system, request, report), preparedText, preparedJson);
 }
 
 function requestOf({ values }: SubcommandArgs, read: (path: string) => string): PoolRequest {
@@ -176,18 +176,18 @@ function placeText(topology: Topology, node: number | undefined): string {
   return topology.nodes.length > 1 && node !== undefined ? ` on NUMA node ${node}` : "";
 }
 
-function preparedText(prepared: Prepared): string {
+function preparedText(prepared: PreparedPool): string {
   const { pool, poolChanged, poolNode, node, pages, pagesChanged, elsewhere, topology } = prepared;
   const before = (changed: boolean) => (changed ? "" : ", as before");
   const cpus = pool.length === 0 ? "empty" : cpusText(pool, pool.length / topology.threadsPerCore);
   const others = elsewhere.map(
     (other) =>
-      `NUMA node ${other.node}: ${countText(other.pages)} too, which this pool's enclaves cannot have; ` +
+      `NUMA node ${other.node}: ${pageCountText(other.pages)} too, which this pool's enclaves cannot have; ` +
       `to give them back: nitro pool --node ${other.node} --memory 0\n`,
   );
   return (
     `pool: ${cpus}${placeText(topology, poolNode)}${before(poolChanged)}\n` +
-    `memory: ${bytesOf(pages) / MIB}M, ${countText(pages)}${placeText(topology, node)}${before(pagesChanged)}\n` +
+    `memory: ${bytesOf(pages) / MIB}M, ${pageCountText(pages)}${placeText(topology, node)}${before(pagesChanged)}\n` +
     others.join("")
   );
 }
@@ -196,7 +196,7 @@ function countsJson(pages: PageCounts): unknown {
   return { "2M": pages.huge, "1G": pages.giant };
 }
 
-function preparedJson({ pool, node, pages, poolChanged, pagesChanged, elsewhere }: Prepared): unknown {
+function preparedJson({ pool, node, pages, poolChanged, pagesChanged, elsewhere }: PreparedPool): unknown {
   return {
     pool: cpuListText(pool),
     cpus: pool,
@@ -218,10 +218,10 @@ function statusText({ pool, cores, node, pages, availableBytes, topology }: Pool
   );
 }
 
-function pagesText({ pageBytes, total, free }: PagesOfNode, place: string): string {
+function pagesText({ pageBytes, total, free }: NodePageCount, place: string): string {
   const giant = pageBytes === GIANT_PAGE_BYTES;
   const count = giant ? { giant: total, huge: 0 } : { giant: 0, huge: total };
-  return `${countText(count)}${place}, ${free} free`;
+  return `${pageCountText(count)}${place}, ${free} free`;
 }
 
 function statusJson({ pool, cores, node, topology, pages, availableBytes }: PoolStatus): unknown {
@@ -236,7 +236,7 @@ function statusJson({ pool, cores, node, topology, pages, availableBytes }: Pool
   };
 }
 
-function releasedText({ pool, pagesBefore, pagesLeft, topology }: Released): string {
+function releasedText({ pool, pagesBefore, pagesLeft, topology }: ReleasedPool): string {
   if (pool.length === 0) {
     const node = topology.nodes.length > 1 ? " --node N" : "";
     return (
@@ -245,14 +245,15 @@ function releasedText({ pool, pagesBefore, pagesLeft, topology }: Released): str
     );
   }
   const given = { giant: pagesBefore.giant - pagesLeft.giant, huge: pagesBefore.huge - pagesLeft.huge };
-  const left = bytesOf(pagesLeft) === 0 ? "" : `; ${countText(pagesLeft)} are in use and go with their user`;
+  const left =
+    bytesOf(pagesLeft) === 0 ? "" : `; ${pageCountText(pagesLeft)} are in use and go with their user`;
   return (
     `pool: CPUs ${cpuListText(pool)} are the parent's again\n` +
-    `memory: ${countText(given)} given back${left}\n`
+    `memory: ${pageCountText(given)} given back${left}\n`
   );
 }
 
-function releasedJson({ pool, node, pagesBefore, pagesLeft }: Released): unknown {
+function releasedJson({ pool, node, pagesBefore, pagesLeft }: ReleasedPool): unknown {
   return {
     cpus: pool,
     node: node ?? null,

@@ -2,9 +2,9 @@
  * CPUs that are picked by hand, looked at before the enclave is created: nothing that the driver was given can be taken
  * back. What cannot be told from outside, which cores another enclave has, is left to the driver.
  */
-import { cpuListText } from "../../host/cpu-list.ts";
-import { cpuPool, poolCpus, siblingsOfCpu0 } from "../../host/cpus.ts";
-import { readTopology, shapeOf, type Topology } from "../../host/topology.ts";
+import { cpuListText } from "../../host/cpu/cpu-list.ts";
+import { cpuPool, poolCpus, siblingsOfCpu0 } from "../../host/cpu/cpus.ts";
+import { poolShapeOf, readTopology, type Topology } from "../../host/cpu/topology.ts";
 import { UserError } from "../../sys/errors.ts";
 import type { System } from "../../sys/system.ts";
 import type { Typed } from "../options.ts";
@@ -23,7 +23,7 @@ function cpuText(cpus: readonly number[]): string {
 export function pickCpus(system: System, { value: ids, typed }: Typed<readonly number[]>): Vcpus {
   const topology = readTopology(system);
   const known = topology.present.length > 0;
-  const { absent, hasCore0, missing } = shapeOf(topology, ids);
+  const { absent, hasCore0, missing } = poolShapeOf(topology, ids);
   const inPool = poolCpus(system);
   const hint = hintOf(topology, inPool);
   if (known && absent.length > 0) {
@@ -60,6 +60,6 @@ export function pickCpus(system: System, { value: ids, typed }: Typed<readonly n
 
 /** What the pool has to be picked from: its whole cores. */
 function hintOf(topology: Topology, pool: readonly number[]): string | undefined {
-  const whole = shapeOf(topology, pool).cores.flatMap(({ cpus }) => cpus);
+  const whole = poolShapeOf(topology, pool).cores.flatMap(({ cpus }) => cpus);
   return whole.length === 0 ? undefined : `pick whole cores of the pool, which are ${idsText(whole)}`;
 }

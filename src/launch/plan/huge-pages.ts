@@ -3,10 +3,15 @@
  * of the CPU pool's node only, and loses one for good with each that it refuses.
  */
 
-import { poolCpus, threadsPerCore } from "../../host/cpus.ts";
-import { freeMemory } from "../../host/free-memory.ts";
-import { availablePages, hugePageDirectory, hugePages, overcommitPages } from "../../host/huge-pages.ts";
-import { nodeOfCpu, numaNodes } from "../../host/nodes.ts";
+import { poolCpus, threadsPerCore } from "../../host/cpu/cpus.ts";
+import { nodeOfCpu, numaNodes } from "../../host/cpu/nodes.ts";
+import { freeMemory } from "../../host/memory/free-memory.ts";
+import {
+  availablePages,
+  hugePageDirectory,
+  hugePages,
+  overcommitPages,
+} from "../../host/memory/huge-pages.ts";
 import { asRoot } from "../../host/problem.ts";
 import { type Fix, UserError } from "../../sys/errors.ts";
 import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
@@ -226,7 +231,7 @@ function reserving(system: System, missing: number, node: number | undefined, pa
   );
   const wanted = totals.reduce((sum, bytes) => sum + bytes, missing);
   const command = asRoot(`${room}nitro pool --memory ${wanted / MIB}`);
-  const pieces = memory !== undefined && memory.wholePages * HUGE_PAGE_BYTES < missing;
+  const pieces = memory !== undefined && memory.contiguousPages * HUGE_PAGE_BYTES < missing;
   return {
     command,
     words: `${command}, or ${small}${pieces ? " (free memory is in pieces: nitro pool has them joined first)" : ""}`,

@@ -3,7 +3,7 @@
  * calls, a daemon. What can be looked up or opened is so before the launch begins, so that it fails before anything is
  * asked of the host; where a step fails at last, the launch fails: it is never done without.
  */
-import { groupsOf, usersOf } from "../../host/accounts.ts";
+import { groupIdsOf, parsePasswd } from "../../host/process/accounts.ts";
 import { SyscallError, UserError } from "../../sys/errors.ts";
 import { type Fd, openDirectory, readText } from "../../sys/files.ts";
 import {
@@ -70,7 +70,7 @@ function named<T>(what: string, attempt: () => T): T {
 
 function identityOf(system: System, { value, typed }: Typed<Account>): Identity {
   if ("gid" in value) return { ...value, groups: [value.gid] };
-  const users = usersOf(named(`${typed}: /etc/passwd`, () => readText(system, "/etc/passwd")));
+  const users = parsePasswd(named(`${typed}: /etc/passwd`, () => readText(system, "/etc/passwd")));
   const user = users.find((each) => ("name" in value ? each.name === value.name : each.uid === value.uid));
   if (user === undefined) {
     const asked = "name" in value ? value.name : String(value.uid);
@@ -80,7 +80,7 @@ function identityOf(system: System, { value, typed }: Typed<Account>): Identity 
         : `-run-with user=${asked}:GID needs no entry`;
     throw new UserError(typed, `User "${asked}" doesn't exist (and is not <uid>:<gid>)`, hint);
   }
-  const groups = groupsOf(
+  const groups = groupIdsOf(
     user,
     named(`${typed}: /etc/group`, () => readText(system, "/etc/group")),
   );

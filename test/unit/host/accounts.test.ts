@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { groupsOf, usersOf } from "../../../src/host/accounts.ts";
+import { groupIdsOf, parsePasswd } from "../../../src/host/process/accounts.ts";
 
 const PASSWD =
   "root:x:0:0:root:/root:/bin/sh\nbob:x:1000:100::/home/bob:/bin/sh\n\n+::::::\nbad:x:abc:1::/:\nlost:x:4294967295:1::/:\n";
@@ -7,14 +7,14 @@ const GROUP = "root:x:0:\nne:x:900:alice,bob\nusers:x:100:bob\nkvm:x:901:bobby\n
 
 describe("accounts", () => {
   test("users are the rows that are whole", () => {
-    expect(usersOf(PASSWD)).toEqual([
+    expect(parsePasswd(PASSWD)).toEqual([
       { name: "root", uid: 0, gid: 0 },
       { name: "bob", uid: 1000, gid: 100 },
     ]);
   });
 
   test("groups are the user's own and those that list the name, each once", () => {
-    expect(groupsOf({ name: "bob", uid: 1000, gid: 100 }, GROUP)).toEqual([100, 900]);
-    expect(groupsOf({ name: "eve", uid: 1, gid: 5 }, GROUP)).toEqual([5]);
+    expect(groupIdsOf({ name: "bob", uid: 1000, gid: 100 }, GROUP)).toEqual([100, 900]);
+    expect(groupIdsOf({ name: "eve", uid: 1, gid: 5 }, GROUP)).toEqual([5]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { cpusetProblem, hugetlbProblem, memoryProblem } from "../../../src/host/cgroups.ts";
+import { cpusetProblem, hugetlbProblem, memoryProblem } from "../../../src/host/process/cgroups.ts";
 import { systemWith } from "../sys/fake-files.ts";
 
 const HUGE = 2 ** 21;

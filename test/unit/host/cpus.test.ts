@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { cpuListText, parseCpuList } from "../../../src/host/cpu-list.ts";
-import { type Core, shapeOf, siblingsByPattern, type Topology } from "../../../src/host/topology.ts";
+import { cpuListText, parseCpuList } from "../../../src/host/cpu/cpu-list.ts";
+import { type Core, poolShapeOf, siblingsByPattern, type Topology } from "../../../src/host/cpu/topology.ts";
 
 describe("a CPU list", () => {
   test.each([
@@ -53,7 +53,7 @@ const cores: readonly Core[] = [0, 1, 2, 3].map((first) => ({
   coreId: first,
 }));
 const present = [0, 1, 2, 3, 4, 5, 6, 7];
-const machine: Topology = { present, online: present, threadsPerCore: 2, cores, nodes: [0, 1], mostCores: 4 };
+const machine: Topology = { present, online: present, threadsPerCore: 2, cores, nodes: [0, 1], maxCores: 4 };
 
 describe("a list of CPUs by the driver's rules", () => {
   test.each([
@@ -64,7 +64,7 @@ describe("a list of CPUs by the driver's rules", () => {
     ["3,7-9", { whole: 1, missing: [], absent: [8, 9], nodes: [1], hasCore0: false }],
     ["", { whole: 0, missing: [], absent: [], nodes: [], hasCore0: false }],
   ])("%j", (list, expected) => {
-    const { cores: whole, ...rest } = shapeOf(machine, parseCpuList(list) ?? []);
+    const { cores: whole, ...rest } = poolShapeOf(machine, parseCpuList(list) ?? []);
     expect({ whole: whole.length, ...rest }).toEqual(expected);
   });
 });

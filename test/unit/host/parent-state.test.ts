@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { coresInUse, enclavesText, vcpusOf } from "../../../src/host/enclaves.ts";
-import { freeMemory } from "../../../src/host/free-memory.ts";
-import { fileSizeProblem, openFilesProblem } from "../../../src/host/limits.ts";
+import { coresInUse, enclavesText, vcpusFromArguments } from "../../../src/host/driver/enclaves.ts";
+import { freeMemory } from "../../../src/host/memory/free-memory.ts";
 import { isOlderThanDriver, missingModule, moduleState } from "../../../src/host/modules.ts";
-import { problemError, shellWord } from "../../../src/host/problem.ts";
+import { problemError, shellQuote } from "../../../src/host/problem.ts";
+import { fileSizeProblem, openFilesProblem } from "../../../src/host/process/limits.ts";
 import { systemWith } from "../sys/fake-files.ts";
 
 const OSRELEASE = "/proc/sys/kernel/osrelease";
@@ -71,7 +71,7 @@ describe("enclaves by their launchers' words", () => {
     [["nitro-cli", "run-enclave"], "nitro-cli", undefined],
     [["enclave"], "enclave", undefined],
   ] as const)("%j has %s's %p", (words, program, vcpus) => {
-    expect(vcpusOf(words, program, 2)).toBe(vcpus);
+    expect(vcpusFromArguments(words, program, 2)).toBe(vcpus);
   });
 
   test("an enclave has a whole core at least", () => {
@@ -102,9 +102,9 @@ describe("free memory", () => {
     expect(freeMemory(system, undefined)).toEqual({
       free: 2 ** 22,
       cached: 2 ** 14,
-      wholePages: 1 + 4 + 3 + 8 + 1,
+      contiguousPages: 1 + 4 + 3 + 8 + 1,
     });
-    expect(freeMemory(system, 1)).toEqual({ free: 2 ** 21, cached: 2 ** 10, wholePages: 1 });
+    expect(freeMemory(system, 1)).toEqual({ free: 2 ** 21, cached: 2 ** 10, contiguousPages: 1 });
     expect(freeMemory(systemWith({}), 1)).toBeUndefined();
   });
 });
@@ -136,7 +136,7 @@ describe("limits of the process", () => {
 });
 
 test("a shell's word", () => {
-  expect(["a-b_c./:=", "", "it's $x"].map(shellWord)).toEqual(["a-b_c./:=", "''", "'it'\\''s $x'"]);
+  expect(["a-b_c./:=", "", "it's $x"].map(shellQuote)).toEqual(["a-b_c./:=", "''", "'it'\\''s $x'"]);
 });
 
 test("a problem as a launch tells it: the reason behind the kernel's, the command first in the hint", () => {

@@ -2,17 +2,17 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { cpus } from "node:os";
-import { threadsPerCore } from "../../../src/host/cpus.ts";
-import { availablePages, hugePages } from "../../../src/host/huge-pages.ts";
-import { nodeOfCpu, numaNodes } from "../../../src/host/nodes.ts";
-import { readTopology } from "../../../src/host/topology.ts";
+import { threadsPerCore } from "../../../src/host/cpu/cpus.ts";
+import { nodeOfCpu, numaNodes } from "../../../src/host/cpu/nodes.ts";
+import { readTopology } from "../../../src/host/cpu/topology.ts";
+import { availablePages, hugePages } from "../../../src/host/memory/huge-pages.ts";
 import { openSystem } from "../../../src/sys/system.ts";
 
 const system = openSystem();
 
 describe("this machine", () => {
   test("has each of its online CPUs in one core, on one of its nodes", () => {
-    const { online, present, cores, nodes, threadsPerCore: threads, mostCores } = readTopology(system);
+    const { online, present, cores, nodes, threadsPerCore: threads, maxCores } = readTopology(system);
     expect(online).toHaveLength(cpus().length);
     expect(cores.flatMap((core) => core.cpus).sort((a, b) => a - b)).toEqual([...present]);
     for (const core of cores) {
@@ -20,7 +20,7 @@ describe("this machine", () => {
       expect(nodes.length === 0 ? [0] : nodes).toContain(core.node);
     }
     expect(threads).toBe(threadsPerCore(system));
-    expect(mostCores).toBeGreaterThanOrEqual(Math.floor(present.length / threads));
+    expect(maxCores).toBeGreaterThanOrEqual(Math.floor(present.length / threads));
   });
 
   test("has a node for CPU 0, and none for a CPU that there is not, unless it has but one node", () => {

@@ -1,8 +1,8 @@
 /** Which cores and pages `nitro pool` decides on, on machines that differ. */
 import { describe, expect, test } from "bun:test";
-import { cpuListText, parseCpuList } from "../../../src/host/cpu-list.ts";
-import { type Core, siblingsByPattern, type Topology } from "../../../src/host/topology.ts";
-import { bytesOf, checkCpus, cpusOnNode, pageTargets } from "../../../src/pool/plan.ts";
+import { cpuListText, parseCpuList } from "../../../src/host/cpu/cpu-list.ts";
+import { type Core, siblingsByPattern, type Topology } from "../../../src/host/cpu/topology.ts";
+import { bytesOf, cpusOnNode, pageTargets, validateCpus } from "../../../src/pool/plan.ts";
 import { userErrorOf } from "../../support/error-of.ts";
 
 /** A regular machine: cores go round the nodes in blocks. */
@@ -25,7 +25,7 @@ function machine(
   });
   const online = present.filter((cpu) => !off.includes(cpu));
   const nodes = Array.from({ length: nodeCount }, (_, node) => node);
-  return { present, online, threadsPerCore: threads, cores, nodes, mostCores: present.length / threads };
+  return { present, online, threadsPerCore: threads, cores, nodes, maxCores: present.length / threads };
 }
 
 const M5_XLARGE = machine(1, 2, [0, 2]);
@@ -74,7 +74,11 @@ describe("CPUs on a node", () => {
 describe("CPUs that no pool can have", () => {
   const refused = (topology: Topology, list: string, more = 0, pool = "") =>
     userErrorOf(() =>
-      checkCpus(topology, { list: parseCpuList(list) ?? [], more, typed: "--x" }, parseCpuList(pool) ?? []),
+      validateCpus(
+        topology,
+        { list: parseCpuList(list) ?? [], more, typed: "--x" },
+        parseCpuList(pool) ?? [],
+      ),
     );
 
   test.each([
@@ -104,7 +108,7 @@ describe("CPUs that no pool can have", () => {
     expect(refused(topology, "1,5").hint).toBe(
       "echo 1 > /sys/devices/system/cpu/cpu1/online && echo 1 > /sys/devices/system/cpu/cpu5/online",
     );
-    expect(() => checkCpus(topology, { list: [1, 5], more: 0, typed: "" }, [1, 5])).not.toThrow();
+    expect(() => validateCpus(topology, { list: [1, 5], more: 0, typed: "" }, [1, 5])).not.toThrow();
   });
 });
 

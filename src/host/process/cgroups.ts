@@ -2,10 +2,10 @@
  * Limits of the control groups that this process is in (cgroups(7)): of its own group and of every one above, in
  * version 2 (Documentation/admin-guide/cgroup-v2.rst) and in version 1, at the places where systemd mounts them.
  */
-import { readLimited, readSmallFile } from "../sys/files.ts";
-import type { System } from "../sys/system.ts";
-import { cpuListText, parseCpuList } from "./cpu-list.ts";
-import { asRoot, type Problem } from "./problem.ts";
+import { readLimited, readSmallFile } from "../../sys/files.ts";
+import type { System } from "../../sys/system.ts";
+import { cpuListText, parseCpuList } from "../cpu/cpu-list.ts";
+import { asRoot, type Problem } from "../problem.ts";
 
 /** A directory of a hierarchy that this process is in or below. */
 interface GroupDirectory {

@@ -1,8 +1,8 @@
 /** Who has locked a file, by /proc/locks (proc(5)): no lock is tried. */
-import { fileStatus } from "../sys/file-status.ts";
-import { readLimited } from "../sys/files.ts";
-import type { System } from "../sys/system.ts";
-import { asRoot, type Problem } from "./problem.ts";
+import { fileStatus } from "../../sys/file-status.ts";
+import { readLimited } from "../../sys/files.ts";
+import type { System } from "../../sys/system.ts";
+import { asRoot, type Problem } from "../problem.ts";
 
 const MOST_TEXT_BYTES = 256 * 1024;
 

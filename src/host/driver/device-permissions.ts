@@ -1,9 +1,9 @@
 /** Who may open the driver's device, and how this user comes to be among them. */
-import { fileStatus } from "../sys/file-status.ts";
-import { readLimited } from "../sys/files.ts";
-import type { System } from "../sys/system.ts";
-import { type Group, groupsIn, usersOf } from "./accounts.ts";
-import { asRoot, type Problem, shellWord } from "./problem.ts";
+import { fileStatus } from "../../sys/file-status.ts";
+import { readLimited } from "../../sys/files.ts";
+import type { System } from "../../sys/system.ts";
+import { asRoot, type Problem, shellQuote } from "../problem.ts";
+import { type Group, parseGroup, parsePasswd } from "../process/accounts.ts";
 
 /** What AWS's packages call the group (aws-nitro-enclaves-cli: /usr/lib/udev/rules.d/99-nitro_enclaves.rules). */
 const USUAL_GROUP = "ne";
@@ -14,11 +14,11 @@ function accounts(system: System, name: "passwd" | "group"): string {
 
 /** Why the kernel lets this user not open a device for reading and writing, and what lets them. */
 export function accessProblem(system: System, path: string): Problem {
-  const groups = groupsIn(accounts(system, "group"));
-  const user = ownName(system);
+  const groups = parseGroup(accounts(system, "group"));
+  const user = effectiveUserName(system);
   const status = fileStatus(system, path);
   const owner = groups.find(({ gid }) => gid === status?.gid);
-  const name = shellWord(user);
+  const name = shellQuote(user);
   // A group that root alone is in is not one to be joined.
   if (status === undefined || status.gid === 0 || (status.mode & 0o60) !== 0o60) {
     const group = owner === undefined || owner.gid === 0 ? USUAL_GROUP : owner.name;
@@ -42,13 +42,13 @@ export function accessProblem(system: System, path: string): Problem {
   if (owner.members.includes(user) || ownRow(system, user)?.gid === owner.gid) {
     return {
       why: `the device is for the group ${owner.name}, which ${user} has joined since this login`,
-      command: `newgrp ${shellWord(owner.name)}`,
+      command: `newgrp ${shellQuote(owner.name)}`,
       advice: "or log in again",
     };
   }
   return {
     why: `the device is for the group ${owner.name}, which ${user} is not in`,
-    command: asRoot(`usermod -aG ${shellWord(owner.name)} ${name}`),
+    command: asRoot(`usermod -aG ${shellQuote(owner.name)} ${name}`),
     advice: "then log in again, or run as root",
   };
 }
@@ -59,12 +59,12 @@ function statusText(status: ReturnType<typeof fileStatus>, owner: Group | undefi
 }
 
 function ownRow(system: System, name: string) {
-  return usersOf(accounts(system, "passwd")).find((user) => user.name === name);
+  return parsePasswd(accounts(system, "passwd")).find((user) => user.name === name);
 }
 
 /** The name of the user that this process runs as, or the number. */
-export function ownName(system: System): string {
+export function effectiveUserName(system: System): string {
   const uid = process.geteuid?.() ?? 0;
-  const users = usersOf(accounts(system, "passwd"));
+  const users = parsePasswd(accounts(system, "passwd"));
   return users.find((user) => user.uid === uid)?.name ?? String(uid);
 }

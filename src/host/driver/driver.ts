@@ -1,10 +1,10 @@
 /** The nitro_enclaves driver on this parent: the device that it looks for, the module, and what makes it be there. */
 
-import { listDirectory } from "../sys/directory.ts";
-import { readSmallFile } from "../sys/files.ts";
-import type { System } from "../sys/system.ts";
-import { missingModule, moduleState } from "./modules.ts";
-import { asRoot, type Problem } from "./problem.ts";
+import { listDirectory } from "../../sys/directory.ts";
+import { readSmallFile } from "../../sys/files.ts";
+import type { System } from "../../sys/system.ts";
+import { missingModule, moduleState } from "../modules.ts";
+import { asRoot, type Problem } from "../problem.ts";
 
 /** The driver's module. */
 export const DRIVER_MODULE = "nitro_enclaves";
@@ -14,7 +14,7 @@ const PCI_ID = "0x1d0f:0xe4c1";
 const PCI_FOLDER = "/sys/bus/pci/devices";
 
 /** The PCI address of the Nitro Enclaves device; "unknown" where nothing tells of PCI devices. */
-export function enclaveDevice(system: System): { readonly address: string } | "none" | "unknown" {
+export function enclavePciDevice(system: System): { readonly address: string } | "none" | "unknown" {
   const addresses = listDirectory(system, PCI_FOLDER);
   if (addresses === undefined) return "unknown";
   const address = addresses.find((each) => {
@@ -25,7 +25,7 @@ export function enclaveDevice(system: System): { readonly address: string } | "n
 }
 
 /** What EC2's firmware tells of the instance; a part is undefined where it tells nothing, or somebody else's does. */
-export interface Instance {
+export interface InstanceIdentity {
   /** Such as `m5.xlarge`. */
   readonly type: string | undefined;
   /** Such as `i-0123456789abcdef0`. */
@@ -33,7 +33,7 @@ export interface Instance {
 }
 
 /** Reads the DMI tables: product and asset tag are the instance's type and id on the Nitro system. */
-export function instance(system: System): Instance {
+export function instanceIdentity(system: System): InstanceIdentity {
   const dmi = (name: string) => readSmallFile(system, `/sys/devices/virtual/dmi/id/${name}`)?.trim();
   const [type, id] = [dmi("product_name"), dmi("board_asset_tag")];
   return {
@@ -53,8 +53,8 @@ export function enableEnclaves(id = "INSTANCE-ID"): string {
 
 /** Why the instance has no device for the driver; undefined where it has, or nothing tells. */
 export function instanceProblem(system: System): Problem | undefined {
-  if (enclaveDevice(system) !== "none") return undefined;
-  const { type, id } = instance(system);
+  if (enclavePciDevice(system) !== "none") return undefined;
+  const { type, id } = instanceIdentity(system);
   const what =
     type === undefined
       ? "this machine has no Nitro Enclaves device"
@@ -74,7 +74,7 @@ export function moduleProblem(system: System): Problem | undefined {
   if (state === "loaded") return undefined;
   if (state === "missing") return missingModule(system, DRIVER_MODULE);
   const problem = { why: "the driver is not loaded", command: asRoot(`modprobe ${DRIVER_MODULE}`) };
-  if (enclaveDevice(system) !== "unknown") return problem;
+  if (enclavePciDevice(system) !== "unknown") return problem;
   const otherwise = "if that does not make the device, this instance was started without Nitro Enclaves";
   const advice = `${otherwise}: ${enableEnclaves()}`;
   return { ...problem, advice };
@@ -86,7 +86,7 @@ export function driverProblem(system: System): Problem | undefined {
 }
 
 /** Why there is no device to be opened. */
-export function absenceProblem(system: System): Problem {
+export function missingDeviceProblem(system: System): Problem {
   return (
     driverProblem(system) ?? {
       why: "the driver is loaded, and its device is not here",

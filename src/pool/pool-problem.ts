@@ -1,10 +1,10 @@
 /** Why the driver's pool has no CPUs for an enclave, as far as that is told, and what gives it some. */
-import { cpuListText, parseCpuList } from "../host/cpu-list.ts";
-import { cpuPool } from "../host/cpus.ts";
-import { coresInUse, enclavesText, MOST_ENCLAVES, type RunningEnclaves } from "../host/enclaves.ts";
-import { availablePages, hugePages } from "../host/huge-pages.ts";
+import { cpuListText, parseCpuList } from "../host/cpu/cpu-list.ts";
+import { cpuPool } from "../host/cpu/cpus.ts";
+import { type PoolShape, poolShapeOf, type Topology } from "../host/cpu/topology.ts";
+import { coresInUse, enclavesText, MAX_ENCLAVES, type RunningEnclaves } from "../host/driver/enclaves.ts";
+import { availablePages, hugePages } from "../host/memory/huge-pages.ts";
 import { asRoot, type Problem } from "../host/problem.ts";
-import { type PoolShape, shapeOf, type Topology } from "../host/topology.ts";
 import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
 import { freeCores } from "./plan.ts";
@@ -28,7 +28,7 @@ export function poolState(system: System, topology: Topology): PoolState | undef
   const list = cpuPool(system);
   if (list === undefined) return undefined;
   const cpus = parseCpuList(list) ?? [];
-  return { topology, cpus, shape: shapeOf(topology, cpus) };
+  return { topology, cpus, shape: poolShapeOf(topology, cpus) };
 }
 
 /** The nodes with so many vCPUs' whole cores for a pool, the likeliest first. */
@@ -115,7 +115,7 @@ function larger(
 }
 
 /** Why running enclaves leave none of a pool that would do; undefined where they do, or nothing tells. */
-export function takenProblem(
+export function coresInUseProblem(
   { cpus, shape, topology }: PoolState,
   running: RunningEnclaves,
   demand: CpuDemand,
@@ -123,7 +123,7 @@ export function takenProblem(
   const { enclaves } = running;
   const threads = topology.threadsPerCore;
   const left = Math.max(0, shape.cores.length - coresInUse(running, threads));
-  const full = enclaves.length >= MOST_ENCLAVES;
+  const full = enclaves.length >= MAX_ENCLAVES;
   if (enclaves.length === 0 || (left * threads >= demand.value && !full)) return undefined;
   const newest = enclaves.at(-1);
   const run = `${enclaves.length} enclave${enclaves.length === 1 ? " runs" : "s run"}: ${enclavesText(enclaves)}`;
@@ -134,7 +134,7 @@ export function takenProblem(
         `${demand.typed} needs ${demand.value}`;
   return {
     why: full
-      ? `a parent instance runs ${MOST_ENCLAVES} enclaves at the most, and ${run}`
+      ? `a parent instance runs ${MAX_ENCLAVES} enclaves at the most, and ${run}`
       : `${lacks}; ${run}`,
     command: newest === undefined ? undefined : asRoot(`kill ${newest.pid}`),
     advice:

@@ -2,10 +2,10 @@
  * All CPUs of the parent as cores on nodes. A CPU that is offline (the pool's are) has lost its topology/ directory:
  * its core is told by the pattern of CPU 0's, for EC2's machines are regular, and its node by the link that stays.
  */
-import { readSmallFile } from "../sys/files.ts";
-import type { System } from "../sys/system.ts";
+import { readSmallFile } from "../../sys/files.ts";
+import type { System } from "../../sys/system.ts";
 import { ascending, parseCpuList } from "./cpu-list.ts";
-import { CPU_FOLDER, siblingsOfCpu0 } from "./cpus.ts";
+import { CPU_DIRECTORY, siblingsOfCpu0 } from "./cpus.ts";
 import { nodeOfCpu, numaNodes } from "./nodes.ts";
 
 /** A core: all of its threads are on one node. */
@@ -27,7 +27,7 @@ export interface Topology {
   /** The nodes that are there; none where the kernel knows no NUMA. */
   readonly nodes: readonly number[];
   /** Cores that the driver can keep books of: a core id must be below this. */
-  readonly mostCores: number;
+  readonly maxCores: number;
 }
 
 /**
@@ -43,7 +43,7 @@ export function siblingsByPattern(cpu: number, siblingsOf0: readonly number[]): 
 
 /** Reads all of it: three files and up to two for each CPU. */
 export function readTopology(system: System): Topology {
-  const list = (name: string) => parseCpuList(readSmallFile(system, `${CPU_FOLDER}/${name}`) ?? "") ?? [];
+  const list = (name: string) => parseCpuList(readSmallFile(system, `${CPU_DIRECTORY}/${name}`) ?? "") ?? [];
   const online = list("online");
   const present = list("present");
   const siblingsOf0 = siblingsOfCpu0(system);
@@ -59,19 +59,19 @@ export function readTopology(system: System): Topology {
   }
   const possible = list("possible").at(-1) ?? all.at(-1) ?? 0;
   const threads = siblingsOf0.length;
-  const mostCores = Math.floor((possible + 1) / threads);
-  return { present: all, online, threadsPerCore: threads, cores, nodes, mostCores };
+  const maxCores = Math.floor((possible + 1) / threads);
+  return { present: all, online, threadsPerCore: threads, cores, nodes, maxCores };
 }
 
 /** What the kernel says of an online CPU holds, unless threads of its core are offline, which it leaves out. */
 function siblingsOf(system: System, cpu: number, siblingsOf0: readonly number[]): number[] {
-  const list = readSmallFile(system, `${CPU_FOLDER}/cpu${cpu}/topology/thread_siblings_list`);
+  const list = readSmallFile(system, `${CPU_DIRECTORY}/cpu${cpu}/topology/thread_siblings_list`);
   const told = parseCpuList(list ?? "") ?? [];
   return told.length >= siblingsOf0.length ? told : siblingsByPattern(cpu, siblingsOf0);
 }
 
 function coreIdOf(system: System, cpu: number): number | undefined {
-  const text = readSmallFile(system, `${CPU_FOLDER}/cpu${cpu}/topology/core_id`)?.trim();
+  const text = readSmallFile(system, `${CPU_DIRECTORY}/cpu${cpu}/topology/core_id`)?.trim();
   return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
 
@@ -95,7 +95,7 @@ export interface PoolShape {
 }
 
 /** Looks at a list of CPUs by the driver's rules (ne_setup_cpu_pool): whole cores of one node, not CPU 0's. */
-export function shapeOf(topology: Topology, list: readonly number[]): PoolShape {
+export function poolShapeOf(topology: Topology, list: readonly number[]): PoolShape {
   const touched = topology.cores.filter(({ cpus }) => cpus.some((cpu) => list.includes(cpu)));
   const whole = touched.filter(({ cpus }) => cpus.every((cpu) => list.includes(cpu)));
   return {

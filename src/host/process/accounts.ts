@@ -21,7 +21,7 @@ function idOf(text: string | undefined): number | undefined {
 }
 
 /** The users of a passwd file; rows that are none are left out. */
-export function usersOf(passwd: string): User[] {
+export function parsePasswd(passwd: string): User[] {
   return rows(passwd).flatMap(([name, , uidText, gidText]) => {
     const [uid, gid] = [idOf(uidText), idOf(gidText)];
     return name === undefined || name === "" || uid === undefined || gid === undefined
@@ -38,7 +38,7 @@ export interface Group {
 }
 
 /** The groups of a group file; rows that are none are left out. */
-export function groupsIn(group: string): Group[] {
+export function parseGroup(group: string): Group[] {
   return rows(group).flatMap(([name, , gidText, members = ""]) => {
     const gid = idOf(gidText);
     if (name === undefined || name === "" || gid === undefined) return [];
@@ -56,7 +56,7 @@ export function groupsIn(group: string): Group[] {
 }
 
 /** The groups that initgroups(3) gives a user: the user's own, then those that list the name. */
-export function groupsOf(user: User, group: string): number[] {
+export function groupIdsOf(user: User, group: string): number[] {
   const listed = rows(group).flatMap(([, , gidText, members]) => {
     const gid = idOf(gidText);
     return gid !== undefined && members?.trim().split(",").includes(user.name) ? [gid] : [];

@@ -1,9 +1,9 @@
 /** Memory that huge pages could be made of: what is free, in which pieces, and what is cached from files. */
-import { readLimited } from "../sys/files.ts";
-import { HUGE_PAGE_BYTES } from "../sys/memory.ts";
-import { basePageBytes } from "../sys/page-map.ts";
-import type { System } from "../sys/system.ts";
-import { NODE_FOLDER } from "./nodes.ts";
+import { readLimited } from "../../sys/files.ts";
+import { HUGE_PAGE_BYTES } from "../../sys/memory.ts";
+import { basePageBytes } from "../../sys/page-map.ts";
+import type { System } from "../../sys/system.ts";
+import { NODE_DIRECTORY } from "../cpu/nodes.ts";
 
 /** Memory of one NUMA node or of the whole machine, in bytes. */
 export interface FreeMemory {
@@ -11,7 +11,7 @@ export interface FreeMemory {
   /** Page cache, which writing 3 to drop_caches makes free. */
   readonly cached: number;
   /** Pages of 2 MiB that free memory has in one piece (/proc/buddyinfo); the rest needs compaction first. */
-  readonly wholePages: number;
+  readonly contiguousPages: number;
 }
 
 const MOST_TEXT_BYTES = 256 * 1024;
@@ -21,7 +21,7 @@ export function freeMemory(system: System, node: number | undefined): FreeMemory
   const own =
     node === undefined
       ? undefined
-      : readLimited(system, `${NODE_FOLDER}/node${node}/meminfo`, MOST_TEXT_BYTES);
+      : readLimited(system, `${NODE_DIRECTORY}/node${node}/meminfo`, MOST_TEXT_BYTES);
   const text = own ?? readLimited(system, "/proc/meminfo", MOST_TEXT_BYTES);
   const buddies = readLimited(system, "/proc/buddyinfo", MOST_TEXT_BYTES);
   if (text === undefined || buddies === undefined) return undefined;
@@ -30,12 +30,12 @@ export function freeMemory(system: System, node: number | undefined): FreeMemory
   return {
     free: bytes("MemFree"),
     cached: bytes("Active\\(file\\)") + bytes("Inactive\\(file\\)"),
-    wholePages: wholePages(buddies, own === undefined ? undefined : node, basePageBytes(system)),
+    contiguousPages: contiguousPages(buddies, own === undefined ? undefined : node, basePageBytes(system)),
   };
 }
 
 /** Blocks of an order are of 2^order base pages, side by side (mm/page_alloc.c). */
-function wholePages(text: string, node: number | undefined, basePage: number): number {
+function contiguousPages(text: string, node: number | undefined, basePage: number): number {
   const order = Math.log2(HUGE_PAGE_BYTES / basePage);
   let pages = 0;
   for (const [, place, counts = ""] of text.matchAll(/^Node (\d+), zone +\S+((?: +\d+)+)/gm)) {

@@ -2,13 +2,13 @@
  * The enclaves that run on this parent, by the processes that hold their descriptors. The driver tells nobody which
  * CPUs an enclave has: how many it was asked for is read off its launcher's command line, where that is a known one.
  */
-import type { System } from "../sys/system.ts";
-import { processesHolding } from "./processes.ts";
+import type { System } from "../../sys/system.ts";
+import { processesWithDescriptor } from "../process/processes.ts";
 
 /** What the kernel calls an enclave's descriptor (anon_inode_getfile in ne_misc_dev.c). */
 const ENCLAVE_LINK = "anon_inode:ne-vm";
 /** How many enclaves a parent runs at a time. */
-export const MOST_ENCLAVES = 4;
+export const MAX_ENCLAVES = 4;
 
 /** A running enclave, or one that is being made. */
 export interface RunningEnclave {
@@ -27,17 +27,17 @@ export interface RunningEnclaves {
 
 /** Looks at every process. @param threadsPerCore what nitro gives an enclave without -smp. */
 export function runningEnclaves(system: System, threadsPerCore: number): RunningEnclaves {
-  const { holders, complete } = processesHolding(system, (link) => link === ENCLAVE_LINK);
+  const { holders, complete } = processesWithDescriptor(system, (link) => link === ENCLAVE_LINK);
   const enclaves = holders.flatMap(({ pid, words, count }) => {
     const program = words[0]?.split("/").at(-1) ?? "";
-    const vcpus = vcpusOf(words, program, threadsPerCore);
+    const vcpus = vcpusFromArguments(words, program, threadsPerCore);
     return Array.from({ length: count }, () => ({ pid, program, vcpus }));
   });
   return { enclaves, complete };
 }
 
 /** What -smp says in QEMU's grammar, or the program's default. */
-export function vcpusOf(
+export function vcpusFromArguments(
   words: readonly string[],
   program: string,
   threadsPerCore: number,

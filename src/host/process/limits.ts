@@ -1,8 +1,8 @@
 /** Limits of this process (getrlimit(2)) that a launch can meet, as /proc/self/limits tells them. */
-import { readSmallFile } from "../sys/files.ts";
-import type { System } from "../sys/system.ts";
+import { readSmallFile } from "../../sys/files.ts";
+import type { System } from "../../sys/system.ts";
+import type { Problem } from "../problem.ts";
 import { hasCapability } from "./capabilities.ts";
-import type { Problem } from "./problem.ts";
 
 /** A soft and a hard limit; infinite for none. */
 interface Limit {

@@ -1,6 +1,6 @@
 /** The parent's huge pages, as sysfs counts them: of the whole machine and of each NUMA node. */
-import { readSmallFile } from "../sys/files.ts";
-import type { System } from "../sys/system.ts";
+import { readSmallFile } from "../../sys/files.ts";
+import type { System } from "../../sys/system.ts";
 
 /** Where the counters of pages of a size stand, for the whole machine or for one NUMA node. */
 export function hugePageDirectory(pageBytes: number, node?: number): string {

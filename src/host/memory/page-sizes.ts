@@ -1,7 +1,7 @@
 /** Sizes of huge pages that this kernel has. */
-import { listDirectory } from "../sys/directory.ts";
-import type { System } from "../sys/system.ts";
-import type { Problem } from "./problem.ts";
+import { listDirectory } from "../../sys/directory.ts";
+import type { System } from "../../sys/system.ts";
+import type { Problem } from "../problem.ts";
 
 const FOLDER = "/sys/kernel/mm/hugepages";
 

@@ -1,6 +1,6 @@
 /** What this process may do beyond a user's rights (capabilities(7)), by proc_pid_status(5). */
-import { readSmallFile } from "../sys/files.ts";
-import type { System } from "../sys/system.ts";
+import { readSmallFile } from "../../sys/files.ts";
+import type { System } from "../../sys/system.ts";
 
 /** include/uapi/linux/capability.h: bits of the set. */
 const CAPABILITIES = { CAP_SYS_ADMIN: 21n, CAP_SYS_RESOURCE: 24n } as const;

@@ -1,11 +1,11 @@
 /** Processes by what they have open: of others' only root may see it. */
 
-import { listDirectory } from "../sys/directory.ts";
-import { fileStatus } from "../sys/file-status.ts";
-import { readLimited } from "../sys/files.ts";
-import { cString } from "../sys/libc.ts";
-import { resultOrErrno, type System } from "../sys/system.ts";
-import { quoted } from "../sys/trace.ts";
+import { listDirectory } from "../../sys/directory.ts";
+import { fileStatus } from "../../sys/file-status.ts";
+import { readLimited } from "../../sys/files.ts";
+import { cString } from "../../sys/libc.ts";
+import { resultOrErrno, type System } from "../../sys/system.ts";
+import { quoted } from "../../sys/trace.ts";
 
 /** A process that has what is looked for. */
 export interface Holder {
@@ -26,7 +26,7 @@ export interface Holders {
 const MOST_WORDS_BYTES = 16 * 1024;
 
 /** Looks at every process's descriptors. @param isIt by the text of a descriptor's link in /proc. */
-export function processesHolding(system: System, isIt: (link: string) => boolean): Holders {
+export function processesWithDescriptor(system: System, isIt: (link: string) => boolean): Holders {
   const holders: Holder[] = [];
   let complete = true;
   for (const pid of (listDirectory(system, "/proc") ?? []).filter((name) => /^\d+$/.test(name))) {

@@ -1,6 +1,6 @@
 /** Files that the launch writes, and what its process is to become: looked up, not made. */
-import { directoryProblem } from "../host/directory.ts";
-import { lockProblem } from "../host/locks.ts";
+import { directoryProblem } from "../host/process/directory.ts";
+import { lockProblem } from "../host/process/locks.ts";
 import type { LaunchOptions } from "../launch/options.ts";
 import { prepareProcess } from "../launch/process/drop-privileges.ts";
 import { checkOutputs } from "../launch/process/output-conflicts.ts";
