@@ -1,51 +1,51 @@
 /**
- * A character device: bytes out that never wait (it is a Sink), bytes in as far as its frontend has room for them, and
- * news of somebody coming and going. What it is, is one file for each kind; who uses it is one frontend at most.
+ * The character device interface: a backend (`Chardev`) and the frontend that uses it, as in QEMU's chardev/char.c.
+ * Writes never block; input is read only as far as the frontend can receive it.
  */
 
 import type { Waiter } from "../sys/poll.ts";
 import type { SocketAddress } from "../sys/socket/address.ts";
-import type { Sink } from "./sink.ts";
+import type { ByteOutput } from "./byte-output.ts";
 
-/** Who uses a character device: a monitor, the console, a part of a mux. */
+/** The user of a character device: the console, a monitor or a mux. */
 export interface Frontend {
-  /** How many bytes it can take now; with 0 they wait where they are. */
-  room(): number;
-  /** Takes bytes, as many as it had room for; they are its own only during the call. */
+  /** Returns how many bytes the frontend can receive now; at 0 the backend leaves input unread. */
+  canReceive(): number;
+  /** Processes at most `canReceive()` bytes. The array is valid during the call only. */
   receive(bytes: Uint8Array): void;
-  /** Somebody is there. */
+  /** CHR_EVENT_OPENED: the backend is connected. */
   opened(): void;
-  /** Nobody is there any more. */
+  /** CHR_EVENT_CLOSED: the backend has lost its connection. */
   closed(): void;
-  /** On a mux: keys come here again, or go elsewhere for a while. */
-  focus?(on: boolean): void;
+  /** CHR_EVENT_MUX_IN and CHR_EVENT_MUX_OUT: the frontend gained or lost the mux's focus. */
+  focusChanged?(focused: boolean): void;
 }
 
-/** A character device. */
-export interface Chardev extends Sink {
-  /** Its id, or QEMU's name for it: serial0, compat_monitor0. */
+/** A character device backend. */
+export interface Chardev extends ByteOutput {
+  /** The id, or the label QEMU gives a device without one: serial0, compat_monitor0. */
   readonly label: string;
-  /** The kind in the object tree: chardev-socket. */
+  /** The QOM type: chardev-socket. */
   readonly type: string;
-  /** What `info chardev` tells of it. */
+  /** Returns the description that `info chardev` prints. */
   filename(): string;
-  /** Whether somebody is there. */
+  /** Whether the other end is connected. */
   readonly connected: boolean;
-  /** The descriptors and deadlines by which it works, added to the list of a turn. */
+  /** Appends the waiters for the device's descriptors and deadlines. */
   addWaiters(list: Waiter[]): void;
-  /** Gives it to a frontend, which is told at once if somebody is there. */
+  /** Sets the frontend; calls its `opened` at once if the device is connected. */
   attach(frontend: Frontend): void;
-  /** Whether a frontend has it. */
+  /** Whether a frontend is attached. */
   readonly attached: boolean;
-  /** Whether the launch waits for somebody to be there. Throws UserError when nobody can come any more. */
-  readonly awaited?: boolean;
-  /** The process was stopped and goes on: a terminal is made raw again. */
-  resumed?(): void;
-  /** What was kept, for ring buffers only: takes at most `most` bytes. */
-  take?(most: number): Uint8Array | undefined;
+  /** Whether the launch has to wait for a connection (wait=on). Throws UserError if the connection has failed. */
+  readonly awaitsConnection?: boolean;
+  /** Called after SIGCONT: makes a terminal raw again. */
+  processContinued?(): void;
+  /** Ring buffers only: consumes and returns at most `maxBytes` stored bytes. */
+  readRing?(maxBytes: number): Uint8Array | undefined;
 }
 
-/** The kinds, with all that can be said about each; sizes are in bytes. */
+/** A backend's options, by kind. Sizes are in bytes. */
 export type Backend =
   | { readonly kind: "null" }
   | { readonly kind: "stdio"; readonly signal: boolean }
@@ -55,31 +55,31 @@ export type Backend =
   | { readonly kind: "ringbuf"; readonly size: number }
   | SocketBackend;
 
-/** A unix or tcp socket, listening or connecting. */
+/** The options of a UNIX or TCP socket. */
 export interface SocketBackend {
   readonly kind: "socket";
   readonly address: SocketAddress;
   readonly server: boolean;
-  /** A server's launch waits for its first client. */
+  /** With server=on: the launch waits for the first client. */
   readonly wait: boolean;
   readonly telnet: boolean;
   readonly nodelay: boolean;
-  /** A client that was lost connects again after so many milliseconds; 0 for never. */
+  /** The delay before a lost client connection is re-established, in milliseconds; 0 to not reconnect. */
   readonly reconnectMs: number;
 }
 
-/** A character device as it is asked for. */
+/** A character device as requested by an option or a monitor command. */
 export interface ChardevSpec {
   readonly label: string;
-  /** The option as it was typed, for messages. */
+  /** The option as typed, for messages. */
   readonly typed: string;
   readonly backend: Backend;
-  /** Several frontends share it, Ctrl-A c switches between them. */
+  /** Whether several frontends share the device (mux=on). */
   readonly mux: boolean;
   readonly log: { readonly path: string; readonly append: boolean } | undefined;
 }
 
-/** What is told about a device. */
+/** A character device as `query-chardev` describes it. */
 export interface ChardevInfo {
   readonly label: string;
   readonly type: string;
@@ -87,5 +87,5 @@ export interface ChardevInfo {
   readonly frontendOpen: boolean;
 }
 
-/** A frontend that takes nothing that comes in, as an enclave's console does. */
-export const DEAF: Frontend = { room: () => 4096, receive() {}, opened() {}, closed() {} };
+/** A frontend that discards input. The enclave's console uses it, because its vsock connection is one-way. */
+export const OUTPUT_ONLY: Frontend = { canReceive: () => 4096, receive() {}, opened() {}, closed() {} };

@@ -15,7 +15,7 @@ export function fileChardev(system: System, label: string, path: string, append:
     type: "chardev-file",
     name: path,
     fd: file.number,
-    patienceMs: Number.POSITIVE_INFINITY,
+    writeTimeoutMs: Number.POSITIVE_INFINITY,
     connected: true,
     get attached() {
       return attached;

@@ -46,7 +46,7 @@ export class Mux implements Disposable {
     private readonly actions: MuxActions,
   ) {
     base.attach({
-      room: () => MOST_HELD_BYTES,
+      canReceive: () => MOST_HELD_BYTES,
       receive: (bytes) => this.#receive(bytes),
       opened: () => this.#ports[this.#focus]?.open(),
       closed: () => {
@@ -153,9 +153,9 @@ export class Mux implements Disposable {
 
   #switch(): void {
     if (this.#ports.length < 2) return;
-    this.#ports[this.#focus]?.focus(false);
+    this.#ports[this.#focus]?.focusChanged(false);
     this.#focus = (this.#focus + 1) % this.#ports.length;
-    this.#ports[this.#focus]?.focus(true);
+    this.#ports[this.#focus]?.focusChanged(true);
   }
 
   [Symbol.dispose](): void {
@@ -194,8 +194,8 @@ class Port implements Chardev {
     return this.mux.base.fd;
   }
 
-  get patienceMs(): number {
-    return this.mux.base.patienceMs;
+  get writeTimeoutMs(): number {
+    return this.mux.base.writeTimeoutMs;
   }
 
   get connected(): boolean {
@@ -214,8 +214,8 @@ class Port implements Chardev {
     return this.mux.write(block, start, end);
   }
 
-  skip(block: PinnedBuffer, start: number, end: number): void {
-    this.mux.base.skip?.(block, start, end);
+  discard(block: PinnedBuffer, start: number, end: number): void {
+    this.mux.base.discard?.(block, start, end);
   }
 
   addWaiters(): void {
@@ -240,9 +240,9 @@ class Port implements Chardev {
     this.#held = new Uint8Array(0);
   }
 
-  focus(on: boolean): void {
+  focusChanged(on: boolean): void {
     if (on && !this.#isOpen) this.open();
-    else this.#frontend?.focus?.(on);
+    else this.#frontend?.focusChanged?.(on);
   }
 
   typed(bytes: Uint8Array): void {
@@ -254,7 +254,7 @@ class Port implements Chardev {
 
   #handOver(): void {
     while (this.#held.length > 0) {
-      const some = this.#held.subarray(0, this.#frontend?.room() ?? 0);
+      const some = this.#held.subarray(0, this.#frontend?.canReceive() ?? 0);
       if (some.length === 0) return;
       this.#held = this.#held.subarray(some.length);
       this.#frontend?.receive(some);

@@ -9,7 +9,7 @@ export function nullChardev(label: string): Chardev {
     type: "chardev-null",
     name: "null",
     fd: -1,
-    patienceMs: Number.POSITIVE_INFINITY,
+    writeTimeoutMs: Number.POSITIVE_INFINITY,
     connected: true,
     get attached() {
       return attached;

@@ -5,7 +5,7 @@ import { ERRNO } from "../sys/linux/errno.ts";
 import { O_NONBLOCK, O_RDWR } from "../sys/linux/fcntl.ts";
 import type { System } from "../sys/system.ts";
 import type { Chardev, Frontend } from "./chardev.ts";
-import { reader } from "./reader.ts";
+import { fdReader } from "./fd-reader.ts";
 
 /** Opens the FIFOs, which exist; opened for both directions, neither waits for its other end. Throws SyscallError. */
 export function pipeChardev(system: System, label: string, path: string): Chardev {
@@ -13,19 +13,19 @@ export function pipeChardev(system: System, label: string, path: string): Charde
   const [input, output] = opened(system, path, stack);
   const owned = stack.move();
   let frontend: Frontend | undefined;
-  const reading = reader(system, {
+  const reading = fdReader(system, {
     fd: input.number,
     get frontend() {
       return frontend;
     },
-    ended() {},
+    onEnd() {},
   });
   return {
     label,
     type: "chardev-pipe",
     name: path,
     fd: output.number,
-    patienceMs: 1000,
+    writeTimeoutMs: 1000,
     connected: true,
     get attached() {
       return frontend !== undefined;

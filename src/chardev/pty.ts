@@ -9,7 +9,7 @@ import { removerOf } from "../sys/output-files.ts";
 import { checked, type System } from "../sys/system.ts";
 import { openPty } from "../sys/terminal.ts";
 import type { Chardev, Frontend } from "./chardev.ts";
-import { reader } from "./reader.ts";
+import { fdReader } from "./fd-reader.ts";
 
 const PATIENCE_MS = 1000;
 
@@ -24,12 +24,12 @@ export function ptyChardev(system: System, label: string, link: string | undefin
     stack.defer(removerOf(system, link));
   }
   let frontend: Frontend | undefined;
-  const reading = reader(system, {
+  const reading = fdReader(system, {
     fd: master.number,
     get frontend() {
       return frontend;
     },
-    ended() {},
+    onEnd() {},
   });
   const owned = stack.move();
   return {
@@ -37,7 +37,7 @@ export function ptyChardev(system: System, label: string, link: string | undefin
     type: "chardev-pty",
     name: path,
     fd: master.number,
-    patienceMs: PATIENCE_MS,
+    writeTimeoutMs: PATIENCE_MS,
     connected: true,
     get attached() {
       return frontend !== undefined;

@@ -13,7 +13,7 @@ export function ringbufChardev(label: string, size: number): Chardev {
     type: "chardev-ringbuf",
     name: "ring buffer",
     fd: -1,
-    patienceMs: Number.POSITIVE_INFINITY,
+    writeTimeoutMs: Number.POSITIVE_INFINITY,
     connected: true,
     get attached() {
       return attached;
@@ -26,7 +26,7 @@ export function ringbufChardev(label: string, size: number): Chardev {
       consumed = Math.max(consumed, produced - size);
       return end - start;
     },
-    take(most) {
+    readRing(most) {
       const length = Math.min(most, produced - consumed);
       const taken = Uint8Array.from({ length }, (_, i) => ring[(consumed + i) % size] ?? 0);
       consumed += length;

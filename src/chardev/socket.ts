@@ -19,7 +19,7 @@ import {
 import { connectResult, isUnderWay, sendSome } from "../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../sys/system.ts";
 import type { Chardev, Frontend, SocketBackend } from "./chardev.ts";
-import { reader } from "./reader.ts";
+import { fdReader } from "./fd-reader.ts";
 import { Telnet } from "./telnet.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -33,7 +33,7 @@ export function bareAddress(address: SocketAddress): string {
 /** A socket as a character device. */
 export class SocketChardev implements Chardev {
   readonly type = "chardev-socket";
-  readonly patienceMs = PATIENCE_MS;
+  readonly writeTimeoutMs = PATIENCE_MS;
   #frontend: Frontend | undefined;
   #listener: Listener | undefined;
   #client: Fd | undefined;
@@ -53,14 +53,14 @@ export class SocketChardev implements Chardev {
     private readonly backend: SocketBackend,
   ) {
     const self = this;
-    this.#reading = reader(system, {
+    this.#reading = fdReader(system, {
       get fd() {
         return self.fd;
       },
       get frontend() {
         return self.#input;
       },
-      ended: () => this.#lost(),
+      onEnd: () => this.#lost(),
     });
     const waiter = (fd: () => number, events: number, ready: () => void, deadline = () => NEVER): Waiter => ({
       get fd() {
@@ -121,7 +121,7 @@ export class SocketChardev implements Chardev {
   }
 
   /** A server with wait=on has had no client yet, or a connection without reconnect is under way. Throws UserError. */
-  get awaited(): boolean {
+  get awaitsConnection(): boolean {
     if (this.#failure !== undefined) throw this.#failure;
     return this.#neverConnected && (this.backend.server ? this.backend.wait : this.backend.reconnectMs === 0);
   }

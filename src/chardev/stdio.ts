@@ -30,7 +30,7 @@ type Write = (block: PinnedBuffer, start: number, end: number) => number;
 export interface Keyboard extends Disposable {
   addWaiters(list: Waiter[]): void;
   /** The process was stopped and goes on. */
-  resumed(): void;
+  processContinued(): void;
 }
 
 /**
@@ -63,7 +63,7 @@ export function stdioChardev(
     type: "chardev-stdio",
     name: "standard output",
     fd,
-    patienceMs: Number.POSITIVE_INFINITY,
+    writeTimeoutMs: Number.POSITIVE_INFINITY,
     connected: true,
     get attached() {
       return attached;
@@ -71,7 +71,7 @@ export function stdioChardev(
     filename: () => "stdio",
     write: (block, start, end) => write(block, start, end),
     addWaiters: (list) => keyboard?.addWaiters(list),
-    resumed: () => keyboard?.resumed(),
+    processContinued: () => keyboard?.processContinued(),
     attach(frontend) {
       attached = true;
       keyboard = listen?.(frontend);

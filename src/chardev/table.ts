@@ -5,18 +5,18 @@ import type { Waiter } from "../sys/poll.ts";
 import type { System } from "../sys/system.ts";
 import type { Chardev, ChardevInfo, ChardevSpec } from "./chardev.ts";
 import { fileChardev } from "./file.ts";
-import { keyboard } from "./keyboard.ts";
 import { Mux, type MuxActions } from "./mux.ts";
 import { nullChardev } from "./null.ts";
 import { pipeChardev } from "./pipe.ts";
 import { ptyChardev } from "./pty.ts";
+import { ReplaceableChardev } from "./replaceable.ts";
 import { ringbufChardev } from "./ringbuf.ts";
-import { Slot } from "./slot.ts";
 import { bareAddress, SocketChardev } from "./socket.ts";
+import { keyboard } from "./stdin-reader.ts";
 import { stdioChardev } from "./stdio.ts";
 
 interface Entry {
-  readonly slot: Slot;
+  readonly slot: ReplaceableChardev;
   readonly mux: Mux | undefined;
   readonly kind: ChardevSpec["backend"]["kind"];
 }
@@ -25,15 +25,15 @@ interface Entry {
 export class ChardevTable implements Disposable {
   readonly #entries = new Map<string, Entry>();
   /** Labels of devices on stdio that somebody types at; of the others standard input is not read. */
-  readonly #typedAt: ReadonlySet<string>;
+  readonly #readsStdin: ReadonlySet<string>;
 
   constructor(
     private readonly system: System,
     private readonly report: (line: string) => void,
     private readonly actions: MuxActions,
-    typedAt: readonly string[],
+    readsStdin: readonly string[],
   ) {
-    this.#typedAt = new Set(typedAt);
+    this.#readsStdin = new Set(readsStdin);
   }
 
   /** Opens a device. Throws UserError, naming the option as it was typed. */
@@ -58,8 +58,12 @@ export class ChardevTable implements Disposable {
     }
   }
 
-  #slot(spec: ChardevSpec, label: string): Slot {
-    return this.#placed(spec, label, (device) => new Slot(this.system, label, device, spec.log));
+  #slot(spec: ChardevSpec, label: string): ReplaceableChardev {
+    return this.#placed(
+      spec,
+      label,
+      (device) => new ReplaceableChardev(this.system, label, device, spec.log),
+    );
   }
 
   /** Opens a device and puts it where it belongs; it is closed where that fails, or where nobody can be there. */
@@ -68,7 +72,7 @@ export class ChardevTable implements Disposable {
       const device = this.#opened(spec, label);
       try {
         // Throws where a connection has been refused at once.
-        void device.awaited;
+        void device.awaitsConnection;
         return place(device);
       } catch (error) {
         device[Symbol.dispose]();
@@ -99,7 +103,7 @@ export class ChardevTable implements Disposable {
         return pty;
       }
       case "stdio": {
-        if (!this.#typedAt.has(spec.label)) return stdioChardev(system, label);
+        if (!this.#readsStdin.has(spec.label)) return stdioChardev(system, label);
         return stdioChardev(system, label, (frontend) => keyboard(system, frontend, backend.signal));
       }
     }
@@ -141,7 +145,7 @@ export class ChardevTable implements Disposable {
   }
 
   /** The slot of a label; undefined where there is none. */
-  find(label: string): Slot | undefined {
+  find(label: string): ReplaceableChardev | undefined {
     return this.#entries.get(label)?.slot;
   }
 
@@ -167,19 +171,19 @@ export class ChardevTable implements Disposable {
     const entry = this.#entries.get(spec.label);
     if (entry === undefined) return;
     if (entry.kind !== "stdio") this.#keepStdioAlone(spec);
-    this.#placed(spec, spec.label, (device) => entry.slot.exchange(device, spec.log));
+    this.#placed(spec, spec.label, (device) => entry.slot.replace(device, spec.log));
     this.#entries.set(spec.label, { ...entry, kind: spec.backend.kind });
   }
 
   /** Whether the launch has to wait for a client. Throws UserError where none can come. */
-  awaited(): Slot | undefined {
-    for (const { slot } of this.#entries.values()) if (slot.awaited) return slot;
+  awaitingConnection(): ReplaceableChardev | undefined {
+    for (const { slot } of this.#entries.values()) if (slot.awaitsConnection) return slot;
     return undefined;
   }
 
   /** The process was stopped and goes on. */
-  resumed(): void {
-    for (const { slot } of this.#entries.values()) slot.resumed();
+  processContinued(): void {
+    for (const { slot } of this.#entries.values()) slot.processContinued();
   }
 
   addWaiters(list: Waiter[]): void {

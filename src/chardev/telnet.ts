@@ -49,7 +49,7 @@ export class Telnet {
 
   #filtered(frontend: Frontend): Frontend {
     return {
-      room: () => frontend.room(),
+      canReceive: () => frontend.canReceive(),
       receive: (bytes) => frontend.receive(bytes.filter((byte) => this.#isText(byte))),
       opened: () => frontend.opened(),
       closed: () => frontend.closed(),

@@ -2,10 +2,11 @@
  * Where the enclave's console goes when that is all that was asked for: standard output, a file, nowhere. Everything
  * else (other devices, monitors, a mux) is session.ts, which such a launch does not load.
  */
+
+import type { ByteOutput } from "../chardev/byte-output.ts";
 import type { Chardev, ChardevSpec } from "../chardev/chardev.ts";
 import { fileChardev } from "../chardev/file.ts";
 import { nullChardev } from "../chardev/null.ts";
-import type { Sink } from "../chardev/sink.ts";
 import { stdioChardev } from "../chardev/stdio.ts";
 import { SyscallError, UserError } from "../sys/errors.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
@@ -13,7 +14,7 @@ import type { System } from "../sys/system.ts";
 import type { LaunchOptions } from "./options.ts";
 
 /** Opens the receiver; undefined for `none`, where the console is not even connected. Throws UserError. */
-export function openConsole(system: System, { chardevs, serial }: LaunchOptions): Sink | undefined {
+export function openConsole(system: System, { chardevs, serial }: LaunchOptions): ByteOutput | undefined {
   const spec = chardevs.find(({ label }) => label === serial.value);
   if (spec === undefined) return undefined;
   try {

@@ -3,8 +3,8 @@
  * It is loaded only where they are asked for.
  */
 import { version } from "../../package.json" with { type: "json" };
-import { type Chardev, DEAF } from "../chardev/chardev.ts";
-import type { Sink } from "../chardev/sink.ts";
+import type { ByteOutput } from "../chardev/byte-output.ts";
+import { type Chardev, OUTPUT_ONLY } from "../chardev/chardev.ts";
 import { ChardevTable } from "../chardev/table.ts";
 import type { ChardevsView, MachineView, RunState } from "../monitor/machine-view.ts";
 import type { MonitorMode, Monitors } from "../monitor/monitors.ts";
@@ -51,7 +51,7 @@ export class Session implements Disposable {
   #quit = false;
   #control: RunControl | undefined;
   /** Where the console goes; undefined for none. */
-  readonly sink: Sink | undefined;
+  readonly sink: ByteOutput | undefined;
 
   /** Opens all of it. Throws UserError. */
   constructor(
@@ -61,14 +61,14 @@ export class Session implements Disposable {
   ) {
     using stack = new DisposableStack();
     const { serial, monitors, chardevs } = options;
-    const typedAt = monitors.map(({ chardev }) => chardev);
+    const readsStdin = monitors.map(({ chardev }) => chardev);
     this.#cid = Number(options.enclaveCid);
     const exit = () => this.#end();
-    this.#table = stack.use(new ChardevTable(system, report, { exit }, typedAt));
+    this.#table = stack.use(new ChardevTable(system, report, { exit }, readsStdin));
     for (const spec of chardevs) this.#table.open(spec);
     if (serial.value !== undefined) {
       const line = this.#table.claim(serial.value, serial.typed);
-      line.attach(DEAF);
+      line.attach(OUTPUT_ONLY);
       this.sink = line;
     }
     this.#lines = monitors.map(({ chardev, typed, ...mode }) => ({
@@ -80,7 +80,7 @@ export class Session implements Disposable {
 
   /** Whether the launch waits for somebody (wait=on). Throws UserError. */
   get awaits(): boolean {
-    return this.#table.awaited() !== undefined;
+    return this.#table.awaitingConnection() !== undefined;
   }
 
   /** Loads the monitors, before anybody is served; a launch that waits for nobody does so when the image is loaded. */
@@ -97,13 +97,13 @@ export class Session implements Disposable {
   }
 
   #end(): void {
-    if (!this.#quit) this.#monitors?.announce("SHUTDOWN", { guest: false, reason: "host-ui" });
+    if (!this.#quit) this.#monitors?.emitEvent("SHUTDOWN", { guest: false, reason: "host-ui" });
     this.#quit = true;
   }
 
   /** The process was stopped, as by Ctrl-Z, and goes on. */
   resumed(): void {
-    this.#table.resumed();
+    this.#table.processContinued();
   }
 
   /** The machine is decided upon; monitors may ask from now on. */
@@ -146,16 +146,16 @@ export class Session implements Disposable {
   ended(shutdown: Shutdown, stays: boolean): void {
     this.#state = "shutdown";
     const panicked = shutdown.reason === "guest-panic";
-    if (panicked) this.#monitors?.announce("GUEST_PANICKED", { action: stays ? "pause" : "poweroff" });
+    if (panicked) this.#monitors?.emitEvent("GUEST_PANICKED", { action: stays ? "pause" : "poweroff" });
     // QEMU stops a machine that has panicked first, and one that stays at last.
-    if (panicked) this.#monitors?.announce("STOP");
-    this.#monitors?.announce("SHUTDOWN", { ...shutdown });
-    if (stays && !panicked) this.#monitors?.announce("STOP");
+    if (panicked) this.#monitors?.emitEvent("STOP");
+    this.#monitors?.emitEvent("SHUTDOWN", { ...shutdown });
+    if (stays && !panicked) this.#monitors?.emitEvent("STOP");
   }
 
   /** Serves until everybody is there that the launch waits for (wait=on). Throws Cancelled, UserError. */
   awaitClients(stop: Cancellation): void {
-    const awaited = this.#table.awaited();
+    const awaited = this.#table.awaitingConnection();
     if (awaited === undefined) return;
     this.report(`waiting for connection on: ${awaited.filename()}`);
     const signals: Waiter = {
@@ -172,7 +172,7 @@ export class Session implements Disposable {
       this.addWaiters(list);
       return list;
     };
-    runLoop(this.system, waiters, () => this.#quit || this.#table.awaited() === undefined);
+    runLoop(this.system, waiters, () => this.#quit || this.#table.awaitingConnection() === undefined);
   }
 
   addWaiters(list: Waiter[]): void {
@@ -199,6 +199,7 @@ export class Session implements Disposable {
       },
       serial: options.serial.value,
       chardevs: this.#chardevs(),
+      commandLineOptions: [],
       get memory() {
         const bytes = self.#planned?.memory.bytes ?? 0;
         const { id = "ram", hostNodes = [], policy = "default" } = options.memoryBackend ?? {};
@@ -231,12 +232,12 @@ export class Session implements Disposable {
       has: (label) => table.has(label),
       isBusy: (label) => table.isBusy(label),
       isMux: (label) => table.isMux(label),
-      read: (text, label) => this.options.readChardev(text, "chardev", label),
+      parse: (text, label) => this.options.readChardev(text, "chardev", label),
       open: (spec) => table.open(spec),
       change: (spec) => table.change(spec),
       remove: (label) => table.remove(label),
-      take: (label, most) => table.find(label)?.take(most),
-      put(label, bytes) {
+      readRing: (label, maxBytes) => table.find(label)?.readRing(maxBytes),
+      writeRing(label, bytes) {
         const slot = table.find(label);
         if (slot?.type !== "chardev-ringbuf") return false;
         slot.write(pinnedBuffer(bytes), 0, bytes.length);

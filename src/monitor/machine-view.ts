@@ -1,34 +1,45 @@
-/** The machine as the monitors see it; machine/ implements it. */
+/** The machine as the monitor commands see it. The launch implements it. */
 import type { ChardevInfo, ChardevSpec } from "../chardev/chardev.ts";
 
-/** QEMU's names for what the enclave does: not started yet, running, over. */
+/** QMP's RunState, as far as an enclave can have it. */
 export type RunState = "prelaunch" | "running" | "shutdown";
 
-/** The enclave's memory and where it is from; sizes are in bytes. */
+/** The enclave's memory backend. Sizes are in bytes. */
 export interface MemoryView {
   readonly bytes: number;
-  /** The backend's id and type: ram, memory-backend-memfd. */
+  /** The backend object's id, such as "ram". */
   readonly id: string;
+  /** The backend object's QOM type, such as "memory-backend-memfd". */
   readonly type: string;
   readonly share: boolean;
   readonly prealloc: boolean;
-  /** The size of the huge pages that were asked for. */
+  /** The requested huge page size. */
   readonly pageBytes: number;
   readonly hostNodes: readonly number[];
   readonly policy: string;
 }
 
-/** A machine that monitors can ask and command. */
+/** One command line option, as query-command-line-options describes it (QMP's CommandLineOptionInfo). */
+export interface CommandLineOptionInfo {
+  readonly option: string;
+  readonly parameters: readonly {
+    readonly name: string;
+    readonly type: "string" | "boolean" | "number" | "size";
+    readonly help?: string;
+    readonly default?: string;
+  }[];
+}
+
+/** The machine's state and the actions that monitor commands use. */
 export interface MachineView {
-  /** The version of this program: 1.2.3. */
+  /** nitro's own version: 1.2.3. */
   readonly version: string;
   readonly name: string | undefined;
   readonly uuid: string | undefined;
   readonly debugMode: boolean;
-  /** Whether the enclave's heartbeat is waited for, and how long. */
   readonly heartbeat: { readonly policy: string; readonly timeoutSeconds: number };
   readonly memory: MemoryView;
-  /** How many vCPUs the enclave is to have. */
+  /** The number of vCPUs. */
   readonly vcpus: number;
   readonly threadsPerCore: number;
   readonly image: {
@@ -37,38 +48,40 @@ export interface MachineView {
     readonly commandLine: string | undefined;
   };
   readonly chardevs: ChardevsView;
-  /** The console's character device; undefined where there is none. */
+  /** The label of the console's character device; undefined without a console. */
   readonly serial: string | undefined;
+  /** The launch options, for query-command-line-options. */
+  readonly commandLineOptions: readonly CommandLineOptionInfo[];
   state(): RunState;
-  /** The CID that was asked for; the enclave's own once it runs. */
+  /** Returns the requested CID before the start, the assigned one after it. */
   cid(): number;
-  /** The image's PCRs in hexadecimal digits, by name (pcr0); none where they were not asked for. */
+  /** Returns the image's PCRs in hexadecimal by name ("pcr0"); empty unless they were measured. */
   pcrs(): Readonly<Record<string, string>>;
-  /** The parent's CPUs that the enclave has, in the order of its vCPUs. */
+  /** Returns the parent instance's CPUs that the enclave uses, by vCPU index. */
   cpus(): readonly number[];
-  /** The same; before the start those that were picked by hand. */
+  /** Returns the accelerator's cpu-ids: as requested before the start, as assigned after it. */
   cpuIds(): readonly number[];
-  /** Ends the launcher, and the enclave with it. */
+  /** Terminates the enclave and the launcher. */
   quit(): void;
-  /** Starts an enclave that waits for it. Gives why it cannot, or undefined where it does. */
+  /** Starts an enclave held back by -S. Returns the reason if it cannot be started, otherwise undefined. */
   start(): string | undefined;
 }
 
-/** The character devices, to be listed, added, exchanged and removed. */
+/** The character devices as monitor commands use them. */
 export interface ChardevsView {
   list(): readonly ChardevInfo[];
   has(label: string): boolean;
   isBusy(label: string): boolean;
   isMux(label: string): boolean;
-  /** Reads a specification as -chardev takes it. Throws UserError. */
-  read(text: string, label?: string): ChardevSpec;
+  /** Parses -chardev's syntax. @param label the id, where the text must not contain one. Throws UserError. */
+  parse(text: string, label?: string): ChardevSpec;
   /** Throws UserError. */
   open(spec: ChardevSpec): void;
-  /** Throws UserError. */
+  /** Replaces the backend of an existing device. Throws UserError. */
   change(spec: ChardevSpec): void;
   remove(label: string): void;
-  /** What a ring buffer has kept; undefined for what is none. */
-  take(label: string, most: number): Uint8Array | undefined;
-  /** Writes to a device as a frontend would; false where that is no ring buffer. */
-  put(label: string, bytes: Uint8Array): boolean;
+  /** Consumes and returns at most `maxBytes` bytes of a ring buffer; undefined for other devices. */
+  readRing(label: string, maxBytes: number): Uint8Array | undefined;
+  /** Writes to a ring buffer. Returns false for other devices. */
+  writeRing(label: string, bytes: Uint8Array): boolean;
 }

@@ -1,60 +1,64 @@
-/** All monitors of a launch: made for their character devices, told of events, polled. */
+/** The monitors of a launch: one per character device that `-monitor`, `-qmp` or `-mon` names. */
 import type { Chardev } from "../chardev/chardev.ts";
 import type { Waiter } from "../sys/poll.ts";
-import type { Arguments, Surroundings } from "./command.ts";
-import { HmpMonitor } from "./hmp.ts";
-import { runLine } from "./hmp-line.ts";
+import type { Arguments, CommandContext } from "./commands/command.ts";
+import { runLine } from "./hmp/command-line.ts";
+import { HmpMonitor } from "./hmp/monitor.ts";
 import type { MachineView } from "./machine-view.ts";
-import { QmpMonitor } from "./qmp.ts";
+import { QmpMonitor } from "./qmp/session.ts";
 
-/** A monitor, whichever its language. */
+/** An HMP or QMP monitor. */
 export interface Monitor {
-  announce(event: string, data: Arguments | undefined, atMicroseconds: number): void;
-  /** Says what can be said without waiting. */
+  /** Sends an event if the client has negotiated capabilities; HMP ignores events. */
+  emitEvent(event: string, data: Arguments | undefined, atMicroseconds: number): void;
+  /** Writes as much of the queued output as fits without blocking. */
   flush(): void;
   addWaiters(list: Waiter[]): void;
 }
 
-/** How a monitor speaks. */
+/** A monitor's protocol. */
 export interface MonitorMode {
+  /** "readline" is HMP, "control" is QMP. */
   readonly mode: "readline" | "control";
-  /** With control: JSON over several lines. */
+  /** QMP only: indent the JSON. */
   readonly pretty: boolean;
 }
 
-/** The monitors. */
+/** All monitors of one launch. */
 export class Monitors {
-  readonly #all: Monitor[] = [];
-  readonly #around: Surroundings;
+  readonly #monitors: Monitor[] = [];
+  readonly #context: CommandContext;
 
   constructor(machine: MachineView) {
-    this.#around = {
+    this.#context = {
       machine,
-      announce: (event, data) => this.announce(event, data),
-      runLine: (line) => runLine(this.#around, line),
+      emitEvent: (event, data) => this.emitEvent(event, data),
+      runLine: (line) => runLine(this.#context, line),
     };
   }
 
-  /** Serves a character device from now on. */
-  add(line: Chardev, { mode, pretty }: MonitorMode): void {
+  /** Attaches a monitor to a character device. */
+  add(chardev: Chardev, { mode, pretty }: MonitorMode): void {
     const monitor =
-      mode === "control" ? new QmpMonitor(this.#around, line, pretty) : new HmpMonitor(this.#around, line);
-    this.#all.push(monitor);
-    line.attach(monitor);
+      mode === "control"
+        ? new QmpMonitor(this.#context, chardev, pretty)
+        : new HmpMonitor(this.#context, chardev);
+    this.#monitors.push(monitor);
+    chardev.attach(monitor);
   }
 
-  /** Tells every client of an event, with the time of day. */
-  announce(event: string, data?: Arguments): void {
+  /** Emits a QMP event on every monitor, with the time of day as its timestamp. */
+  emitEvent(event: string, data?: Arguments): void {
     const now = Date.now() * 1000;
-    for (const monitor of this.#all) monitor.announce(event, data, now);
+    for (const monitor of this.#monitors) monitor.emitEvent(event, data, now);
   }
 
-  /** The end: says what can still be said without waiting. */
+  /** Writes as much queued output as fits without blocking; called before the launch ends. */
   flush(): void {
-    for (const monitor of this.#all) monitor.flush();
+    for (const monitor of this.#monitors) monitor.flush();
   }
 
   addWaiters(list: Waiter[]): void {
-    for (const monitor of this.#all) monitor.addWaiters(list);
+    for (const monitor of this.#monitors) monitor.addWaiters(list);
   }
 }

@@ -11,7 +11,7 @@
  * Once the enclave is over, the rest of its console is read into memory though its receiver takes nothing: the
  * enclave's CPUs and memory are given back when the hypervisor has no more of it, and nobody keeps them by not reading.
  */
-import type { Sink } from "../../chardev/sink.ts";
+import type { ByteOutput } from "../../chardev/byte-output.ts";
 import { errnoText, SyscallError } from "../../sys/errors.ts";
 import { type Fd, readSome } from "../../sys/files.ts";
 import { POLLIN, POLLOUT } from "../../sys/linux/poll.ts";
@@ -36,7 +36,7 @@ export interface SerialSetup {
   readonly system: System;
   readonly report: (line: string) => void;
   /** Opened before the start; owned by the machine. */
-  readonly sink: Sink;
+  readonly sink: ByteOutput;
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -256,12 +256,12 @@ export class SerialConsole implements Waiter, Disposable {
   }
 
   /** The receiver takes nothing now: it is waited for, but not for long where it has stalled before. */
-  #wait(sink: Sink): boolean {
+  #wait(sink: ByteOutput): boolean {
     if (this.#stalled) {
       this.#skip(sink);
       return true;
     }
-    if (this.#patienceEndsMs === NEVER) this.#patienceEndsMs = nowMs() + sink.patienceMs;
+    if (this.#patienceEndsMs === NEVER) this.#patienceEndsMs = nowMs() + sink.writeTimeoutMs;
     return false;
   }
 
@@ -276,8 +276,8 @@ export class SerialConsole implements Waiter, Disposable {
     }
   }
 
-  #skip(sink: Sink): void {
-    sink.skip?.(this.#held.block, this.#held.from, this.#held.to);
+  #skip(sink: ByteOutput): void {
+    sink.discard?.(this.#held.block, this.#held.from, this.#held.to);
     this.#held.drop();
     this.#patienceEndsMs = NEVER;
   }

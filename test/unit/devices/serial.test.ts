@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import type { Sink } from "../../../src/chardev/sink.ts";
+import type { ByteOutput } from "../../../src/chardev/byte-output.ts";
 import { SerialConsole } from "../../../src/devices/serial/serial.ts";
 import type { PinnedBuffer } from "../../../src/sys/pinned-buffer.ts";
 import { nowMs, type Waiter } from "../../../src/sys/poll.ts";
@@ -7,13 +7,13 @@ import { fakeLibc } from "../sys/fake-libc.ts";
 import { FakeVsock } from "./fake-vsock.ts";
 
 /** A receiver that takes what `room` says, one write after another; then everything. */
-class FakeSink implements Sink {
+class FakeSink implements ByteOutput {
   readonly name = "the receiver";
   readonly fd = 7;
   text = "";
   readonly room: number[] = [];
 
-  patienceMs = Number.POSITIVE_INFINITY;
+  writeTimeoutMs = Number.POSITIVE_INFINITY;
 
   write(block: PinnedBuffer, start: number, end: number): number {
     const room = this.room.shift() ?? end - start;
@@ -115,7 +115,7 @@ describe("what the enclave writes", () => {
 
   test("is not kept for a client that takes nothing, once its patience is over; it gets what comes later", () => {
     const { says, sink, console, told } = connected(0);
-    sink.patienceMs = 0;
+    sink.writeTimeoutMs = 0;
     sink.room.push(-11, -11, -11);
     says(bytes("missed"));
     console.expired();

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { JsonError, JsonStream } from "../../../src/monitor/json-stream.ts";
-import { type Json, jsonText } from "../../../src/monitor/json-text.ts";
+import { encodeJson, type Json } from "../../../src/monitor/json.ts";
+import { JsonError, JsonStream } from "../../../src/monitor/qmp/json-stream.ts";
 
 /** What comes of these pieces: values as QEMU would write them, errors by their words. */
 function read(...pieces: string[]): string[] {
   const got: string[] = [];
   const stream = new JsonStream((value: Json | JsonError) =>
-    got.push(value instanceof JsonError ? value.message : jsonText(value)),
+    got.push(value instanceof JsonError ? value.message : encodeJson(value)),
   );
   for (const piece of pieces) stream.push(new TextEncoder().encode(piece));
   return got;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { LineEditor } from "../../../src/monitor/line-editor.ts";
+import { LineEditor } from "../../../src/monitor/hmp/line-editor.ts";
 
 const WORDS = ["info", "info2", "quit"];
 

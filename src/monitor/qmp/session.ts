@@ -1,34 +1,34 @@
 /** QMP: the monitor for programs. A greeting, the negotiation of capabilities, then commands and events. */
-import type { Chardev, Frontend } from "../chardev/chardev.ts";
-import type { Waiter } from "../sys/poll.ts";
-import { checkArguments } from "./argument-check.ts";
-import { type Arguments, CommandError, refusal, type Surroundings } from "./command.ts";
-import { qmpCommand } from "./command-table.ts";
-import { qemuVersion } from "./identity.ts";
+import type { Chardev, Frontend } from "../../chardev/chardev.ts";
+import type { Waiter } from "../../sys/poll.ts";
+import { type Arguments, type CommandContext, CommandError, refusal } from "../commands/command.ts";
+import { qmpCommand } from "../commands/table.ts";
+import { checkArguments } from "../commands/validate.ts";
+import { encodeJson, type Json } from "../json.ts";
+import type { Monitor } from "../monitors.ts";
+import { OutputQueue } from "../output-queue.ts";
+import { qemuVersion } from "../version.ts";
 import { JsonError, JsonStream } from "./json-stream.ts";
-import { type Json, jsonText } from "./json-text.ts";
-import type { Monitor } from "./monitors.ts";
-import { Outbox } from "./outbox.ts";
 
 const NEGOTIATE = "qmp_capabilities";
 const READ_AT_ONCE = 4096;
 
 /** A monitor in control mode. */
 export class QmpMonitor implements Frontend, Monitor {
-  readonly #outbox: Outbox;
+  readonly #output: OutputQueue;
   #input: JsonStream | undefined;
   #negotiated = false;
 
   constructor(
-    private readonly around: Surroundings,
+    private readonly context: CommandContext,
     line: Chardev,
     private readonly pretty: boolean,
   ) {
-    this.#outbox = new Outbox(line);
+    this.#output = new OutputQueue(line);
   }
 
-  room(): number {
-    return this.#outbox.isFull ? 0 : READ_AT_ONCE;
+  canReceive(): number {
+    return this.#output.isFull ? 0 : READ_AT_ONCE;
   }
 
   receive(bytes: Uint8Array): void {
@@ -38,17 +38,17 @@ export class QmpMonitor implements Frontend, Monitor {
   opened(): void {
     this.#negotiated = false;
     this.#input = new JsonStream((value) => this.#answer(value));
-    this.#say({ QMP: { version: qemuVersion(this.around.machine.version), capabilities: [] } });
+    this.#say({ QMP: { version: qemuVersion(this.context.machine.version), capabilities: [] } });
   }
 
   closed(): void {
     this.#input = undefined;
-    this.#outbox.clear();
+    this.#output.clear();
   }
 
   /** Tells of an event; a client that reads none of them is spared further ones. */
-  announce(event: string, data: Arguments | undefined, atMicroseconds: number): void {
-    if (this.#input === undefined || !this.#negotiated || this.#outbox.isOverfull) return;
+  emitEvent(event: string, data: Arguments | undefined, atMicroseconds: number): void {
+    if (this.#input === undefined || !this.#negotiated || this.#output.isOverfull) return;
     const timestamp = {
       seconds: Math.floor(atMicroseconds / 1e6),
       microseconds: Math.floor(atMicroseconds % 1e6),
@@ -57,15 +57,15 @@ export class QmpMonitor implements Frontend, Monitor {
   }
 
   flush(): void {
-    this.#outbox.flush();
+    this.#output.flush();
   }
 
   addWaiters(list: Waiter[]): void {
-    this.#outbox.addWaiters(list);
+    this.#output.addWaiters(list);
   }
 
   #say(value: Json): void {
-    this.#outbox.say(`${jsonText(value, this.pretty)}\r\n`);
+    this.#output.say(`${encodeJson(value, this.pretty)}\r\n`);
   }
 
   #answer(input: Json | JsonError): void {
@@ -95,7 +95,7 @@ export class QmpMonitor implements Frontend, Monitor {
     if (command === undefined) {
       throw new CommandError(`The command ${execute} has not been found`, "CommandNotFound");
     }
-    return command.run(this.around, checkArguments(command, args));
+    return command.run(this.context, checkArguments(command, args));
   }
 }
 

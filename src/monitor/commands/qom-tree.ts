@@ -2,9 +2,10 @@
  * The object tree (QOM) as QEMU's nitro machine has it: /machine with the vsock bridge, its bus and devices, /objects
  * with the memory backend, /chardevs. The accelerator, which QEMU keeps out of its tree, is /machine/accel.
  */
+
+import type { Json } from "../json.ts";
+import type { MachineView } from "../machine-view.ts";
 import { CommandError } from "./command.ts";
-import type { Json } from "./json-text.ts";
-import type { MachineView } from "./machine-view.ts";
 
 /** A property that can be read. */
 interface Property {

@@ -3,7 +3,7 @@
 import type { System } from "../sys/system.ts";
 import { rawTerminal } from "../sys/terminal.ts";
 import type { Frontend } from "./chardev.ts";
-import { reader } from "./reader.ts";
+import { fdReader } from "./fd-reader.ts";
 import type { Keyboard } from "./stdio.ts";
 
 const STDIN = 0;
@@ -16,12 +16,12 @@ const STDIN = 0;
 export function keyboard(system: System, frontend: Frontend, keepSignals: boolean): Keyboard {
   const terminal = rawTerminal(system, STDIN, keepSignals);
   let fd = STDIN;
-  const input = reader(system, {
+  const input = fdReader(system, {
     get fd() {
       return fd;
     },
     frontend,
-    ended() {
+    onEnd() {
       fd = -1;
     },
   });
@@ -29,7 +29,7 @@ export function keyboard(system: System, frontend: Frontend, keepSignals: boolea
     addWaiters: (list) => {
       if (fd !== -1) list.push(input);
     },
-    resumed: () => terminal?.again(),
+    processContinued: () => terminal?.again(),
     [Symbol.dispose]: () => terminal?.[Symbol.dispose](),
   };
 }

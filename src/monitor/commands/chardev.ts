@@ -1,13 +1,13 @@
 /** Commands about character devices. */
-import { UserError } from "../sys/errors.ts";
+import { UserError } from "../../sys/errors.ts";
 import { backendSpec } from "./chardev-backend.ts";
 import {
   type Arguments,
   type Command,
+  type CommandContext,
   CommandError,
   items,
   member,
-  type Surroundings,
   text,
   whole,
 } from "./command.ts";
@@ -55,11 +55,11 @@ export const CHARDEV_COMMANDS: readonly Command[] = [
     qmp: "chardev-change",
     help: "put another device behind a character device's id",
     args: { id: "str", backend: "ChardevBackend" },
-    run(around, args) {
+    run(context, args) {
       const id = text(args, "id");
       const spec = backendSpec(id, args["backend"] ?? null);
-      changeable(around, id);
-      reported(`Failed to add chardev '${id}': `, () => around.machine.chardevs.change(spec));
+      changeable(context, id);
+      reported(`Failed to add chardev '${id}': `, () => context.machine.chardevs.change(spec));
       return {};
     },
   },
@@ -68,7 +68,7 @@ export const CHARDEV_COMMANDS: readonly Command[] = [
     help: "add a character device, as -chardev does",
     words: { usage: "args", read: [{ name: "args", type: "str" }] },
     run({ machine: { chardevs } }, args) {
-      const spec = reported("", () => chardevs.read(text(args, "args")));
+      const spec = reported("", () => chardevs.parse(text(args, "args")));
       if (chardevs.has(spec.label)) {
         throw new CommandError(
           `attempt to add duplicate property '${spec.label}' to object (type 'container')`,
@@ -88,11 +88,11 @@ export const CHARDEV_COMMANDS: readonly Command[] = [
         { name: "args", type: "str" },
       ],
     },
-    run(around, args) {
+    run(context, args) {
       const id = text(args, "id");
-      const { chardevs } = around.machine;
-      const spec = reported("", () => chardevs.read(text(args, "args"), id));
-      changeable(around, id);
+      const { chardevs } = context.machine;
+      const spec = reported("", () => chardevs.parse(text(args, "args"), id));
+      changeable(context, id);
       reported("", () => chardevs.change(spec));
       return {};
     },
@@ -137,7 +137,7 @@ export const CHARDEV_COMMANDS: readonly Command[] = [
       const device = ringBuffer(chardevs, args);
       const data = text(args, "data");
       const bytes = isBase64(args) ? fromBase64(data) : new TextEncoder().encode(data);
-      if (!chardevs.put(device, bytes)) throw notRing(device);
+      if (!chardevs.writeRing(device, bytes)) throw notRing(device);
       return {};
     },
   },
@@ -156,7 +156,7 @@ export const CHARDEV_COMMANDS: readonly Command[] = [
     run({ machine: { chardevs } }, args) {
       const device = ringBuffer(chardevs, args);
       if (whole(args, "size") <= 0) throw new CommandError("size must be greater than zero");
-      const bytes = chardevs.take(device, whole(args, "size"));
+      const bytes = chardevs.readRing(device, whole(args, "size"));
       if (bytes === undefined) throw notRing(device);
       return isBase64(args) ? bytes.toBase64() : new TextDecoder().decode(bytes);
     },
@@ -189,7 +189,7 @@ function fromBase64(data: string): Uint8Array<ArrayBuffer> {
   }
 }
 
-type Chardevs = Surroundings["machine"]["chardevs"];
+type Chardevs = CommandContext["machine"]["chardevs"];
 
 function ringBuffer(chardevs: Chardevs, args: Arguments): string {
   const device = text(args, "device");
@@ -201,7 +201,7 @@ function notRing(device: string): CommandError {
   return new CommandError(`${device} is not a ringbuf device`);
 }
 
-function changeable({ machine: { chardevs } }: Surroundings, id: string): void {
+function changeable({ machine: { chardevs } }: CommandContext, id: string): void {
   if (!chardevs.has(id)) throw new CommandError(`Chardev '${id}' does not exist`);
   if (chardevs.isMux(id)) throw new CommandError("Mux device hotswap not supported yet");
 }

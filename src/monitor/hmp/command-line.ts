@@ -1,7 +1,13 @@
 /** One line of HMP: its command is found, its words are read, and what it prints is given. */
-import { type Arguments, type Command, type HmpWords, refusal, type Surroundings } from "./command.ts";
-import { hmpCommand } from "./command-table.ts";
-import type { Json } from "./json-text.ts";
+import {
+  type Arguments,
+  type Command,
+  type CommandContext,
+  type HmpWords,
+  refusal,
+} from "../commands/command.ts";
+import { hmpCommand } from "../commands/table.ts";
+import type { Json } from "../json.ts";
 
 /** Words that do not fit the command; the message is QEMU's, with the command's names before it or without. */
 class WordError extends Error {
@@ -14,14 +20,14 @@ class WordError extends Error {
 }
 
 /** Runs a line; lines of what it prints end with a line feed. */
-export function runLine(around: Surroundings, line: string): string {
+export function runLine(context: CommandContext, line: string): string {
   if (line.trim() === "") return "";
   const found = hmpCommand(line);
   if ("say" in found) return found.say;
   const { command, rest } = found;
   try {
     const args = readWords(wordsOf(command), rest);
-    return command.show?.(command.run(around, args), args) ?? ran(command, around, args);
+    return command.show?.(command.run(context, args), args) ?? ran(command, context, args);
   } catch (error) {
     if (!(error instanceof WordError)) return `Error: ${refusal(error).message}\n`;
     const [name = ""] = command.hmp ?? [];
@@ -32,8 +38,8 @@ export function runLine(around: Surroundings, line: string): string {
   }
 }
 
-function ran(command: Command, around: Surroundings, args: Arguments): string {
-  if (command.show === undefined) command.run(around, args);
+function ran(command: Command, context: CommandContext, args: Arguments): string {
+  if (command.show === undefined) command.run(context, args);
   return "";
 }
 

@@ -1,6 +1,7 @@
 /** Commands about the machine: what it is, how it is, and its end. */
+
+import { qemuVersion } from "../version.ts";
 import { type Command, CommandError, items, member } from "./command.ts";
-import { qemuVersion } from "./identity.ts";
 
 const NO_PAUSE = "an enclave cannot be paused: nothing of it can be reached from the parent";
 
@@ -136,8 +137,8 @@ export const MACHINE_COMMANDS: readonly Command[] = [
     qmp: "system_powerdown",
     hmp: ["system_powerdown"],
     help: "press the power button, which an enclave's system has to look at to go down",
-    run({ announce }) {
-      announce("POWERDOWN");
+    run({ emitEvent }) {
+      emitEvent("POWERDOWN");
       return {};
     },
   },
@@ -145,8 +146,8 @@ export const MACHINE_COMMANDS: readonly Command[] = [
     qmp: "quit",
     hmp: ["quit", "q"],
     help: "end the enclave and the launcher",
-    run({ machine, announce }) {
-      announce("SHUTDOWN", { guest: false, reason: "host-qmp-quit" });
+    run({ machine, emitEvent }) {
+      emitEvent("SHUTDOWN", { guest: false, reason: "host-qmp-quit" });
       machine.quit();
       return {};
     },
@@ -163,10 +164,10 @@ export const MACHINE_COMMANDS: readonly Command[] = [
     qmp: "cont",
     hmp: ["cont", "c"],
     help: "start an enclave that waits because of -S",
-    run({ machine, announce }) {
+    run({ machine, emitEvent }) {
       const refusal = machine.start();
       if (refusal !== undefined) throw new CommandError(refusal);
-      announce("RESUME");
+      emitEvent("RESUME");
       return {};
     },
   },

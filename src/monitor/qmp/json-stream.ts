@@ -3,7 +3,7 @@
  * pieces. What is wrong is told in QEMU's words, with line and column, and the stream goes on after it. What is held of
  * an unfinished value is bounded.
  */
-import type { Json } from "./json-text.ts";
+import type { Json } from "../json.ts";
 
 /** A value may have so many bytes; QMP's longest commands have some hundreds. */
 const MOST_BYTES = 64 * 1024;

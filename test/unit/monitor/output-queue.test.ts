@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Chardev } from "../../../src/chardev/chardev.ts";
-import { Outbox } from "../../../src/monitor/outbox.ts";
+import { OutputQueue } from "../../../src/monitor/output-queue.ts";
 
 /** A line that takes so many bytes of each write; -1 for a client that is found gone, which clears the outbox. */
 function lineOf(takes: () => number, gone: () => void): Chardev {
@@ -12,7 +12,7 @@ function lineOf(takes: () => number, gone: () => void): Chardev {
     return end - start;
   };
   return {
-    ...{ label: "l", type: "t", name: "n", fd: 3, patienceMs: 0, connected: true, attached: true },
+    ...{ label: "l", type: "t", name: "n", fd: 3, writeTimeoutMs: 0, connected: true, attached: true },
     ...{ filename: () => "f", addWaiters() {}, attach() {}, [Symbol.dispose]() {}, write },
   };
 }
@@ -20,7 +20,7 @@ function lineOf(takes: () => number, gone: () => void): Chardev {
 describe("what a monitor has to say", () => {
   test("is full at 64 KiB that nobody takes, and has room again when it is taken", () => {
     let takes = 0;
-    const outbox = new Outbox(
+    const outbox = new OutputQueue(
       lineOf(
         () => takes,
         () => {},
@@ -37,7 +37,7 @@ describe("what a monitor has to say", () => {
 
   test("is counted right however many clients go in the middle of it", () => {
     let takes = -1;
-    const outbox: Outbox = new Outbox(
+    const outbox: OutputQueue = new OutputQueue(
       lineOf(
         () => takes,
         () => outbox.clear(),

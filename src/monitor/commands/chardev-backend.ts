@@ -1,9 +1,9 @@
 /** QMP's ChardevBackend, as chardev-add takes it, turned into what the devices are opened by. */
 import * as z from "zod/mini";
-import type { Backend, ChardevSpec } from "../chardev/chardev.ts";
-import { checkShape } from "./argument-check.ts";
+import type { Backend, ChardevSpec } from "../../chardev/chardev.ts";
+import type { Json } from "../json.ts";
 import { CommandError } from "./command.ts";
-import type { Json } from "./json-text.ts";
+import { checkShape } from "./validate.ts";
 
 const LOG = { logfile: z.optional(z.string()), logappend: z.optional(z.boolean()) };
 const ON = z.optional(z.boolean());

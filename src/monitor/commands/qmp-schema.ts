@@ -1,6 +1,7 @@
 /** query-qmp-schema: what is offered, in QMP's own description of itself (docs/devel/qapi-code-gen). */
+
+import type { Json } from "../json.ts";
 import type { ArgumentType, Command } from "./command.ts";
-import type { Json } from "./json-text.ts";
 
 /** Events and their data. */
 const EVENTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {

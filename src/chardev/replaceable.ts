@@ -14,7 +14,7 @@ import type { Chardev, ChardevSpec, Frontend } from "./chardev.ts";
 type Log = ChardevSpec["log"];
 
 /** A label and what is behind it. */
-export class Slot implements Chardev {
+export class ReplaceableChardev implements Chardev {
   #log: Fd | undefined;
   #frontend: Frontend | undefined;
 
@@ -29,7 +29,7 @@ export class Slot implements Chardev {
   }
 
   /** Puts another device in place of this one, which is closed. Throws SyscallError, and this one stays. */
-  exchange(device: Chardev, log: Log): void {
+  replace(device: Chardev, log: Log): void {
     const opened = this.#openLog(log);
     this.device[Symbol.dispose]();
     this.device = device;
@@ -57,8 +57,8 @@ export class Slot implements Chardev {
     return this.device.fd;
   }
 
-  get patienceMs(): number {
-    return this.device.patienceMs;
+  get writeTimeoutMs(): number {
+    return this.device.writeTimeoutMs;
   }
 
   get connected(): boolean {
@@ -69,8 +69,8 @@ export class Slot implements Chardev {
     return this.#frontend !== undefined;
   }
 
-  get awaited(): boolean {
-    return this.device.awaited ?? false;
+  get awaitsConnection(): boolean {
+    return this.device.awaitsConnection ?? false;
   }
 
   filename(): string {
@@ -88,22 +88,22 @@ export class Slot implements Chardev {
 
   write(block: PinnedBuffer, start: number, end: number): number {
     const put = this.device.write(block, start, end);
-    if (put > 0) this.skip(block, start, start + put);
+    if (put > 0) this.discard(block, start, start + put);
     return put;
   }
 
   /** A file never makes wait; what it does not take (a full disk) is lost from the log alone. */
-  skip(block: PinnedBuffer, start: number, end: number): void {
+  discard(block: PinnedBuffer, start: number, end: number): void {
     if (this.#log !== undefined) writeSome(this.system, this.#log.number, block.address + start, end - start);
   }
 
-  resumed(): void {
-    this.device.resumed?.();
+  processContinued(): void {
+    this.device.processContinued?.();
   }
 
   /** What a ring buffer has kept; undefined for what is none. */
-  take(most: number): Uint8Array | undefined {
-    return this.device.take?.(most);
+  readRing(most: number): Uint8Array | undefined {
+    return this.device.readRing?.(most);
   }
 
   [Symbol.dispose](): void {

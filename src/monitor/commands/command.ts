@@ -1,7 +1,7 @@
 /** What a command is: one row, served as HMP and as QMP. */
-import { UserError } from "../sys/errors.ts";
-import type { Json } from "./json-text.ts";
-import type { MachineView } from "./machine-view.ts";
+import { UserError } from "../../sys/errors.ts";
+import type { Json } from "../json.ts";
+import type { MachineView } from "../machine-view.ts";
 
 /** QMP's classes of errors that are met here. */
 export type ErrorClass = "GenericError" | "CommandNotFound" | "DeviceNotFound";
@@ -39,10 +39,10 @@ export type ArgumentTypes = Readonly<Record<string, ArgumentType | `${ArgumentTy
 export type Arguments = Readonly<Record<string, Json>>;
 
 /** What a command works on. */
-export interface Surroundings {
+export interface CommandContext {
   readonly machine: MachineView;
   /** Tells every monitor of an event. */
-  readonly announce: (event: string, data?: Arguments) => void;
+  readonly emitEvent: (event: string, data?: Arguments) => void;
   /** Runs one line of HMP and gives what it prints. */
   readonly runLine: (line: string) => string;
 }
@@ -59,7 +59,7 @@ export interface Command {
   /** How HMP reads its arguments, where that differs from the names of `args` in order. */
   readonly words?: HmpWords;
   /** Does it. Throws CommandError. */
-  run(around: Surroundings, args: Arguments): Json;
+  run(context: CommandContext, args: Arguments): Json;
   /** What HMP prints of the answer; nothing where it is left out. Lines end with a line feed. */
   show?(answer: Json, args: Arguments): string;
 }

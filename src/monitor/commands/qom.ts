@@ -1,7 +1,8 @@
 /** Commands about the object tree. */
+
+import { encodeJson } from "../json.ts";
 import { type Command, CommandError, items, member, text } from "./command.ts";
-import { jsonText } from "./json-text.ts";
-import { objectTree, propertiesOf, resolve, treeText, valueAt } from "./object-tree.ts";
+import { objectTree, propertiesOf, resolve, treeText, valueAt } from "./qom-tree.ts";
 
 /** The rows. */
 export const OBJECT_COMMANDS: readonly Command[] = [
@@ -11,7 +12,7 @@ export const OBJECT_COMMANDS: readonly Command[] = [
     help: "read a property of an object",
     args: { path: "str", property: "str" },
     run: ({ machine }, args) => valueAt(objectTree(machine), text(args, "path"), text(args, "property")),
-    show: (answer) => `${jsonText(answer, true)}\n`,
+    show: (answer) => `${encodeJson(answer, true)}\n`,
   },
   {
     qmp: "qom-list",

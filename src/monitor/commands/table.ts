@@ -1,9 +1,9 @@
 /** All commands, a row each, and those that are about the table itself. */
-import { CHARDEV_COMMANDS } from "./chardev-commands.ts";
+import { CHARDEV_COMMANDS } from "./chardev.ts";
 import { type Command, CommandError, text, whole } from "./command.ts";
-import { introspection } from "./introspection.ts";
-import { MACHINE_COMMANDS } from "./machine-commands.ts";
-import { OBJECT_COMMANDS } from "./object-commands.ts";
+import { MACHINE_COMMANDS } from "./machine.ts";
+import { introspection } from "./qmp-schema.ts";
+import { OBJECT_COMMANDS } from "./qom.ts";
 
 /** HMP's lines end as a terminal wants them; QMP hands them over in one string. */
 export function crlf(lines: string): string {

@@ -1,13 +1,13 @@
 /** HMP: QEMU's monitor for people, and for the scripts that wait for its prompt. */
-import type { Chardev, Frontend } from "../chardev/chardev.ts";
-import type { Waiter } from "../sys/poll.ts";
-import type { Surroundings } from "./command.ts";
-import { commandNames, crlf } from "./command-table.ts";
-import { banner } from "./identity.ts";
+import type { Chardev, Frontend } from "../../chardev/chardev.ts";
+import type { Waiter } from "../../sys/poll.ts";
+import type { CommandContext } from "../commands/command.ts";
+import { objectTree, propertiesOf, resolve } from "../commands/qom-tree.ts";
+import { commandNames, crlf } from "../commands/table.ts";
+import type { Monitor } from "../monitors.ts";
+import { OutputQueue } from "../output-queue.ts";
+import { banner } from "../version.ts";
 import { LineEditor } from "./line-editor.ts";
-import type { Monitor } from "./monitors.ts";
-import { objectTree, propertiesOf, resolve } from "./object-tree.ts";
-import { Outbox } from "./outbox.ts";
 
 const PROMPT = "(qemu) ";
 /** Each key is drawn at once; a few at a time keep what has to be said bounded. */
@@ -15,27 +15,27 @@ const KEYS_AT_ONCE = 128;
 
 /** A monitor in readline mode. */
 export class HmpMonitor implements Frontend, Monitor {
-  readonly #outbox: Outbox;
+  readonly #output: OutputQueue;
   readonly #editor: LineEditor;
   #decoder = new TextDecoder();
   /** Counts the clients that have gone. */
   #gone = 0;
 
   constructor(
-    private readonly around: Surroundings,
+    private readonly context: CommandContext,
     line: Chardev,
   ) {
-    this.#outbox = new Outbox(line);
+    this.#output = new OutputQueue(line);
     this.#editor = new LineEditor({
       prompt: PROMPT,
-      show: (text) => this.#outbox.say(crlf(text)),
+      show: (text) => this.#output.say(crlf(text)),
       enter: (text) => this.#run(text),
       complete: (before) => this.#complete(before),
     });
   }
 
-  room(): number {
-    return this.#outbox.isFull ? 0 : KEYS_AT_ONCE;
+  canReceive(): number {
+    return this.#output.isFull ? 0 : KEYS_AT_ONCE;
   }
 
   receive(bytes: Uint8Array): void {
@@ -50,34 +50,34 @@ export class HmpMonitor implements Frontend, Monitor {
   opened(): void {
     // Half a character of the client before is none of this one's.
     this.#decoder = new TextDecoder();
-    this.#outbox.say(crlf(banner()));
+    this.#output.say(crlf(banner()));
     this.#editor.prompt();
   }
 
   closed(): void {
     this.#gone++;
-    this.#outbox.clear();
+    this.#output.clear();
     this.#editor.reset();
   }
 
-  focus(on: boolean): void {
+  focusChanged(on: boolean): void {
     if (on) this.#editor.prompt();
-    else this.#outbox.say("\r\n");
+    else this.#output.say("\r\n");
   }
 
   /** Events are QMP's. */
-  announce(): void {}
+  emitEvent(): void {}
 
   flush(): void {
-    this.#outbox.flush();
+    this.#output.flush();
   }
 
   addWaiters(list: Waiter[]): void {
-    this.#outbox.addWaiters(list);
+    this.#output.addWaiters(list);
   }
 
   #run(line: string): void {
-    this.#outbox.say(crlf(this.around.runLine(line)));
+    this.#output.say(crlf(this.context.runLine(line)));
     this.#editor.prompt();
   }
 
@@ -94,10 +94,10 @@ export class HmpMonitor implements Frontend, Monitor {
     if (words.length === 2 && first === "help") return begins(commandNames(false));
     if (first === "info" && words.length === 2) return begins(commandNames(true));
     if (first.startsWith("chardev-") && words.length === 2) {
-      return begins(this.around.machine.chardevs.list().map(({ label }) => label));
+      return begins(this.context.machine.chardevs.list().map(({ label }) => label));
     }
     if (!first.startsWith("qom-")) return begins([]);
-    const root = objectTree(this.around.machine);
+    const root = objectTree(this.context.machine);
     try {
       if (words.length === 3) return begins(propertiesOf(resolve(root, second)[1]).map(({ name }) => name));
       const directory = word.slice(0, word.lastIndexOf("/") + 1);

@@ -27,20 +27,20 @@ function escaped(character: string): string {
 }
 
 /** A string in quotes; every character outside of ASCII is escaped. */
-export function quotedText(text: string): string {
+export function encodeString(text: string): string {
   return `"${text.replace(/["\\]|[^\x20-\x7e]/g, escaped)}"`;
 }
 
 /** The text of a value. */
-export function jsonText(value: Json, pretty = false, indent = ""): string {
+export function encodeJson(value: Json, pretty = false, indent = ""): string {
   if (value === null) return "null";
-  if (typeof value === "string") return quotedText(value);
+  if (typeof value === "string") return encodeString(value);
   if (typeof value !== "object") return String(value);
   const inner = `${indent}    `;
   const isList = Array.isArray(value);
   const parts = isList
-    ? value.map((item: Json) => jsonText(item, pretty, inner))
-    : Object.entries(value).map(([key, item]) => `${quotedText(key)}: ${jsonText(item, pretty, inner)}`);
+    ? value.map((item: Json) => encodeJson(item, pretty, inner))
+    : Object.entries(value).map(([key, item]) => `${encodeString(key)}: ${encodeJson(item, pretty, inner)}`);
   const [open, close] = isList ? ["[", "]"] : ["{", "}"];
   if (!pretty) return `${open}${parts.join(", ")}${close}`;
   // QEMU ends the line after an opening bracket even where nothing follows.

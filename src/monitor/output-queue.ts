@@ -12,7 +12,7 @@ const FULL_BYTES = 64 * 1024;
 const OVERFULL_BYTES = 1024 * 1024;
 
 /** Text on its way to one client. */
-export class Outbox {
+export class OutputQueue {
   #blocks: PinnedBuffer[] = [];
   #sent = 0;
   #bytes = 0;
