@@ -1,6 +1,7 @@
 /**
- * One character device for several frontends: what they write goes out as it comes, what comes in goes to the one that
- * has the focus. Ctrl-A begins a command of the mux's own.
+ * Shares one character device between several frontends (mux=on). Output of every frontend goes to the device; input
+ * goes to the frontend that has the focus. Ctrl-A starts one of the mux's own commands, as in QEMU's
+ * chardev/char-mux.c.
  */
 import { type PinnedBuffer, pinnedBuffer } from "../sys/pinned-buffer.ts";
 import { nowMs, type Waiter } from "../sys/poll.ts";
@@ -8,8 +9,8 @@ import type { Chardev, Frontend } from "./chardev.ts";
 
 const CTRL_A = 1;
 const LINE_FEED = 10;
-/** What is typed at a frontend that takes nothing is kept up to this. */
-const MOST_HELD_BYTES = 4096;
+/** How much input a port keeps while its frontend cannot receive. */
+const MAX_QUEUED_BYTES = 4096;
 
 const HELP =
   "\n\rC-a h    print this help" +
@@ -22,23 +23,24 @@ const HELP =
 
 const ENCODER = new TextEncoder();
 
-/** What the mux's own commands do to the machine. */
+/** What the mux's key commands do outside the mux. */
 export interface MuxActions {
-  /** Ctrl-A x. */
+  /** Ctrl-A x: terminates the enclave. */
   exit(): void;
 }
 
-/** The mux over a device, which it owns. */
+/** The mux over a device. Owns the device. */
 export class Mux implements Disposable {
-  readonly #ports: Port[] = [];
+  readonly #ports: MuxPort[] = [];
   #focus = 0;
   #escaped = false;
-  #timestampsFromMs: number | undefined;
+  /** When Ctrl-A t turned timestamps on; undefined while they are off. */
+  #timestampsSinceMs: number | undefined;
   #atLineStart = false;
-  /** One for all lines: the time before each is written here. */
-  readonly #prefix: PinnedBuffer = pinnedBuffer(new Uint8Array(32));
-  #prefixLength = 0;
-  #prefixDone = 0;
+  /** The timestamp being written; it may take several writes. */
+  readonly #timestamp: PinnedBuffer = pinnedBuffer(new Uint8Array(32));
+  #timestampLength = 0;
+  #timestampWritten = 0;
 
   constructor(
     readonly label: string,
@@ -46,9 +48,9 @@ export class Mux implements Disposable {
     private readonly actions: MuxActions,
   ) {
     base.attach({
-      canReceive: () => MOST_HELD_BYTES,
+      canReceive: () => MAX_QUEUED_BYTES,
       receive: (bytes) => this.#receive(bytes),
-      opened: () => this.#ports[this.#focus]?.open(),
+      opened: () => this.#focused?.open(),
       closed: () => {
         this.#escaped = false;
         for (const port of this.#ports) port.close();
@@ -56,56 +58,61 @@ export class Mux implements Disposable {
     });
   }
 
-  /** A place for one more frontend; the first one has the focus. */
-  port(): Chardev {
-    const port = new Port(this, this.#ports.length);
+  /** Adds a port for one more frontend. The first port has the focus. */
+  addPort(): Chardev {
+    const port = new MuxPort(this, this.#ports.length);
     this.#ports.push(port);
     return port;
   }
 
-  /** Whether a frontend has a part of it. */
+  /** Whether the mux has a frontend. */
   get attached(): boolean {
     return this.#ports.length > 0;
   }
 
-  /** Whether this port's frontend gets what is typed. */
   hasFocus(index: number): boolean {
     return index === this.#focus;
   }
 
-  /** Writes for a port, with the time before each line where that is asked for. */
-  write(block: PinnedBuffer, start: number, end: number): number {
-    if (this.#timestampsFromMs === undefined) return this.base.write(block, start, end);
-    if (this.#atLineStart) {
-      const failed = this.#writePrefix(this.#timestampsFromMs);
-      if (failed < 0) return failed;
-    }
-    const feed = block.bytes.indexOf(LINE_FEED, start);
-    const until = feed === -1 || feed >= end ? end : feed + 1;
-    const put = this.base.write(block, start, until);
-    if (put > 0) this.#atLineStart = block.bytes[start + put - 1] === LINE_FEED;
-    return put;
+  get #focused(): MuxPort | undefined {
+    return this.#ports[this.#focus];
   }
 
-  #writePrefix(fromMs: number): number {
-    if (this.#prefixLength === 0) {
-      this.#prefixLength = ENCODER.encodeInto(clock(nowMs() - fromMs), this.#prefix.bytes).written;
+  /** Writes to the device; with timestamps on, at most one line, after its timestamp. */
+  write(buffer: PinnedBuffer, start: number, end: number): number {
+    if (this.#timestampsSinceMs === undefined) return this.base.write(buffer, start, end);
+    if (this.#atLineStart) {
+      const failed = this.#writeTimestamp(this.#timestampsSinceMs);
+      if (failed < 0) return failed;
     }
-    while (this.#prefixDone < this.#prefixLength) {
-      const put = this.base.write(this.#prefix, this.#prefixDone, this.#prefixLength);
-      if (put < 0) return put;
-      this.#prefixDone += put;
+    const lineFeed = buffer.bytes.indexOf(LINE_FEED, start);
+    const lineEnd = lineFeed === -1 || lineFeed >= end ? end : lineFeed + 1;
+    const written = this.base.write(buffer, start, lineEnd);
+    if (written > 0) this.#atLineStart = buffer.bytes[start + written - 1] === LINE_FEED;
+    return written;
+  }
+
+  /** Returns 0 once the whole timestamp is written, otherwise the negative errno. */
+  #writeTimestamp(sinceMs: number): number {
+    if (this.#timestampLength === 0) {
+      const text = formatTimestamp(nowMs() - sinceMs);
+      this.#timestampLength = ENCODER.encodeInto(text, this.#timestamp.bytes).written;
     }
-    this.#prefixLength = 0;
-    this.#prefixDone = 0;
+    while (this.#timestampWritten < this.#timestampLength) {
+      const written = this.base.write(this.#timestamp, this.#timestampWritten, this.#timestampLength);
+      if (written < 0) return written;
+      this.#timestampWritten += written;
+    }
+    this.#timestampLength = 0;
+    this.#timestampWritten = 0;
     this.#atLineStart = false;
     return 0;
   }
 
-  /** Text of the mux's own; what does not fit at once is left out. */
-  #say(text: string): void {
-    const block = pinnedBuffer(new TextEncoder().encode(text));
-    this.base.write(block, 0, block.bytes.length);
+  /** Prints the mux's own text. What does not fit without blocking is dropped. */
+  #print(text: string): void {
+    const buffer = pinnedBuffer(ENCODER.encode(text));
+    this.base.write(buffer, 0, buffer.bytes.length);
   }
 
   #receive(bytes: Uint8Array): void {
@@ -115,47 +122,47 @@ export class Mux implements Disposable {
       if (this.#escaped) {
         this.#escaped = false;
         from = i + 1;
-        this.#command(byte);
+        this.#runCommand(byte);
       } else if (byte === CTRL_A) {
-        this.#ports[this.#focus]?.typed(bytes.subarray(from, i));
+        this.#focused?.input(bytes.subarray(from, i));
         this.#escaped = true;
         from = i + 1;
       }
     }
-    if (!this.#escaped) this.#ports[this.#focus]?.typed(bytes.subarray(from));
+    if (!this.#escaped) this.#focused?.input(bytes.subarray(from));
   }
 
-  #command(byte: number): void {
+  #runCommand(byte: number): void {
     switch (String.fromCharCode(byte)) {
       case "h":
       case "?":
-        return this.#say(`\n\r${HELP}`);
+        return this.#print(`\n\r${HELP}`);
       case "x":
-        this.#say("QEMU: Terminated\n\r");
+        this.#print("QEMU: Terminated\n\r");
         return this.actions.exit();
       case "c":
-        return this.#switch();
+        return this.#moveFocus();
       case "t":
-        this.#timestampsFromMs = this.#timestampsFromMs === undefined ? nowMs() : undefined;
+        this.#timestampsSinceMs = this.#timestampsSinceMs === undefined ? nowMs() : undefined;
         this.#atLineStart = true;
         return;
       case "\x01":
-        this.#ports[this.#focus]?.typed(Uint8Array.of(CTRL_A));
+        this.#focused?.input(Uint8Array.of(CTRL_A));
     }
-    // s has no disk to save and b no line to break: both are taken and nothing comes of them.
+    // s (save disk data) and b (send a break) have nothing to act on in an enclave; they are accepted and ignored.
   }
 
-  /** The device's own waiters; ports hand over what their frontends have room for by now. */
+  /** Adds the device's waiters, and passes queued input to frontends that can receive again. */
   addWaiters(list: Waiter[]): void {
     this.base.addWaiters(list);
-    for (const port of this.#ports) port.addWaiters();
+    for (const port of this.#ports) port.deliver();
   }
 
-  #switch(): void {
+  #moveFocus(): void {
     if (this.#ports.length < 2) return;
-    this.#ports[this.#focus]?.focusChanged(false);
+    this.#focused?.setFocus(false);
     this.#focus = (this.#focus + 1) % this.#ports.length;
-    this.#ports[this.#focus]?.focusChanged(true);
+    this.#focused?.setFocus(true);
   }
 
   [Symbol.dispose](): void {
@@ -163,19 +170,20 @@ export class Mux implements Disposable {
   }
 }
 
-/** `[00:00:01.234] `, from the moment on when it was asked for. */
-function clock(ms: number): string {
-  const part = (value: number, digits: number) => String(Math.floor(value)).padStart(digits, "0");
+/** Formats as `[HH:MM:SS.mmm] `. */
+function formatTimestamp(ms: number): string {
+  const digits = (value: number, count: number) => String(Math.floor(value)).padStart(count, "0");
   const seconds = ms / 1000;
-  return `[${part(seconds / 3600, 2)}:${part((seconds / 60) % 60, 2)}:${part(seconds % 60, 2)}.${part(ms % 1000, 3)}] `;
+  const time = [seconds / 3600, (seconds / 60) % 60, seconds % 60].map((value) => digits(value, 2)).join(":");
+  return `[${time}.${digits(ms % 1000, 3)}] `;
 }
 
-/** A mux as one of its frontends sees it. */
-class Port implements Chardev {
+/** The mux as one of its frontends sees it. */
+class MuxPort implements Chardev {
   readonly type = "chardev-mux";
   #frontend: Frontend | undefined;
   #isOpen = false;
-  #held = new Uint8Array(0);
+  #queued = new Uint8Array(0);
 
   constructor(
     private readonly mux: Mux,
@@ -210,24 +218,22 @@ class Port implements Chardev {
     return "mux";
   }
 
-  write(block: PinnedBuffer, start: number, end: number): number {
-    return this.mux.write(block, start, end);
+  write(buffer: PinnedBuffer, start: number, end: number): number {
+    return this.mux.write(buffer, start, end);
   }
 
-  discard(block: PinnedBuffer, start: number, end: number): void {
-    this.mux.base.discard?.(block, start, end);
+  discard(buffer: PinnedBuffer, start: number, end: number): void {
+    this.mux.base.discard?.(buffer, start, end);
   }
 
-  addWaiters(): void {
-    this.#handOver();
-  }
+  /** The mux adds the waiters of the device that all ports share. */
+  addWaiters(): void {}
 
   attach(frontend: Frontend): void {
     this.#frontend = frontend;
     if (this.mux.hasFocus(this.index) && this.connected) this.open();
   }
 
-  /** Somebody is there and types here. */
   open(): void {
     if (this.#isOpen) return;
     this.#isOpen = true;
@@ -237,27 +243,28 @@ class Port implements Chardev {
   close(): void {
     if (this.#isOpen) this.#frontend?.closed();
     this.#isOpen = false;
-    this.#held = new Uint8Array(0);
+    this.#queued = new Uint8Array(0);
   }
 
-  focusChanged(on: boolean): void {
-    if (on && !this.#isOpen) this.open();
-    else this.#frontend?.focusChanged?.(on);
+  setFocus(focused: boolean): void {
+    if (focused && !this.#isOpen) this.open();
+    else this.#frontend?.focusChanged?.(focused);
   }
 
-  typed(bytes: Uint8Array): void {
+  /** Queues input and passes on what the frontend can receive. Input beyond the queue's limit is dropped. */
+  input(bytes: Uint8Array): void {
     if (this.#frontend === undefined || !this.#isOpen || bytes.length === 0) return;
-    const room = MOST_HELD_BYTES - this.#held.length;
-    this.#held = Uint8Array.from([...this.#held, ...bytes.subarray(0, room)]);
-    this.#handOver();
+    const accepted = bytes.subarray(0, MAX_QUEUED_BYTES - this.#queued.length);
+    this.#queued = Uint8Array.from([...this.#queued, ...accepted]);
+    this.deliver();
   }
 
-  #handOver(): void {
-    while (this.#held.length > 0) {
-      const some = this.#held.subarray(0, this.#frontend?.canReceive() ?? 0);
-      if (some.length === 0) return;
-      this.#held = this.#held.subarray(some.length);
-      this.#frontend?.receive(some);
+  deliver(): void {
+    while (this.#queued.length > 0) {
+      const chunk = this.#queued.subarray(0, this.#frontend?.canReceive() ?? 0);
+      if (chunk.length === 0) return;
+      this.#queued = this.#queued.subarray(chunk.length);
+      this.#frontend?.receive(chunk);
     }
   }
 

@@ -1,7 +1,7 @@
-/** `-serial null`: takes everything, keeps nothing. */
+/** `-serial null`: discards output and has no input. */
 import type { Chardev } from "./chardev.ts";
 
-/** A device that nobody is behind. */
+/** Returns a device that discards what is written to it. */
 export function nullChardev(label: string): Chardev {
   let attached = false;
   return {

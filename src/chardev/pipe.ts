@@ -1,4 +1,4 @@
-/** `-serial pipe:PATH`: two FIFOs, PATH.in to read from and PATH.out to write to, or the one FIFO PATH for both. */
+/** `-serial pipe:PATH`: reads the FIFO PATH.in and writes the FIFO PATH.out, or uses the one FIFO PATH for both. */
 import { SyscallError } from "../sys/errors.ts";
 import { type Fd, openFile, writeSome } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
@@ -7,13 +7,15 @@ import type { System } from "../sys/system.ts";
 import type { Chardev, Frontend } from "./chardev.ts";
 import { fdReader } from "./fd-reader.ts";
 
-/** Opens the FIFOs, which exist; opened for both directions, neither waits for its other end. Throws SyscallError. */
+const WRITE_TIMEOUT_MS = 1000;
+
+/** Opens existing FIFOs. O_RDWR keeps open(2) from waiting for the other end: fifo(7). Throws SyscallError. */
 export function pipeChardev(system: System, label: string, path: string): Chardev {
   using stack = new DisposableStack();
-  const [input, output] = opened(system, path, stack);
+  const [input, output] = openFifos(system, path, stack);
   const owned = stack.move();
   let frontend: Frontend | undefined;
-  const reading = fdReader(system, {
+  const reader = fdReader(system, {
     fd: input.number,
     get frontend() {
       return frontend;
@@ -25,14 +27,14 @@ export function pipeChardev(system: System, label: string, path: string): Charde
     type: "chardev-pipe",
     name: path,
     fd: output.number,
-    writeTimeoutMs: 1000,
+    writeTimeoutMs: WRITE_TIMEOUT_MS,
     connected: true,
     get attached() {
       return frontend !== undefined;
     },
     filename: () => "pipe",
-    write: (block, start, end) => writeSome(system, output.number, block.address + start, end - start),
-    addWaiters: (list) => list.push(reading),
+    write: (buffer, start, end) => writeSome(system, output.number, buffer.address + start, end - start),
+    addWaiters: (list) => list.push(reader),
     attach(to) {
       frontend = to;
       to.opened();
@@ -41,14 +43,13 @@ export function pipeChardev(system: System, label: string, path: string): Charde
   };
 }
 
-function opened(system: System, path: string, stack: DisposableStack): readonly [Fd, Fd] {
+function openFifos(system: System, path: string, stack: DisposableStack): readonly [Fd, Fd] {
   const open = (name: string) => stack.use(openFile(system, name, O_RDWR | O_NONBLOCK));
   try {
     return [open(`${path}.in`), open(`${path}.out`)];
   } catch (error) {
     if (!(error instanceof SyscallError) || error.errno !== ERRNO.ENOENT) throw error;
   }
-  const both = openFile(system, path, O_RDWR | O_NONBLOCK);
-  stack.defer(() => both.close());
+  const both = open(path);
   return [both, both];
 }

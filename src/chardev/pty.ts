@@ -1,7 +1,7 @@
 /**
- * `-serial pty`: a new pseudo terminal, whose path is told. Its other end is held open here as well: Linux tells nobody
- * when a terminal is opened, so without that it would have to be looked at again and again. What is written before
- * somebody opens it waits for them, as far as the terminal has room.
+ * `-serial pty`: a new pseudoterminal, whose path is reported. nitro holds the other end open as well: Linux does not
+ * signal the opening of a terminal, so nitro would otherwise have to poll for it as QEMU does. Output is therefore kept
+ * in the terminal's buffer until a process opens it.
  */
 import { writeSome } from "../sys/files.ts";
 import { cString } from "../sys/libc.ts";
@@ -11,20 +11,20 @@ import { openPty } from "../sys/terminal.ts";
 import type { Chardev, Frontend } from "./chardev.ts";
 import { fdReader } from "./fd-reader.ts";
 
-const PATIENCE_MS = 1000;
+const WRITE_TIMEOUT_MS = 1000;
 
-/** Makes the terminal. @param link a symbolic link to it, removed at the end. Throws SyscallError. */
+/** Opens a pseudoterminal. @param link a symbolic link to create to it, removed on disposal. Throws SyscallError. */
 export function ptyChardev(system: System, label: string, link: string | undefined): Chardev {
   using stack = new DisposableStack();
   const { master, other, path } = openPty(system);
   stack.use(master);
   stack.use(other);
   if (link !== undefined) {
-    makeLink(system, path, link);
+    createLink(system, path, link);
     stack.defer(removerOf(system, link));
   }
   let frontend: Frontend | undefined;
-  const reading = fdReader(system, {
+  const reader = fdReader(system, {
     fd: master.number,
     get frontend() {
       return frontend;
@@ -37,14 +37,14 @@ export function ptyChardev(system: System, label: string, link: string | undefin
     type: "chardev-pty",
     name: path,
     fd: master.number,
-    writeTimeoutMs: PATIENCE_MS,
+    writeTimeoutMs: WRITE_TIMEOUT_MS,
     connected: true,
     get attached() {
       return frontend !== undefined;
     },
     filename: () => `pty:${path}`,
-    write: (block, start, end) => writeSome(system, master.number, block.address + start, end - start),
-    addWaiters: (list) => list.push(reading),
+    write: (buffer, start, end) => writeSome(system, master.number, buffer.address + start, end - start),
+    addWaiters: (list) => list.push(reader),
     attach(to) {
       frontend = to;
       to.opened();
@@ -53,7 +53,7 @@ export function ptyChardev(system: System, label: string, link: string | undefin
   };
 }
 
-function makeLink(system: System, path: string, link: string): void {
-  const [from, to] = [cString(path), cString(link)];
-  checked(system, "symlink", system.libc.symlink(from, to), () => `${path}, ${link}`, link);
+function createLink(system: System, path: string, link: string): void {
+  const [target, linkPath] = [cString(path), cString(link)];
+  checked(system, "symlink", system.libc.symlink(target, linkPath), () => `${path}, ${link}`, link);
 }

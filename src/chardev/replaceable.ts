@@ -1,6 +1,6 @@
 /**
- * A character device under its label: what is behind the label can be exchanged while a frontend uses it, and what is
- * written is also copied to a file with logfile=PATH, whoever is there or not.
+ * A character device under its label. `chardev-change` replaces the backend while a frontend uses the label, and
+ * logfile=PATH records everything that is written, whether or not a client is connected.
  */
 
 import { type Fd, writeSome } from "../sys/files.ts";
@@ -13,56 +13,56 @@ import type { Chardev, ChardevSpec, Frontend } from "./chardev.ts";
 
 type Log = ChardevSpec["log"];
 
-/** A label and what is behind it. */
+/** A label with the backend that currently serves it. Owns the backend. */
 export class ReplaceableChardev implements Chardev {
   #log: Fd | undefined;
   #frontend: Frontend | undefined;
 
-  /** Owns the device. Throws SyscallError where the log cannot be had. */
+  /** Takes ownership of the backend. Throws SyscallError if the log file cannot be opened. */
   constructor(
     private readonly system: System,
     readonly label: string,
-    private device: Chardev,
+    private backend: Chardev,
     log: Log,
   ) {
     this.#log = this.#openLog(log);
   }
 
-  /** Puts another device in place of this one, which is closed. Throws SyscallError, and this one stays. */
-  replace(device: Chardev, log: Log): void {
-    const opened = this.#openLog(log);
-    this.device[Symbol.dispose]();
-    this.device = device;
+  /** Closes the backend and serves the frontend with another one. Throws SyscallError and changes nothing. */
+  replace(backend: Chardev, log: Log): void {
+    const newLog = this.#openLog(log);
+    this.backend[Symbol.dispose]();
+    this.backend = backend;
     this.#log?.close();
-    this.#log = opened;
-    if (this.#frontend !== undefined) device.attach(this.#frontend);
+    this.#log = newLog;
+    if (this.#frontend !== undefined) backend.attach(this.#frontend);
   }
 
   #openLog(log: Log): Fd | undefined {
     if (log === undefined) return undefined;
-    // A FIFO without a reader is ENXIO rather than a wait.
+    // O_NONBLOCK: open(2) fails with ENXIO on a FIFO without a reader instead of blocking.
     const flags = O_WRONLY | O_CREAT | O_NONBLOCK | (log.append ? O_APPEND : O_TRUNC);
     return openOutput(this.system, log.path, flags, 0o666);
   }
 
   get type(): string {
-    return this.device.type;
+    return this.backend.type;
   }
 
   get name(): string {
-    return this.device.name;
+    return this.backend.name;
   }
 
   get fd(): number {
-    return this.device.fd;
+    return this.backend.fd;
   }
 
   get writeTimeoutMs(): number {
-    return this.device.writeTimeoutMs;
+    return this.backend.writeTimeoutMs;
   }
 
   get connected(): boolean {
-    return this.device.connected;
+    return this.backend.connected;
   }
 
   get attached(): boolean {
@@ -70,44 +70,48 @@ export class ReplaceableChardev implements Chardev {
   }
 
   get awaitsConnection(): boolean {
-    return this.device.awaitsConnection ?? false;
+    return this.backend.awaitsConnection ?? false;
   }
 
   filename(): string {
-    return this.device.filename();
+    return this.backend.filename();
   }
 
   addWaiters(list: Waiter[]): void {
-    this.device.addWaiters(list);
+    this.backend.addWaiters(list);
   }
 
   attach(frontend: Frontend): void {
     this.#frontend = frontend;
-    this.device.attach(frontend);
+    this.backend.attach(frontend);
   }
 
-  write(block: PinnedBuffer, start: number, end: number): number {
-    const put = this.device.write(block, start, end);
-    if (put > 0) this.discard(block, start, start + put);
-    return put;
+  write(buffer: PinnedBuffer, start: number, end: number): number {
+    const written = this.backend.write(buffer, start, end);
+    if (written > 0) this.#writeLog(buffer, start, start + written);
+    return written;
   }
 
-  /** A file never makes wait; what it does not take (a full disk) is lost from the log alone. */
-  discard(block: PinnedBuffer, start: number, end: number): void {
-    if (this.#log !== undefined) writeSome(this.system, this.#log.number, block.address + start, end - start);
+  discard(buffer: PinnedBuffer, start: number, end: number): void {
+    this.#writeLog(buffer, start, end);
+  }
+
+  /** A write error, such as ENOSPC, loses the bytes from the log only. */
+  #writeLog(buffer: PinnedBuffer, start: number, end: number): void {
+    if (this.#log !== undefined)
+      writeSome(this.system, this.#log.number, buffer.address + start, end - start);
   }
 
   processContinued(): void {
-    this.device.processContinued?.();
+    this.backend.processContinued?.();
   }
 
-  /** What a ring buffer has kept; undefined for what is none. */
-  readRing(most: number): Uint8Array | undefined {
-    return this.device.readRing?.(most);
+  readRing(maxBytes: number): Uint8Array | undefined {
+    return this.backend.readRing?.(maxBytes);
   }
 
   [Symbol.dispose](): void {
-    this.device[Symbol.dispose]();
+    this.backend[Symbol.dispose]();
     this.#log?.close();
   }
 }

@@ -1,10 +1,10 @@
-/** `-chardev ringbuf,id=ID,size=N`: memory that keeps the last N bytes until a monitor reads them. */
+/** `-chardev ringbuf,id=ID,size=N`: keeps the last N bytes in memory until a monitor command reads them. */
 import type { Chardev } from "./chardev.ts";
 
-/** A ring of `size` bytes, a power of two. */
+/** Returns a ring buffer of `size` bytes, which must be a power of two. */
 export function ringbufChardev(label: string, size: number): Chardev {
   const ring = new Uint8Array(size);
-  // Both count for ever; only their difference and their remainders are used.
+  // Free-running counters: an index into the ring is the counter modulo its size, as in QEMU's chardev/char-ringbuf.c.
   let produced = 0;
   let consumed = 0;
   let attached = false;
@@ -26,11 +26,11 @@ export function ringbufChardev(label: string, size: number): Chardev {
       consumed = Math.max(consumed, produced - size);
       return end - start;
     },
-    readRing(most) {
-      const length = Math.min(most, produced - consumed);
-      const taken = Uint8Array.from({ length }, (_, i) => ring[(consumed + i) % size] ?? 0);
+    readRing(maxBytes) {
+      const length = Math.min(maxBytes, produced - consumed);
+      const bytes = Uint8Array.from({ length }, (_, i) => ring[(consumed + i) % size] ?? 0);
       consumed += length;
-      return taken;
+      return bytes;
     },
     addWaiters() {},
     attach(frontend) {

@@ -1,13 +1,13 @@
 /**
- * `-chardev socket`: a unix or tcp socket that listens (server=on) or connects. One client at a time; further ones wait
- * in the kernel until it has gone. While nobody is there what is written is lost, as on a line without a listener.
+ * `-chardev socket`: a UNIX or TCP socket that listens (server=on) or connects. It serves one client at a time; further
+ * clients wait in the listen backlog. Output is discarded while no client is connected.
  */
 
 import { errnoText, UserError } from "../sys/errors.ts";
 import type { Fd } from "../sys/files.ts";
 import { POLLIN, POLLOUT } from "../sys/linux/poll.ts";
 import type { PinnedBuffer } from "../sys/pinned-buffer.ts";
-import { nowMs, type Waiter } from "../sys/poll.ts";
+import { nowMs, type Waiter, waiter } from "../sys/poll.ts";
 import { addressText, type SocketAddress } from "../sys/socket/address.ts";
 import {
   acceptSocket,
@@ -23,9 +23,9 @@ import { fdReader } from "./fd-reader.ts";
 import { Telnet } from "./telnet.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
-const PATIENCE_MS = 1000;
+const WRITE_TIMEOUT_MS = 1000;
 
-/** An address as QEMU writes it in what went wrong: a path, or HOST:PORT. */
+/** Returns an address as QEMU's error messages spell it: a path, or HOST:PORT. */
 export function bareAddress(address: SocketAddress): string {
   return address.kind === "unix" ? address.path : addressText(address).slice("tcp:".length);
 }
@@ -33,56 +33,45 @@ export function bareAddress(address: SocketAddress): string {
 /** A socket as a character device. */
 export class SocketChardev implements Chardev {
   readonly type = "chardev-socket";
-  readonly writeTimeoutMs = PATIENCE_MS;
+  readonly writeTimeoutMs = WRITE_TIMEOUT_MS;
   #frontend: Frontend | undefined;
   #listener: Listener | undefined;
   #client: Fd | undefined;
   #connecting: Fd | undefined;
-  #retryMs = NEVER;
+  #reconnectAtMs = NEVER;
   #neverConnected = true;
   #failure: UserError | undefined;
   #telnet: Telnet | undefined;
-  readonly #reading: Waiter;
-  readonly #listening: Waiter;
-  readonly #arriving: Waiter;
+  readonly #reader: Waiter;
+  readonly #acceptor: Waiter;
+  readonly #connector: Waiter;
 
-  /** Listens, or begins to connect. Throws SyscallError and UserError. */
+  /** Listens, or starts to connect. Throws SyscallError and UserError. */
   constructor(
     private readonly system: System,
     readonly label: string,
     private readonly backend: SocketBackend,
   ) {
     const self = this;
-    this.#reading = fdReader(system, {
+    this.#reader = fdReader(system, {
       get fd() {
         return self.fd;
       },
       get frontend() {
-        return self.#input;
+        return self.#inputFrontend;
       },
-      onEnd: () => this.#lost(),
+      onEnd: () => this.#disconnect(),
     });
-    const waiter = (fd: () => number, events: number, ready: () => void, deadline = () => NEVER): Waiter => ({
-      get fd() {
-        return fd();
-      },
-      events,
-      get deadlineMs() {
-        return deadline();
-      },
-      ready,
-      expired: () => this.#connect(),
-    });
-    this.#listening = waiter(
+    this.#acceptor = waiter(
       () => (this.#client === undefined ? (this.#listener?.fd ?? -1) : -1),
       POLLIN,
       () => this.#accept(),
     );
-    this.#arriving = waiter(
+    this.#connector = waiter(
       () => this.#connecting?.number ?? -1,
       POLLOUT,
-      () => this.#arrived(),
-      () => this.#retryMs,
+      () => this.#completeConnect(),
+      { deadlineMs: () => this.#reconnectAtMs, expired: () => this.#connect() },
     );
     if (backend.server) this.#listener = listenSocket(system, backend.address);
     else this.#connect();
@@ -108,9 +97,8 @@ export class SocketChardev implements Chardev {
     return this.#listener?.address ?? this.backend.address;
   }
 
-  /** What comes in goes through telnet's commands first, where it is telnet. */
-  get #input(): Frontend | undefined {
-    return this.#telnet?.over(this.#frontend) ?? this.#frontend;
+  get #inputFrontend(): Frontend | undefined {
+    return this.#telnet?.filterInput(this.#frontend) ?? this.#frontend;
   }
 
   filename(): string {
@@ -120,16 +108,16 @@ export class SocketChardev implements Chardev {
     return `${this.connected ? "" : "disconnected:"}${spelled}${server ? ",server=on" : ""}`;
   }
 
-  /** A server with wait=on has had no client yet, or a connection without reconnect is under way. Throws UserError. */
+  /** True until the first connection of a server with wait=on, or of a client without reconnect. Throws UserError. */
   get awaitsConnection(): boolean {
     if (this.#failure !== undefined) throw this.#failure;
     return this.#neverConnected && (this.backend.server ? this.backend.wait : this.backend.reconnectMs === 0);
   }
 
   addWaiters(list: Waiter[]): void {
-    if (this.#client !== undefined) list.push(this.#reading);
-    else if (this.#listener !== undefined) list.push(this.#listening);
-    else if (this.#connecting !== undefined || this.#retryMs !== NEVER) list.push(this.#arriving);
+    if (this.#client !== undefined) list.push(this.#reader);
+    else if (this.#listener !== undefined) list.push(this.#acceptor);
+    else if (this.#connecting !== undefined || this.#reconnectAtMs !== NEVER) list.push(this.#connector);
   }
 
   attach(frontend: Frontend): void {
@@ -137,51 +125,51 @@ export class SocketChardev implements Chardev {
     if (this.connected) frontend.opened();
   }
 
-  write(block: PinnedBuffer, start: number, end: number): number {
+  write(buffer: PinnedBuffer, start: number, end: number): number {
     if (this.#client === undefined) return end - start;
-    const fd = this.#client.number;
-    const put =
+    const result =
       this.#telnet === undefined
-        ? sendSome(this.system, fd, block.address + start, end - start)
-        : this.#telnet.send(block, start, end);
-    if (put >= 0 || wouldBlock(put)) return put;
-    this.#lost();
+        ? sendSome(this.system, this.#client.number, buffer.address + start, end - start)
+        : this.#telnet.send(buffer, start, end);
+    if (result >= 0 || wouldBlock(result)) return result;
+    this.#disconnect();
     return end - start;
   }
 
   #accept(): void {
     if (this.#listener === undefined) return;
-    const incoming = acceptSocket(this.system, this.#listener);
-    if (typeof incoming !== "number") this.#welcome(incoming);
+    const accepted = acceptSocket(this.system, this.#listener);
+    if (typeof accepted !== "number") this.#serve(accepted);
   }
 
   #connect(): void {
-    this.#retryMs = NEVER;
+    this.#reconnectAtMs = NEVER;
     const { socket, result } = connectSocket(this.system, this.backend.address);
     this.#connecting = socket;
-    // A port of this machine's own where nobody listens is known at once, though connect(2) does not say so yet.
+    // On loopback, connect(2) returns EINPROGRESS although SO_ERROR already holds ECONNREFUSED.
     const known = isUnderWay(result) ? connectResult(this.system, socket) || result : result;
-    if (!isUnderWay(known)) this.#settle(known);
+    if (!isUnderWay(known)) this.#finishConnect(known);
   }
 
-  #arrived(): void {
-    if (this.#connecting !== undefined) this.#settle(connectResult(this.system, this.#connecting));
+  #completeConnect(): void {
+    if (this.#connecting !== undefined) this.#finishConnect(connectResult(this.system, this.#connecting));
   }
 
-  #settle(result: number): void {
+  #finishConnect(result: number): void {
     const socket = this.#connecting;
     this.#connecting = undefined;
-    if (result === 0 && socket !== undefined) return this.#welcome(socket);
+    if (result === 0 && socket !== undefined) return this.#serve(socket);
     socket?.close();
-    if (this.backend.reconnectMs > 0) this.#retryMs = nowMs() + this.backend.reconnectMs;
-    else
-      this.#failure = new UserError(
-        addressText(this.backend.address),
-        `Failed to connect to '${bareAddress(this.backend.address)}': ${errnoText(-result)}`,
-      );
+    const { address, reconnectMs } = this.backend;
+    if (reconnectMs > 0) {
+      this.#reconnectAtMs = nowMs() + reconnectMs;
+      return;
+    }
+    const message = `Failed to connect to '${bareAddress(address)}': ${errnoText(-result)}`;
+    this.#failure = new UserError(addressText(address), message);
   }
 
-  #welcome(socket: Fd): void {
+  #serve(socket: Fd): void {
     if (this.backend.address.kind === "tcp" && this.backend.nodelay) sendAtOnce(this.system, socket);
     this.#client = socket;
     this.#neverConnected = false;
@@ -189,13 +177,13 @@ export class SocketChardev implements Chardev {
     this.#frontend?.opened();
   }
 
-  #lost(): void {
+  #disconnect(): void {
     if (this.#client === undefined) return;
     this.#client.close();
     this.#client = undefined;
     this.#telnet = undefined;
     if (!this.backend.server && this.backend.reconnectMs > 0)
-      this.#retryMs = nowMs() + this.backend.reconnectMs;
+      this.#reconnectAtMs = nowMs() + this.backend.reconnectMs;
     this.#frontend?.closed();
   }
 

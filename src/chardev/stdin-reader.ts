@@ -1,22 +1,29 @@
-/** Standard input, for a monitor or a mux on stdio: the terminal is raw while it is read, and put back afterwards. */
+/** Standard input for a monitor or mux on stdio. The terminal is in raw mode until disposal. */
 
+import type { Waiter } from "../sys/poll.ts";
 import type { System } from "../sys/system.ts";
 import { rawTerminal } from "../sys/terminal.ts";
 import type { Frontend } from "./chardev.ts";
 import { fdReader } from "./fd-reader.ts";
-import type { Keyboard } from "./stdio.ts";
 
 const STDIN = 0;
 
+/** Reads standard input for a frontend. */
+export interface StdinReader extends Disposable {
+  addWaiters(list: Waiter[]): void;
+  /** Called after SIGCONT: makes the terminal raw again. */
+  processContinued(): void;
+}
+
 /**
- * Begins to read standard input. Its end (as of /dev/null, or a pipe whose writer is gone) is no news: nothing more is
- * read, and nothing else happens.
- * @param keepSignals Ctrl-C still is a signal; else it is a key like others.
+ * Starts to read standard input. End of file (/dev/null, or a pipe whose writer has exited) only stops the reading; the
+ * frontend stays open.
+ * @param keepSignals whether Ctrl-C still raises SIGINT; otherwise it is passed on like any other key.
  */
-export function keyboard(system: System, frontend: Frontend, keepSignals: boolean): Keyboard {
+export function openStdin(system: System, frontend: Frontend, keepSignals: boolean): StdinReader {
   const terminal = rawTerminal(system, STDIN, keepSignals);
   let fd = STDIN;
-  const input = fdReader(system, {
+  const reader = fdReader(system, {
     get fd() {
       return fd;
     },
@@ -27,7 +34,7 @@ export function keyboard(system: System, frontend: Frontend, keepSignals: boolea
   });
   return {
     addWaiters: (list) => {
-      if (fd !== -1) list.push(input);
+      if (fd !== -1) list.push(reader);
     },
     processContinued: () => terminal?.again(),
     [Symbol.dispose]: () => terminal?.[Symbol.dispose](),

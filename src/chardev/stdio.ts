@@ -1,13 +1,13 @@
 /**
- * `-serial stdio`: the launcher's standard output, whatever the shell made of it. It belongs to others too, so
- * O_NONBLOCK is never set on it; a way to write without waiting is found by its kind:
+ * `-serial stdio`: the standard output that nitro inherited. O_NONBLOCK belongs to the open file description, which
+ * other processes share (fcntl(2)), so nitro never sets it there. How it writes without blocking depends on the type:
  *
- * - a file: it never makes wait;
- * - a pipe or a terminal: opened anew through /proc, with O_NONBLOCK on a description of its own;
- * - a socket (as under systemd): send(2) takes MSG_DONTWAIT;
- * - else (a pipe or a terminal of another user's): PIPE_BUF bytes at a time, poll being asked before each of them.
+ * - a regular file: write(2) does not block;
+ * - a pipe or terminal: nitro opens it again through /proc/self/fd, for an open file description of its own;
+ * - a socket (as under systemd): send(2) with MSG_DONTWAIT;
+ * - a pipe or terminal that cannot be opened again, such as another user's: at most PIPE_BUF bytes, after poll(2).
  *
- * Standard input is read, and the terminal touched, only where somebody listens: see keyboard.ts.
+ * Standard input is read, and the terminal changed, only if a frontend needs input: see stdin-reader.ts.
  */
 
 import { SyscallError } from "../sys/errors.ts";
@@ -15,48 +15,32 @@ import { type Fd, isSeekable, openFile, writeSome } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { O_NONBLOCK, O_WRONLY } from "../sys/linux/fcntl.ts";
 import type { PinnedBuffer } from "../sys/pinned-buffer.ts";
-import { isWritable, type Waiter } from "../sys/poll.ts";
+import { isWritable } from "../sys/poll.ts";
 import { sendSome } from "../sys/socket/vsock.ts";
 import type { System } from "../sys/system.ts";
 import type { Chardev, Frontend } from "./chardev.ts";
+import type { StdinReader } from "./stdin-reader.ts";
 
 const STDOUT = 1;
-/** limits.h: a pipe that polls as writable has room for this much. */
+/** include/uapi/linux/limits.h. A pipe that polls writable accepts this many bytes without blocking: pipe(7). */
 const PIPE_BUF = 4096;
 
-type Write = (block: PinnedBuffer, start: number, end: number) => number;
-
-/** Reads standard input for a frontend. */
-export interface Keyboard extends Disposable {
-  addWaiters(list: Waiter[]): void;
-  /** The process was stopped and goes on. */
-  processContinued(): void;
-}
+type Write = (buffer: PinnedBuffer, start: number, end: number) => number;
 
 /**
- * Standard output and, by `listen`, standard input. Both stay open when it is disposed of.
- * @param listen begins to read standard input for the frontend; without it, input is never touched.
+ * Returns a device on standard output. Disposal leaves standard input and output open.
+ * @param openInput starts to read standard input for the frontend; without it, standard input is not touched.
  */
 export function stdioChardev(
   system: System,
   label: string,
-  listen?: (frontend: Frontend) => Keyboard,
+  openInput?: (frontend: Frontend) => StdinReader,
 ): Chardev {
   const isFile = isSeekable(system, STDOUT);
-  const own = isFile ? undefined : reopened(system);
-  const fd = own?.number ?? STDOUT;
-  const plain: Write = (block, start, end) => writeSome(system, fd, block.address + start, end - start);
-  let write: Write = plain;
-  if (own === undefined && !isFile) {
-    write = (block, start, end) => {
-      const sent = sendSome(system, STDOUT, block.address + start, end - start);
-      if (sent !== -ERRNO.ENOTSOCK) return sent;
-      write = (from, first, last) =>
-        isWritable(system, STDOUT) ? plain(from, first, Math.min(last, first + PIPE_BUF)) : -ERRNO.EAGAIN;
-      return -ERRNO.EAGAIN;
-    };
-  }
-  let keyboard: Keyboard | undefined;
+  const reopened = isFile ? undefined : reopenStdout(system);
+  const fd = reopened?.number ?? STDOUT;
+  const write = isFile || reopened !== undefined ? plainWrite(system, fd) : sharedWrite(system);
+  let input: StdinReader | undefined;
   let attached = false;
   return {
     label,
@@ -69,22 +53,41 @@ export function stdioChardev(
       return attached;
     },
     filename: () => "stdio",
-    write: (block, start, end) => write(block, start, end),
-    addWaiters: (list) => keyboard?.addWaiters(list),
-    processContinued: () => keyboard?.processContinued(),
+    write,
+    addWaiters: (list) => input?.addWaiters(list),
+    processContinued: () => input?.processContinued(),
     attach(frontend) {
       attached = true;
-      keyboard = listen?.(frontend);
+      input = openInput?.(frontend);
       frontend.opened();
     },
     [Symbol.dispose]() {
-      keyboard?.[Symbol.dispose]();
-      own?.close();
+      input?.[Symbol.dispose]();
+      reopened?.close();
     },
   };
 }
 
-function reopened(system: System): Fd | undefined {
+function plainWrite(system: System, fd: number): Write {
+  return (buffer, start, end) => writeSome(system, fd, buffer.address + start, end - start);
+}
+
+/** Writes without blocking to a description that other processes share: a socket, or else poll(2) and PIPE_BUF. */
+function sharedWrite(system: System): Write {
+  const plain = plainWrite(system, STDOUT);
+  let isSocket = true;
+  return (buffer, start, end) => {
+    if (isSocket) {
+      const sent = sendSome(system, STDOUT, buffer.address + start, end - start);
+      if (sent !== -ERRNO.ENOTSOCK) return sent;
+      isSocket = false;
+    }
+    if (!isWritable(system, STDOUT)) return -ERRNO.EAGAIN;
+    return plain(buffer, start, Math.min(end, start + PIPE_BUF));
+  };
+}
+
+function reopenStdout(system: System): Fd | undefined {
   try {
     return openFile(system, `/proc/self/fd/${STDOUT}`, O_WRONLY | O_NONBLOCK);
   } catch (error) {

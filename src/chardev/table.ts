@@ -1,4 +1,4 @@
-/** All character devices of a launch by their labels: opened, used by one frontend each, exchanged, removed. */
+/** The character devices of a launch by label: opened, claimed by frontends, replaced and removed. */
 import { SyscallError, UserError } from "../sys/errors.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import type { Waiter } from "../sys/poll.ts";
@@ -12,78 +12,75 @@ import { ptyChardev } from "./pty.ts";
 import { ReplaceableChardev } from "./replaceable.ts";
 import { ringbufChardev } from "./ringbuf.ts";
 import { bareAddress, SocketChardev } from "./socket.ts";
-import { keyboard } from "./stdin-reader.ts";
+import { openStdin } from "./stdin-reader.ts";
 import { stdioChardev } from "./stdio.ts";
 
 interface Entry {
-  readonly slot: ReplaceableChardev;
+  readonly device: ReplaceableChardev;
   readonly mux: Mux | undefined;
   readonly kind: ChardevSpec["backend"]["kind"];
 }
 
-/** The table; it owns the devices. */
+/** The table of character devices. Owns the devices. */
 export class ChardevTable implements Disposable {
   readonly #entries = new Map<string, Entry>();
-  /** Labels of devices on stdio that somebody types at; of the others standard input is not read. */
-  readonly #readsStdin: ReadonlySet<string>;
+  readonly #stdinLabels: ReadonlySet<string>;
 
+  /** @param stdinLabels the devices whose frontend needs input; a stdio device reads standard input only for these. */
   constructor(
     private readonly system: System,
     private readonly report: (line: string) => void,
     private readonly actions: MuxActions,
-    readsStdin: readonly string[],
+    stdinLabels: readonly string[],
   ) {
-    this.#readsStdin = new Set(readsStdin);
+    this.#stdinLabels = new Set(stdinLabels);
   }
 
-  /** Opens a device. Throws UserError, naming the option as it was typed. */
+  /** Opens a device. Throws UserError, which names the option as typed. */
   open(spec: ChardevSpec): void {
     const { label, mux, backend } = spec;
     if (this.#entries.has(label)) throw new UserError(spec.typed, `Duplicate ID '${label}' for chardev`);
-    this.#keepStdioAlone(spec);
-    const slot = this.#slot(spec, mux ? `${label}-base` : label);
-    const shared = mux ? new Mux(label, slot, this.actions) : undefined;
-    this.#entries.set(label, { slot, mux: shared, kind: backend.kind });
-  }
-
-  #keepStdioAlone({ typed, backend }: ChardevSpec): void {
-    if (backend.kind !== "stdio") return;
-    for (const { kind } of this.#entries.values()) {
-      if (kind !== "stdio") continue;
-      throw new UserError(
-        typed,
-        "cannot use stdio by multiple character devices",
-        "-serial mon:stdio shares it",
-      );
-    }
-  }
-
-  #slot(spec: ChardevSpec, label: string): ReplaceableChardev {
-    return this.#placed(
+    this.#refuseSecondStdio(spec);
+    // With mux=on, QEMU gives the id to the mux and labels the device below it ID-base.
+    const ownLabel = mux ? `${label}-base` : label;
+    const device = this.#openBackend(
       spec,
-      label,
-      (device) => new ReplaceableChardev(this.system, label, device, spec.log),
+      ownLabel,
+      (backend) => new ReplaceableChardev(this.system, ownLabel, backend, spec.log),
+    );
+    this.#entries.set(label, {
+      device,
+      mux: mux ? new Mux(label, device, this.actions) : undefined,
+      kind: backend.kind,
+    });
+  }
+
+  #refuseSecondStdio({ typed, backend }: ChardevSpec): void {
+    if (backend.kind !== "stdio") return;
+    if (![...this.#entries.values()].some(({ kind }) => kind === "stdio")) return;
+    throw new UserError(
+      typed,
+      "cannot use stdio by multiple character devices",
+      "share it with -serial mon:stdio",
     );
   }
 
-  /** Opens a device and puts it where it belongs; it is closed where that fails, or where nobody can be there. */
-  #placed<T>(spec: ChardevSpec, label: string, place: (device: Chardev) => T): T {
+  /** Opens a backend and passes it to `adopt`; closes it if that throws, or if its connection was refused at once. */
+  #openBackend<T>(spec: ChardevSpec, label: string, adopt: (backend: Chardev) => T): T {
     try {
-      const device = this.#opened(spec, label);
-      try {
-        // Throws where a connection has been refused at once.
-        void device.awaitsConnection;
-        return place(device);
-      } catch (error) {
-        device[Symbol.dispose]();
-        throw error;
-      }
+      using stack = new DisposableStack();
+      const backend = stack.use(this.#createBackend(spec, label));
+      // Reading the property throws if the connection has already failed.
+      void backend.awaitsConnection;
+      const adopted = adopt(backend);
+      stack.move();
+      return adopted;
     } catch (error) {
-      throw error instanceof SyscallError ? diagnosed(error, spec) : error;
+      throw error instanceof SyscallError ? diagnose(error, spec) : error;
     }
   }
 
-  #opened(spec: ChardevSpec, label: string): Chardev {
+  #createBackend(spec: ChardevSpec, label: string): Chardev {
     const { system } = this;
     const { backend } = spec;
     switch (backend.kind) {
@@ -103,111 +100,109 @@ export class ChardevTable implements Disposable {
         return pty;
       }
       case "stdio": {
-        if (!this.#readsStdin.has(spec.label)) return stdioChardev(system, label);
-        return stdioChardev(system, label, (frontend) => keyboard(system, frontend, backend.signal));
+        if (!this.#stdinLabels.has(spec.label)) return stdioChardev(system, label);
+        return stdioChardev(system, label, (frontend) => openStdin(system, frontend, backend.signal));
       }
     }
   }
 
-  /** Whether there is a device of that label. */
+  /** Whether a device has this label. */
   has(label: string): boolean {
     return this.#entries.has(label);
   }
 
-  /** A device for one frontend; a mux has room for several. Throws UserError where it is taken. */
+  /** Returns a device for one frontend; a mux accepts several. Throws UserError if it is unknown or in use. */
   claim(label: string, typed: string): Chardev {
     const entry = this.#entries.get(label);
     if (entry === undefined) throw new UserError(typed, `chardev "${label}" not found`);
-    if (entry.mux !== undefined) return entry.mux.port();
-    if (entry.slot.attached) {
+    if (entry.mux !== undefined) return entry.mux.addPort();
+    if (entry.device.attached) {
       throw new UserError(
         typed,
         `chardev '${label}' is already in use`,
-        `-chardev …,id=${label},mux=on shares it`,
+        `share it with -chardev …,id=${label},mux=on`,
       );
     }
-    return entry.slot;
+    return entry.device;
   }
 
-  /** Every device, a mux and its base apart. */
+  /** Returns all devices; a mux and the device below it are two. */
   list(): readonly ChardevInfo[] {
-    return [...this.#entries].flatMap(([label, { slot, mux }]) => {
-      const of = {
-        label: slot.label,
-        type: slot.type,
-        filename: slot.filename(),
-        frontendOpen: slot.attached,
+    return [...this.#entries].flatMap(([label, { device, mux }]) => {
+      const info = {
+        label: device.label,
+        type: device.type,
+        filename: device.filename(),
+        frontendOpen: device.attached,
       };
       return mux === undefined
-        ? [of]
-        : [{ label, type: "chardev-mux", filename: "mux", frontendOpen: true }, of];
+        ? [info]
+        : [{ label, type: "chardev-mux", filename: "mux", frontendOpen: true }, info];
     });
   }
 
-  /** The slot of a label; undefined where there is none. */
+  /** Returns the device of this label, below its mux if it has one. */
   find(label: string): ReplaceableChardev | undefined {
-    return this.#entries.get(label)?.slot;
+    return this.#entries.get(label)?.device;
   }
 
-  /** Whether a frontend, or a mux, uses it. */
+  /** Whether a frontend uses the device or its mux. */
   isBusy(label: string): boolean {
-    const { slot, mux } = this.#entries.get(label) ?? {};
-    return mux?.attached ?? slot?.attached ?? false;
+    const { device, mux } = this.#entries.get(label) ?? {};
+    return mux?.attached ?? device?.attached ?? false;
   }
 
-  /** Whether it is shared by a mux, so that it cannot be exchanged. */
+  /** Whether the device is a mux, whose backend cannot be replaced. */
   isMux(label: string): boolean {
     return this.#entries.get(label)?.mux !== undefined;
   }
 
-  /** Closes a device that nobody uses. */
+  /** Closes a device that no frontend uses. */
   remove(label: string): void {
     this.find(label)?.[Symbol.dispose]();
     this.#entries.delete(label);
   }
 
-  /** Puts another device behind a label. Throws UserError, and the old one stays. */
+  /** Replaces the backend of an existing device. Throws UserError and keeps the old backend. */
   change(spec: ChardevSpec): void {
     const entry = this.#entries.get(spec.label);
     if (entry === undefined) return;
-    if (entry.kind !== "stdio") this.#keepStdioAlone(spec);
-    this.#placed(spec, spec.label, (device) => entry.slot.replace(device, spec.log));
+    if (entry.kind !== "stdio") this.#refuseSecondStdio(spec);
+    this.#openBackend(spec, spec.label, (backend) => entry.device.replace(backend, spec.log));
     this.#entries.set(spec.label, { ...entry, kind: spec.backend.kind });
   }
 
-  /** Whether the launch has to wait for a client. Throws UserError where none can come. */
+  /** Returns a device whose connection the launch has to wait for. Throws UserError if that connection has failed. */
   awaitingConnection(): ReplaceableChardev | undefined {
-    for (const { slot } of this.#entries.values()) if (slot.awaitsConnection) return slot;
-    return undefined;
+    return [...this.#entries.values()].find(({ device }) => device.awaitsConnection)?.device;
   }
 
-  /** The process was stopped and goes on. */
+  /** Called after SIGCONT: makes a terminal raw again. */
   processContinued(): void {
-    for (const { slot } of this.#entries.values()) slot.processContinued();
+    for (const { device } of this.#entries.values()) device.processContinued();
   }
 
   addWaiters(list: Waiter[]): void {
-    for (const { slot, mux } of this.#entries.values()) (mux ?? slot).addWaiters(list);
+    for (const { device, mux } of this.#entries.values()) (mux ?? device).addWaiters(list);
   }
 
   [Symbol.dispose](): void {
-    for (const { slot } of this.#entries.values()) slot[Symbol.dispose]();
+    for (const { device } of this.#entries.values()) device[Symbol.dispose]();
     this.#entries.clear();
   }
 }
 
-function diagnosed(error: SyscallError, spec: ChardevSpec): UserError {
-  const hint =
-    error.errno === ERRNO.ENXIO && spec.backend.kind === "file"
-      ? "nobody reads this FIFO: start its reader first"
-      : undefined;
-  const { backend } = spec;
+function diagnose(error: SyscallError, { typed, backend, log }: ChardevSpec): UserError {
   if (backend.kind === "socket") {
-    const at = bareAddress(backend.address);
-    const what = backend.server ? `Failed to bind socket to ${at}` : `Failed to connect to '${at}'`;
-    return new UserError(spec.typed, `${what}: ${error.why}`);
+    const address = bareAddress(backend.address);
+    const what = backend.server ? `Failed to bind socket to ${address}` : `Failed to connect to '${address}'`;
+    return new UserError(typed, `${what}: ${error.why}`);
   }
-  const named = spec.typed.includes(error.subject) && error.subject !== spec.log?.path;
-  const why = named ? error.why : `Could not open '${error.subject}': ${error.why}`;
-  return new UserError(spec.typed, why, hint);
+  const isFifoWithoutReader = error.errno === ERRNO.ENXIO && backend.kind === "file";
+  const hint = isFifoWithoutReader
+    ? `the FIFO has no reader; start one first: cat ${error.subject}`
+    : undefined;
+  const typedNamesFile = typed.includes(error.subject) && error.subject !== log?.path;
+  const why = typedNamesFile ? error.why : `Could not open '${error.subject}': ${error.why}`;
+  return new UserError(typed, why, hint);
 }

@@ -1,4 +1,4 @@
-/** Telnet (RFC 854): its commands are taken out of what comes in, and the byte 255 is doubled in what goes out. */
+/** Telnet (RFC 854): removes commands from the input and doubles the byte 255 (IAC) in the output. */
 import { type PinnedBuffer, pinnedBuffer } from "../sys/pinned-buffer.ts";
 import { sendSome } from "../sys/socket/vsock.ts";
 import type { System } from "../sys/system.ts";
@@ -9,88 +9,87 @@ const WILL = 251;
 const DO = 253;
 const SB = 250;
 const SE = 240;
-/** Options: binary (RFC 856), echo (RFC 857), suppress go-ahead (RFC 858). */
+/** Options: binary transmission (RFC 856), echo (RFC 857), suppress go-ahead (RFC 858). */
 const BINARY = 0;
 const ECHO = 1;
 const SUPPRESS_GO_AHEAD = 3;
-/** The client shall send every key as it is pressed, and leave the echo to us. */
-const GREETING = [
+/** Asks the client for character mode: send each key at once and leave the echo to the server. */
+const NEGOTIATION = [
   ...[IAC, WILL, ECHO],
   ...[IAC, WILL, SUPPRESS_GO_AHEAD],
   ...[IAC, WILL, BINARY],
   ...[IAC, DO, BINARY],
 ];
 
-const DOUBLED = pinnedBuffer(Uint8Array.of(IAC, IAC));
+const DOUBLED_IAC = pinnedBuffer(Uint8Array.of(IAC, IAC));
 
-/** One connection's telnet. */
+/** The telnet state of one connection. Construction sends the option negotiation. */
 export class Telnet {
-  #state: "text" | "command" | "option" | "sub" | "sub-command" = "text";
-  /** The second half of a doubled byte that did not fit. */
-  #half = false;
-  #under: Frontend | undefined;
-  #over: Frontend | undefined;
+  #state: "data" | "command" | "option" | "subnegotiation" | "subnegotiation-command" = "data";
+  /** Whether the second byte of a doubled IAC is still to be sent. */
+  #halfSent = false;
+  #frontend: Frontend | undefined;
+  #filter: Frontend | undefined;
 
   constructor(
     private readonly system: System,
     private readonly fd: number,
   ) {
-    const greeting = pinnedBuffer(Uint8Array.from(GREETING));
-    sendSome(system, fd, greeting.address, greeting.bytes.length);
+    const negotiation = pinnedBuffer(Uint8Array.from(NEGOTIATION));
+    sendSome(system, fd, negotiation.address, negotiation.bytes.length);
   }
 
-  /** A frontend that takes what comes in, without telnet's commands; it is made once. */
-  over(frontend: Frontend | undefined): Frontend | undefined {
-    if (this.#under === frontend) return this.#over;
-    this.#under = frontend;
-    this.#over = frontend === undefined ? undefined : this.#filtered(frontend);
-    return this.#over;
-  }
-
-  #filtered(frontend: Frontend): Frontend {
-    return {
+  /** Returns a frontend that receives raw input and passes it on without telnet's commands. */
+  filterInput(frontend: Frontend | undefined): Frontend | undefined {
+    if (this.#frontend === frontend) return this.#filter;
+    this.#frontend = frontend;
+    this.#filter = frontend && {
       canReceive: () => frontend.canReceive(),
-      receive: (bytes) => frontend.receive(bytes.filter((byte) => this.#isText(byte))),
+      receive: (bytes) => frontend.receive(bytes.filter((byte) => this.#isData(byte))),
       opened: () => frontend.opened(),
       closed: () => frontend.closed(),
     };
+    return this.#filter;
   }
 
-  #isText(byte: number): boolean {
+  #isData(byte: number): boolean {
     switch (this.#state) {
-      case "text":
+      case "data":
         if (byte === IAC) this.#state = "command";
-        // Keyboards send a return as CR NUL; NUL is no text.
+        // RFC 854: a client sends the return key as CR NUL.
         return byte !== IAC && byte !== 0;
       case "command":
-        this.#state = byte === SB ? "sub" : byte >= WILL && byte < IAC ? "option" : "text";
+        this.#state = byte === SB ? "subnegotiation" : byte >= WILL && byte < IAC ? "option" : "data";
         return byte === IAC;
       case "option":
-        this.#state = "text";
+        this.#state = "data";
         return false;
-      case "sub":
-        if (byte === IAC) this.#state = "sub-command";
+      case "subnegotiation":
+        if (byte === IAC) this.#state = "subnegotiation-command";
         return false;
-      case "sub-command":
-        this.#state = byte === SE ? "text" : "sub";
+      case "subnegotiation-command":
+        this.#state = byte === SE ? "data" : "subnegotiation";
         return false;
     }
   }
 
-  /** Sends a block's bytes up to and including the next 255. Gives the bytes taken, or the negative errno. */
-  send(block: PinnedBuffer, start: number, end: number): number {
-    if (this.#half) {
-      const put = sendSome(this.system, this.fd, DOUBLED.address, 1);
-      if (put < 0) return put;
-      this.#half = false;
+  /**
+   * Sends the buffer's bytes up to the next IAC, or an IAC at the start, doubled.
+   * Returns how many of the buffer's bytes were sent, or the negative errno.
+   */
+  send(buffer: PinnedBuffer, start: number, end: number): number {
+    if (this.#halfSent) {
+      const sent = sendSome(this.system, this.fd, DOUBLED_IAC.address, 1);
+      if (sent < 0) return sent;
+      this.#halfSent = false;
     }
-    if (block.bytes[start] === IAC) {
-      const put = sendSome(this.system, this.fd, DOUBLED.address, 2);
-      this.#half = put === 1;
-      return put > 0 ? 1 : put;
+    if (buffer.bytes[start] === IAC) {
+      const sent = sendSome(this.system, this.fd, DOUBLED_IAC.address, 2);
+      this.#halfSent = sent === 1;
+      return sent > 0 ? 1 : sent;
     }
-    const next = block.bytes.indexOf(IAC, start);
+    const next = buffer.bytes.indexOf(IAC, start);
     const until = next === -1 || next > end ? end : next;
-    return sendSome(this.system, this.fd, block.address + start, until - start);
+    return sendSome(this.system, this.fd, buffer.address + start, until - start);
   }
 }
