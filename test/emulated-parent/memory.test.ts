@@ -1,10 +1,13 @@
 /** Huge pages of a described instance: the node and the place of each, by policy, as calls tell of them and donations meet them. */
+
 import { describe, expect, test } from "bun:test";
+import { accessibleFile, accessibleScript } from "../support/accessible.ts";
 import { type ParentResult, runInParent, whyNotHere } from "./run.ts";
 import type { ScenarioInput } from "./scenario.ts";
 
 const reason = whyNotHere();
-const probe = new URL("memory-probe.ts", import.meta.url).pathname;
+const bun = accessibleFile(process.execPath);
+const probe = accessibleScript(new URL("memory-probe.ts", import.meta.url).pathname);
 const MIB = 1024 * 1024;
 
 /** One step of the probe: a method of it and its arguments. */
@@ -22,7 +25,7 @@ const twoNodes = {
 } satisfies ScenarioInput;
 
 async function launch(steps: Step[], scenario: ScenarioInput = twoNodes): Promise<ProbeRun> {
-  const command = [process.execPath, probe, JSON.stringify(steps)];
+  const command = [bun, probe, JSON.stringify(steps)];
   const run = await runInParent({ command, scenario, limitSeconds: 30 });
   return { ...run, results: JSON.parse(run.stdout || "[]") as unknown[] };
 }
@@ -166,7 +169,7 @@ describe.skipIf(reason !== undefined)(
       const [first = 0] = numbers;
       expect(numbers).toEqual([first, first + 512, first + 1024, 0]);
       expect(frames.map((entry) => entry[0])).toEqual(["1", "1", "1", "0"]);
-      const command = [process.execPath, probe, JSON.stringify(steps)];
+      const command = [bun, probe, JSON.stringify(steps)];
       const user = await runInParent({ command, scenario: twoNodes, user: "1000:1000", limitSeconds: 30 });
       expect(JSON.parse(user.stdout)).toEqual([0, 0, ["1 0", "1 0", "1 0", "0 0"]]);
     });

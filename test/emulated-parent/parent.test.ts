@@ -1,12 +1,15 @@
 /** The emulated parent instance by itself: does it answer as the driver and the hypervisor do, and leave nothing behind? */
+
 import { describe, expect, test } from "bun:test";
 import { readFileSync, readlinkSync } from "node:fs";
+import { accessibleFile, accessibleScript } from "../support/accessible.ts";
 import { floodPattern } from "./console.ts";
 import { type ParentResult, type ParentRun, runInParent, startInParent, whyNotHere } from "./run.ts";
 import type { ScenarioInput } from "./scenario.ts";
 
 const reason = whyNotHere();
-const probe = new URL("probe.ts", import.meta.url).pathname;
+const bun = accessibleFile(process.execPath);
+const probe = accessibleScript(new URL("probe.ts", import.meta.url).pathname);
 
 /** One step of the probe: a method of it and its arguments. */
 type Step = [name: string, ...args: (number | string | boolean)[]];
@@ -19,7 +22,7 @@ const MIB = 1024 * 1024;
 const PAGE = 2 * MIB;
 
 function probeCommand(steps: Step[]): string[] {
-  return [process.execPath, probe, JSON.stringify(steps)];
+  return [bun, probe, JSON.stringify(steps)];
 }
 
 async function launch(

@@ -13,10 +13,12 @@ import {
 } from "../../emulated-parent/run.ts";
 import type { ScenarioInput } from "../../emulated-parent/scenario.ts";
 import type { TraceEntry } from "../../emulated-parent/trace.ts";
+import { accessibleFile } from "../../support/accessible.ts";
+import { ROOT } from "../../support/packages.ts";
 import { assembledEif, fakeInitrd, fakeKernel } from "./images.ts";
 
-/** The program as it is delivered. */
-export const NITRO = new URL("../../../dist/nitro", import.meta.url).pathname;
+/** The built program, at a path that other users can execute. */
+export const NITRO = accessibleFile(join(ROOT, "dist/nitro"));
 
 /** Why these tests cannot run on this machine; undefined where they can. */
 export const notHere = whyNotHere();
