@@ -2,7 +2,7 @@
  * Files for processes of other users. A checkout below a private directory, such as /root, cannot be entered by them, so
  * the file is linked or copied into a public temporary directory, which is removed when this process exits.
  */
-import { chmodSync, copyFileSync, linkSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, linkSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 
@@ -30,6 +30,7 @@ function isPublic(path: string): boolean {
 export function accessibleFile(path: string): string {
   if (isPublic(path)) return path;
   const copy = join(publicDirectory(), basename(path));
+  if (existsSync(copy)) return copy;
   try {
     linkSync(path, copy);
   } catch {
@@ -42,6 +43,7 @@ export function accessibleFile(path: string): string {
 export function accessibleScript(path: string): string {
   if (isPublic(path)) return path;
   const bundle = join(publicDirectory(), basename(path));
+  if (existsSync(bundle)) return bundle;
   const command = [process.execPath, "build", "--target=bun", path, "--outfile", bundle];
   const { exitCode, stderr } = Bun.spawnSync(command);
   if (exitCode !== 0) throw new Error(stderr.toString());
