@@ -1,6 +1,6 @@
-/** JSON as QEMU writes it: a blank after colons and commas, ASCII only, indented by four blanks where it is pretty. */
+/** JSON values, and their encoding as QEMU's qobject/json-writer.c writes them. */
 
-/** A value of QMP's. Whole numbers beyond 2^53 are bigints, so that an id comes back as it was. */
+/** A QMP value. An integer beyond 2^53 is a bigint, so that a client's id is returned unchanged. */
 export type Json =
   | null
   | boolean
@@ -9,6 +9,8 @@ export type Json =
   | string
   | readonly Json[]
   | { readonly [key: string]: Json };
+
+const INDENT = "    ";
 
 const SHORT_ESCAPES: Readonly<Record<string, string>> = {
   '"': '\\"',
@@ -20,30 +22,29 @@ const SHORT_ESCAPES: Readonly<Record<string, string>> = {
   "\t": "\\t",
 };
 
-function escaped(character: string): string {
+function escapeCharacter(character: string): string {
   return (
     SHORT_ESCAPES[character] ?? `\\u${character.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`
   );
 }
 
-/** A string in quotes; every character outside of ASCII is escaped. */
-export function encodeString(text: string): string {
-  return `"${text.replace(/["\\]|[^\x20-\x7e]/g, escaped)}"`;
+function encodeString(text: string): string {
+  return `"${text.replace(/["\\]|[^\x20-\x7e]/g, escapeCharacter)}"`;
 }
 
-/** The text of a value. */
+/** Encodes a value in ASCII, with a space after each colon and comma. @param pretty one member per line, indented. */
 export function encodeJson(value: Json, pretty = false, indent = ""): string {
   if (value === null) return "null";
   if (typeof value === "string") return encodeString(value);
   if (typeof value !== "object") return String(value);
-  const inner = `${indent}    `;
-  const isList = Array.isArray(value);
-  const parts = isList
+  const inner = indent + INDENT;
+  const isArray = Array.isArray(value);
+  const members = isArray
     ? value.map((item: Json) => encodeJson(item, pretty, inner))
     : Object.entries(value).map(([key, item]) => `${encodeString(key)}: ${encodeJson(item, pretty, inner)}`);
-  const [open, close] = isList ? ["[", "]"] : ["{", "}"];
-  if (!pretty) return `${open}${parts.join(", ")}${close}`;
-  // QEMU ends the line after an opening bracket even where nothing follows.
-  const lines = parts.map((part) => inner + part).join(",\n");
-  return `${open}\n${lines}${parts.length === 0 ? "" : "\n"}${indent}${close}`;
+  const [open, close] = isArray ? ["[", "]"] : ["{", "}"];
+  if (!pretty) return `${open}${members.join(", ")}${close}`;
+  // QEMU writes a line feed after an opening bracket even if the array or object is empty.
+  const lines = members.map((member) => inner + member).join(",\n");
+  return `${open}\n${lines}${members.length === 0 ? "" : "\n"}${indent}${close}`;
 }

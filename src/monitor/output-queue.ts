@@ -1,4 +1,4 @@
-/** What a monitor has to say, kept until its client takes it. */
+/** A monitor's output, queued until the client reads it, with the limits that create back-pressure. */
 
 import type { Chardev } from "../chardev/chardev.ts";
 import { POLLOUT } from "../sys/linux/poll.ts";
@@ -6,22 +6,23 @@ import { type PinnedBuffer, pinnedBuffer } from "../sys/pinned-buffer.ts";
 import type { Waiter } from "../sys/poll.ts";
 import { wouldBlock } from "../sys/system.ts";
 
-/** With so much unread, no further command is taken. */
+/** From this much unread output on, the monitor reads no further commands. */
 const FULL_BYTES = 64 * 1024;
-/** With so much unread, events are left out: a client that does not read them cannot miss them. */
-const OVERFULL_BYTES = 1024 * 1024;
+/** From this much unread output on, events are dropped as well. */
+const EVENT_LIMIT_BYTES = 1024 * 1024;
 
-/** Text on its way to one client. */
+/** The output queue of one monitor. */
 export class OutputQueue {
-  #blocks: PinnedBuffer[] = [];
-  #sent = 0;
-  #bytes = 0;
-  readonly #waiting: Waiter;
+  #buffers: PinnedBuffer[] = [];
+  /** How much of the first buffer has been written. */
+  #written = 0;
+  #unreadBytes = 0;
+  readonly #writable: Waiter;
 
-  constructor(private readonly line: Chardev) {
-    this.#waiting = {
+  constructor(private readonly chardev: Chardev) {
+    this.#writable = {
       get fd() {
-        return line.fd;
+        return chardev.fd;
       },
       events: POLLOUT,
       deadlineMs: Number.POSITIVE_INFINITY,
@@ -30,51 +31,51 @@ export class OutputQueue {
     };
   }
 
-  /** Whether so much is unread that nothing more should be asked for. */
+  /** Whether the monitor has to stop reading commands. */
   get isFull(): boolean {
-    return this.#bytes >= FULL_BYTES;
+    return this.#unreadBytes >= FULL_BYTES;
   }
 
-  /** Whether even what nobody has asked for is too much. */
-  get isOverfull(): boolean {
-    return this.#bytes >= OVERFULL_BYTES;
+  /** Whether the monitor has to drop events. */
+  get dropsEvents(): boolean {
+    return this.#unreadBytes >= EVENT_LIMIT_BYTES;
   }
 
-  /** Says it now as far as the client takes it, the rest when it does. */
-  say(text: string): void {
+  /** Queues text and writes what fits without blocking. */
+  write(text: string): void {
     if (text === "") return;
-    const block = pinnedBuffer(new TextEncoder().encode(text));
-    this.#blocks.push(block);
-    this.#bytes += block.bytes.length;
-    if (this.#blocks.length === 1) this.flush();
+    const buffer = pinnedBuffer(new TextEncoder().encode(text));
+    this.#buffers.push(buffer);
+    this.#unreadBytes += buffer.bytes.length;
+    if (this.#buffers.length === 1) this.flush();
   }
 
-  /** Sends what can be sent without waiting. */
+  /** Writes what fits without blocking. */
   flush(): void {
-    for (let block = this.#blocks[0]; block !== undefined; block = this.#blocks[0]) {
-      const put = this.line.write(block, this.#sent, block.bytes.length);
-      if (put < 0) {
-        if (!wouldBlock(put)) this.clear();
+    for (let buffer = this.#buffers[0]; buffer !== undefined; buffer = this.#buffers[0]) {
+      const result = this.chardev.write(buffer, this.#written, buffer.bytes.length);
+      if (result < 0) {
+        if (!wouldBlock(result)) this.clear();
         return;
       }
-      // The write may be what told that the client has gone: then there is nothing left to count.
-      if (this.#blocks[0] !== block) return;
-      this.#sent += put;
-      this.#bytes -= put;
-      if (this.#sent < block.bytes.length) continue;
-      this.#blocks.shift();
-      this.#sent = 0;
+      // A write that finds the connection closed calls the frontend's closed(), which clears this queue.
+      if (this.#buffers[0] !== buffer) return;
+      this.#written += result;
+      this.#unreadBytes -= result;
+      if (this.#written < buffer.bytes.length) continue;
+      this.#buffers.shift();
+      this.#written = 0;
     }
   }
 
-  /** Forgets what is unread: the client has gone. */
+  /** Drops everything queued: the client has disconnected. */
   clear(): void {
-    this.#blocks = [];
-    this.#sent = 0;
-    this.#bytes = 0;
+    this.#buffers = [];
+    this.#written = 0;
+    this.#unreadBytes = 0;
   }
 
   addWaiters(list: Waiter[]): void {
-    if (this.#blocks.length > 0 && this.line.fd !== -1) list.push(this.#waiting);
+    if (this.#buffers.length > 0 && this.chardev.fd !== -1) list.push(this.#writable);
   }
 }

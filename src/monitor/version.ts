@@ -1,15 +1,15 @@
-/** How this program names itself to a monitor's client. */
+/** The version that a monitor reports to its client. */
 
-/** QEMU's version whose interface this one has; clients choose by it what they may ask for. */
-const INTERFACE_LEVEL = { micro: 0, minor: 1, major: 11 } as const;
+/** The QEMU version whose monitor interface nitro implements. Clients derive from it which commands exist. */
+const QEMU_VERSION = { micro: 0, minor: 1, major: 11 } as const;
 
-/** QMP's VersionInfo. */
-export function qemuVersion(version: string) {
-  return { qemu: INTERFACE_LEVEL, package: `nitro ${version}` };
+/** Returns QMP's VersionInfo. */
+export function versionInfo(version: string) {
+  return { qemu: QEMU_VERSION, package: `nitro ${version}` };
 }
 
-/** The first line of HMP, which scripts wait for. */
+/** Returns HMP's first line, which scripts wait for. */
 export function banner(): string {
-  const { major, minor, micro } = INTERFACE_LEVEL;
+  const { major, minor, micro } = QEMU_VERSION;
   return `QEMU ${major}.${minor}.${micro} monitor - type 'help' for more information\n`;
 }

@@ -1,119 +1,131 @@
-/** QMP's ChardevBackend, as chardev-add takes it, turned into what the devices are opened by. */
+/** Converts QMP's ChardevBackend, the argument of chardev-add and chardev-change, into a ChardevSpec. */
 import * as z from "zod/mini";
-import type { Backend, ChardevSpec } from "../../chardev/chardev.ts";
+import type { ChardevSpec, SocketBackend } from "../../chardev/chardev.ts";
 import type { Json } from "../json.ts";
 import { CommandError } from "./command.ts";
-import { checkShape } from "./validate.ts";
+import { validate } from "./validate.ts";
+
+const DEFAULT_RING_BYTES = 65_536;
+const MAX_RING_BYTES = 2 ** 30;
 
 const LOG = { logfile: z.optional(z.string()), logappend: z.optional(z.boolean()) };
-const ON = z.optional(z.boolean());
+const OPTIONAL_BOOL = z.optional(z.boolean());
 
+const BACKEND = z.strictObject({ type: z.string(), data: z.unknown() });
+const UNIX_ADDRESS = z.strictObject({ path: z.string() });
+const INET_ADDRESS = z.strictObject({
+  host: z.string(),
+  port: z.string(),
+  ipv4: OPTIONAL_BOOL,
+  ipv6: OPTIONAL_BOOL,
+  to: z.optional(z.number()),
+});
+
+/** The `data` of each kind of backend. */
 const DATA = {
-  null: () => z.strictObject({ ...LOG }),
-  stdio: () => z.strictObject({ ...LOG, signal: ON }),
-  file: () => z.strictObject({ ...LOG, out: z.string(), append: ON }),
-  pipe: () => z.strictObject({ ...LOG, device: z.string() }),
-  pty: () => z.strictObject({ ...LOG, path: z.optional(z.string()) }),
-  ringbuf: () => z.strictObject({ ...LOG, size: z.optional(z.int()) }),
-  socket: () =>
-    z.strictObject({
-      ...LOG,
-      addr: z.strictObject({ type: z.string(), data: z.unknown() }),
-      server: ON,
-      wait: ON,
-      nodelay: ON,
-      telnet: ON,
-      reconnect: z.optional(z.int()),
-      "reconnect-ms": z.optional(z.int()),
-    }),
+  null: z.strictObject({ ...LOG }),
+  stdio: z.strictObject({ ...LOG, signal: OPTIONAL_BOOL }),
+  file: z.strictObject({ ...LOG, out: z.string(), append: OPTIONAL_BOOL }),
+  pipe: z.strictObject({ ...LOG, device: z.string() }),
+  pty: z.strictObject({ ...LOG, path: z.optional(z.string()) }),
+  ringbuf: z.strictObject({ ...LOG, size: z.optional(z.int()) }),
+  socket: z.strictObject({
+    ...LOG,
+    addr: z.strictObject({ type: z.string(), data: z.unknown() }),
+    server: OPTIONAL_BOOL,
+    wait: OPTIONAL_BOOL,
+    nodelay: OPTIONAL_BOOL,
+    telnet: OPTIONAL_BOOL,
+    reconnect: z.optional(z.int()),
+    "reconnect-ms": z.optional(z.int()),
+  }),
 } as const;
 
-const UNIX = () => z.strictObject({ path: z.string() });
-const INET = () =>
-  z.strictObject({ host: z.string(), port: z.string(), ipv4: ON, ipv6: ON, to: z.optional(z.number()) });
-
-/** Reads a backend for a new device. Throws CommandError. */
-export function backendSpec(label: string, value: Json): ChardevSpec {
-  const { type, data } = checkShape(
-    z.strictObject({ type: z.string(), data: z.unknown() }),
-    value,
-    "backend",
-  );
+/** Validates a ChardevBackend. Throws CommandError. */
+export function parseBackend(label: string, value: Json): ChardevSpec {
+  const { type, data } = validate(BACKEND, value, "backend");
   const kind = type === "memory" ? "ringbuf" : type;
   if (!Object.hasOwn(DATA, kind)) throw new CommandError(`Parameter 'type' does not accept value '${type}'`);
-  const { backend, log } = read(label, kind as keyof typeof DATA, data);
+  const { backend, log } = parseData(label, kind as keyof typeof DATA, data);
   return { label, typed: `chardev-add ${label}`, backend, mux: false, log };
 }
 
-function read(label: string, kind: keyof typeof DATA, data: unknown): Pick<ChardevSpec, "backend" | "log"> {
-  const log = (from: {
-    logfile?: string | undefined;
-    logappend?: boolean | undefined;
-  }): ChardevSpec["log"] =>
-    from.logfile === undefined ? undefined : { path: from.logfile, append: from.logappend ?? false };
+type Parsed = Pick<ChardevSpec, "backend" | "log">;
+
+function parseData(label: string, kind: keyof typeof DATA, value: unknown): Parsed {
   switch (kind) {
-    case "null":
-      return { backend: { kind }, log: log(checkShape(DATA.null(), data, "backend.data")) };
+    case "null": {
+      const data = validate(DATA.null, value, "backend.data");
+      return { backend: { kind }, log: logOf(data) };
+    }
     case "stdio": {
-      const of = checkShape(DATA.stdio(), data, "backend.data");
-      return { backend: { kind, signal: of.signal ?? true }, log: log(of) };
+      const data = validate(DATA.stdio, value, "backend.data");
+      return { backend: { kind, signal: data.signal ?? true }, log: logOf(data) };
     }
     case "file": {
-      const of = checkShape(DATA.file(), data, "backend.data");
-      return { backend: { kind, path: of.out, append: of.append ?? false }, log: log(of) };
+      const data = validate(DATA.file, value, "backend.data");
+      return { backend: { kind, path: data.out, append: data.append ?? false }, log: logOf(data) };
     }
     case "pipe": {
-      const of = checkShape(DATA.pipe(), data, "backend.data");
-      return { backend: { kind, path: of.device }, log: log(of) };
+      const data = validate(DATA.pipe, value, "backend.data");
+      return { backend: { kind, path: data.device }, log: logOf(data) };
     }
     case "pty": {
-      const of = checkShape(DATA.pty(), data, "backend.data");
-      return { backend: { kind, link: of.path }, log: log(of) };
+      const data = validate(DATA.pty, value, "backend.data");
+      return { backend: { kind, link: data.path }, log: logOf(data) };
     }
     case "ringbuf": {
-      const of = checkShape(DATA.ringbuf(), data, "backend.data");
-      const size = of.size ?? 65_536;
-      const refuse = (why: string) => new CommandError(`Failed to add chardev '${label}': ${why}`);
-      if (size <= 0 || !Number.isInteger(Math.log2(size))) {
-        throw refuse("size of ringbuf chardev must be power of two");
-      }
-      if (size > 2 ** 30) throw refuse("size of ringbuf chardev is beyond 1G");
-      return { backend: { kind, size }, log: log(of) };
+      const data = validate(DATA.ringbuf, value, "backend.data");
+      return { backend: { kind, size: ringSize(label, data.size) }, log: logOf(data) };
     }
     case "socket": {
-      const of = checkShape(DATA.socket(), data, "backend.data");
-      return { backend: socket(label, of), log: log(of) };
+      const data = validate(DATA.socket, value, "backend.data");
+      return { backend: socketBackend(label, data), log: logOf(data) };
     }
   }
 }
 
-function socket(label: string, of: z.output<ReturnType<typeof DATA.socket>>): Backend {
-  const server = of.server ?? true;
-  const reconnectMs = of["reconnect-ms"] ?? (of.reconnect ?? 0) * 1000;
-  const wrong = (option: string, mode: string) =>
-    new CommandError(
-      `Failed to add chardev '${label}': '${option}' option is incompatible with socket in ${mode} mode`,
-    );
-  if (server && reconnectMs > 0) throw wrong("reconnect-ms", "server listen");
-  if (!server && of.wait !== undefined) throw wrong("wait", "client connect");
+function logOf(data: { logfile?: string | undefined; logappend?: boolean | undefined }): ChardevSpec["log"] {
+  if (data.logfile === undefined) return undefined;
+  return { path: data.logfile, append: data.logappend ?? false };
+}
+
+function addError(label: string, why: string): CommandError {
+  return new CommandError(`Failed to add chardev '${label}': ${why}`);
+}
+
+function ringSize(label: string, size = DEFAULT_RING_BYTES): number {
+  if (size <= 0 || !Number.isInteger(Math.log2(size)))
+    throw addError(label, "size of ringbuf chardev must be power of two");
+  if (size > MAX_RING_BYTES) throw addError(label, "size of ringbuf chardev is beyond 1G");
+  return size;
+}
+
+function socketBackend(label: string, data: z.output<typeof DATA.socket>): SocketBackend {
+  const server = data.server ?? true;
+  const reconnectMs = data["reconnect-ms"] ?? (data.reconnect ?? 0) * 1000;
+  const incompatible = (option: string, mode: string) =>
+    addError(label, `'${option}' option is incompatible with socket in ${mode} mode`);
+  if (server && reconnectMs > 0) throw incompatible("reconnect-ms", "server listen");
+  if (!server && data.wait !== undefined) throw incompatible("wait", "client connect");
   return {
     kind: "socket",
-    address: address(of.addr.type, of.addr.data),
+    address: parseAddress(data.addr.type, data.addr.data),
     server,
-    wait: of.wait ?? server,
-    telnet: of.telnet ?? false,
-    nodelay: of.nodelay ?? false,
+    wait: data.wait ?? server,
+    telnet: data.telnet ?? false,
+    nodelay: data.nodelay ?? false,
     reconnectMs,
   };
 }
 
-function address(type: string, data: unknown): Extract<Backend, { kind: "socket" }>["address"] {
-  if (type === "unix") return { kind: "unix", path: checkShape(UNIX(), data, "backend.data.addr.data").path };
+function parseAddress(type: string, data: unknown): SocketBackend["address"] {
+  const parent = "backend.data.addr.data";
+  if (type === "unix") return { kind: "unix", path: validate(UNIX_ADDRESS, data, parent).path };
   if (type !== "inet") throw new CommandError(`Parameter 'type' does not accept value '${type}'`);
-  const { host, port } = checkShape(INET(), data, "backend.data.addr.data");
-  const number = Number(port);
-  if (!Number.isInteger(number) || number < 0 || number > 65_535) {
-    throw new CommandError(`can't parse port number '${port}'`);
-  }
-  return { kind: "tcp", host, port: number };
+  const { host, port: text } = validate(INET_ADDRESS, data, parent);
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new CommandError(`can't parse port number '${text}'`);
+  return { kind: "tcp", host, port };
 }

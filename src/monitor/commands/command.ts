@@ -1,102 +1,104 @@
-/** What a command is: one row, served as HMP and as QMP. */
+/** A monitor command: one table row that serves both HMP and QMP. */
 import { UserError } from "../../sys/errors.ts";
 import type { Json } from "../json.ts";
 import type { MachineView } from "../machine-view.ts";
 
-/** QMP's classes of errors that are met here. */
+/** The QMP error classes in use (QAPI: QapiErrorClass). */
 export type ErrorClass = "GenericError" | "CommandNotFound" | "DeviceNotFound";
 
-/** A command that was refused; HMP prints `Error: ` and the words. */
+/** A command that failed. QMP returns the message as `desc`; HMP prints it after "Error: ". */
 export class CommandError extends Error {
   override readonly name = "CommandError";
 
   constructor(
     message: string,
-    readonly kind: ErrorClass = "GenericError",
+    readonly errorClass: ErrorClass = "GenericError",
   ) {
     super(message);
   }
 }
 
 /**
- * What a client is told of an error: the enclave must not end because a command met what nobody thought of. What is no
- * error of the command's (a signal that ends the launch) is thrown on.
+ * Converts an error of a command for the client. An internal error must not terminate the enclave either, so the
+ * engine's error types are reported as well. Anything else, such as a cancellation, is thrown again.
  */
-export function refusal(error: unknown): CommandError {
+export function toCommandError(error: unknown): CommandError {
   if (error instanceof CommandError) return error;
   if (error instanceof UserError) return new CommandError(error.message);
   if (error instanceof RangeError || error instanceof TypeError || error instanceof SyntaxError) {
-    return new CommandError(`a fault of nitro's own: ${error.message}`);
+    return new CommandError(`internal error in nitro: ${error.message}`);
   }
   throw error;
 }
 
-/** An argument's type in QMP; a question mark says that it may be left out. */
+/** An argument's type in the QAPI schema. */
 export type ArgumentType = "str" | "int" | "bool" | "any" | "ChardevBackend" | "strList";
-export type ArgumentTypes = Readonly<Record<string, ArgumentType | `${ArgumentType}?`>>; // by the argument's name
+
+/** A command's arguments by name; a question mark marks an optional one. */
+export type ArgumentTypes = Readonly<Record<string, ArgumentType | `${ArgumentType}?`>>;
 
 /** Arguments that have been checked against their types. */
 export type Arguments = Readonly<Record<string, Json>>;
 
-/** What a command works on. */
+/** What a command operates on. */
 export interface CommandContext {
   readonly machine: MachineView;
-  /** Tells every monitor of an event. */
+  /** Emits a QMP event on every monitor. */
   readonly emitEvent: (event: string, data?: Arguments) => void;
-  /** Runs one line of HMP and gives what it prints. */
+  /** Runs an HMP line and returns its output, with CRLF line ends. */
   readonly runLine: (line: string) => string;
 }
 
-/** A command. */
+/** A row of the command table. */
 export interface Command {
-  /** QMP's name for it; undefined where it is HMP's alone. */
+  /** The QMP name; undefined for a command of HMP only. */
   readonly qmp?: string;
-  /** HMP's names for it, the first being the one that help shows; undefined where it is QMP's alone. */
+  /** The HMP names, the main one first; undefined for a command of QMP only. */
   readonly hmp?: readonly string[];
-  /** What help says of it. */
+  /** What HMP's help prints. */
   readonly help: string;
   readonly args?: ArgumentTypes;
-  /** How HMP reads its arguments, where that differs from the names of `args` in order. */
-  readonly words?: HmpWords;
-  /** Does it. Throws CommandError. */
+  /** How HMP reads the arguments, unless each is a string in the order of `args`. */
+  readonly hmpArgs?: HmpArguments;
+  /** Runs the command and returns QMP's return value. Throws CommandError. */
   run(context: CommandContext, args: Arguments): Json;
-  /** What HMP prints of the answer; nothing where it is left out. Lines end with a line feed. */
-  show?(answer: Json, args: Arguments): string;
+  /** Formats the return value for HMP, with line feeds as line ends. Without it, HMP prints nothing. */
+  print?(result: Json, args: Arguments): string;
 }
 
-/** HMP's arguments. */
-export interface HmpWords {
-  /** As help shows them. */
+/** A command's HMP syntax. */
+export interface HmpArguments {
+  /** The syntax as help prints it. */
   readonly usage: string;
-  /** The arguments that are read, in their order; the last one of type "rest" takes the rest of the line. */
-  readonly read: readonly {
+  /** The arguments in order. Type "rest" takes the rest of the line and comes last. */
+  readonly positional: readonly {
     readonly name: string;
     readonly type: "str" | "int" | "rest";
     readonly optional?: true;
   }[];
-  /** Flags such as -j, by the argument that they set. */
+  /** Flags such as -j, with the argument that each sets to true. */
   readonly flags?: Readonly<Record<string, string>>;
 }
 
-/** An argument that is text. */
-export function text(args: Arguments, name: string): string {
+/** Returns a string argument; "" if it is absent. */
+export function stringArgument(args: Arguments, name: string): string {
   const value = args[name];
   return typeof value === "string" ? value : "";
 }
 
-/** An argument that is a whole number. */
-export function whole(args: Arguments, name: string): number {
+/** Returns an integer argument; 0 if it is absent. */
+export function integerArgument(args: Arguments, name: string): number {
   const value = args[name];
   return typeof value === "number" ? value : 0;
 }
 
-/** A member of an answer that is an object. */
-export function member(answer: Json, name: string): Json {
-  if (answer === null || typeof answer !== "object" || Array.isArray(answer)) return null;
-  return (answer as Arguments)[name] ?? null;
+/** Returns a member of a result that is an object; null if it is absent. */
+export function memberOf(result: Json, name: string): Json {
+  if (result === null || typeof result !== "object" || Array.isArray(result)) return null;
+  return (result as Arguments)[name] ?? null;
 }
 
-/** The items of an answer that is a list. */
-export function items(answer: Json): readonly Json[] {
-  return Array.isArray(answer) ? answer : [];
+/** Returns the items of a result that is an array. */
+export function itemsOf(result: Json): readonly Json[] {
+  return Array.isArray(result) ? result : [];
 }

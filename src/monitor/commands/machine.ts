@@ -1,110 +1,99 @@
-/** Commands about the machine: what it is, how it is, and its end. */
+/** Commands that describe the machine: name, version, vCPUs, memory, devices, accelerator. */
+import { versionInfo } from "../version.ts";
+import { type Command, itemsOf, memberOf } from "./command.ts";
 
-import { qemuVersion } from "../version.ts";
-import { type Command, CommandError, items, member } from "./command.ts";
+const NO_UUID = "00000000-0000-0000-0000-000000000000";
 
-const NO_PAUSE = "an enclave cannot be paused: nothing of it can be reached from the parent";
+/** QMP's name for the architecture that nitro runs on. */
+const TARGET = process.arch === "arm64" ? "aarch64" : "x86_64";
 
-/** The rows. */
+/** The command table's rows. */
 export const MACHINE_COMMANDS: readonly Command[] = [
-  {
-    qmp: "query-status",
-    hmp: ["info status"],
-    help: "whether the enclave runs",
-    run({ machine }) {
-      const status = machine.state();
-      return { status, running: status === "running" };
-    },
-    show(answer) {
-      const status = member(answer, "status");
-      return `VM status: ${member(answer, "running") === true ? "running" : `paused (${status})`}\n`;
-    },
-  },
   {
     qmp: "query-version",
     hmp: ["info version"],
-    help: "the version of nitro, and of QEMU's interface that it has",
-    run: ({ machine }) => qemuVersion(machine.version),
-    show(answer) {
-      const numbers = member(answer, "qemu");
-      const level = ["major", "minor", "micro"].map((part) => member(numbers, part)).join(".");
-      return `${level} (${member(answer, "package")})\n`;
+    help: "show the version of nitro and of the QEMU interface it implements",
+    run: ({ machine }) => versionInfo(machine.version),
+    print(result) {
+      const numbers = memberOf(result, "qemu");
+      const version = ["major", "minor", "micro"].map((name) => memberOf(numbers, name)).join(".");
+      return `${version} (${memberOf(result, "package")})\n`;
     },
   },
   {
     qmp: "query-name",
     hmp: ["info name"],
-    help: "the enclave's name, by -name",
+    help: "show the enclave's name (-name)",
     run: ({ machine }) => (machine.name === undefined ? {} : { name: machine.name }),
-    show(answer) {
-      const name = member(answer, "name");
+    print(result) {
+      const name = memberOf(result, "name");
       return name === null ? "" : `${name}\n`;
     },
   },
   {
     qmp: "query-uuid",
     hmp: ["info uuid"],
-    help: "the enclave's UUID, by -uuid",
-    run: ({ machine }) => ({ UUID: machine.uuid ?? "00000000-0000-0000-0000-000000000000" }),
-    show: (answer) => `${member(answer, "UUID")}\n`,
+    help: "show the enclave's UUID (-uuid)",
+    run: ({ machine }) => ({ UUID: machine.uuid ?? NO_UUID }),
+    print: (result) => `${memberOf(result, "UUID")}\n`,
   },
   {
     qmp: "query-cpus-fast",
     hmp: ["info cpus"],
-    help: "the enclave's vCPUs, and the CPUs of the parent that they are",
+    help: "show the enclave's vCPUs and the host CPU of each",
     run: ({ machine }) =>
       machine.cpus().map((cpu, i) => ({
         "cpu-index": i,
         "qom-path": `/machine/unattached/cpu[${i}]`,
         "thread-id": 0,
-        target: targetName(),
+        target: TARGET,
         "host-cpu": cpu,
       })),
-    show: (answer) =>
-      items(answer)
-        .map((cpu) => `  CPU #${member(cpu, "cpu-index")}: host CPU ${member(cpu, "host-cpu")}\n`)
+    print: (result) =>
+      itemsOf(result)
+        .map((cpu) => `  CPU #${memberOf(cpu, "cpu-index")}: host CPU ${memberOf(cpu, "host-cpu")}\n`)
         .join(""),
   },
   {
     qmp: "query-memdev",
     hmp: ["info memdev"],
-    help: "what the enclave's memory is made of",
+    help: "show the memory backend",
     run({ machine: { memory } }) {
       const { share, prealloc, hostNodes, bytes, policy, id } = memory;
       const fixed = { reserve: true, merge: false, dump: false };
       return [{ share, prealloc, ...fixed, "host-nodes": [...hostNodes], size: bytes, policy, id }];
     },
-    show: (answer) =>
-      `${items(answer)
-        .map((one) => {
-          const line = (label: string, key: string) => `  ${label}${member(one, key)}\n`;
-          return (
-            `memory backend: ${member(one, "id")}\n${line("size:  ", "size")}${line("merge: ", "merge")}` +
-            `${line("dump: ", "dump")}${line("prealloc: ", "prealloc")}${line("share: ", "share")}` +
-            `${line("reserve: ", "reserve")}${line("policy: ", "policy")}` +
-            `  host nodes: ${nodesText(items(member(one, "host-nodes")).map(Number))}\n`
-          );
-        })
-        .join("")}\n`,
+    print(result) {
+      const backends = itemsOf(result).map((backend) => {
+        const of = (name: string) => memberOf(backend, name);
+        const nodes = formatRanges(itemsOf(of("host-nodes")).map(Number));
+        return (
+          `memory backend: ${of("id")}\n  size:  ${of("size")}\n  merge: ${of("merge")}\n  dump: ${of("dump")}\n` +
+          `  prealloc: ${of("prealloc")}\n  share: ${of("share")}\n  reserve: ${of("reserve")}\n` +
+          `  policy: ${of("policy")}\n  host nodes: ${nodes}\n`
+        );
+      });
+      return `${backends.join("")}\n`;
+    },
   },
   {
     qmp: "query-memory-size-summary",
     hmp: ["info memory_size_summary"],
-    help: "how much memory the enclave has, in bytes",
+    help: "show the enclave's memory size in bytes",
     run: ({ machine }) => ({ "base-memory": machine.memory.bytes, "plugged-memory": 0 }),
-    show: (answer) =>
-      `base memory: ${member(answer, "base-memory")}\nplugged memory: ${member(answer, "plugged-memory")}\n`,
+    print: (result) =>
+      `base memory: ${memberOf(result, "base-memory")}\nplugged memory: ${memberOf(result, "plugged-memory")}\n`,
   },
   {
     hmp: ["info qtree"],
-    help: "the devices, as a tree (-b: without their properties)",
-    words: { usage: "[-b]", read: [], flags: { "-b": "brief" } },
+    help: "show the device tree (-b: without properties)",
+    hmpArgs: { usage: "[-b]", positional: [], flags: { "-b": "brief" } },
     run: ({ machine }, args) => deviceTree(machine.serial, args["brief"] === true),
-    show: (answer) => String(answer),
+    print: (result) => String(result),
   },
   {
     qmp: "query-machines",
-    help: "the machines that there are: one",
+    help: "show the supported machine types",
     args: { "compat-props": "bool?" },
     run: () => [
       {
@@ -122,86 +111,34 @@ export const MACHINE_COMMANDS: readonly Command[] = [
   {
     qmp: "query-accelerators",
     hmp: ["info accelerators"],
-    help: "the accelerators that there are: one",
+    help: "show the supported accelerators and the active one",
     run: () => ({ enabled: "nitro", present: ["nitro"] }),
-    show: () => "[nitro]\n",
+    print: () => "[nitro]\n",
   },
-  { qmp: "query-kvm", hmp: ["info kvm"], help: "whether KVM is used: never", run: kvm, show: kvmText },
-  { qmp: "query-target", help: "the architecture", run: () => ({ arch: targetName() }) },
+  {
+    qmp: "query-kvm",
+    hmp: ["info kvm"],
+    help: "show whether KVM is used (it never is)",
+    run: () => ({ enabled: false, present: false }),
+    print: () => "kvm support: not compiled\n",
+  },
+  { qmp: "query-target", help: "show the architecture", run: () => ({ arch: TARGET }) },
   {
     qmp: "query-current-machine",
-    help: "what the machine can do",
+    help: "show the capabilities of the machine",
     run: () => ({ "wakeup-suspend-support": false }),
-  },
-  {
-    qmp: "system_powerdown",
-    hmp: ["system_powerdown"],
-    help: "press the power button, which an enclave's system has to look at to go down",
-    run({ emitEvent }) {
-      emitEvent("POWERDOWN");
-      return {};
-    },
-  },
-  {
-    qmp: "quit",
-    hmp: ["quit", "q"],
-    help: "end the enclave and the launcher",
-    run({ machine, emitEvent }) {
-      emitEvent("SHUTDOWN", { guest: false, reason: "host-qmp-quit" });
-      machine.quit();
-      return {};
-    },
-  },
-  {
-    qmp: "stop",
-    hmp: ["stop", "s"],
-    help: "pause the enclave, which cannot be done",
-    run() {
-      throw new CommandError(NO_PAUSE);
-    },
-  },
-  {
-    qmp: "cont",
-    hmp: ["cont", "c"],
-    help: "start an enclave that waits because of -S",
-    run({ machine, emitEvent }) {
-      const refusal = machine.start();
-      if (refusal !== undefined) throw new CommandError(refusal);
-      emitEvent("RESUME");
-      return {};
-    },
-  },
-  {
-    qmp: "system_reset",
-    hmp: ["system_reset"],
-    help: "reset the enclave, which cannot be done",
-    run() {
-      throw new CommandError("an enclave cannot be reset: launch it again");
-    },
   },
 ];
 
-function kvm() {
-  return { enabled: false, present: false };
-}
-
-function kvmText(): string {
-  return "kvm support: not compiled\n";
-}
-
-function targetName(): string {
-  return process.arch === "arm64" ? "aarch64" : "x86_64";
-}
-
-/** QEMU writes node numbers in ranges: 0-1,3. */
-function nodesText(nodes: readonly number[]): string {
-  const parts: string[] = [];
-  for (let i = 0; i < nodes.length; i++) {
-    const first = nodes[i];
-    while (nodes[i + 1] === (nodes[i] ?? 0) + 1) i++;
-    parts.push(first === nodes[i] ? `${first}` : `${first}-${nodes[i]}`);
+/** Formats numbers as QEMU's range lists: 0-1,3. */
+function formatRanges(numbers: readonly number[]): string {
+  const ranges: string[] = [];
+  for (let i = 0; i < numbers.length; i++) {
+    const first = numbers[i];
+    while (numbers[i + 1] === (numbers[i] ?? 0) + 1) i++;
+    ranges.push(first === numbers[i] ? `${first}` : `${first}-${numbers[i]}`);
   }
-  return parts.join(",");
+  return ranges.join(",");
 }
 
 function deviceTree(serial: string | undefined, brief: boolean): string {

@@ -1,45 +1,46 @@
-/** Commands about the object tree. */
-
+/** Commands of the QEMU object model: qom-list, qom-get, qom-set, info qom-tree. */
 import { encodeJson } from "../json.ts";
-import { type Command, CommandError, items, member, text } from "./command.ts";
-import { objectTree, propertiesOf, resolve, treeText, valueAt } from "./qom-tree.ts";
+import { type Command, CommandError, itemsOf, memberOf, stringArgument } from "./command.ts";
+import { formatTree, getProperty, listProperties, resolvePath } from "./qom-path.ts";
+import { qomTree } from "./qom-tree.ts";
 
-/** The rows. */
-export const OBJECT_COMMANDS: readonly Command[] = [
+/** The command table's rows. */
+export const QOM_COMMANDS: readonly Command[] = [
   {
     qmp: "qom-get",
     hmp: ["qom-get"],
-    help: "read a property of an object",
+    help: "read a property of a QOM object",
     args: { path: "str", property: "str" },
-    run: ({ machine }, args) => valueAt(objectTree(machine), text(args, "path"), text(args, "property")),
-    show: (answer) => `${encodeJson(answer, true)}\n`,
+    run: ({ machine }, args) =>
+      getProperty(qomTree(machine), stringArgument(args, "path"), stringArgument(args, "property")),
+    print: (result) => `${encodeJson(result, true)}\n`,
   },
   {
     qmp: "qom-list",
     hmp: ["qom-list"],
-    help: "list the properties of an object",
+    help: "list the properties of a QOM object",
     args: { path: "str" },
-    words: { usage: "path", read: [{ name: "path", type: "str", optional: true }] },
-    run: ({ machine }, args) =>
-      args["path"] === undefined
-        ? []
-        : propertiesOf(resolve(objectTree(machine), text(args, "path"), true)[1]),
-    // Without a path HMP names the root.
-    show: (answer, args) =>
-      args["path"] === undefined
-        ? "/\n"
-        : items(answer)
-            .map((one) => `${member(one, "name")} (${member(one, "type")})\n`)
-            .join(""),
+    hmpArgs: { usage: "path", positional: [{ name: "path", type: "str", optional: true }] },
+    run({ machine }, args) {
+      if (args["path"] === undefined) return [];
+      return listProperties(resolvePath(qomTree(machine), stringArgument(args, "path"), true).object);
+    },
+    print(result, args) {
+      // Without a path, QEMU's HMP prints the root's name instead of a list.
+      if (args["path"] === undefined) return "/\n";
+      return itemsOf(result)
+        .map((property) => `${memberOf(property, "name")} (${memberOf(property, "type")})\n`)
+        .join("");
+    },
   },
   {
     qmp: "qom-set",
     hmp: ["qom-set"],
-    help: "write a property of an object (-j: the value is JSON), which an enclave's objects do not take",
+    help: "set a property of a QOM object (-j: the value is JSON; no property is writable)",
     args: { path: "str", property: "str", value: "any" },
-    words: {
+    hmpArgs: {
       usage: "[-j] path property value",
-      read: [
+      positional: [
         { name: "path", type: "str" },
         { name: "property", type: "str" },
         { name: "value", type: "rest" },
@@ -47,18 +48,20 @@ export const OBJECT_COMMANDS: readonly Command[] = [
       flags: { "-j": "json" },
     },
     run({ machine }, args) {
-      const property = text(args, "property");
-      const root = objectTree(machine);
-      valueAt(root, text(args, "path"), property);
-      const [, { type }] = resolve(root, text(args, "path"));
+      const path = stringArgument(args, "path");
+      const property = stringArgument(args, "property");
+      const root = qomTree(machine);
+      // Reports an unknown property first, as QEMU does.
+      getProperty(root, path, property);
+      const { type } = resolvePath(root, path).object;
       throw new CommandError(`Property '${type}.${property}' is not writable`);
     },
   },
   {
     hmp: ["info qom-tree"],
-    help: "the objects, as a tree",
-    words: { usage: "[path]", read: [{ name: "path", type: "str", optional: true }] },
-    run: ({ machine }, args) => treeText(objectTree(machine), text(args, "path") || "/machine"),
-    show: (answer) => String(answer),
+    help: "show the QOM composition tree",
+    hmpArgs: { usage: "[path]", positional: [{ name: "path", type: "str", optional: true }] },
+    run: ({ machine }, args) => formatTree(qomTree(machine), stringArgument(args, "path") || "/machine"),
+    print: (result) => String(result),
   },
 ];

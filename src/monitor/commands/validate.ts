@@ -1,8 +1,8 @@
-/** Checks what a QMP client sends, by zod, and tells what is wrong in QEMU's words. */
+/** Validates QMP arguments with zod and reports errors with the text of QEMU's QAPI visitors. */
 import * as z from "zod/mini";
 import { type Arguments, type ArgumentType, type Command, CommandError } from "./command.ts";
 
-const TYPES: Readonly<Record<ArgumentType, () => z.ZodMiniType>> = {
+const SCHEMAS: Readonly<Record<ArgumentType, () => z.ZodMiniType>> = {
   str: () => z.string(),
   int: () => z.int(),
   bool: () => z.boolean(),
@@ -11,61 +11,61 @@ const TYPES: Readonly<Record<ArgumentType, () => z.ZodMiniType>> = {
   strList: () => z.array(z.string()),
 };
 
-/** QEMU's names for zod's. */
-const EXPECTED: Readonly<Record<string, string>> = {
-  string: "string",
-  int: "integer",
-  number: "integer",
-  boolean: "boolean",
-  object: "object",
-  array: "array",
-};
+/** QEMU's names for zod's types, where they differ. */
+const QEMU_TYPE_NAMES: Readonly<Record<string, string>> = { int: "integer", number: "integer" };
 
-const schemas = new WeakMap<Command, z.ZodMiniType>();
+/** zod compiles a schema when it is first used, so each command keeps its own. */
+const compiled = new WeakMap<Command, z.ZodMiniType>();
 
 function schemaOf(command: Command): z.ZodMiniType {
-  const known = schemas.get(command);
-  if (known !== undefined) return known;
-  const fields = Object.entries(command.args ?? {}).map(([name, type]) => {
-    const needed = TYPES[type.replace("?", "") as ArgumentType]();
-    return [name, type.endsWith("?") ? z.optional(needed) : needed] as const;
-  });
-  const schema = z.strictObject(Object.fromEntries(fields));
-  schemas.set(command, schema);
+  const schema = compiled.get(command) ?? createSchema(command);
+  compiled.set(command, schema);
   return schema;
 }
 
-/** The arguments of a command. Throws CommandError. */
-export function checkArguments(command: Command, args: unknown): Arguments {
-  return checkShape(schemaOf(command), args) as Arguments;
+function createSchema({ args = {} }: Command): z.ZodMiniType {
+  const members = Object.entries(args).map(([name, type]) => {
+    const required = SCHEMAS[type.replace("?", "") as ArgumentType]();
+    return [name, type.endsWith("?") ? z.optional(required) : required] as const;
+  });
+  return z.strictObject(Object.fromEntries(members));
 }
 
-/** A value of a shape. @param within what it is a part of, as `backend.data`. Throws CommandError. */
-export function checkShape<S extends z.ZodMiniType>(schema: S, value: unknown, within?: string): z.output<S> {
-  // The reader's objects have no prototype, which zod would not take for plain ones everywhere.
-  const result = schema.safeParse(
-    typeof value === "object" && value !== null ? structuredClone(value) : value,
-  );
+/** Validates the arguments of a command. Throws CommandError. */
+export function validateArguments(command: Command, args: unknown): Arguments {
+  return validate(schemaOf(command), args) as Arguments;
+}
+
+/** Validates a value. @param parent the path of the value within the arguments: `backend.data`. Throws CommandError. */
+export function validate<S extends z.ZodMiniType>(schema: S, value: unknown, parent?: string): z.output<S> {
+  // The JSON parser's objects have no prototype; zod's strictObject rejects such objects.
+  const plain = typeof value === "object" && value !== null ? structuredClone(value) : value;
+  const result = schema.safeParse(plain);
   if (result.success) return result.data;
-  throw new CommandError(complaint(result.error.issues, value, within));
+  throw new CommandError(errorText(result.error.issues, value, parent));
 }
 
 type Issue = z.core.$ZodIssue;
 
-/** QEMU looks at the arguments it knows in their order, and at unknown ones at last. */
-function complaint(issues: readonly Issue[], value: unknown, within?: string): string {
-  const full = (path: readonly string[]) =>
-    [...(within === undefined ? [] : [within]), ...path].join(".") || "data";
-  const known = issues.find((issue) => issue.code !== "unrecognized_keys");
-  if (known === undefined) {
-    const [unknown] = issues.flatMap((issue) => (issue.code === "unrecognized_keys" ? issue.keys : []));
-    return `Parameter '${full([String(unknown)])}' is unexpected`;
+/** Reports the first known argument that is wrong; unknown arguments come last, as in QEMU. */
+function errorText(issues: readonly Issue[], value: unknown, parent?: string): string {
+  const fullName = (path: readonly string[]) =>
+    [...(parent === undefined ? [] : [parent]), ...path].join(".") || "data";
+  const issue = issues.find(({ code }) => code !== "unrecognized_keys");
+  if (issue === undefined) {
+    const [unknown] = issues.flatMap((other) => (other.code === "unrecognized_keys" ? other.keys : []));
+    return `Parameter '${fullName([String(unknown)])}' is unexpected`;
   }
-  const path = known.path.map(String);
-  const name = full(path);
-  let at: unknown = value;
-  for (const step of path) at = typeof at === "object" && at !== null ? Reflect.get(at, step) : undefined;
-  if (at === undefined) return `Parameter '${name}' is missing`;
-  const expected = known.code === "invalid_type" ? known.expected : "object";
-  return `Invalid parameter type for '${name}', expected: ${EXPECTED[expected] ?? expected}`;
+  const path = issue.path.map(String);
+  const name = fullName(path);
+  if (valueAt(value, path) === undefined) return `Parameter '${name}' is missing`;
+  const expected = issue.code === "invalid_type" ? issue.expected : "object";
+  return `Invalid parameter type for '${name}', expected: ${QEMU_TYPE_NAMES[expected] ?? expected}`;
+}
+
+function valueAt(value: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>(
+    (at, key) => (typeof at === "object" && at !== null ? Reflect.get(at, key) : undefined),
+    value,
+  );
 }

@@ -1,16 +1,18 @@
-/** One line of HMP: its command is found, its words are read, and what it prints is given. */
+/** Runs one HMP line: finds the command, reads its arguments as QEMU's monitor/hmp.c does, formats the result. */
 import {
   type Arguments,
   type Command,
   type CommandContext,
-  type HmpWords,
-  refusal,
+  type HmpArguments,
+  toCommandError,
 } from "../commands/command.ts";
-import { hmpCommand } from "../commands/table.ts";
+import { COMMANDS, findHmpCommand } from "../commands/table.ts";
 import type { Json } from "../json.ts";
+import { helpText } from "./help.ts";
 
-/** Words that do not fit the command; the message is QEMU's, with the command's names before it or without. */
-class WordError extends Error {
+/** Arguments that do not match the command's syntax. The message is QEMU's. */
+class SyntaxProblem extends Error {
+  /** @param named whether QEMU prints the command's name before the message. */
   constructor(
     message: string,
     readonly named = true,
@@ -19,85 +21,104 @@ class WordError extends Error {
   }
 }
 
-/** Runs a line; lines of what it prints end with a line feed. */
+/** Converts line feeds to the line ends of HMP's output. */
+export function toCrlf(text: string): string {
+  return text.replaceAll("\n", "\r\n");
+}
+
+/** Runs a line and returns its output, with CRLF line ends. */
 export function runLine(context: CommandContext, line: string): string {
-  if (line.trim() === "") return "";
-  const found = hmpCommand(line);
-  if ("say" in found) return found.say;
-  const { command, rest } = found;
+  return toCrlf(lineOutput(context, line));
+}
+
+function lineOutput(context: CommandContext, line: string): string {
+  const [, name = "", rest = ""] = splitWord(line);
+  if (name === "") return "";
+  if (name !== "info") return commandOutput(context, line, name, rest);
+  const [, subcommand = "", subcommandRest = ""] = splitWord(rest);
+  if (subcommand === "") return helpText(COMMANDS, "info");
+  return commandOutput(context, line, `info ${subcommand}`, subcommandRest);
+}
+
+function splitWord(text: string): readonly string[] {
+  return /^\s*(\S+)\s*(.*)$/s.exec(text) ?? [];
+}
+
+function commandOutput(context: CommandContext, line: string, name: string, rest: string): string {
+  const command = findHmpCommand(name);
+  if (command === undefined) return `unknown command: '${name}'\n`;
   try {
-    const args = readWords(wordsOf(command), rest);
-    return command.show?.(command.run(context, args), args) ?? ran(command, context, args);
+    const args = parseArguments(hmpArgumentsOf(command), rest);
+    const result = command.run(context, args);
+    return command.print?.(result, args) ?? "";
   } catch (error) {
-    if (!(error instanceof WordError)) return `Error: ${refusal(error).message}\n`;
-    const [name = ""] = command.hmp ?? [];
-    // QEMU names a command of info by its last word, others with all their names, and its help as it was typed.
-    const shown = name.startsWith("info ") ? name.slice("info ".length) : command.hmp?.join("|");
+    if (!(error instanceof SyntaxProblem)) return `Error: ${toCommandError(error).message}\n`;
     const typed = line.slice(0, line.length - rest.length).trim();
-    return `${error.named ? `${shown}: ` : ""}${error.message}\nTry "help ${typed}" for more information\n`;
+    return syntaxMessage(command, error, typed);
   }
 }
 
-function ran(command: Command, context: CommandContext, args: Arguments): string {
-  if (command.show === undefined) command.run(context, args);
-  return "";
+/** QEMU names an info subcommand without "info", other commands with all their names, and the help as typed. */
+function syntaxMessage({ hmp = [] }: Command, { message, named }: SyntaxProblem, typed: string): string {
+  const [name = ""] = hmp;
+  const shown = name.startsWith("info ") ? name.slice("info ".length) : hmp.join("|");
+  return `${named ? `${shown}: ` : ""}${message}\nTry "help ${typed}" for more information\n`;
 }
 
-/** Where the table says nothing else, the arguments in their order are the words. */
-function wordsOf({ words, args = {} }: Command): HmpWords {
-  if (words !== undefined) return words;
-  const read = Object.keys(args).map((name) => ({ name, type: "str" as const }));
-  return { usage: Object.keys(args).join(" "), read };
+function hmpArgumentsOf({ hmpArgs, args = {} }: Command): HmpArguments {
+  if (hmpArgs !== undefined) return hmpArgs;
+  const names = Object.keys(args);
+  return { usage: names.join(" "), positional: names.map((name) => ({ name, type: "str" })) };
 }
 
-function readWords({ read, flags = {} }: HmpWords, line: string): Arguments {
+function parseArguments({ positional, flags = {} }: HmpArguments, text: string): Arguments {
   const args: Record<string, Json> = {};
-  let rest = line.trim();
-  for (let flag = /^(-\w)(\s+|$)/.exec(rest); flag !== null; flag = /^(-\w)(\s+|$)/.exec(rest)) {
+  let rest = text.trim();
+  for (let flag = nextFlag(rest); flag !== null; flag = nextFlag(rest)) {
+    // A command without flags reads such a word as an argument.
+    if (Object.keys(flags).length === 0) break;
     const name = flags[flag[1] ?? ""];
-    // Where a command has no flags at all, such a word is a word like others.
-    if (name === undefined && Object.keys(flags).length > 0) {
-      throw new WordError(`unsupported option ${flag[1]}`);
-    }
-    if (name === undefined) break;
+    if (name === undefined) throw new SyntaxProblem(`unsupported option ${flag[1]}`);
     args[name] = true;
     rest = rest.slice(flag[0].length);
   }
-  for (const { name, type, optional } of read) {
+  for (const { name, type, optional } of positional) {
     if (rest === "") {
       if (optional === true) break;
-      throw type === "int"
-        ? new WordError("unexpected end of expression", false)
-        : new WordError("string expected");
+      if (type === "int") throw new SyntaxProblem("unexpected end of expression", false);
+      throw new SyntaxProblem("string expected");
     }
-    const taken = type === "rest" ? { word: rest, rest: "" } : word(rest);
-    args[name] = type === "int" ? integer(taken.word) : taken.word;
-    rest = taken.rest;
+    const argument = type === "rest" ? { value: rest, rest: "" } : readWord(rest);
+    args[name] = type === "int" ? parseInteger(argument.value) : argument.value;
+    rest = argument.rest;
   }
-  if (rest !== "") throw new WordError("extraneous characters at the end of line");
+  if (rest !== "") throw new SyntaxProblem("extraneous characters at the end of line");
   return args;
 }
 
-/** A word, or text in double quotes with some of C's escapes; without its end, or with others, it is no word. */
-function word(text: string): { word: string; rest: string } {
-  if (text.startsWith('"')) {
-    const quoted = /^"((?:[^"\\]|\\[nr\\'"])*)"\s*/s.exec(text);
-    if (quoted === null) throw new WordError("string expected");
-    const unescaped = (quoted[1] ?? "").replace(/\\(.)/g, (_, code: string) => {
-      return { n: "\n", r: "\r" }[code] ?? code;
-    });
-    return { word: unescaped, rest: text.slice(quoted[0].length) };
-  }
-  const plain = /^(\S+)\s*/.exec(text);
-  return { word: plain?.[1] ?? "", rest: text.slice(plain?.[0].length ?? 0) };
+function nextFlag(text: string): RegExpExecArray | null {
+  return /^(-\w)(\s+|$)/.exec(text);
 }
 
-/** QEMU reads an expression here, of which numbers are had. */
-function integer(text: string): number {
-  const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : Number.NaN;
-  if (Number.isNaN(value)) throw new WordError(`invalid char '${text.charAt(0)}' in expression`, false);
-  if (value > 0xffff_ffff) {
-    throw new WordError("integer is for 32-bit values", true);
+/** Reads a word, or a double-quoted string with the escapes of QEMU's get_str(). */
+function readWord(text: string): { value: string; rest: string } {
+  if (text.startsWith('"')) {
+    const quoted = /^"((?:[^"\\]|\\[nr\\'"])*)"\s*/s.exec(text);
+    if (quoted === null) throw new SyntaxProblem("string expected");
+    const value = (quoted[1] ?? "").replace(/\\(.)/g, (_, code: string) => {
+      return { n: "\n", r: "\r" }[code] ?? code;
+    });
+    return { value, rest: text.slice(quoted[0].length) };
   }
+  const [matched = "", value = ""] = /^(\S+)\s*/.exec(text) ?? [];
+  return { value, rest: text.slice(matched.length) };
+}
+
+/** Parses a number. QEMU accepts expressions here; nitro accepts numbers only. */
+function parseInteger(text: string): number {
+  if (!/^(0x[0-9a-f]+|\d+)$/i.test(text))
+    throw new SyntaxProblem(`invalid char '${text.charAt(0)}' in expression`, false);
+  const value = Number(text);
+  if (value > 0xffff_ffff) throw new SyntaxProblem("integer is for 32-bit values");
   return value;
 }

@@ -1,209 +1,214 @@
 /**
- * A line as it is typed: keys in, text for the terminal out, with history and completion. After each key the line is
- * drawn anew from its beginning, as QEMU does it, so that scripts that know QEMU's echo know this one.
+ * HMP's line editor: keys in, terminal output out, with history and completion. Like QEMU's util/readline.c it redraws
+ * the line from its start after each key, so that scripts written for QEMU's echo work unchanged.
  */
 
-const MOST_CHARACTERS = 4095;
-const MOST_HISTORY = 64;
-const COLUMNS = 80;
+import type { Completion } from "./completion.ts";
 
-/** What the editor works with. */
+/** READLINE_CMD_BUF_SIZE and READLINE_MAX_CMDS of QEMU's include/qemu/readline.h. */
+const MAX_LINE_LENGTH = 4095;
+const MAX_HISTORY = 64;
+const TERMINAL_COLUMNS = 80;
+
+/** What the editor calls. */
 export interface EditorActions {
   readonly prompt: string;
-  /** Shows text; lines end with a line feed. */
-  show(text: string): void;
-  /** A line is complete. */
-  enter(line: string): void;
-  /** What the word before the cursor may become: whole words, of which its own text is the head. */
-  complete(before: string): { readonly word: string; readonly candidates: readonly string[] };
+  /** Prints text with line feeds as line ends. */
+  print(text: string): void;
+  /** Runs a complete line. */
+  submit(line: string): void;
+  /** Returns the completions of the last word before the cursor. */
+  complete(text: string): Completion;
 }
 
 type Key = (editor: LineEditor) => void;
 
-/** What control characters do. */
-const CONTROLS: Readonly<Record<string, Key>> = {
-  "\x01": (editor) => editor.move(0),
+const START = 0;
+const END = Number.POSITIVE_INFINITY;
+
+/** Control characters: Ctrl-A, Ctrl-D, Ctrl-E, … */
+const CONTROL_KEYS: Readonly<Record<string, Key>> = {
+  "\x01": (editor) => editor.moveTo(START),
   "\x04": (editor) => editor.erase(0, 1),
-  "\x05": (editor) => editor.move(Number.POSITIVE_INFINITY),
+  "\x05": (editor) => editor.moveTo(END),
   "\x08": (editor) => editor.erase(1, 0),
   "\x09": (editor) => editor.completeWord(),
-  "\x0a": (editor) => editor.accept(),
-  "\x0b": (editor) => editor.erase(0, Number.POSITIVE_INFINITY),
-  "\x0c": (editor) => editor.clear(),
-  "\x0d": (editor) => editor.accept(),
+  "\x0a": (editor) => editor.submit(),
+  "\x0b": (editor) => editor.erase(0, END),
+  "\x0c": (editor) => editor.clearScreen(),
+  "\x0d": (editor) => editor.submit(),
   "\x0e": (editor) => editor.recall(1),
   "\x10": (editor) => editor.recall(-1),
-  "\x15": (editor) => editor.erase(Number.POSITIVE_INFINITY, 0),
+  "\x15": (editor) => editor.erase(END, 0),
   "\x17": (editor) => editor.eraseWord(),
   "\x7f": (editor) => editor.erase(1, 0),
 };
 
-/** What the keys do that a terminal sends as `ESC [ …` (or `ESC O …`). */
-const SEQUENCES: Readonly<Record<string, Key>> = {
+/** The keys that a terminal sends as `ESC [ …` or `ESC O …`: arrows, Home, End, Delete. */
+const ESCAPE_SEQUENCES: Readonly<Record<string, Key>> = {
   A: (editor) => editor.recall(-1),
   B: (editor) => editor.recall(1),
-  C: (editor) => editor.step(1),
-  D: (editor) => editor.step(-1),
-  F: (editor) => editor.move(Number.POSITIVE_INFINITY),
-  H: (editor) => editor.move(0),
-  "1~": (editor) => editor.move(0),
+  C: (editor) => editor.moveBy(1),
+  D: (editor) => editor.moveBy(-1),
+  F: (editor) => editor.moveTo(END),
+  H: (editor) => editor.moveTo(START),
+  "1~": (editor) => editor.moveTo(START),
   "3~": (editor) => editor.erase(0, 1),
-  "4~": (editor) => editor.move(Number.POSITIVE_INFINITY),
+  "4~": (editor) => editor.moveTo(END),
 };
+const MAX_SEQUENCE_LENGTH = 8;
 
-/** The editor of one terminal. */
+/** The line editor of one client. */
 export class LineEditor {
   #line = "";
   #cursor = 0;
-  #shown = "";
-  #shownCursor = 0;
-  #escape: string | undefined;
+  /** The line and cursor as the terminal shows them. */
+  #drawnLine = "";
+  #drawnCursor = 0;
+  /** The escape sequence so far, without ESC; undefined outside of one. */
+  #sequence: string | undefined;
   #history: string[] = [];
-  #at: number | undefined;
+  /** The history entry being edited; undefined for a new line. */
+  #historyIndex: number | undefined;
 
   constructor(private readonly actions: EditorActions) {}
 
-  /** Takes a key's character. */
+  /** Processes one character of input. */
   key(character: string): void {
-    if (this.#escape !== undefined) return this.#sequence(character);
+    if (this.#sequence !== undefined) return this.#continueSequence(character);
     if (character === "\x1b") {
-      this.#escape = "";
+      this.#sequence = "";
       return;
     }
-    const control = CONTROLS[character];
+    const control = CONTROL_KEYS[character];
     if (control !== undefined) control(this);
-    else if (character >= " " && this.#line.length < MOST_CHARACTERS) {
-      this.#line = this.#line.slice(0, this.#cursor) + character + this.#line.slice(this.#cursor);
-      this.#cursor++;
-    }
+    else if (character >= " ") this.#insert(character);
     this.#draw();
   }
 
-  /** Shows the prompt and what has been typed. */
+  /** Prints the prompt and the line. */
   prompt(): void {
-    this.actions.show(this.actions.prompt);
-    this.#shown = "";
-    this.#shownCursor = 0;
+    this.actions.print(this.actions.prompt);
+    this.#drawnLine = "";
+    this.#drawnCursor = 0;
     this.#draw();
   }
 
-  /** Forgets what has been typed: another client begins. */
+  /** Discards the line, for the next client. The history is kept. */
   reset(): void {
     this.#line = "";
     this.#cursor = 0;
-    this.#shown = "";
-    this.#shownCursor = 0;
-    this.#escape = undefined;
-    this.#at = undefined;
+    this.#drawnLine = "";
+    this.#drawnCursor = 0;
+    this.#sequence = undefined;
+    this.#historyIndex = undefined;
   }
 
-  #sequence(character: string): void {
-    const soFar = `${this.#escape}${character}`;
-    this.#escape = soFar;
-    if (soFar === "[" || soFar === "O") return;
-    const code = soFar.slice(1);
-    if (/^[0-9;]+$/.test(code) && code.length < 8) return;
-    this.#escape = undefined;
-    SEQUENCES[code]?.(this);
+  #continueSequence(character: string): void {
+    const sequence = `${this.#sequence}${character}`;
+    this.#sequence = sequence;
+    if (sequence === "[" || sequence === "O") return;
+    const code = sequence.slice(1);
+    if (/^[0-9;]+$/.test(code) && code.length < MAX_SEQUENCE_LENGTH) return;
+    this.#sequence = undefined;
+    ESCAPE_SEQUENCES[code]?.(this);
     this.#draw();
   }
 
-  clear(): void {
-    this.actions.show("\x1b[2J\x1b[1;1H");
+  clearScreen(): void {
+    this.actions.print("\x1b[2J\x1b[1;1H");
     this.prompt();
   }
 
-  move(to: number): void {
-    this.#cursor = Math.min(Math.max(to, 0), this.#line.length);
+  moveTo(position: number): void {
+    this.#cursor = Math.min(Math.max(position, 0), this.#line.length);
   }
 
-  step(by: number): void {
-    this.move(this.#cursor + by);
+  moveBy(count: number): void {
+    this.moveTo(this.#cursor + count);
   }
 
+  /** Erases characters before and after the cursor. */
   erase(before: number, after: number): void {
     const from = Math.max(this.#cursor - before, 0);
-    this.#line =
-      this.#line.slice(0, from) + this.#line.slice(Math.min(this.#cursor + after, this.#line.length));
+    const to = Math.min(this.#cursor + after, this.#line.length);
+    this.#line = this.#line.slice(0, from) + this.#line.slice(to);
     this.#cursor = from;
   }
 
   eraseWord(): void {
-    const [last = ""] = /\S*\s*$/.exec(this.#line.slice(0, this.#cursor)) ?? [];
-    this.erase(last.length, 0);
+    const [word = ""] = /\S*\s*$/.exec(this.#line.slice(0, this.#cursor)) ?? [];
+    this.erase(word.length, 0);
   }
 
-  recall(by: number): void {
-    const at = (this.#at ?? this.#history.length) + by;
-    if (at < 0 || at > this.#history.length) return;
-    this.#at = at === this.#history.length ? undefined : at;
-    this.#line = this.#history[at] ?? "";
+  recall(step: number): void {
+    const index = (this.#historyIndex ?? this.#history.length) + step;
+    if (index < 0 || index > this.#history.length) return;
+    this.#historyIndex = index === this.#history.length ? undefined : index;
+    this.#line = this.#history[index] ?? "";
     this.#cursor = this.#line.length;
   }
 
-  accept(): void {
+  submit(): void {
     const line = this.#line;
-    this.actions.show("\n");
+    this.actions.print("\n");
     this.reset();
     if (line !== "") {
-      this.#history = [...this.#history.filter((old) => old !== line), line].slice(-MOST_HISTORY);
+      this.#history = [...this.#history.filter((old) => old !== line), line].slice(-MAX_HISTORY);
     }
-    this.actions.enter(line);
+    this.actions.submit(line);
   }
 
   completeWord(): void {
     const { word, candidates } = this.actions.complete(this.#line.slice(0, this.#cursor));
     const [first] = candidates;
     if (first === undefined) return;
-    const only = candidates.length === 1;
-    this.#insert((only ? `${first} ` : sharedHead(candidates)).slice(word.length));
-    if (only) return;
+    const isOnly = candidates.length === 1;
+    this.#insert((isOnly ? `${first} ` : commonPrefix(candidates)).slice(word.length));
+    if (isOnly) return;
     this.#draw();
-    this.actions.show(`\n${columns(candidates)}`);
+    this.actions.print(`\n${formatColumns(candidates)}`);
     this.prompt();
   }
 
   #insert(text: string): void {
-    if (this.#line.length + text.length > MOST_CHARACTERS) return;
+    if (this.#line.length + text.length > MAX_LINE_LENGTH) return;
     this.#line = this.#line.slice(0, this.#cursor) + text + this.#line.slice(this.#cursor);
     this.#cursor += text.length;
   }
 
   #draw(): void {
-    if (this.#line === this.#shown && this.#cursor === this.#shownCursor) return;
-    let out = "";
-    if (this.#line !== this.#shown) {
-      out = `${left(this.#shownCursor)}${this.#line}\x1b[K${left(this.#line.length - this.#cursor)}`;
-    } else if (this.#cursor < this.#shownCursor) out = left(this.#shownCursor - this.#cursor);
-    else out = "\x1b[C".repeat(this.#cursor - this.#shownCursor);
-    this.#shown = this.#line;
-    this.#shownCursor = this.#cursor;
-    this.actions.show(out);
+    const moved = this.#cursor - this.#drawnCursor;
+    if (this.#line !== this.#drawnLine) {
+      const back = cursorLeft(this.#line.length - this.#cursor);
+      this.actions.print(`${cursorLeft(this.#drawnCursor)}${this.#line}\x1b[K${back}`);
+    } else if (moved < 0) this.actions.print(cursorLeft(-moved));
+    else if (moved > 0) this.actions.print("\x1b[C".repeat(moved));
+    this.#drawnLine = this.#line;
+    this.#drawnCursor = this.#cursor;
   }
 }
 
-function left(by: number): string {
-  return "\x1b[D".repeat(by);
+function cursorLeft(count: number): string {
+  return "\x1b[D".repeat(count);
 }
 
-function sharedHead([first = "", ...others]: readonly string[]): string {
+function commonPrefix([first = "", ...others]: readonly string[]): string {
   let length = first.length;
   for (const other of others) while (!other.startsWith(first.slice(0, length))) length--;
   return first.slice(0, length);
 }
 
-/** Words side by side, as many as a line of a terminal takes. */
-function columns(words: readonly string[]): string {
+/** Formats words in columns of equal width, as many as fit the terminal. */
+function formatColumns(words: readonly string[]): string {
   const width = Math.max(...words.map((word) => word.length)) + 2;
-  const perLine = Math.max(Math.floor(COLUMNS / width), 1);
-  const lines: string[] = [];
-  for (let i = 0; i < words.length; i += perLine) {
-    lines.push(
-      words
-        .slice(i, i + perLine)
-        .map((word) => word.padEnd(width))
-        .join(""),
-    );
-  }
+  const perLine = Math.max(Math.floor(TERMINAL_COLUMNS / width), 1);
+  const lineCount = Math.ceil(words.length / perLine);
+  const lines = Array.from({ length: lineCount }, (_, i) =>
+    words
+      .slice(i * perLine, (i + 1) * perLine)
+      .map((word) => word.padEnd(width))
+      .join(""),
+  );
   return `${lines.join("\n")}\n`;
 }

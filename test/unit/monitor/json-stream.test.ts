@@ -1,18 +1,19 @@
 import { describe, expect, test } from "bun:test";
 import { encodeJson, type Json } from "../../../src/monitor/json.ts";
-import { JsonError, JsonStream } from "../../../src/monitor/qmp/json-stream.ts";
+import { JsonError } from "../../../src/monitor/qmp/json-parser.ts";
+import { JsonStream } from "../../../src/monitor/qmp/json-stream.ts";
 
-/** What comes of these pieces: values as QEMU would write them, errors by their words. */
-function read(...pieces: string[]): string[] {
-  const got: string[] = [];
+/** Returns what the stream delivers for these chunks: values in QEMU's encoding, errors by their message. */
+function read(...chunks: string[]): string[] {
+  const delivered: string[] = [];
   const stream = new JsonStream((value: Json | JsonError) =>
-    got.push(value instanceof JsonError ? value.message : encodeJson(value)),
+    delivered.push(value instanceof JsonError ? value.message : encodeJson(value)),
   );
-  for (const piece of pieces) stream.push(new TextEncoder().encode(piece));
-  return got;
+  for (const chunk of chunks) stream.push(new TextEncoder().encode(chunk));
+  return delivered;
 }
 
-describe("values come out whole, however they are cut", () => {
+describe("JSON stream: delivers whole values from any chunks", () => {
   test.each([
     [['{"a":1}{"b":[2,{}]}'], ['{"a": 1}', '{"b": [2, {}]}']],
     [['{"a"', ":", '"}"', "}"], ['{"a": "}"}']],
@@ -27,12 +28,12 @@ describe("values come out whole, however they are cut", () => {
       ["true ", "null\n"],
       ["true", "null"],
     ],
-  ])("%p", (pieces, expected) => {
-    expect(read(...pieces)).toEqual(expected);
+  ])("%p", (chunks, expected) => {
+    expect(read(...chunks)).toEqual(expected);
   });
 });
 
-test("what is wrong is told with its place, and the stream goes on", () => {
+test("JSON stream: reports an error with line and column, and continues", () => {
   expect(read('{bad}\n{"a"}\n[1 2]\n%\n"a\n{"x":1}')).toEqual([
     "1:2: JSON parse error, expecting key",
     "2:5: JSON parse error, expecting ':'",
@@ -43,7 +44,7 @@ test("what is wrong is told with its place, and the stream goes on", () => {
   ]);
 });
 
-test("what is no JSON at all is told once, and the rest of its line is skipped", () => {
+test("JSON stream: reports a stray character once and skips the rest of its line", () => {
   expect(read('/* {"x":1} */\n.5\n"a\tb"\n# {}\n{"x":2}')).toEqual([
     "1:1: JSON parse error, stray '/'",
     "2:1: JSON parse error, stray '.'",
@@ -53,7 +54,7 @@ test("what is no JSON at all is told once, and the rest of its line is skipped",
   ]);
 });
 
-test("a string's escapes are those of JSON", () => {
+test("JSON stream: decodes JSON's string escapes and rejects others", () => {
   expect(read('"\\"\\\\\\/\\b\\u0041\\ud83d\\ude00"\n')).toEqual(['"\\"\\\\/\\bA\\uD83D\\uDE00"']);
   expect(read('"\\x"\n"\\u12"\n"\\ud800"\n{"\\q":1}\n"\\u00"')).toEqual([
     "1:1: JSON parse error, invalid escape sequence in string",
@@ -64,7 +65,7 @@ test("a string's escapes are those of JSON", () => {
   ]);
 });
 
-test("a value that does not end is given up at a bound, and its line is skipped", () => {
+test("JSON stream: drops a value that is too long or too deep, and skips its line", () => {
   const long = Array.from({ length: 40 }, () => "x".repeat(10_000));
   expect(read('["', ...long, '"]\n{"x":1}')).toEqual(["JSON token size limit exceeded", '{"x": 1}']);
   expect(read("[".repeat(500), "\n1\n").at(0)).toBe("JSON nesting depth limit exceeded");

@@ -3,26 +3,26 @@ import { LineEditor } from "../../../src/monitor/hmp/line-editor.ts";
 
 const WORDS = ["info", "info2", "quit"];
 
-/** Lines that are entered by these keys, and all that is shown. */
-function typed(keys: string): { lines: string[]; shown: string } {
+/** Types the keys; returns the submitted lines and everything that was printed. */
+function type(keys: string): { lines: string[]; output: string } {
   const lines: string[] = [];
-  let shown = "";
+  let output = "";
   const editor = new LineEditor({
     prompt: "> ",
-    show: (text) => {
-      shown += text;
+    print: (text) => {
+      output += text;
     },
-    enter: (line) => lines.push(line),
-    complete(before) {
-      const word = before.split(" ").at(-1) ?? "";
+    submit: (line) => lines.push(line),
+    complete(text) {
+      const word = text.split(" ").at(-1) ?? "";
       return { word, candidates: WORDS.filter((candidate) => candidate.startsWith(word)) };
     },
   });
   for (const key of keys) editor.key(key);
-  return { lines, shown };
+  return { lines, output };
 }
 
-describe("keys", () => {
+describe("line editor: keys submit a line", () => {
   test.each([
     ["abc\r", ["abc"]],
     ["ac\x1b[Db\r", ["abc"]],
@@ -36,22 +36,22 @@ describe("keys", () => {
     ["in\t2\r", ["info2"]],
     ["\x1b[Z\x1bOAabc\r", ["abc"]],
   ])("%p", (keys, lines) => {
-    expect(typed(keys).lines).toEqual(lines);
+    expect(type(keys).lines).toEqual(lines);
   });
 });
 
-test("a line is drawn anew after each key, as scripts know it from QEMU", () => {
-  expect(typed("ab\r").shown).toBe("a\x1b[K\x1b[Dab\x1b[K\n");
+test("line editor: redraws the line after each key, as QEMU does", () => {
+  expect(type("ab\r").output).toBe("a\x1b[K\x1b[Dab\x1b[K\n");
 });
 
-test("Ctrl-L clears the screen and keeps the line", () => {
-  expect(typed("ab\x0c").shown).toEndWith("\x1b[2J\x1b[1;1H> ab\x1b[K");
+test("line editor: Ctrl-L clears the screen and keeps the line", () => {
+  expect(type("ab\x0c").output).toEndWith("\x1b[2J\x1b[1;1H> ab\x1b[K");
 });
 
-test("several candidates are listed in columns", () => {
-  expect(typed("i\t").shown).toContain("\ninfo   info2  \n> info");
+test("line editor: lists several completions in columns", () => {
+  expect(type("i\t").output).toContain("\ninfo   info2  \n> info");
 });
 
-test("a line has an end", () => {
-  expect(typed(`${"x".repeat(5000)}\r`).lines[0]?.length).toBe(4095);
+test("line editor: limits a line to 4095 characters", () => {
+  expect(type(`${"x".repeat(5000)}\r`).lines[0]?.length).toBe(4095);
 });

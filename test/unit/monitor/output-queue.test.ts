@@ -2,13 +2,16 @@ import { describe, expect, test } from "bun:test";
 import type { Chardev } from "../../../src/chardev/chardev.ts";
 import { OutputQueue } from "../../../src/monitor/output-queue.ts";
 
-/** A line that takes so many bytes of each write; -1 for a client that is found gone, which clears the outbox. */
-function lineOf(takes: () => number, gone: () => void): Chardev {
+/**
+ * Returns a chardev that accepts at most `limit()` bytes per write and none at 0. At -1 its client has disconnected: it
+ * calls `onDisconnect` during the write, as a frontend's closed() would be.
+ */
+function limitedChardev(limit: () => number, onDisconnect = () => {}): Chardev {
   const write = (_: unknown, start: number, end: number) => {
-    const most = takes();
+    const most = limit();
     if (most === 0) return -11;
     if (most > 0) return Math.min(most, end - start);
-    gone();
+    onDisconnect();
     return end - start;
   };
   return {
@@ -17,35 +20,30 @@ function lineOf(takes: () => number, gone: () => void): Chardev {
   };
 }
 
-describe("what a monitor has to say", () => {
-  test("is full at 64 KiB that nobody takes, and has room again when it is taken", () => {
-    let takes = 0;
-    const outbox = new OutputQueue(
-      lineOf(
-        () => takes,
-        () => {},
-      ),
-    );
-    outbox.say("x".repeat(65_535));
-    expect(outbox.isFull).toBe(false);
-    outbox.say("x");
-    expect([outbox.isFull, outbox.isOverfull]).toEqual([true, false]);
-    takes = 1000;
-    outbox.flush();
-    expect(outbox.isFull).toBe(false);
+describe("output queue", () => {
+  test("is full at 64 KiB of unread output, until the client reads", () => {
+    let limit = 0;
+    const queue = new OutputQueue(limitedChardev(() => limit));
+    queue.write("x".repeat(65_535));
+    expect(queue.isFull).toBe(false);
+    queue.write("x");
+    expect([queue.isFull, queue.dropsEvents]).toEqual([true, false]);
+    limit = 1000;
+    queue.flush();
+    expect(queue.isFull).toBe(false);
   });
 
-  test("is counted right however many clients go in the middle of it", () => {
-    let takes = -1;
-    const outbox: OutputQueue = new OutputQueue(
-      lineOf(
-        () => takes,
-        () => outbox.clear(),
+  test("counts unread bytes correctly when clients disconnect during a write", () => {
+    let limit = -1;
+    const queue: OutputQueue = new OutputQueue(
+      limitedChardev(
+        () => limit,
+        () => queue.clear(),
       ),
     );
-    for (let i = 0; i < 100; i++) outbox.say("x".repeat(50_000));
-    takes = 0;
-    outbox.say("x".repeat(65_536));
-    expect(outbox.isFull).toBe(true);
+    for (let i = 0; i < 100; i++) queue.write("x".repeat(50_000));
+    limit = 0;
+    queue.write("x".repeat(65_536));
+    expect(queue.isFull).toBe(true);
   });
 });
