@@ -24,7 +24,7 @@ export function introspectionCommands(commands: () => readonly Command[]): reado
         const name = stringArgument(args, "option");
         if (args["option"] === undefined) return commandLineOptions.map(toJson);
         const matches = commandLineOptions.filter(({ option }) => option === name);
-        // util/qemu-config.c: qmp_query_command_line_options()
+        // As QEMU's qmp_query_command_line_options() reports it.
         if (matches.length === 0) throw new CommandError(`invalid option name: ${name}`);
         return matches.map(toJson);
       },

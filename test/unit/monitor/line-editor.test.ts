@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { LineEditor } from "../../../src/monitor/hmp/line-editor.ts";
 
-const WORDS = ["info", "info2", "quit"];
+const COMMANDS = ["info", "info2", "quit"];
 
 /** Types the keys; returns the submitted lines and everything that was printed. */
 function type(keys: string): { lines: string[]; output: string } {
@@ -15,27 +15,27 @@ function type(keys: string): { lines: string[]; output: string } {
     submit: (line) => lines.push(line),
     complete(text) {
       const word = text.split(" ").at(-1) ?? "";
-      return { word, candidates: WORDS.filter((candidate) => candidate.startsWith(word)) };
+      return { word, candidates: COMMANDS.filter((candidate) => candidate.startsWith(word)) };
     },
   });
   for (const key of keys) editor.key(key);
   return { lines, output };
 }
 
-describe("line editor: keys submit a line", () => {
+describe("line editor: supports", () => {
   test.each([
-    ["abc\r", ["abc"]],
-    ["ac\x1b[Db\r", ["abc"]],
-    ["bc\x01a\x05d\n", ["abcd"]],
-    ["abx\x7fc\r", ["abc"]],
-    ["xabc\x1b[H\x1b[3~\r", ["abc"]],
-    ["one two\x17three\r", ["one three"]],
-    ["one\rtwo\r\x1b[A\x1b[A\r", ["one", "two", "one"]],
-    ["one\r\x10\x0e\r", ["one", ""]],
-    ["q\t\r", ["quit "]],
-    ["in\t2\r", ["info2"]],
-    ["\x1b[Z\x1bOAabc\r", ["abc"]],
-  ])("%p", (keys, lines) => {
+    ["characters in their order", "abc\r", ["abc"]],
+    ["inserting after cursor left", "ac\x1b[Db\r", ["abc"]],
+    ["Ctrl-A and Ctrl-E for the start and end of the line", "bc\x01a\x05d\n", ["abcd"]],
+    ["backspace", "abx\x7fc\r", ["abc"]],
+    ["Home and Delete", "xabc\x1b[H\x1b[3~\r", ["abc"]],
+    ["Ctrl-W for the word before the cursor", "one two\x17three\r", ["one three"]],
+    ["cursor up for the history", "one\rtwo\r\x1b[A\x1b[A\r", ["one", "two", "one"]],
+    ["Ctrl-P and Ctrl-N for the history", "one\r\x10\x0e\r", ["one", ""]],
+    ["Tab with one candidate, followed by a space", "q\t\r", ["quit "]],
+    ["Tab with several candidates, up to their common prefix", "in\t2\r", ["info2"]],
+    ["unknown escape sequences, which are ignored", "\x1b[Z\x1bOAabc\r", ["abc"]],
+  ])("%s", (_, keys, lines) => {
     expect(type(keys).lines).toEqual(lines);
   });
 });

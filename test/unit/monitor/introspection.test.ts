@@ -1,0 +1,59 @@
+import { describe, expect, test } from "bun:test";
+import { type Arguments, type CommandContext, CommandError } from "../../../src/monitor/commands/command.ts";
+import { COMMANDS, findQmpCommand } from "../../../src/monitor/commands/table.ts";
+import { validateArguments } from "../../../src/monitor/commands/validate.ts";
+import { helpText } from "../../../src/monitor/hmp/help.ts";
+import type { CommandLineOptionInfo, MachineView } from "../../../src/monitor/machine-view.ts";
+
+const OPTIONS: readonly CommandLineOptionInfo[] = [
+  { option: "name", parameters: [{ name: "guest", type: "string", help: "the enclave's name" }] },
+  { option: "mon", parameters: [{ name: "pretty", type: "boolean", default: "off" }] },
+];
+
+/** Runs a QMP command on a machine that has nothing but command line options. */
+function execute(name: string, args: Arguments = {}): unknown {
+  const command = findQmpCommand(name);
+  if (command === undefined) throw new Error(`no command ${name}`);
+  const machine: Pick<MachineView, "commandLineOptions"> = { commandLineOptions: OPTIONS };
+  const context = { machine } as CommandContext;
+  return command.run(context, validateArguments(command, args));
+}
+
+describe("query-command-line-options", () => {
+  test("returns every option with its parameters", () => {
+    expect(execute("query-command-line-options")).toEqual(OPTIONS);
+  });
+
+  test("returns the one option that is asked for", () => {
+    expect(execute("query-command-line-options", { option: "mon" })).toEqual(OPTIONS.slice(1));
+  });
+
+  test("rejects an unknown option with QEMU's message", () => {
+    expect(() => execute("query-command-line-options", { option: "nosuch" })).toThrow(
+      new CommandError("invalid option name: nosuch"),
+    );
+    expect(() => execute("query-command-line-options", { option: 3 })).toThrow(
+      new CommandError("Invalid parameter type for 'option', expected: string"),
+    );
+  });
+});
+
+describe("the command table", () => {
+  test("has each name of each protocol once", () => {
+    const qmp = COMMANDS.flatMap((command) => command.qmp ?? []);
+    const hmp = COMMANDS.flatMap((command) => command.hmp ?? []);
+    expect([qmp, hmp]).toEqual([[...new Set(qmp)], [...new Set(hmp)]]);
+  });
+
+  test("is what query-commands and HMP's help list", () => {
+    const names = COMMANDS.flatMap(({ qmp }) => (qmp === undefined ? [] : [{ name: qmp }]));
+    expect(execute("query-commands")).toEqual(names);
+    const help = helpText(COMMANDS, "") + helpText(COMMANDS, "info");
+    for (const { hmp } of COMMANDS) if (hmp !== undefined) expect(help).toContain(`${hmp.join("|")} `);
+  });
+
+  test("gives each command a help text that fits a terminal line", () => {
+    for (const { hmp = [], help } of COMMANDS)
+      expect([hmp, help.length < 80, help]).toEqual([hmp, true, help]);
+  });
+});
