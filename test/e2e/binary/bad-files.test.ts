@@ -150,10 +150,10 @@ describe("an EIF", () => {
   });
 
   test.each([
-    ["-initrd", ["-initrd", kernel]],
-    ["-append", ["-append", "quiet"]],
+    [`-initrd ${kernel}`, ["-initrd", kernel]],
+    ["-append quiet", ["-append", "quiet"]],
     ["-append", ["-append", ""]],
-    ["-initrd", ["-append", "quiet", "-initrd", kernel]],
+    [`-initrd ${kernel}`, ["-append", "quiet", "-initrd", kernel]],
     [`-M ramdisk=${kernel}`, ["-append", "quiet", "-M", `nitro,ramdisk=${kernel}`]],
   ])("with %s beside it", (option, words) => {
     expect(refused("-kernel", eif, ...words)).toBe(
