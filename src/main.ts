@@ -1,9 +1,8 @@
 /** argv in, exit status out: the only place that prints and the only one that ends the process. */
-import type { Occurrence } from "./cli/argv.ts";
-import { readCommandLine } from "./cli/command-line.ts";
+import { parseCommandLine } from "./cli/command-line.ts";
+import { messagePrefix } from "./cli/options/name.ts";
 import { EXIT } from "./launch/exit-status.ts";
-import { launch } from "./launch/launch.ts";
-import { HANDED_OVER, type LaunchOptions, writesFiles } from "./launch/options.ts";
+import { HANDED_OVER } from "./launch/options.ts";
 import { errnoText, UserError } from "./sys/errors.ts";
 import { escapeControl } from "./sys/escape-control.ts";
 import { patientWriter, readText, writeAll } from "./sys/files.ts";
@@ -44,16 +43,6 @@ function print(system: System, text: string, status = 0): number {
   throw new UserError("standard output", `not all of the text could be written: ${errnoText(errno)}`);
 }
 
-async function readMore(system: System, occurrences: readonly Occurrence[]): Promise<LaunchOptions> {
-  const { moreLaunchOptions } = await import("./cli/options/more-options.ts");
-  return moreLaunchOptions(occurrences, (path) => readText(system, path));
-}
-
-async function prefixOf(options: LaunchOptions): Promise<Prefix> {
-  const { messagePrefix } = await import("./cli/options/more-options.ts");
-  return () => `${messagePrefix(options)}nitro: `;
-}
-
 async function main(): Promise<number> {
   let system: System;
   try {
@@ -67,14 +56,10 @@ async function main(): Promise<number> {
   try {
     const words = process.argv.slice(2);
     const handedOver = words[0]?.startsWith(HANDED_OVER) ? words.shift() : undefined;
-    const request = readCommandLine(words);
-    if ("launch" in request && handedOver === undefined && !writesFiles(request.launch)) {
-      const draw = drawer(system, toStderr);
-      return await launch(system, request.launch, reporter(toStderr, plainPrefix), { draw });
-    }
-    if ("launch" in request || "more" in request) {
-      const options = "launch" in request ? request.launch : await readMore(system, request.more);
-      if (options.messages !== undefined) prefix = await prefixOf(options);
+    const request = parseCommandLine(words, (path) => readText(system, path));
+    if ("launch" in request) {
+      const options = request.launch;
+      prefix = () => `${messagePrefix(options)}nitro: `;
       const { launchMore } = await import("./launch/launch-more.ts");
       const report = reporter(toStderr, prefix);
       const draw = drawer(system, toStderr);

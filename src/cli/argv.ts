@@ -3,31 +3,17 @@
  * whatever it looks like, repeats are kept in order, and nothing is skipped in silence.
  */
 import { UserError } from "../sys/errors.ts";
-import { LAUNCH_OPTIONS, type LaunchOption, type LaunchOptionName, refusalOf } from "./options/table.ts";
+import { nearest } from "./nearest.ts";
+import { refusalOf } from "./options/refused.ts";
+import { findOption, LAUNCH_OPTIONS } from "./options/table.ts";
 
 /** One option as it stands on the command line. */
 export interface Occurrence {
-  readonly name: LaunchOptionName;
+  readonly name: string;
   /** As it was typed, dashes included: `-M`. */
   readonly dashed: string;
-  /** The word after it; "" for a flag. */
+  /** Its argument; "" for a flag. */
   readonly value: string;
-  /** How messages name it, where it was written in another way (in a file, or as a property of -machine). */
-  readonly typed?: string;
-}
-
-/** As much of a value as a message repeats. */
-const MOST_TYPED = 100;
-
-/** An occurrence as messages name it: `-m 512M`; a long value is cut. */
-export function typedText(occurrence: Occurrence): string {
-  const { dashed, value, typed } = occurrence;
-  if (typed !== undefined) return cut(typed);
-  return value === "" ? dashed : `${dashed} ${cut(value)}`;
-}
-
-function cut(text: string): string {
-  return text.length > MOST_TYPED ? `${text.slice(0, MOST_TYPED)}…` : text;
 }
 
 const HELP = "nitro -help lists the options";
@@ -55,10 +41,6 @@ export function scanArguments(words: readonly string[]): Occurrence[] {
   return found;
 }
 
-function findOption(name: string): LaunchOption | undefined {
-  return LAUNCH_OPTIONS.find((option) => option.name === name || option.alias === name);
-}
-
 function unknownOption(word: string, name: string): UserError {
   const refusal = refusalOf(name);
   if (refusal !== undefined) return new UserError(word, refusal.why, refusal.hint);
@@ -68,11 +50,15 @@ function unknownOption(word: string, name: string): UserError {
     return new UserError(
       word,
       "invalid option",
-      `the argument stands apart: -${option.name} ${name.slice(equals + 1)}`,
+      `write the argument separately: -${option.name} ${name.slice(equals + 1)}`,
     );
   }
-  const near = LAUNCH_OPTIONS.find((candidate) => candidate.name.toLowerCase() === name.toLowerCase());
-  return new UserError(word, "invalid option", near === undefined ? HELP : `did you mean -${near.name}?`);
+  const names = LAUNCH_OPTIONS.flatMap((each) => [
+    each.name,
+    ...(each.alias === undefined ? [] : [each.alias]),
+  ]);
+  const similar = nearest(name, names);
+  return new UserError(word, "invalid option", similar === undefined ? HELP : `did you mean -${similar}?`);
 }
 
 /** Why a word that is no option is refused. @param commands those that it could have been, where it is the first. */

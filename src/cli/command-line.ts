@@ -1,69 +1,83 @@
-/** What a command line asks for. A word without a dash at its head is a subcommand; all else is QEMU's syntax. */
+/**
+ * Parses a command line once: arguments → options with their properties → LaunchOptions. A first argument without a
+ * dash is a subcommand; everything else is QEMU's syntax.
+ */
 import type { LaunchOptions } from "../launch/options.ts";
-import { UserError } from "../sys/errors.ts";
+import { SyscallError, UserError } from "../sys/errors.ts";
 import { type Occurrence, scanArguments } from "./argv.ts";
-import { argumentHelp } from "./options/argument-help.ts";
+import { readConfig } from "./config-file.ts";
+import { KeyvalError, type Keyvals, parseKeyvals } from "./keyval.ts";
+import { argumentHelp } from "./options/describe.ts";
+import { HELP, READCONFIG, VERSION } from "./options/general.ts";
 import { launchOptions } from "./options/launch-options.ts";
+import { mirroredOptions } from "./options/machine.ts";
+import { fullText, type ParsedOption, ParsedOptions, typedText } from "./options/option.ts";
+import { findOption } from "./options/table.ts";
 
-/** Something to print, a launch, one that more-options.ts reads, or words for citty. */
+/** Text to print, a launch, or the arguments of a subcommand. */
 export type Request =
   | { readonly print: string }
-  | { readonly more: readonly Occurrence[] }
   | { readonly topic: "help" | "version" }
   | { readonly launch: LaunchOptions }
   | { readonly subcommand: readonly string[] };
 
-/** Options that few launches have: what reads them is loaded for those alone. */
-const MORE: ReadonlySet<Occurrence["name"]> = new Set([
-  "object",
-  "uuid",
-  "daemonize",
-  "run-with",
-  "sandbox",
-  "msg",
-  "readconfig",
-] as const);
-
-/** Properties that are read by more-options.ts, and "{", for as JSON all are. */
-const MORE_PROPERTIES: Partial<Record<Occurrence["name"], readonly string[]>> = {
-  machine: ["{", "kernel", "initrd", "append", "memory", "smp", "ramdisk"],
-  accel: ["expect-pcr", "measure", "cpu-ids"],
-  name: ["process="],
-};
-
-/** Whether more-options.ts is needed, or might be: it reads the others as well. */
-function asksForMore({ name, value }: Occurrence): boolean {
-  if (MORE.has(name)) return true;
-  for (const property of MORE_PROPERTIES[name] ?? []) if (value.includes(property)) return true;
-  return false;
-}
-
-/** What stands for bytes that are not UTF-8, which the runtime does not give. */
-const BROKEN = "\ufffd";
-
-function refuseBroken(words: readonly string[]): void {
-  const broken = words.find((word) => word.includes(BROKEN));
-  if (broken === undefined) return;
-  throw new UserError(
-    broken,
-    "it is not UTF-8, and would be taken for something else",
-    "type it in a UTF-8 locale; a file whose name is not UTF-8: ln -s FILE NAME gives it another",
-  );
-}
-
-/** Reads the words after the program's name. Throws UserError for what is wrong in them. */
-export function readCommandLine(words: readonly string[]): Request {
-  refuseBroken(words);
-  const [first] = words;
-  if (first !== undefined && !first.startsWith("-")) return { subcommand: words };
-  const occurrences = scanArguments(words);
-  // QEMU prints help and version as it meets them; nothing has been done by then.
-  for (const occurrence of occurrences) {
+/**
+ * Parses the arguments after the program's name. Throws UserError.
+ * @param readFile reads a file of -readconfig; throws SyscallError.
+ */
+export function parseCommandLine(args: readonly string[], readFile: (path: string) => string): Request {
+  refuseBadUtf8(args);
+  if (args[0] !== undefined && !args[0].startsWith("-")) return { subcommand: args };
+  const options: ParsedOption[] = [];
+  // In order: QEMU prints help and the version as it meets them.
+  for (const occurrence of scanArguments(args)) {
     const { name } = occurrence;
-    if (name === "help" || name === "version") return { topic: name };
-    const help = argumentHelp(occurrence);
+    if (name === HELP.name || name === VERSION.name) return { topic: name };
+    const { parsed, help } = parseOption(occurrence);
     if (help !== undefined) return { print: help };
+    if (name === READCONFIG.name) options.push(...configured(parsed, readFile));
+    options.push(...mirroredOptions(parsed));
   }
-  for (const occurrence of occurrences) if (asksForMore(occurrence)) return { more: occurrences };
-  return { launch: launchOptions(occurrences) };
+  return { launch: launchOptions(new ParsedOptions(options)) };
+}
+
+/** Parses an option's argument. `help` is what it prints where it asks for help. Throws UserError. */
+function parseOption({ name, dashed, value }: Occurrence): { parsed: ParsedOption; help?: string } {
+  const plain: ParsedOption = { name, dashed, argument: value, value, pairs: [] };
+  const option = findOption(name);
+  if (option?.properties === undefined) {
+    const isHelp = option?.listing !== undefined && (value === "help" || value === "?");
+    return isHelp ? { parsed: plain, help: argumentHelp(option, plain) } : { parsed: plain };
+  }
+  let keyvals: Keyvals;
+  try {
+    keyvals = parseKeyvals(value, option.properties);
+  } catch (error) {
+    throw error instanceof KeyvalError ? new UserError(typedText(plain), error.message) : error;
+  }
+  const parsed = { ...plain, pairs: keyvals.pairs };
+  return keyvals.help ? { parsed, help: argumentHelp(option, keyvals) } : { parsed };
+}
+
+/** The options of a -readconfig file. */
+function configured(file: ParsedOption, readFile: (path: string) => string): ParsedOption[] {
+  try {
+    return readConfig(readFile(file.value), file.value, fullText(file)).flatMap(mirroredOptions);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    throw new UserError(fullText(file), `Could not open '${file.value}': ${error.why}`);
+  }
+}
+
+/** What the runtime gives for bytes that are not UTF-8. */
+const REPLACEMENT = "\ufffd";
+
+function refuseBadUtf8(args: readonly string[]): void {
+  const bad = args.find((arg) => arg.includes(REPLACEMENT));
+  if (bad === undefined) return;
+  throw new UserError(
+    bad,
+    "not valid UTF-8; nitro would use another text than the one typed",
+    "type it in a UTF-8 locale; for a file whose name is not UTF-8: ln -s FILE NAME",
+  );
 }

@@ -1,5 +1,6 @@
 /** What `-help` and `-version` print; of options it says what the option table says. */
-import { LAUNCH_OPTIONS } from "./options/table.ts";
+import { describeOptions, helpWithDefault } from "./options/describe.ts";
+import { wrapText } from "./wrap.ts";
 
 /** The subcommands, each with a line. */
 const SUBCOMMANDS = {
@@ -18,10 +19,14 @@ export function versionText(program: string): string {
 
 /** `nitro -help`. @param title name, version and description. */
 export function helpText(title: string): string {
-  const rows = LAUNCH_OPTIONS.map(({ name, alias, argument, help }) => {
+  const rows = describeOptions().map(({ name, alias, argument, help, properties, default: fallback }) => {
     const names = alias === undefined ? `-${name}` : `-${name}, -${alias}`;
     const head = argument === undefined ? names : `${names} ${argument}`;
-    return `  ${head}\n${help.replace(/^/gm, "        ")}\n`;
+    const lines = properties.map((each) =>
+      wrapText(`          ${each.name}=${each.form}`.padEnd(34), helpWithDefault(each), 35),
+    );
+    const text = wrapText("       ", helpWithDefault({ help, default: fallback }), 8);
+    return `  ${head}\n${text}${lines.join("")}`;
   });
   const commands = Object.entries(SUBCOMMANDS).map(([name, help]) => `  nitro ${name.padEnd(6)} ${help}\n`);
   return (

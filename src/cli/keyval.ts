@@ -1,92 +1,98 @@
 /**
- * QEMU's grammar for what stands after an option (util/keyval.c describes it):
+ * QEMU's grammar for the argument of an option (util/keyval.c; util/qemu-option.c for flags):
  *
- *   list   = [ value-of-the-implied-key ] { "," key "=" value }
- *   value  = any text; a comma in it is written ",,"
+ *   list  = [ value of the implied key | pair ] { "," pair }
+ *   pair  = key "=" value | flag | "no" flag
+ *   value = any text, with a comma written as ",,"
  *
- * The first word may stand without its key where the option implies one. `help` or `?` in place of a pair asks
- * for help. A key that comes twice has its last value, but for keys that are lists (`host-nodes=0,host-nodes=2`).
+ * `help` or `?` in place of a pair asks for help. What a repeated key means is the option's business.
  */
 
-/** What a list says. */
+/** A key with its value. */
+export type Pair = readonly [key: string, value: string];
+
+/** What the grammar leaves to the option. */
+export interface PairSyntax {
+  /** The key of a first value that has none: `-M nitro` is `-M type=nitro`. */
+  readonly implied?: string;
+  /** Keys that may be written alone: `server` is `server=on`, `noserver` is `server=off`. */
+  readonly flags?: readonly string[];
+  /** Whether a JSON object is accepted too: `-object '{"qom-type":…}'`. */
+  readonly json?: boolean;
+}
+
+/** A parsed argument. */
 export interface Keyvals {
-  readonly values: Readonly<Record<string, string>>;
-  /** Every pair as it stands there, repeats included. */
-  readonly pairs: readonly (readonly [key: string, value: string])[];
+  /** Every pair in its order, repeats included. */
+  readonly pairs: readonly Pair[];
+  /** Whether help was asked for. */
   readonly help: boolean;
 }
 
-/** A list that does not follow the grammar; the message is QEMU's. */
+/** An argument that does not follow the grammar; the message is QEMU's. */
 export class KeyvalError extends Error {
   override readonly name = "KeyvalError";
 }
 
-/**
- * Reads a list. Throws KeyvalError.
- * @param implied the key of a first word that stands alone, @param lists keys whose repeats are joined by commas.
- * @param bare how a later word that stands alone is read, as `server` is server=on; undefined where it is an error.
- */
-export function parseKeyvals(
-  text: string,
-  implied: string,
-  lists: readonly string[] = [],
-  bare?: (word: string) => [string, string],
-): Keyvals {
-  const values: Record<string, string> = Object.create(null);
-  const pairs: [string, string][] = [];
-  let help = false;
-  let index = -1;
-  for (const part of splitAtCommas(text)) {
-    index += 1;
-    if (part === "help" || part === "?") {
-      help = true;
-      continue;
-    }
-    const equals = part.indexOf("=");
-    if (equals === -1) {
-      if (index === 0 && part !== "") {
-        values[implied] = part;
-        pairs.push([implied, part]);
-      } else if (bare !== undefined && part !== "") {
-        const [key, value] = bare(part);
-        values[key] = value;
-        pairs.push([key, value]);
-      } else
-        throw new KeyvalError(
-          part === "" ? "Invalid parameter ''" : `Expected '=' after parameter '${part}'`,
-        );
-      continue;
-    }
-    const key = part.slice(0, equals);
-    if (!/^[A-Za-z][A-Za-z0-9_.-]*$/.test(key)) throw new KeyvalError(`Invalid parameter '${key}'`);
-    const value = part.slice(equals + 1);
-    pairs.push([key, value]);
-    const before = lists.includes(key) ? values[key] : undefined;
-    values[key] = before === undefined ? value : `${before},${value}`;
-  }
-  return { values, pairs, help };
+const KEY = /^[A-Za-z][A-Za-z0-9_.-]*$/;
+
+/** Parses an argument. Throws KeyvalError. */
+export function parseKeyvals(text: string, syntax: PairSyntax): Keyvals {
+  if (syntax.json && text.startsWith("{")) return { pairs: jsonPairs(text), help: false };
+  const segments = splitAtCommas(text);
+  const isHelp = (segment: string) => segment === "help" || segment === "?";
+  const pairs = segments.flatMap((segment, i) =>
+    isHelp(segment) ? [] : [parsePair(segment, syntax, i === 0)],
+  );
+  return { pairs, help: segments.some(isHelp) };
 }
 
-/** A pair as the grammar has it, a comma of the value doubled. */
+function parsePair(segment: string, { implied, flags = [] }: PairSyntax, isFirst: boolean): Pair {
+  const equals = segment.indexOf("=");
+  if (equals !== -1) {
+    const key = segment.slice(0, equals);
+    if (!KEY.test(key)) throw new KeyvalError(`Invalid parameter '${key}'`);
+    return [key, segment.slice(equals + 1)];
+  }
+  if (segment === "") throw new KeyvalError("Invalid parameter ''");
+  if (isFirst && implied !== undefined) return [implied, segment];
+  if (flags.includes(segment)) return [segment, "on"];
+  const negated = segment.startsWith("no") ? segment.slice("no".length) : "";
+  if (flags.includes(negated)) return [negated, "off"];
+  throw new KeyvalError(`Expected '=' after parameter '${segment}'`);
+}
+
+/** A list in JSON stands for repeats of its key. */
+function jsonPairs(text: string): Pair[] {
+  let object: unknown;
+  try {
+    object = JSON.parse(text);
+  } catch (error) {
+    throw new KeyvalError(`JSON parse error, ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return Object.entries(Object(object)).flatMap(([key, value]) =>
+    (Array.isArray(value) ? value : [value]).map((item): Pair => [key, jsonText(key, item)]),
+  );
+}
+
+function jsonText(key: string, value: unknown): string {
+  if (typeof value === "boolean") return value ? "on" : "off";
+  if (typeof value === "string" || typeof value === "number") return String(value);
+  throw new KeyvalError(`Parameter '${key}' expects a text, a number or a boolean`);
+}
+
+/** Returns the text of a pair, each comma of the value doubled. */
 export function pairText(key: string, value: string): string {
   return `${key}=${value.replaceAll(",", ",,")}`;
 }
 
-/** Splits at single commas; a doubled one is a comma of the value. */
+/** Splits at single commas; a doubled comma is a comma of the value. A comma at the very end adds nothing. */
 function splitAtCommas(text: string): string[] {
-  const parts: string[] = [];
-  let part = "";
-  for (let i = 0; i < text.length; i++) {
-    if (text[i] !== ",") part += text[i];
-    else if (text[i + 1] === ",") {
-      part += ",";
-      i++;
-    } else {
-      parts.push(part);
-      part = "";
-    }
+  const segments = [""];
+  for (const [token] of text.matchAll(/,,|,|[^,]+/g)) {
+    if (token === ",") segments.push("");
+    else segments.push(`${segments.pop()}${token === ",," ? "," : token}`);
   }
-  // A comma at the very end closes the list: `nitro,` is `nitro`.
-  if (part !== "" || parts.length === 0) parts.push(part);
-  return parts;
+  if (segments.length > 1 && segments.at(-1) === "") segments.pop();
+  return segments;
 }

@@ -23,6 +23,17 @@ export interface HeartbeatOptions {
   readonly timeoutMs: number | undefined;
 }
 
+/** An option with properties, as QMP's query-command-line-options describes it (qapi/misc.json). */
+export interface CommandLineOption {
+  readonly option: string;
+  readonly parameters: readonly {
+    readonly name: string;
+    readonly type: "string" | "boolean" | "number" | "size";
+    readonly help: string;
+    readonly default?: string;
+  }[];
+}
+
 /** A monitor: on which character device, and how it speaks. */
 export interface MonitorSpec {
   /** The device's label. */
@@ -109,6 +120,8 @@ export interface LaunchOptions {
   readonly monitors: readonly MonitorSpec[];
   /** Reads a character device as -chardev spells it, for what is added later. Throws UserError. */
   readonly readChardev: (text: string, typed: string, label?: string) => ChardevSpec;
+  /** Describes the options of a command line, for monitors. */
+  readonly commandLineOptions: () => readonly CommandLineOption[];
   readonly pidFile: Typed<string> | undefined;
   readonly name: string | undefined;
   /** Small letters. */
@@ -138,15 +151,5 @@ export function isPlain({ chardevs, monitors, serial }: LaunchOptions): boolean 
       ({ label, mux, log, backend }) =>
         label === serial.value && !mux && log === undefined && PLAIN.includes(backend.kind),
     )
-  );
-}
-
-/** Whether it writes files, each of which is looked at before, or a trace. */
-export function writesFiles({ chardevs, pidFile, traceFile, trace }: LaunchOptions): boolean {
-  return (
-    pidFile !== undefined ||
-    traceFile !== undefined ||
-    trace.size > 0 ||
-    chardevs.some(({ backend, log }) => backend.kind === "file" || log !== undefined)
   );
 }

@@ -1,12 +1,13 @@
 /** Runs nitro's commands inside this process: a hundred times as many cases as programs could be started. */
 import { closeSync, openSync } from "node:fs";
-import { readCommandLine } from "../../src/cli/command-line.ts";
+import { parseCommandLine } from "../../src/cli/command-line.ts";
 import { runSubcommand } from "../../src/cli/commands/command.ts";
 import { openImage } from "../../src/launch/image/image-files.ts";
 import { measureImage } from "../../src/launch/image/measure.ts";
 import { ramdiskWarnings } from "../../src/launch/image/ramdisk-check.ts";
 import { NO_PROGRESS } from "../../src/launch/progress.ts";
 import { UserError } from "../../src/sys/errors.ts";
+import { readText } from "../../src/sys/files.ts";
 import { addressOf } from "../../src/sys/libc.ts";
 import { Mapping } from "../../src/sys/memory.ts";
 import { openSystem } from "../../src/sys/system.ts";
@@ -29,7 +30,7 @@ export function insideRunner(): Run & Disposable {
   const report = () => {};
 
   const launched = async (words: readonly string[]): Promise<Answer> => {
-    const request = readCommandLine(words);
+    const request = parseCommandLine(words, (path) => readText(system, path));
     if (!("launch" in request)) throw new Error("no launch");
     const options = request.launch;
     using image = await openImage({ system, report, pace: NO_PROGRESS }, options);

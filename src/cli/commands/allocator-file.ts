@@ -7,7 +7,6 @@ import * as z from "zod/mini";
 import { parseCpuList } from "../../host/cpu/cpu-list.ts";
 import type { PoolRequest } from "../../pool/plan.ts";
 import { UserError } from "../../sys/errors.ts";
-import { check } from "../options/schemas.ts";
 
 /** Where that tool has it. */
 export const ALLOCATOR_FILE = "/etc/nitro_enclaves/allocator.yaml";
@@ -83,11 +82,13 @@ function checkedEntry(
   which: string,
   refuse: (why: string) => never,
 ): z.output<typeof entrySchema> {
-  const result = check(entrySchema, entry);
-  if ("value" in result) return result.value;
-  const { key, unknownKey } = result.complaint;
+  const result = entrySchema.safeParse(entry);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  if (issue?.code === "unrecognized_keys") return refuse(`${which}unknown key ${shown(issue.keys[0])}`);
+  const [key] = issue?.path ?? [];
   if (key === undefined) return refuse(`${which}it has no keys and values`);
-  return refuse(`${which}${unknownKey ? "unknown key" : "not a single value for"} ${shown(key)}`);
+  return refuse(`${which}not a single value for ${shown(key)}`);
 }
 
 /** The number, or 0 for what is none between these. */

@@ -7,7 +7,7 @@ import { UserError } from "../../sys/errors.ts";
 import { readText } from "../../sys/files.ts";
 import type { System } from "../../sys/system.ts";
 import { scanArguments } from "../argv.ts";
-import { readCommandLine } from "../command-line.ts";
+import { parseCommandLine } from "../command-line.ts";
 import { LAUNCH_OPTIONS } from "../options/table.ts";
 import type { Printed, Surroundings } from "./command.ts";
 
@@ -35,7 +35,7 @@ export function checkCommand(around: Surroundings): CommandDef {
 async function run({ system }: Surroundings, typed: readonly string[]): Promise<Printed> {
   const { words, json, help } = ownWords(typed);
   if (help) return { print: HELP };
-  const checked = await checkLaunch(system, await launchOf(system, words));
+  const checked = await checkLaunch(system, launchOf(system, words));
   const print = json ? `${JSON.stringify(forPrograms(checked), undefined, 2)}\n` : forPeople(checked);
   return { print, status: checked.ready ? 0 : 1 };
 }
@@ -62,16 +62,12 @@ function ownWords(typed: readonly string[]): { words: string[]; json: boolean; h
 }
 
 /** What a launch makes of the words. Throws UserError as it does. */
-async function launchOf(system: System, words: readonly string[]): Promise<LaunchOptions> {
+function launchOf(system: System, words: readonly string[]): LaunchOptions {
   const [first] = words;
   // A launch would take it for a subcommand's name.
   if (first !== undefined && !first.startsWith("-")) scanArguments(words);
-  const request = readCommandLine(words);
+  const request = parseCommandLine(words, (path) => readText(system, path));
   if ("launch" in request) return request.launch;
-  if ("more" in request) {
-    const { moreLaunchOptions } = await import("../options/more-options.ts");
-    return moreLaunchOptions(request.more, (path) => readText(system, path));
-  }
   throw new UserError("check", "these words print something and launch nothing", "nitro check -kernel FILE");
 }
 

@@ -103,7 +103,7 @@ function otherProperty(text: string, key: string): UserError {
 
 function pairsOf(text: string): readonly (readonly [string, string])[] {
   try {
-    return parseKeyvals(text, "type").pairs;
+    return parseKeyvals(text, { implied: "type" }).pairs;
   } catch (error) {
     throw error instanceof KeyvalError
       ? new UserError(`-M ${text}`, error.message, "-M nitro,ramdisk=FILE")

@@ -1,235 +1,247 @@
-/**
- * Character devices as they are spelled: `-chardev socket,id=ID,path=PATH,server=on`, and the shorter form of -serial,
- * -monitor and -qmp, `unix:PATH,server=on`.
- */
-import type { Backend, ChardevSpec, SocketBackend } from "../../chardev/chardev.ts";
+/** -chardev: character devices, `socket,id=ID,path=PATH,server=on`. */
+import * as z from "zod/mini";
+import type { Backend, ChardevSpec } from "../../chardev/chardev.ts";
 import { UserError } from "../../sys/errors.ts";
 import { isNumericHost, type SocketAddress } from "../../sys/socket/address.ts";
 import { KeyvalError, parseKeyvals } from "../keyval.ts";
-import { parseSize, parseUint64 } from "../numbers.ts";
-import { check, filePath, given, objectOf, onOff, refuseUnless, type Values } from "./schemas.ts";
+import { wrapText } from "../wrap.ts";
+import { checkProperties, type ParsedOption, type ParsedOptions, typedText } from "./option.ts";
+import {
+  filePath,
+  identifier,
+  integer,
+  onOff,
+  property,
+  propertyRow,
+  rule,
+  size,
+  text,
+  valueForm,
+} from "./values.ts";
+
+/** Properties of every backend. */
+const common = () => ({
+  backend: z.optional(z.string()),
+  id: property(identifier(), { help: "the name that other options refer to" }),
+  mux: property(onOff(), { help: "share it between several users", default: "off" }),
+  logfile: property(filePath(), { help: "also write its output to this file" }),
+  logappend: property(onOff(), { help: "append to the log file", default: "off" }),
+});
+
+/** A backend: the schema of its properties, and what they stand for. */
+interface BackendRow {
+  readonly schema: () => z.ZodMiniObject;
+  readonly read: (parsed: ParsedOption) => Backend;
+}
+
+function backend<S extends z.ZodMiniObject>(
+  schema: () => S,
+  build: (values: z.output<S>, typed: string) => Backend,
+): BackendRow {
+  const read = (parsed: ParsedOption) =>
+    build(checkProperties(CHARDEV, schema(), [parsed]), typedText(parsed));
+  return { schema, read };
+}
+
+const BACKENDS = {
+  null: backend(
+    () => z.strictObject(common()),
+    () => ({ kind: "null" }),
+  ),
+  stdio: backend(
+    () =>
+      z.strictObject({
+        ...common(),
+        signal: property(onOff(), { help: "Ctrl-C stops the enclave", default: "on" }),
+      }),
+    ({ signal = true }) => ({ kind: "stdio", signal }),
+  ),
+  file: backend(
+    () =>
+      z.strictObject({
+        ...common(),
+        path: property(filePath(), { help: "the file" }),
+        append: property(onOff(), { help: "append to it", default: "off" }),
+      }),
+    ({ path, append = false }, typed) => {
+      if (path === undefined) throw new UserError(typed, "chardev: file: no filename given");
+      return { kind: "file", path, append };
+    },
+  ),
+  pipe: backend(
+    () => z.strictObject({ ...common(), path: property(filePath(), { help: "the FIFO" }) }),
+    ({ path }, typed) => {
+      if (path === undefined) throw new UserError(typed, "chardev: pipe: no device path given");
+      return { kind: "pipe", path };
+    },
+  ),
+  pty: backend(
+    () =>
+      z.strictObject({ ...common(), path: property(filePath("LINK"), { help: "a symbolic link to it" }) }),
+    ({ path }) => ({ kind: "pty", link: path }),
+  ),
+  ringbuf: backend(
+    () =>
+      z.strictObject({
+        ...common(),
+        size: property(ringSize(), { help: "its size, a power of two", default: "64k" }),
+      }),
+    ({ size = RING_BYTES }) => ({ kind: "ringbuf", size }),
+  ),
+  socket: backend(
+    () =>
+      z.strictObject({
+        ...common(),
+        path: property(filePath(), { help: "a Unix socket" }),
+        host: property(host(), {
+          help: "a TCP address, in numbers",
+          default: "all addresses, or the local host",
+        }),
+        port: property(integer(0, 65_535, "a port, 0 to 65535"), { help: "a TCP port" }),
+        server: property(onOff(), { help: "listen; otherwise connect", default: "off" }),
+        wait: property(onOff(), { help: "wait for the first client before the start", default: "on" }),
+        telnet: property(onOff(), { help: "speak telnet", default: "off" }),
+        nodelay: property(onOff(), { help: "set TCP_NODELAY", default: "off" }),
+        ipv4: z.optional(onOff()),
+        ipv6: z.optional(onOff()),
+        reconnect: z.optional(integer(0, MAX_SECONDS, "a number of seconds")),
+        "reconnect-ms": property(integer(0, MAX_SECONDS * 1000, "a number of milliseconds"), {
+          help: "connect again after this time, in milliseconds",
+          default: "0, never",
+        }),
+      }),
+    socketBackend,
+  ),
+} satisfies Readonly<Record<string, BackendRow>>;
+
+/** The name of a backend. */
+export type BackendName = keyof typeof BACKENDS;
 
 const RING_BYTES = 65_536;
-const MUX_IDENTIFIER = /^[A-Za-z][A-Za-z0-9\-._]*$/;
+const MAX_SECONDS = 2 ** 31;
 
-function number(name: string) {
-  return (text: string): number => Number(given(parseUint64(text), `Parameter '${name}' expects a number`));
+function ringSize() {
+  return size("b").check(
+    rule<number>(
+      (bytes) => bytes > 0 && Number.isInteger(Math.log2(bytes)),
+      "size of ringbuf chardev must be power of two",
+    ),
+    rule<number>((bytes) => bytes <= 2 ** 30, "size of ringbuf chardev is beyond 1G"),
+  );
 }
 
-function port(text: string): number {
-  const port = Number(given(parseUint64(text), `port must be a number: '${text}'`));
-  refuseUnless(port <= 65_535, `port ${text} is beyond 65535`);
-  return port;
+function host() {
+  return text("ADDRESS").check(
+    rule<string>(
+      isNumericHost,
+      (name) => `'${name}': host names are not resolved: give the address in numbers`,
+    ),
+  );
 }
 
-function host(text: string): string {
-  const why = "names of hosts are not looked up: give the address in numbers";
-  refuseUnless(isNumericHost(text), `'${text}': ${why}`);
-  return text;
+interface SocketValues {
+  readonly path?: string | undefined;
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  readonly server?: boolean | undefined;
+  readonly wait?: boolean | undefined;
+  readonly telnet?: boolean | undefined;
+  readonly nodelay?: boolean | undefined;
+  readonly reconnect?: number | undefined;
+  readonly "reconnect-ms"?: number | undefined;
 }
 
-function ringSize(text: string): number {
-  const size = given(parseSize(text, "b"), "Parameter 'size' expects a size");
-  refuseUnless(size > 0 && Number.isInteger(Math.log2(size)), "size of ringbuf chardev must be power of two");
-  refuseUnless(size <= 2 ** 30, "size of ringbuf chardev is beyond 1G");
-  return size;
+function socketBackend(values: SocketValues, typed: string): Backend {
+  const { server = false, wait, telnet = false, nodelay = false, reconnect = 0 } = values;
+  const { "reconnect-ms": reconnectMs = reconnect * 1000 } = values;
+  if (server && reconnectMs > 0)
+    throw new UserError(typed, "'reconnect-ms' option is incompatible with socket in server listen mode");
+  if (!server && wait !== undefined)
+    throw new UserError(typed, "'wait' option is incompatible with socket in client connect mode");
+  const address = socketAddress(values, typed);
+  return { kind: "socket", address, server, wait: wait ?? server, telnet, nodelay, reconnectMs };
 }
 
-const COMMON = {
-  backend: (text: string) => text,
-  id: (text: string) => text,
-  mux: onOff("mux"),
-  logfile: filePath,
-  logappend: onOff("logappend"),
-};
-
-const PROPERTIES = {
-  null: COMMON,
-  stdio: { ...COMMON, signal: onOff("signal") },
-  file: { ...COMMON, path: filePath, append: onOff("append") },
-  pipe: { ...COMMON, path: filePath },
-  pty: { ...COMMON, path: filePath },
-  ringbuf: { ...COMMON, size: ringSize },
-  socket: {
-    ...COMMON,
-    path: filePath,
-    host,
-    port,
-    server: onOff("server"),
-    wait: onOff("wait"),
-    telnet: onOff("telnet"),
-    nodelay: onOff("nodelay"),
-    ipv4: onOff("ipv4"),
-    ipv6: onOff("ipv6"),
-    reconnect: number("reconnect"),
-    "reconnect-ms": number("reconnect-ms"),
-  },
-};
-
-type Kind = keyof typeof PROPERTIES;
-
-/** `server` is server=on, `nowait` is wait=off. */
-function bare(word: string): [string, string] {
-  return word.startsWith("no") && word !== "nodelay" ? [word.slice(2), "off"] : [word, "on"];
+function socketAddress({ path, host, port }: SocketValues, typed: string): SocketAddress {
+  if (path !== undefined) {
+    if (port === undefined) return { kind: "unix", path };
+    throw new UserError(typed, "path and port are two sockets; give one of them");
+  }
+  if (port !== undefined) return { kind: "tcp", host: host ?? "", port };
+  const missing = host === undefined ? "path and no port" : "port";
+  throw new UserError(typed, `chardev: socket: no ${missing} given`);
 }
 
-function keyvals(textOfAll: string, typed: string, implied: string): Record<string, string> {
+/** -chardev */
+export const CHARDEV = {
+  name: "chardev",
+  argument: "BACKEND,id=ID[,mux=on][,logfile=PATH][,logappend=on][,prop=value...]",
+  help: `a character device: ${backendNames().join(", ")}; '-chardev help' describes them`,
+  repeats: "append",
+  properties: { implied: "backend", flags: ["server", "wait", "telnet", "nodelay", "mux", "ipv4", "ipv6"] },
+  /** The properties of all backends together. */
+  schema: (): z.ZodMiniObject =>
+    z.strictObject(Object.assign({}, ...backendNames().map((name) => BACKENDS[name].schema().shape))),
+  listing: backendHelp,
+  group: { name: "chardev", hasId: true },
+} as const;
+
+/** A line for each backend with its own properties, then the properties of all. */
+function backendHelp(): string {
+  const shared = Object.keys(common());
+  const own = backendNames().map((name) => {
+    const properties = Object.entries(BACKENDS[name].schema().shape).filter(([key]) => !shared.includes(key));
+    return wrapText(`  ${name}`, formsOf(properties), 8);
+  });
+  return `Available chardev backend types:\n${own.join("")}each with ${formsOf(Object.entries(common()))}\n`;
+}
+
+function formsOf(properties: readonly (readonly [string, z.core.$ZodType])[]): string {
+  const listed = properties.filter(([, schema]) => propertyRow(schema) !== undefined);
+  return listed.map(([key, schema]) => `${key}=${valueForm(schema).form}`).join(", ");
+}
+
+/** The names of the backends. */
+export function backendNames(): BackendName[] {
+  return ["null", "stdio", "file", "pipe", "pty", "ringbuf", "socket"];
+}
+
+/** Reads every -chardev. Throws UserError. */
+export function chardevOptions(parsed: ParsedOptions): ChardevSpec[] {
+  return parsed.of(CHARDEV).map((option) => readBackend(option));
+}
+
+/**
+ * Reads what a monitor's `chardev-add` or `chardev-change` says, in the syntax of -chardev. Throws UserError.
+ * @param typed what messages begin with. @param label the device's label, where the text has no id.
+ */
+export function readChardev(argument: string, typed: string, label?: string): ChardevSpec {
   try {
-    return { ...parseKeyvals(textOfAll, implied, [], bare).values };
+    const { pairs } = parseKeyvals(argument, CHARDEV.properties);
+    return readBackend({ name: CHARDEV.name, dashed: typed, argument: "", value: "", pairs }, label);
   } catch (error) {
     throw error instanceof KeyvalError ? new UserError(typed, error.message) : error;
   }
 }
 
-function checked<K extends Kind>(kind: K, values: Record<string, string>, typed: string) {
-  const result = check(objectOf(PROPERTIES[kind]), values);
-  if ("value" in result) return result.value as Values<(typeof PROPERTIES)[K]>;
-  const { key, unknownKey, message } = result.complaint;
-  throw new UserError(typed, unknownKey ? `Invalid parameter '${key}'` : message);
-}
-
-/**
- * What -chardev says. @param label the id where the text has none of its own, as in `chardev-change ID`.
- * Throws UserError, naming the option as it was typed.
- */
-export function readChardev(textOfAll: string, typed: string, label?: string): ChardevSpec {
-  const values = keyvals(textOfAll, typed, "backend");
-  const { backend: name = "", id = label } = values;
-  if (label !== undefined && values["id"] !== undefined)
-    throw new UserError(typed, "Unexpected 'id' parameter");
+function readBackend(parsed: ParsedOption, label?: string): ChardevSpec {
+  const typed = typedText(parsed);
+  const values = new Map(parsed.pairs);
+  if (label !== undefined && values.has("id")) throw new UserError(typed, "Unexpected 'id' parameter");
+  const id = values.get("id") ?? label;
   if (id === undefined) throw new UserError(typed, "chardev: no id specified");
-  if (!MUX_IDENTIFIER.test(id)) throw new UserError(typed, "Parameter 'id' expects an identifier");
-  const kind = name === "memory" ? "ringbuf" : name;
-  if (!Object.hasOwn(PROPERTIES, kind)) {
-    throw new UserError(
-      typed,
-      `'${name}' is not a valid char driver name`,
-      `use one of ${Object.keys(PROPERTIES).join(", ")}`,
-    );
+  const name = values.get("backend") ?? "";
+  const known = backendNames().find((each) => each === (name === "memory" ? "ringbuf" : name));
+  if (known === undefined) {
+    const hint = `use one of ${backendNames().join(", ")}`;
+    throw new UserError(typed, `'${name}' is not a valid char driver name`, hint);
   }
-  return specOf(kind as Kind, values, id, typed);
+  return chardevSpec(known, parsed, id);
 }
 
-function specOf(kind: Kind, values: Record<string, string>, label: string, typed: string): ChardevSpec {
-  const { mux, logfile, logappend } = checked(kind, values, typed);
-  const log = logfile === undefined ? undefined : { path: logfile, append: logappend ?? false };
-  return { label, typed, backend: backendOf(kind, values, typed), mux: mux ?? false, log };
-}
-
-function backendOf(kind: Kind, values: Record<string, string>, typed: string): Backend {
-  switch (kind) {
-    case "null":
-      return { kind };
-    case "stdio":
-      return { kind, signal: checked(kind, values, typed).signal ?? true };
-    case "file": {
-      const { path, append } = checked(kind, values, typed);
-      if (path === undefined) throw new UserError(typed, "chardev: file: no filename given");
-      return { kind, path, append: append ?? false };
-    }
-    case "pipe": {
-      const { path } = checked(kind, values, typed);
-      if (path === undefined) throw new UserError(typed, "chardev: pipe: no device path given");
-      return { kind, path };
-    }
-    case "pty":
-      return { kind, link: checked(kind, values, typed).path };
-    case "ringbuf":
-      return { kind, size: checked(kind, values, typed).size ?? RING_BYTES };
-    case "socket":
-      return socketOf(values, typed);
-  }
-}
-
-function socketOf(values: Record<string, string>, typed: string): SocketBackend {
-  const of = checked("socket", values, typed);
-  const server = of.server ?? false;
-  const seconds = of.reconnect ?? 0;
-  const reconnectMs = of["reconnect-ms"] ?? seconds * 1000;
-  if (server && reconnectMs > 0)
-    throw new UserError(typed, "'reconnect-ms' option is incompatible with socket in server listen mode");
-  if (!server && of.wait !== undefined)
-    throw new UserError(typed, "'wait' option is incompatible with socket in client connect mode");
-  return {
-    kind: "socket",
-    address: addressOf(of, typed),
-    server,
-    wait: of.wait ?? server,
-    telnet: of.telnet ?? false,
-    nodelay: of.nodelay ?? false,
-    reconnectMs,
-  };
-}
-
-function addressOf(
-  { path, host, port }: { path?: string | undefined; host?: string | undefined; port?: number | undefined },
-  typed: string,
-): SocketAddress {
-  if (path !== undefined) {
-    if (port !== undefined) throw new UserError(typed, "path and port are two sockets; give one of them");
-    return { kind: "unix", path };
-  }
-  if (port === undefined)
-    throw new UserError(
-      typed,
-      `chardev: socket: no ${host === undefined ? "path and no port" : "port"} given`,
-    );
-  return { kind: "tcp", host: host ?? "", port };
-}
-
-/** What -serial, -monitor or -qmp says: a device of its own, the id of another, or none. */
-export type DeviceWord =
-  | { readonly kind: "spec"; readonly spec: ChardevSpec; readonly withMonitor: boolean }
-  | { readonly kind: "label"; readonly label: string }
-  | { readonly kind: "none" };
-
-/** Reads the shorter form. @param label the device's label, such as serial0. Throws UserError. */
-export function readDeviceWord(word: string, typed: string, label: string): DeviceWord {
-  if (word === "none") return { kind: "none" };
-  if (word.startsWith("chardev:")) return { kind: "label", label: word.slice("chardev:".length) };
-  const withMonitor = word.startsWith("mon:");
-  const rest = withMonitor ? word.slice("mon:".length) : word;
-  const [kind, values] = shortForm(rest, typed);
-  const spec = specOf(kind, values, label, typed);
-  // Ctrl-C is a key like others where a monitor shares the terminal.
-  const backend: Backend =
-    spec.backend.kind === "stdio" && withMonitor ? { kind: "stdio", signal: false } : spec.backend;
-  return { kind: "spec", spec: { ...spec, backend, mux: withMonitor || spec.mux }, withMonitor };
-}
-
-function shortForm(word: string, typed: string): readonly [Kind, Record<string, string>] {
-  const colon = word.indexOf(":");
-  const [head, rest] = colon === -1 ? [word, ""] : [word.slice(0, colon), word.slice(colon + 1)];
-  if (colon === -1 && (word === "null" || word === "stdio" || word === "pty" || word === "ringbuf"))
-    return [word, {}];
-  switch (colon === -1 ? "" : head) {
-    case "file":
-      return ["file", { path: rest }];
-    case "pipe":
-      return ["pipe", { path: rest }];
-    case "pty":
-      return ["pty", { path: rest }];
-    case "unix":
-      return ["socket", keyvals(rest, typed, "path")];
-    case "tcp":
-      return ["socket", hostAndPort(rest, typed)];
-    case "telnet":
-      return ["socket", { ...hostAndPort(rest, typed), telnet: "on" }];
-  }
-  throw new UserError(
-    typed,
-    `'${word}' is not a valid char driver`,
-    "use stdio, mon:stdio, file:PATH, null, none, pty, pipe:PATH, unix:PATH[,server=on], tcp:HOST:PORT[,server=on], " +
-      "telnet:HOST:PORT[,server=on], chardev:ID",
-  );
-}
-
-/** `HOST:PORT,…`; an IPv6 address stands in brackets. */
-function hostAndPort(rest: string, typed: string): Record<string, string> {
-  const parts = /^(?:\[([^\]]*)\]|([^:,]*)):([^,]*)(?:,(.*))?$/s.exec(rest);
-  if (parts === null)
-    throw new UserError(typed, `'${rest}' is not HOST:PORT`, "tcp:127.0.0.1:4444,server=on,wait=off");
-  const [, six, four, port = "", options = ""] = parts;
-  const more = options === "" ? {} : keyvals(`port=${port},${options}`, typed, "port");
-  return { ...more, host: six ?? four ?? "", port };
+/** Checks the properties of a backend. Throws UserError. */
+export function chardevSpec(name: BackendName, parsed: ParsedOption, label: string): ChardevSpec {
+  const { mux = false, logfile, logappend = false } = checkProperties(CHARDEV, z.object(common()), [parsed]);
+  const log = logfile === undefined ? undefined : { path: logfile, append: logappend };
+  return { label, typed: typedText(parsed), backend: BACKENDS[name].read(parsed), mux, log };
 }

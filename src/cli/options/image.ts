@@ -1,58 +1,69 @@
-/**
- * What is said of the image beyond QEMU's options, for launches that say any of it: properties of -machine about what
- * goes in, and of -accel about its PCRs.
- */
-import type { LaunchOptions, MeasureOptions } from "../../launch/options.ts";
-import { type Occurrence, typedText } from "../argv.ts";
-import { takeAccelPairs } from "./accel-pairs.ts";
-import { checkedEach, properties } from "./launch-options.ts";
-import { measureSchema, PCR_PROPERTIES } from "./process-schemas.ts";
-import { field, onOff, pathSchema } from "./schemas.ts";
+/** -kernel, -initrd and -append: what the enclave boots. */
+import type { LaunchOptions, Typed } from "../../launch/options.ts";
+import { UserError } from "../../sys/errors.ts";
+import { MACHINE, type Machine } from "./machine.ts";
+import { type ParsedOption, type ParsedOptions, typedPair } from "./option.ts";
+import { filePath, rule, text } from "./values.ts";
 
-const PROPERTIES = ["ramdisk", "any-kernel"] as const;
+/** -kernel */
+export const KERNEL = {
+  name: "kernel",
+  argument: "FILE",
+  help: "the kernel (bzImage; arm64 Image, flat, gzipped or in an EFI zboot image), or a whole EIF",
+  schema: filePath,
+} as const;
 
-/** One of these properties, where it stands. */
-export interface ImageProperty {
-  readonly key: (typeof PROPERTIES)[number];
-  readonly value: string;
-  readonly occurrence: Occurrence;
+/** -initrd */
+export const INITRD = {
+  name: "initrd",
+  argument: "FILE",
+  help: "the initial ramdisk",
+  schema: filePath,
+} as const;
+
+/** Bytes that x86 and arm64 kernels accept, the final NUL among them (COMMAND_LINE_SIZE). */
+const COMMAND_LINE_BYTES = 2048;
+
+function byteLength(text: string): number {
+  return new TextEncoder().encode(text).length;
 }
 
-/** Whether a property of the machine is read here. */
-export function isImageProperty(key: string): key is ImageProperty["key"] {
-  return (PROPERTIES as readonly string[]).includes(key);
+/** -append */
+export const APPEND = {
+  name: "append",
+  argument: "TEXT",
+  help: "the kernel's command line",
+  schema: () =>
+    text().check(
+      rule<string>((text) => !text.includes("\0"), "a command line cannot contain a NUL byte"),
+      rule<string>(
+        (text) => byteLength(text) < COMMAND_LINE_BYTES,
+        (text) =>
+          `it has ${byteLength(text)} bytes; a kernel accepts a command line of at most ${COMMAND_LINE_BYTES - 1}`,
+      ),
+    ),
+} as const;
+
+/** Reads the image's options. @param machine the properties of -machine. Throws UserError. */
+export function imageOptions(
+  parsed: ParsedOptions,
+  machine: Machine,
+): Pick<LaunchOptions, "kernel" | "initrd" | "ramdisks" | "commandLine" | "anyKernel"> {
+  const kernel = parsed.file(KERNEL);
+  if (kernel === undefined) throw new UserError("-kernel", "no image given; usage: nitro -kernel app.eif");
+  const commandLine = parsed.value(APPEND);
+  return {
+    kernel,
+    initrd: parsed.file(INITRD),
+    ramdisks: machine.ramdisk === undefined ? [] : parsed.of(MACHINE).flatMap(ramdisks),
+    commandLine:
+      commandLine === undefined ? undefined : { value: commandLine, typed: parsed.typed(APPEND) ?? "" },
+    anyKernel: machine["any-kernel"] ?? false,
+  };
 }
 
-/** Reads them: of any-kernel= the last counts, every ramdisk= is one more. Throws UserError. */
-export function imageOptions(image: readonly ImageProperty[]): Pick<LaunchOptions, "ramdisks" | "anyKernel"> {
-  const all = (key: ImageProperty["key"]) => image.filter((property) => property.key === key);
-  const ramdisks = all("ramdisk").map(({ value, occurrence }) => {
-    const path =
-      checkedEach(pathSchema, [{ ...occurrence, value, typed: typedText(occurrence) }])?.value ?? "";
-    return { value: path, typed: `${occurrence.dashed} ramdisk=${path}` };
-  });
-  const insisting = all("any-kernel").map(({ value, occurrence }) => {
-    return { ...occurrence, value, typed: typedText(occurrence) };
-  });
-  return { ramdisks, anyKernel: checkedEach(() => field(onOff("any-kernel")), insisting)?.value ?? false };
-}
-
-/** Takes out of -accel what is said of PCRs; what is left is read as ever. Throws UserError. */
-export function measureOptions(occurrences: readonly Occurrence[]): {
-  rest: Occurrence[];
-  measure: MeasureOptions | undefined;
-} {
-  const { rest, own } = takeAccelPairs(occurrences, isMeasure);
-  if (own.length === 0) return { rest, measure: undefined };
-  const asked = properties(measureSchema, own, { implied: "accel", device: "nitro-accel" });
-  const expected = PCR_PROPERTIES.flatMap(({ name, index }) => {
-    const hex = asked[name];
-    return hex === undefined ? [] : [{ index, hex }];
-  });
-  const told = asked.measure ?? false;
-  return { rest, measure: told || expected.length > 0 ? { told, expected } : undefined };
-}
-
-function isMeasure(key: string): boolean {
-  return key === "measure" || key.startsWith("expect-pcr");
+function ramdisks(machine: ParsedOption): Typed<string>[] {
+  return machine.pairs
+    .filter(([key]) => key === "ramdisk")
+    .map(([key, value]) => ({ value, typed: typedPair(machine, key, value) }));
 }

@@ -34,7 +34,10 @@ const ROWS: readonly (readonly [words: string, line: string])[] = [
     "-kernel k -accel nitro,enclave-cid=abc",
     "-accel nitro,enclave-cid=abc: Parameter 'enclave-cid' expects uint64",
   ],
-  ["-kernel k -accel nitro,enclave-cid=3", `-accel nitro,enclave-cid=3: CIDs 1, 2 and 3 are taken: ${RANGE}`],
+  [
+    "-kernel k -accel nitro,enclave-cid=3",
+    `-accel nitro,enclave-cid=3: CIDs 1, 2 and 3 are reserved: ${RANGE}`,
+  ],
   [
     "-kernel k -accel nitro,enclave-cid=4294967295",
     `-accel nitro,enclave-cid=4294967295: a CID has 32 bits: ${RANGE}`,
@@ -53,8 +56,8 @@ const ROWS: readonly (readonly [words: string, line: string])[] = [
   ["-kernel k -m -1", `-m -1: ${SIZE}`],
   ["-kernel k -m 1G,x=1", "-m 1G,x=1: Property 'memory.x' not found"],
   ["-kernel k -smp 0", `-smp 0: ${TOPOLOGY}`],
-  ["-kernel k -smp two", "-smp two: Parameter 'cpus' expects uint64"],
-  ["-kernel k -smp 5000", "-smp 5000: Parameter 'cpus' is beyond what any machine has"],
+  ["-kernel k -smp two", "-smp two: Parameter 'cpus' expects a whole number, such as 2"],
+  ["-kernel k -smp 5000", "-smp 5000: Parameter 'cpus' must be at most 4096"],
   [
     "-kernel k -smp 2,maxcpus=4",
     "-smp 2,maxcpus=4: an enclave's CPUs cannot be added later: maxcpus must be cpus",
@@ -67,14 +70,14 @@ const ROWS: readonly (readonly [words: string, line: string])[] = [
   ["-kernel k -serial file:", "-serial file:: expects the name of a file"],
   [
     "-kernel k -serial stdio -serial null",
-    "-serial null: an enclave has one serial port, and -serial stdio has it",
+    "-serial null: an enclave has one serial port, and -serial stdio uses it",
   ],
   ["-kernel k -d bogus", "-d bogus: there is no trace item 'bogus'"],
   ["-kernel k -d toString", "-d toString: there is no trace item 'toString'"],
   ["-kernel k -name guest=", "-name guest=: a name has 1 to 128 printable ASCII characters"],
   [
     `-kernel k -append ${"x".repeat(2100)}`,
-    `-append ${"x".repeat(100)}…: it has 2100 bytes; a kernel takes a command line of at most 2047`,
+    `-append ${"x".repeat(100)}…: it has 2100 bytes; a kernel accepts a command line of at most 2047`,
   ],
 ];
 

@@ -57,7 +57,7 @@ describe("what goes wrong", () => {
   test.each([
     [["-nosuch"], "hint: nitro -help lists the options\n"],
     [["-drive", "file=x"], "hint: put the files into the initrd, or send them over vsock\n"],
-    [["-m=1G"], "hint: the argument stands apart: -m 1G\n"],
+    [["-m=1G"], "hint: write the argument separately: -m 1G\n"],
     [["-kernel"], "hint: -kernel FILE\n"],
     [["-kernel", "/no/such"], "hint: check the path; a relative one starts at the working directory\n"],
   ])("%p leaves standard output clean and gives a hint", (words, hint) => {

@@ -1,13 +1,18 @@
 import { describe, expect, test } from "bun:test";
 import type { Backend, ChardevSpec } from "../../../src/chardev/chardev.ts";
-import { readCommandLine } from "../../../src/cli/command-line.ts";
+import { parseCommandLine } from "../../../src/cli/command-line.ts";
 import { readChardev } from "../../../src/cli/options/chardev.ts";
+import { commandLineOptions } from "../../../src/cli/options/describe.ts";
 import type { LaunchOptions } from "../../../src/launch/options.ts";
 import { userErrorOf } from "../../support/error-of.ts";
 
+function noFile(path: string): string {
+  throw new Error(`${path} is read`);
+}
+
 /** The launch that `nitro -kernel k` and these words ask for. */
 function launch(...words: string[]): LaunchOptions {
-  const request = readCommandLine(["-kernel", "k", ...words]);
+  const request = parseCommandLine(["-kernel", "k", ...words], noFile);
   if (!("launch" in request)) throw new Error("that is no launch");
   return request.launch;
 }
@@ -46,6 +51,7 @@ describe("a launch with nothing but an image", () => {
       chardevs: [device("-serial stdio", { kind: "stdio", signal: true })],
       monitors: [],
       readChardev,
+      commandLineOptions,
       pidFile: undefined,
       name: undefined,
       uuid: undefined,
@@ -132,14 +138,14 @@ describe("each option", () => {
   test("a command line has 2047 bytes at most, counted as UTF-8", () => {
     expect(launch("-append", "x".repeat(2047)).commandLine?.value.length).toBe(2047);
     expect(userErrorOf(() => launch("-append", "ä".repeat(1024))).why).toBe(
-      "it has 2048 bytes; a kernel takes a command line of at most 2047",
+      "it has 2048 bytes; a kernel accepts a command line of at most 2047",
     );
   });
 });
 
 const TOPOLOGY = "Invalid CPU topology: CPU topology parameters must be greater than zero";
 const SIZE = "Parameter 'size' expects a size: a number with k, M, G, T, P or E, in MiB without one";
-const CID_TAKEN = "CIDs 1, 2 and 3 are taken: use 4 to 4294967294, or 0 to have one chosen";
+const CID_TAKEN = "CIDs 1, 2 and 3 are reserved: use 4 to 4294967294, or 0 to have one chosen";
 const CID_WIDE = "a CID has 32 bits: use 4 to 4294967294, or 0 to have one chosen";
 const CID_CONSOLE =
   "the console of CID 4294957295 would be at port 10000 + 4294957295, and the last port is 4294967294";
@@ -184,14 +190,14 @@ const BAD: readonly (readonly [words: string, why: string, what?: string])[] = [
   ["-accel nitro,heartbeat-timeout=18446744073709551616", TIMEOUT],
   [
     "-accel nitro,heartbeat-timeout=5,heartbeat=none",
-    "heartbeat=none waits for no heartbeat, so there is no time-out",
+    "heartbeat=none does not wait for a heartbeat, so heartbeat-timeout has no effect",
   ],
   ["-accel nitro,debug-mode", "Expected '=' after parameter 'debug-mode'"],
   ["-accel nitro,=1", "Invalid parameter ''"],
   ["-accel ,", "Invalid parameter ''"],
   [
     "-accel nitro -accel nitro",
-    "-accel nitro stands before it; QEMU would try the second where the first is missing, and nitro has but one",
+    "-accel nitro comes before it; QEMU tries a second accelerator if the first is missing, nitro has one",
     "-accel nitro",
   ],
   ["-M q35", MACHINE],
@@ -220,22 +226,19 @@ const BAD: readonly (readonly [words: string, why: string, what?: string])[] = [
   ["-smp 0", TOPOLOGY],
   ["-smp cores=0", TOPOLOGY],
   ["-smp 2,threads=0", TOPOLOGY],
-  ["-smp two", "Parameter 'cpus' expects uint64"],
-  ["-smp -2", "Parameter 'cpus' expects uint64"],
-  ["-smp 2.5", "Parameter 'cpus' expects uint64"],
-  ["-smp 2,cores=x", "Parameter 'cores' expects uint64"],
-  ["-smp 4097", "Parameter 'cpus' is beyond what any machine has"],
+  ["-smp two", "Parameter 'cpus' expects a whole number, such as 2"],
+  ["-smp -2", "Parameter 'cpus' expects a whole number, such as 2"],
+  ["-smp 2.5", "Parameter 'cpus' expects a whole number, such as 2"],
+  ["-smp 2,cores=x", "Parameter 'cores' expects a whole number, such as 2"],
+  ["-smp 4097", "Parameter 'cpus' must be at most 4096"],
   ["-smp 2,bogus=1", "Property 'smp.bogus' not found"],
   ["-smp 8,sockets=1,cores=2,threads=2", "Invalid CPU topology: sockets × cores × threads is 4, cpus is 8"],
   ["-smp 2,maxcpus=4", "an enclave's CPUs cannot be added later: maxcpus must be cpus"],
-  ["-smp maxcpus=2", "says no number of CPUs"],
+  ["-smp maxcpus=2", "gives no number of CPUs"],
   ["-serial bogus", notDriver("bogus")],
   ["-serial FILE:x", notDriver("FILE:x")],
   ["-serial tcp:1234", "'1234' is not HOST:PORT"],
-  [
-    "-serial tcp:example.org:1",
-    "'example.org': names of hosts are not looked up: give the address in numbers",
-  ],
+  ["-serial tcp:example.org:1", "'example.org': host names are not resolved: give the address in numbers"],
   ["-serial unix:s,bogus=1", "Invalid parameter 'bogus'"],
   ["-serial chardev:c", 'chardev "c" not found'],
   ["-chardev null", "chardev: no id specified"],
@@ -244,8 +247,8 @@ const BAD: readonly (readonly [words: string, why: string, what?: string])[] = [
   ["-chardev file,id=x", "chardev: file: no filename given"],
   ["-chardev ringbuf,id=x,size=1000", "size of ringbuf chardev must be power of two"],
   ["-mon c", 'chardev "c" not found'],
-  ["-serial file:", FILE],
-  ["-serial stdio -serial null", "an enclave has one serial port, and -serial stdio has it", "-serial null"],
+  ["-serial file:", `Parameter 'path' ${FILE}`],
+  ["-serial stdio -serial null", "an enclave has one serial port, and -serial stdio uses it", "-serial null"],
   ["-d bogus", "there is no trace item 'bogus'"],
   ["-d syscalls,", "there is no trace item ''"],
   ["-d vsock,help", "there is no trace item 'help'"],
@@ -258,9 +261,9 @@ const BAD: readonly (readonly [words: string, why: string, what?: string])[] = [
   ["-initrd  ", FILE, "-initrd"],
   ["-pidfile  ", FILE, "-pidfile"],
   ["-D  ", FILE, "-D"],
-  ["-initrd a\0b", "a file's name has no NUL in it"],
-  ["-append a\0b", "a command line has no NUL in it"],
-  [`-append ${"x".repeat(2048)}`, "it has 2048 bytes; a kernel takes a command line of at most 2047"],
+  ["-initrd a\0b", "a file name cannot contain a NUL byte"],
+  ["-append a\0b", "a command line cannot contain a NUL byte"],
+  [`-append ${"x".repeat(2048)}`, "it has 2048 bytes; a kernel accepts a command line of at most 2047"],
   ["-smp 4,cores=3", "Invalid CPU topology: sockets × cores × threads is 3, cpus is 4"],
 ];
 
@@ -277,16 +280,16 @@ describe("what a command line may not say", () => {
   );
 
   test("no kernel", () => {
-    expect(userErrorOf(() => readCommandLine(["-m", "1G"]))).toEqual({
+    expect(userErrorOf(() => parseCommandLine(["-m", "1G"], noFile))).toEqual({
       what: "-kernel",
-      why: "missing; an enclave boots a kernel or an EIF",
-      hint: "nitro -kernel FILE [-initrd FILE] [-append TEXT]",
+      why: "no image given; usage: nitro -kernel app.eif",
+      hint: undefined,
     });
   });
 
   test.each([
     ["-accel nitro,bogus=1", "nitro -accel nitro,help lists the properties"],
-    ["-M nitro,bogus=1", "nitro -M nitro,help lists the properties"],
+    ["-M nitro,bogus=1", "nitro -machine nitro,help lists the properties"],
     ["-smp maxcpus=2", "-smp 2"],
     ["-smp 2,maxcpus=4", "-smp 2"],
     ["-serial tcp:1", "tcp:127.0.0.1:4444,server=on,wait=off"],

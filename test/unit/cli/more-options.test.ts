@@ -1,16 +1,16 @@
 /** Options that few launches have: what they come to, and what is refused with which words. */
 import { describe, expect, test } from "bun:test";
-import { readCommandLine } from "../../../src/cli/command-line.ts";
-import { messagePrefix, moreLaunchOptions } from "../../../src/cli/options/more-options.ts";
+import { parseCommandLine } from "../../../src/cli/command-line.ts";
+import { messagePrefix } from "../../../src/cli/options/name.ts";
 import type { LaunchOptions } from "../../../src/launch/options.ts";
 import { userErrorOf } from "../../support/error-of.ts";
 
 const MIB = 2 ** 20;
 
 function launch(words: readonly string[], files: Readonly<Record<string, string>> = {}): LaunchOptions {
-  const request = readCommandLine(words);
-  if (!("more" in request)) throw new Error("that asks for nothing more");
-  return moreLaunchOptions(request.more, (path) => files[path] ?? "");
+  const request = parseCommandLine(words, (path) => files[path] ?? "");
+  if (!("launch" in request)) throw new Error("that is no launch");
+  return request.launch;
 }
 
 const more = (words: string) => launch(["-kernel", "k", ...words.split(" ")]);
@@ -66,7 +66,7 @@ describe("CPUs picked by hand", () => {
 
   test("are told as they are typed", () => {
     expect(ids("debug-mode=on,cpu-ids=2-3,,6,cpu-ids=8")?.typed).toBe(
-      "-accel nitro,cpu-ids=2-3,,6,cpu-ids=8",
+      "-accel debug-mode=on,cpu-ids=2-3,,6,cpu-ids=8",
     );
   });
 
@@ -76,8 +76,8 @@ describe("CPUs picked by hand", () => {
     ["cpu-ids=2-", "Parameter 'cpu-ids' expects CPUs, such as 2-3 or 2-3,,6-7"],
     ["cpu-ids=2-3-4", "Parameter 'cpu-ids' expects CPUs, such as 2-3 or 2-3,,6-7"],
     ["cpu-ids=-2", "Parameter 'cpu-ids' expects CPUs, such as 2-3 or 2-3,,6-7"],
-    ["cpu-ids=3-2", "Parameter 'cpu-ids' has no CPUs 3-2"],
-    ["cpu-ids=99999", "Parameter 'cpu-ids' has no CPUs 99999"],
+    ["cpu-ids=3-2", "Parameter 'cpu-ids' does not accept CPUs 3-2"],
+    ["cpu-ids=99999", "Parameter 'cpu-ids' does not accept CPUs 99999"],
     ["cpu-ids=0-1", "cpu-ids: CPU 0 stays with the parent; no enclave can have it"],
     ["cpu-ids=2-3,,3", "cpu-ids names CPU 3 twice"],
     ["cpu-ids=2,cpu-ids=1-2", "cpu-ids names CPU 2 twice"],
@@ -91,7 +91,7 @@ describe("CPUs picked by hand", () => {
     expect(ids("nitro,cpu-ids=2-5", "-smp", "4")?.value).toHaveLength(4);
     expect(userErrorOf(() => ids("nitro,cpu-ids=2-5", "-smp", "2"))).toEqual({
       what: "-smp 2",
-      why: "-accel nitro,cpu-ids=2-5 picks 4 CPUs",
+      why: "-accel nitro,cpu-ids=2-5 selects 4 CPUs",
       hint: "use -smp 4, or leave it out",
     });
     expect(userErrorOf(() => ids("nitro,cpu-ids=2", "-M", "smp.cpus=2")).hint).toBe(
@@ -115,7 +115,7 @@ describe("threads that allocate the memory", () => {
   test.each([
     ["0", "property 'prealloc-threads' of memory-backend-memfd doesn't take value '0'"],
     ["x", "Parameter 'prealloc-threads' expects uint32"],
-    ["257", "prealloc-threads=257: use 1 to 256, or leave it to nitro"],
+    ["257", "Parameter 'prealloc-threads' must be 1 to 256"],
   ])("%s is refused", (text, why) => {
     expect(userErrorOf(() => threads(`,prealloc-threads=${text}`)).why).toBe(why);
   });
@@ -157,8 +157,9 @@ describe("properties of the machine's image", () => {
 
   test.each([
     ["any-kernel=maybe", "Parameter 'any-kernel' expects 'on' or 'off'"],
-    ["any-kernel=maybe,any-kernel=on", "Parameter 'any-kernel' expects 'on' or 'off'"],
-    ["ramdisk=", "expects the name of a file"],
+    ["any-kernel=on,any-kernel=maybe", "Parameter 'any-kernel' expects 'on' or 'off'"],
+    ["ramdisk=", "Parameter 'ramdisk' expects the name of a file"],
+    ["ramdisk=,ramdisk=a", "Parameter 'ramdisk' expects the name of a file"],
     ["ramdisks=a,ramdisk=b", "Property 'nitro-machine.ramdisks' not found"],
   ])("-M %s is refused", (words, why) => {
     const failure = userErrorOf(() => launch(["-kernel", "k", "-M", words]));
@@ -196,7 +197,7 @@ describe("properties of the accelerator about PCRs", () => {
     expect([options.debugMode, options.enclaveCid]).toEqual([true, 20n]);
   });
 
-  const long = (name: string) => `Parameter '${name}' expects 96 hexadecimal digits, as SHA-384 has`;
+  const long = (name: string) => `Parameter '${name}' expects 96 hexadecimal digits, a SHA-384 hash`;
   test.each([
     ["expect-pcr0=abc", long("expect-pcr0")],
     [`expect-pcr1=${HEX}0`, long("expect-pcr1")],
@@ -246,16 +247,25 @@ describe("memory as an object", () => {
   });
 
   test.each([
-    [object(",hugetlb=off"), "hugetlb=off: an enclave's memory is huge pages and nothing else"],
-    [object(",share=off"), "share=off: the memory is donated as a mapping of a shared file"],
-    [object(",prealloc=off"), "prealloc=off: the driver takes allocated pages"],
-    [object(",hugetlbsize=64k"), "an enclave takes pages of 2 MiB at least"],
-    [object(",hugetlbsize=32M"), "nitro takes pages of 2 MiB or 1 GiB"],
+    [
+      object(",hugetlb=off"),
+      "Parameter 'hugetlb' must be on: an enclave's memory is huge pages and nothing else",
+    ],
+    [
+      object(",share=off"),
+      "Parameter 'share' must be on: the memory is donated as a mapping of a shared file",
+    ],
+    [
+      object(",prealloc=off"),
+      "Parameter 'prealloc' must be on: the driver accepts only memory that is allocated",
+    ],
+    [object(",hugetlbsize=64k"), "Parameter 'hugetlbsize' must be 2M or 1G"],
+    [object(",hugetlbsize=32M"), "Parameter 'hugetlbsize' must be 2M or 1G"],
     [object(",bogus=1"), "Property 'memory-backend-memfd.bogus' not found"],
     [object(",policy=bind"), "host-nodes must be set for policy bind"],
     [object(",host-nodes=0"), "host-nodes must be empty for policy default"],
     [object(",policy=foo"), "Parameter 'policy' does not accept value 'foo'"],
-    [object(",host-nodes=2-1,policy=bind"), "Parameter 'host-nodes' has no nodes 2-1"],
+    [object(",host-nodes=2-1,policy=bind"), "Parameter 'host-nodes' does not accept nodes 2-1"],
     [`-m 64M ${object("")}`, "Machine memory size does not match the size of the memory backend"],
     ["-machine memory-backend=n", "Memory backend 'n' not found"],
     ["-object memory-backend-memfd,id=m,size=1G", "nothing uses this object"],
@@ -299,15 +309,21 @@ describe("the process", () => {
   test.each([
     ["-daemonize -serial stdio", "cannot use stdio with -daemonize"],
     ["-daemonize -nographic", "cannot be used with -daemonize"],
-    ["-daemonize -run-with exit-with-parent=on", "exit-with-parent=on: a daemon's parent ends at once"],
+    ["-daemonize -run-with exit-with-parent=on", "exit-with-parent=on: a daemon's parent exits at once"],
     ["-run-with foo=1", "Invalid parameter 'foo'"],
-    ["-run-with user=4294967295", "an id has 32 bits and is not 4294967295: 4294967295"],
-    ["-run-with user=1:4294967296", "an id has 32 bits"],
+    ["-run-with user=4294967295", "Parameter 'user' expects ids below 4294967295"],
+    ["-run-with user=1:4294967296", "Parameter 'user' expects ids below 4294967295"],
     ["-run-with user=a/b", "doesn't exist (and is not <uid>:<gid>)"],
-    ["-run-with async-teardown=on", "async-teardown=on: the driver gives an enclave's memory back"],
+    [
+      "-run-with async-teardown=on",
+      "Parameter 'async-teardown' must be off: the driver returns an enclave's memory",
+    ],
     ["-sandbox maybe", "Parameter 'enable' expects 'on' or 'off'"],
     ["-sandbox on,spawn=x", "invalid argument for spawn"],
-    ["-sandbox on,spawn=allow", "spawn=allow: nitro's sandbox is a list"],
+    [
+      "-sandbox on,spawn=allow",
+      "Parameter 'spawn' must be deny: nitro's sandbox allows only the system calls that it needs",
+    ],
     ["-uuid abc", "failed to parse UUID string: wrong format"],
     ["-msg foo=on", "Invalid parameter 'foo'"],
   ])("%s is refused", (words, why) => {
@@ -315,10 +331,10 @@ describe("the process", () => {
   });
 
   test("-runas and -chroot point at -run-with", () => {
-    expect(userErrorOf(() => readCommandLine(["-runas", "x"])).hint).toBe(
+    expect(userErrorOf(() => launch(["-runas", "x"])).hint).toBe(
       "-run-with user=NAME or -run-with user=UID:GID",
     );
-    expect(userErrorOf(() => readCommandLine(["-chroot", "x"])).hint).toBe("-run-with chroot=DIR");
+    expect(userErrorOf(() => launch(["-chroot", "x"])).hint).toBe("-run-with chroot=DIR");
   });
 });
 

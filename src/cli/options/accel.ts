@@ -1,0 +1,142 @@
+/** -accel: how the enclave runs, which CPUs it gets, its heartbeat, and what its image must measure. */
+import * as z from "zod/mini";
+import type { HeartbeatOptions, LaunchOptions, MeasureOptions } from "../../launch/options.ts";
+import { UserError } from "../../sys/errors.ts";
+import { type ParsedOptions, typedText } from "./option.ts";
+import { enclaveCid, integer, numberList, oneOf, only, onOff, parsedText, property, rule } from "./values.ts";
+
+const schema = () =>
+  z
+    .strictObject({
+      accel: z.optional(
+        only("nitro", "an enclave runs on the Nitro hypervisor: use -accel nitro, which is the default"),
+      ),
+      "cpu-ids": property(cpuIds(), {
+        help: "the parent's CPUs for the vCPUs, whole cores of the pool: 2-3 or 2-3,,6-7",
+        default: "the driver chooses",
+        repeats: true,
+      }),
+      "debug-mode": property(onOff(), {
+        help: "give the enclave a console; its attested PCRs are then zeros",
+        default: "off",
+      }),
+      "enclave-cid": property(enclaveCid(), {
+        help: "the enclave's vsock CID, 4 to 4294967294; 0: one is chosen",
+        default: "0",
+      }),
+      heartbeat: property(oneOf(["auto", "require", "none"]), {
+        help: "wait for AWS's init to report that it has booted; " +
+          "require: stop an enclave that does not; none: do not listen",
+        default: "auto",
+      }),
+      "heartbeat-timeout": property(integer(1, 86_400, "seconds, 1 to 86400"), {
+        help: "seconds to wait for the heartbeat, 1 to 86400",
+        default: "180, more for large images and memories",
+      }),
+      measure: property(onOff(), { help: "print the image's PCRs", default: "off" }),
+      "expect-pcr0": property(pcr(), { help: "refuse an image whose PCR0 differs: 96 hexadecimal digits" }),
+      "expect-pcr1": property(pcr(), { help: "the same for PCR1, kernel and boot ramdisk" }),
+      "expect-pcr2": property(pcr(), { help: "the same for PCR2, the application" }),
+      "expect-pcr8": property(pcr(), { help: "the same for PCR8, the signing certificate" }),
+    })
+    .check(consoleHasPort(), timeoutHasHeartbeat());
+
+type Accelerator = Partial<z.output<ReturnType<typeof schema>>>;
+
+/** -accel */
+export const ACCEL = {
+  name: "accel",
+  argument: "nitro[,prop=value...]",
+  help: "the accelerator",
+  default: "nitro",
+  machines: ["nitro"],
+  repeats: "refuse",
+  properties: { implied: "accel", type: "nitro-accel", helpArgument: "nitro,help" },
+  schema,
+  listing: () => "Accelerators supported by nitro:\nnitro\n",
+  group: { name: "accel" },
+} as const;
+
+/** More than any kernel supports (CONFIG_NR_CPUS). */
+const MAX_CPU = 8191;
+
+function cpuIds() {
+  return numberList(MAX_CPU, "CPUs", "CPUs, such as 2-3 or 2-3,,6-7").check(
+    rule<number[]>(
+      (cpus) => !cpus.includes(0),
+      "cpu-ids: CPU 0 stays with the parent; no enclave can have it",
+    ),
+    rule<number[]>(
+      (cpus) => repeated(cpus) === undefined,
+      (cpus) => `cpu-ids names CPU ${repeated(cpus)} twice`,
+    ),
+  );
+}
+
+function repeated(cpus: readonly number[]): number | undefined {
+  return cpus.find((cpu, i) => cpus.indexOf(cpu) < i);
+}
+
+function pcr() {
+  const parse = (text: string) => (/^[0-9a-f]{96}$/i.test(text) ? text.toLowerCase() : undefined);
+  return parsedText(parse, "96 hexadecimal digits, a SHA-384 hash", { type: "string", form: "HEX" });
+}
+
+/** The largest CID whose console has a port: 10000 + CID must be below VMADDR_PORT_ANY. */
+const MAX_DEBUG_CID = 0xfffffffe - 10_000;
+
+function consoleHasPort() {
+  return rule<{ "debug-mode"?: boolean | undefined; "enclave-cid"?: bigint | undefined }>(
+    ({ "debug-mode": debugMode = false, "enclave-cid": cid = 0n }) => !debugMode || cid <= MAX_DEBUG_CID,
+    ({ "enclave-cid": cid }) =>
+      `the console of CID ${cid} would be at port 10000 + ${cid}, and the last port is 4294967294`,
+    `in debug mode use 4 to ${MAX_DEBUG_CID}, or 0 to have one chosen`,
+  );
+}
+
+function timeoutHasHeartbeat() {
+  return rule<{ heartbeat?: string | undefined; "heartbeat-timeout"?: number | undefined }>(
+    ({ heartbeat, "heartbeat-timeout": seconds }) => heartbeat !== "none" || seconds === undefined,
+    "heartbeat=none does not wait for a heartbeat, so heartbeat-timeout has no effect",
+    "leave out heartbeat-timeout, or use heartbeat=auto or heartbeat=require",
+  );
+}
+
+/** Reads -accel. Throws UserError. */
+export function acceleratorOptions(
+  parsed: ParsedOptions,
+): Pick<LaunchOptions, "debugMode" | "enclaveCid" | "heartbeat" | "measure" | "cpuIds"> {
+  const [first, second] = parsed.of(ACCEL);
+  if (first !== undefined && second !== undefined) {
+    throw new UserError(
+      typedText(second),
+      `${typedText(first)} comes before it; QEMU tries a second accelerator if the first is missing, nitro has one`,
+      "give all properties in one -accel",
+    );
+  }
+  const accel: Accelerator = parsed.properties(ACCEL);
+  const cpus = accel["cpu-ids"];
+  return {
+    debugMode: accel["debug-mode"] ?? false,
+    enclaveCid: accel["enclave-cid"] ?? 0n,
+    heartbeat: heartbeatOptions(accel),
+    measure: measureOptions(accel),
+    cpuIds: cpus && { value: cpus, typed: parsed.typed(ACCEL) ?? "" },
+  };
+}
+
+function heartbeatOptions({
+  heartbeat = "auto",
+  "heartbeat-timeout": seconds,
+}: Accelerator): HeartbeatOptions {
+  return { policy: heartbeat, timeoutMs: seconds === undefined ? undefined : 1000 * seconds };
+}
+
+function measureOptions(accel: Accelerator): MeasureOptions | undefined {
+  const expected = ([0, 1, 2, 8] as const).flatMap((index) => {
+    const hex = accel[`expect-pcr${index}`];
+    return hex === undefined ? [] : [{ index, hex }];
+  });
+  const told = accel.measure ?? false;
+  return told || expected.length > 0 ? { told, expected } : undefined;
+}

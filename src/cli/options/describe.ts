@@ -1,0 +1,114 @@
+/**
+ * The option table as plain data, for whatever lists options: `-accel help`, QMP, the manual and shell completion. It
+ * builds the schemas of all options it describes; a launch does not call it.
+ */
+import * as z from "zod/mini";
+import type { CommandLineOption } from "../../launch/options.ts";
+import type { Keyvals } from "../keyval.ts";
+import { wrapText } from "../wrap.ts";
+import type { MachineType, Mirror, Option } from "./option.ts";
+import { findOption, LAUNCH_OPTIONS } from "./table.ts";
+import { type PropertyRow, propertyRow, type ValueForm, valueForm } from "./values.ts";
+
+/** A property of an option, as help lists it. */
+export interface PropertyDescription extends PropertyRow, ValueForm {
+  readonly name: string;
+}
+
+/** An option as help lists it. */
+export interface OptionDescription {
+  readonly name: string;
+  readonly alias: string | undefined;
+  /** What follows it; undefined for a flag. */
+  readonly argument: string | undefined;
+  /** Values of a plain argument that can be listed. */
+  readonly values: readonly string[];
+  readonly help: string;
+  readonly default: string | undefined;
+  readonly repeats: NonNullable<Option["repeats"]>;
+  /** undefined: every machine. */
+  readonly machines: readonly MachineType[] | undefined;
+  readonly properties: readonly PropertyDescription[];
+}
+
+/** Describes every option of a launch, in the order of help. */
+export function describeOptions(): OptionDescription[] {
+  return LAUNCH_OPTIONS.map(describeOption);
+}
+
+/** Describes one option. */
+export function describeOption(option: Option): OptionDescription {
+  const { name, alias, argument, help, machines, repeats = "last" } = option;
+  const plain = option.properties === undefined ? option.schema?.() : undefined;
+  return {
+    ...{ name, alias, argument, help, repeats, machines, default: option.default },
+    values: (plain && valueForm(plain).values) ?? [],
+    properties: describeProperties(option),
+  };
+}
+
+function describeProperties(option: Option): PropertyDescription[] {
+  const schema = option.properties === undefined ? undefined : option.schema?.();
+  const shape = schema instanceof z.ZodMiniObject ? Object.entries(schema.shape) : [];
+  const own = shape.flatMap(([name, property]) => {
+    const row = propertyRow(property);
+    return row === undefined ? [] : [{ name, ...row, ...valueForm(property) }];
+  });
+  const mirrored = Object.entries(option.properties?.mirrors ?? {}).map(([name, mirror]) =>
+    describeMirror(name, mirror),
+  );
+  return [...own, ...mirrored].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function describeMirror(name: string, { option, property }: Mirror): PropertyDescription {
+  const target = findOption(option);
+  const help = `as -${option}${property === undefined ? "" : ` ${property}=`}`;
+  const described = target && describeProperties(target).find((each) => each.name === property);
+  const { type, form } = described ?? { type: "string", form: target?.argument ?? "" };
+  return { name, help, type, form };
+}
+
+/** Returns what an option prints where its argument asks for help: `-accel help`, `-accel nitro,help`. */
+export function argumentHelp(option: Option, { pairs }: Pick<Keyvals, "pairs">): string {
+  if (option.listing !== undefined && pairs.length === 0) return option.listing();
+  const rows = describeProperties(option).map(propertyHelp);
+  return `${option.properties?.type ?? `-${option.name}`} options:\n${rows.join("")}`;
+}
+
+/** A row as QEMU prints it: `  debug-mode=<bool>      - give the enclave a console (default: off)`. */
+function propertyHelp({ name, type, help, default: fallback }: PropertyDescription): string {
+  const head = `  ${name}=<${type}>`.padEnd(HEAD_COLUMNS);
+  return wrapText(`${head} -`, helpWithDefault({ help, default: fallback }), HEAD_COLUMNS + 3);
+}
+
+/** Returns a help text with its default in parentheses. */
+export function helpWithDefault(row: {
+  readonly help: string;
+  readonly default?: string | undefined;
+}): string {
+  return row.default === undefined ? row.help : `${row.help} (default: ${row.default})`;
+}
+
+const HEAD_COLUMNS = 24;
+
+/** QMP's names of the types of parameters (qapi/misc.json, CommandLineParameterType). */
+const PARAMETER_TYPES: Readonly<Record<string, CommandLineOption["parameters"][number]["type"]>> = {
+  bool: "boolean",
+  int: "number",
+  uint64: "number",
+  size: "size",
+};
+
+/** Describes the options with properties as QMP's query-command-line-options does. */
+export function commandLineOptions(): CommandLineOption[] {
+  return LAUNCH_OPTIONS.flatMap((option) => {
+    if (option.properties === undefined) return [];
+    const parameters = describeProperties(option).map(({ name, type, help, default: fallback }) => ({
+      name,
+      type: PARAMETER_TYPES[type] ?? "string",
+      help,
+      ...(fallback === undefined ? {} : { default: fallback }),
+    }));
+    return [{ option: option.group?.name ?? option.name, parameters }];
+  });
+}
