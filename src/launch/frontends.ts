@@ -199,7 +199,9 @@ export class Session implements Disposable {
       },
       serial: options.serial.value,
       chardevs: this.#chardevs(),
-      commandLineOptions: [],
+      get commandLineOptions() {
+        return options.commandLineOptions();
+      },
       get memory() {
         const bytes = self.#planned?.memory.bytes ?? 0;
         const { id = "ram", hostNodes = [], policy = "default" } = options.memoryBackend ?? {};

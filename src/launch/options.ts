@@ -1,5 +1,6 @@
 /** What a launch is asked for: every value checked, nothing left to be guessed below. */
 import type { ChardevSpec } from "../chardev/chardev.ts";
+import type { CommandLineOptionInfo } from "../monitor/machine-view.ts";
 import type { TraceFlag } from "../sys/trace.ts";
 
 /**
@@ -21,17 +22,6 @@ export interface HeartbeatOptions {
   readonly policy: "auto" | "require" | "none";
   /** undefined: AWS's time-out, by the sizes of image and memory. */
   readonly timeoutMs: number | undefined;
-}
-
-/** An option with properties, as QMP's query-command-line-options describes it (qapi/misc.json). */
-export interface CommandLineOption {
-  readonly option: string;
-  readonly parameters: readonly {
-    readonly name: string;
-    readonly type: "string" | "boolean" | "number" | "size";
-    readonly help: string;
-    readonly default?: string;
-  }[];
 }
 
 /** A monitor: on which character device, and how it speaks. */
@@ -121,7 +111,7 @@ export interface LaunchOptions {
   /** Reads a character device as -chardev spells it, for what is added later. Throws UserError. */
   readonly readChardev: (text: string, typed: string, label?: string) => ChardevSpec;
   /** Describes the options of a command line, for monitors. */
-  readonly commandLineOptions: () => readonly CommandLineOption[];
+  readonly commandLineOptions: () => readonly CommandLineOptionInfo[];
   readonly pidFile: Typed<string> | undefined;
   readonly name: string | undefined;
   /** Small letters. */

@@ -25,7 +25,8 @@ const schema = () =>
         default: "0",
       }),
       heartbeat: property(oneOf(["auto", "require", "none"]), {
-        help: "wait for AWS's init to report that it has booted; " +
+        help:
+          "wait for AWS's init to report that it has booted; " +
           "require: stop an enclave that does not; none: do not listen",
         default: "auto",
       }),

@@ -3,7 +3,7 @@
  * builds the schemas of all options it describes; a launch does not call it.
  */
 import * as z from "zod/mini";
-import type { CommandLineOption } from "../../launch/options.ts";
+import type { CommandLineOptionInfo } from "../../monitor/machine-view.ts";
 import type { Keyvals } from "../keyval.ts";
 import { wrapText } from "../wrap.ts";
 import type { MachineType, Mirror, Option } from "./option.ts";
@@ -92,7 +92,7 @@ export function helpWithDefault(row: {
 const HEAD_COLUMNS = 24;
 
 /** QMP's names of the types of parameters (qapi/misc.json, CommandLineParameterType). */
-const PARAMETER_TYPES: Readonly<Record<string, CommandLineOption["parameters"][number]["type"]>> = {
+const PARAMETER_TYPES: Readonly<Record<string, CommandLineOptionInfo["parameters"][number]["type"]>> = {
   bool: "boolean",
   int: "number",
   uint64: "number",
@@ -100,7 +100,7 @@ const PARAMETER_TYPES: Readonly<Record<string, CommandLineOption["parameters"][n
 };
 
 /** Describes the options with properties as QMP's query-command-line-options does. */
-export function commandLineOptions(): CommandLineOption[] {
+export function commandLineOptions(): CommandLineOptionInfo[] {
   return LAUNCH_OPTIONS.flatMap((option) => {
     if (option.properties === undefined) return [];
     const parameters = describeProperties(option).map(({ name, type, help, default: fallback }) => ({
