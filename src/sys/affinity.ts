@@ -4,10 +4,12 @@ import { addressOf } from "./libc.ts";
 import { NR_SCHED_GETAFFINITY } from "./linux/sched.ts";
 import { resultOrErrno, type System } from "./system.ts";
 
-/** Bytes of a mask for 8192 CPUs, the most that a kernel is built for. */
+/** Size in bytes of a CPU mask for 8192 CPUs, the kernel's limit (CONFIG_NR_CPUS). */
 const MASK_BYTES = 1024;
 
-/** How many CPUs sched_getaffinity(2) tells: those of a cpuset or taskset, and none that is offline. At least 1. */
+/**
+ * Returns the number of CPUs this process may run on, by sched_getaffinity(2): at least 1. Offline CPUs do not count.
+ */
 export function usableCpus(system: System): number {
   const mask = new Uint8Array(MASK_BYTES);
   const number = NR_SCHED_GETAFFINITY[KERNEL_ARCHITECTURE];

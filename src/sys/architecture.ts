@@ -1,4 +1,4 @@
-/** The architecture of this program, and so of the kernel that it calls: what differs between the two is data. */
+/** The architecture of this program and of the kernel it runs on. */
 
-/** `x86_64` or `aarch64`, as the kernel names them. */
+/** `x86_64` or `aarch64`, the kernel's names. */
 export const KERNEL_ARCHITECTURE = process.arch === "arm64" ? "aarch64" : "x86_64";

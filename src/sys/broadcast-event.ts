@@ -1,14 +1,13 @@
 /**
- * A descriptor by which any of several processes wakes all the others: an eventfd that each of them holds and nobody
- * reads, watched by an epoll of each one's own for edges (epoll(7), EPOLLET), so that what wakes one process is not
- * taken from the others.
+ * An event that wakes every process that watches it: an eventfd that all of them hold and none reads, watched through
+ * an edge-triggered epoll of each process (epoll(7), EPOLLET).
  */
 import { Fd, writeSome } from "./files.ts";
 import { addressOf } from "./libc.ts";
 import * as epoll from "./linux/eventpoll.ts";
 import { checked, resultOrErrno, type System } from "./system.ts";
 
-/** A new one, to be shared. Throws SyscallError. */
+/** Creates an event, to be passed to other processes. Throws SyscallError. */
 export function createBroadcastEvent(system: System): Fd {
   const number = system.libc.sharingCalls.eventfd(0, epoll.EFD_CLOEXEC | epoll.EFD_NONBLOCK);
   return new Fd(
@@ -17,13 +16,16 @@ export function createBroadcastEvent(system: System): Fd {
   );
 }
 
-/** Wakes everybody who watches it. */
+/** Wakes all watchers. */
 export function announce(system: System, announcement: Fd): void {
   const one = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
   writeSome(system, announcement.number, addressOf(one), one.length);
 }
 
-/** An epoll that is readable when something has been announced since it was last quieted. Throws SyscallError. */
+/**
+ * Returns an epoll descriptor that is readable when the event was signalled since the last acknowledgement. Throws
+ * SyscallError.
+ */
 export function watchBroadcastEvent(system: System, announcement: Fd): Fd {
   const calls = system.libc.sharingCalls;
   const made = calls.epoll_create1(epoll.EPOLL_CLOEXEC);
@@ -44,7 +46,7 @@ export function watchBroadcastEvent(system: System, announcement: Fd): Fd {
   }
 }
 
-/** Takes note of what was announced so far: do so before looking at what it was about. */
+/** Acknowledges the signals so far. Call it before reading the state that the event announces. */
 export function quiet(system: System, watch: Fd): void {
   const event = new Uint8Array(epoll.EPOLL_EVENT_SIZE);
   const got = system.libc.sharingCalls.epoll_wait(watch.number, event, 1, 0);

@@ -1,4 +1,4 @@
-/** The names in a directory, by getdents64(2); what only subcommands, failures and some launches ask for. */
+/** Directory listings with getdents64(2). */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { Fd } from "./files.ts";
 import { addressOf, cString } from "./libc.ts";
@@ -7,7 +7,7 @@ import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "./linux/fcntl.ts";
 import { resultOrErrno, type System } from "./system.ts";
 import { quoted } from "./trace.ts";
 
-/** The names in a directory in ascending order, without `.` and `..`; undefined where it cannot be listed. */
+/** Returns the names in a directory in ascending order, without `.` and `..`; undefined if it cannot be listed. */
 export function listDirectory(system: System, path: string): string[] | undefined {
   const name = cString(path);
   const number = system.libc.open(name, O_RDONLY | O_CLOEXEC | O_DIRECTORY[KERNEL_ARCHITECTURE], 0);
@@ -18,7 +18,9 @@ export function listDirectory(system: System, path: string): string[] | undefine
   return typeof names === "number" ? undefined : names.sort();
 }
 
-/** The names in an open directory that has not been read yet, in the kernel's order; or the negative errno. */
+/**
+ * Returns the names in an open directory, in the kernel's order, or the negative errno. The directory must be unread.
+ */
 export function namesOf(system: System, directory: Fd): string[] | number {
   const buffer = new Uint8Array(32 * 1024);
   const names: string[] = [];

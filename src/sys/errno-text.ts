@@ -1,7 +1,10 @@
-/** The C library's words for errnos. */
+/** The C library's descriptions of errno values. */
 import type { ERRNO } from "./linux/errno.ts";
 
-/** What strerror(3) says of each, in the C locale: made when it is asked for, for most launches fail with none. */
+/**
+ * Returns the descriptions that strerror(3) gives in the C locale. A function, because most launches need none of
+ * them.
+ */
 export const errnoTexts = (): Readonly<Record<keyof typeof ERRNO, string>> => ({
   EPERM: "Operation not permitted",
   ENOENT: "No such file or directory",

@@ -1,21 +1,21 @@
-/** What a user is told: what failed, why, and what to type. */
+/** The errors that a user sees, and the names of errno values. */
 import { errnoTexts } from "./errno-text.ts";
 import { ERRNO } from "./linux/errno.ts";
 import { NE_ERRORS } from "./linux/nitro_enclaves.ts";
 
-/** What mends a failure, where that can be said so that a shell or a command line takes it as it is. */
+/** The fix for a problem, in a form that a shell or a command line accepts unchanged. */
 export interface Fix {
-  /** A line for a shell. */
+  /** A shell command. */
   readonly command?: string | undefined;
-  /** Options for the launch in place of those that it had: `-m`, `512M`. */
+  /** Launch options to use instead of the given ones: `-m`, `512M`. */
   readonly options?: readonly string[] | undefined;
 }
 
-/** A failure that a user can meet, in three parts; main prints it as `nitro: WHAT: WHY` and `hint: HINT`. */
+/** An error that the user can act on. main prints it as `nitro: WHAT: WHY` and `hint: HINT`. */
 export class UserError extends Error {
   override readonly name: string = "UserError";
 
-  /** @param remedy what the hint says in words, for `nitro check`. */
+  /** @param remedy the fix that the hint describes, for `nitro check`. */
   constructor(
     readonly what: string,
     readonly why: string,
@@ -31,13 +31,13 @@ function nameOf(errno: number): keyof typeof ERRNO | undefined {
   return names.find((name) => ERRNO[name] === errno);
 }
 
-/** The errno's name as the kernel's headers give it (`ENOENT`, `NE_ERR_NO_CPUS_AVAIL_IN_POOL`), or `errno N`. */
+/** Returns the name of an errno in the kernel's headers (`ENOENT`, `NE_ERR_NO_CPUS_AVAIL_IN_POOL`), or `errno N`. */
 export function errnoName(errno: number): string {
   const driver: Readonly<Record<number, string>> = NE_ERRORS;
   return nameOf(errno) ?? driver[errno] ?? `errno ${errno}`;
 }
 
-/** The errno in words, `No such file or directory (ENOENT)`; one without words has its name alone. */
+/** Returns description and name of an errno, `No such file or directory (ENOENT)`, or the name alone. */
 export function errnoText(errno: number): string {
   const name = nameOf(errno);
   if (name !== undefined) return `${errnoTexts()[name]} (${name})`;
@@ -45,11 +45,11 @@ export function errnoText(errno: number): string {
   return own.startsWith("errno ") ? own : `${own} (${errno})`;
 }
 
-/** A system call that failed: which, with what errno, on what. */
+/** A failed system call: its name, its errno and its subject. */
 export class SyscallError extends UserError {
   override readonly name = "SyscallError";
 
-  /** @param call the call's or the ioctl's name, @param subject what it was done to, in the user's words. */
+  /** @param call the name of the call or ioctl. @param subject what it was applied to, as the user typed it. */
   constructor(
     readonly call: string,
     readonly errno: number,

@@ -1,9 +1,9 @@
-/** Text that cannot drive a terminal. */
+/** Escaping of control characters in text for a terminal. */
 
-/** C0 and C1 control characters, the line feed apart. */
+/** Whether a character is a C0 or C1 control character other than the line feed. */
 const isControl = (code: number) => (code < 0x20 && code !== 0x0a) || (code >= 0x7f && code < 0xa0);
 
-/** File names, options and an enclave's words are whoever's: their control characters are spelled out, as `\\x1b`. */
+/** Escapes control characters as `\x1b`. File names, options and console lines are untrusted. */
 export function escapeControl(text: string): string {
   return Array.from(text, (char) => {
     const code = char.charCodeAt(0);

@@ -1,4 +1,4 @@
-/** What files are, by statx(2) (Linux 4.11); nothing is opened. */
+/** The status of files with statx(2) (Linux 4.11); files are not opened. */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import type { Fd } from "./files.ts";
 import { addressOf, cString } from "./libc.ts";
@@ -7,11 +7,11 @@ import * as stat from "./linux/stat.ts";
 import { resultOrErrno, type System } from "./system.ts";
 import { quoted } from "./trace.ts";
 
-/** A file as the kernel tells of it. */
+/** The status of a file. */
 export interface FileStatus {
   /** Permission bits. */
   readonly mode: number;
-  /** S_IFREG and its like. */
+  /** File type: S_IFREG, S_IFDIR and so on. */
   readonly kind: number;
   readonly uid: number;
   readonly gid: number;
@@ -19,26 +19,26 @@ export interface FileStatus {
   readonly isRegular: boolean;
   readonly device: readonly [major: number, minor: number];
   readonly inode: bigint;
-  /** Device and inode, which tell it from every other file. */
+  /** Device and inode, which identify the file. */
   readonly identity: string;
 }
 
-/** The status of what a path leads to; undefined where that cannot be told. */
+/** Returns the status of the file that a path resolves to; undefined if it cannot be read. */
 export function fileStatus(system: System, path: string): FileStatus | undefined {
   return statusAt(system, AT_FDCWD, path, 0);
 }
 
-/** As fileStatus; where the path's last part is a link, of that. */
+/** Like fileStatus, but does not follow a link as the last component. */
 export function linkStatus(system: System, path: string): FileStatus | undefined {
   return statusAt(system, AT_FDCWD, path, stat.AT_SYMLINK_NOFOLLOW);
 }
 
-/** The status of an open file. */
+/** Returns the status of an open file. */
 export function openStatus(system: System, file: Fd): FileStatus | undefined {
   return statusAt(system, file.number, "", stat.AT_EMPTY_PATH);
 }
 
-/** As fileStatus, of a file in an open directory. */
+/** Like fileStatus, for a name in an open directory. */
 export function statusIn(system: System, directory: Fd, name: string): FileStatus | undefined {
   return statusAt(system, directory.number, name, 0);
 }
@@ -46,7 +46,7 @@ export function statusIn(system: System, directory: Fd, name: string): FileStatu
 function statusAt(system: System, directory: number, path: string, flags: number): FileStatus | undefined {
   const [name, into] = [cString(path), new Uint8Array(stat.statx.size)];
   const number = stat.NR_STATX[KERNEL_ARCHITECTURE];
-  // The kernel takes the low half of the directory's word for an int.
+  // AT_FDCWD is negative; the kernel reads the low 32 bits as an int.
   const args = [directory >>> 0, addressOf(name), flags, stat.STATX_BASIC_STATS, addressOf(into)] as const;
   const result = Number(system.libc.syscall(number, ...args));
   const told = () => `${directory}, ${quoted(path)}, 0x${flags.toString(16)}, …`;

@@ -1,4 +1,4 @@
-/** File descriptors and what is done with them. Paths are the user's own, so that errors name what was typed. */
+/** File descriptors and operations on them. Paths are passed as typed, so that errors name what the user typed. */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { SyscallError } from "./errors.ts";
 import { addressOf, cString } from "./libc.ts";
@@ -8,7 +8,7 @@ import { POLLFD_SIZE, POLLOUT } from "./linux/poll.ts";
 import { checked, resultOrErrno, type System } from "./system.ts";
 import { flagNames, quoted } from "./trace.ts";
 
-/** A file descriptor with one owner, closed at the end of the owner's scope. */
+/** A file descriptor with one owner; disposal closes it. */
 export class Fd implements Disposable {
   #open = true;
 
@@ -17,7 +17,7 @@ export class Fd implements Disposable {
     readonly number: number,
   ) {}
 
-  /** Closes it; a second time does nothing. An error of close(2) is traced, no more can be done about it. */
+  /** Closes the descriptor; a second call does nothing. An error of close(2) appears in the trace only. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;
@@ -41,8 +41,7 @@ const OPEN_FLAGS = {
 };
 
 /**
- * open(2), always with O_CLOEXEC, and with O_NOCTTY, which the trace does not show: a launcher that leads its session
- * must not get a terminal by opening one. Throws SyscallError.
+ * open(2) with O_CLOEXEC and O_NOCTTY: a session leader must not acquire a controlling terminal. Throws SyscallError.
  */
 export function openFile(system: System, path: string, flags: number, mode = 0): Fd {
   const all = flags | fcntl.O_CLOEXEC;
@@ -54,21 +53,21 @@ export function openFile(system: System, path: string, flags: number, mode = 0):
   );
 }
 
-/** The size in bytes by lseek(2) to the end: throws ESPIPE for what has no size (a pipe, a terminal). */
+/** Returns the size in bytes, by lseek(2). Throws SyscallError, ESPIPE for a pipe or a terminal. */
 export function sizeOf(system: System, fd: Fd, path: string): number {
   const end = system.libc.lseek(fd.number, 0, fcntl.SEEK_END);
   return checked(system, "lseek", Number(end), () => `${fd.number}, 0, SEEK_END`, path);
 }
 
-/** Whether the descriptor has a position: a file has, a pipe, a socket and a terminal have not. */
+/** Whether a descriptor is seekable: files are; pipes, sockets and terminals are not. */
 export function isSeekable(system: System, fd: number): boolean {
   const at = Number(system.libc.lseek(fd, 0, fcntl.SEEK_CUR));
   return resultOrErrno(system, "lseek", at, () => `${fd}, 0, SEEK_CUR`) >= 0;
 }
 
 /**
- * pread(2) until `length` bytes have come or the file ends.
- * @param address where to, in a mapping. Returns the bytes read. Throws SyscallError.
+ * pread(2) until `length` bytes are read or the file ends. @param address the destination, in a mapping. Returns the
+ * number of bytes. Throws SyscallError.
  */
 export function readAt(
   system: System,
@@ -89,26 +88,26 @@ export function readAt(
   return done;
 }
 
-/** As readAt, into a buffer of the program's own. */
+/** Like readAt, into a buffer. */
 export function readBytesAt(system: System, fd: Fd, path: string, into: Uint8Array, offset: number): number {
   return readAt(system, fd, path, addressOf(into), into.length, offset);
 }
 
-/** read(2) into a buffer: bytes, 0 at the end, or a negative errno. */
+/** read(2) into a buffer. Returns the number of bytes, 0 at the end, or a negative errno. */
 export function readSome(system: System, fd: number, into: Uint8Array): number {
   const got = Number(system.libc.read(fd, into, into.length));
   return resultOrErrno(system, "read", got, () => `${fd}, …, ${into.length}`);
 }
 
-/** write(2) of `length` bytes at an address: bytes written, or a negative errno. */
+/** write(2) of `length` bytes at an address. Returns the number of bytes, or a negative errno. */
 export function writeSome(system: System, fd: number, address: number, length: number): number {
   const put = Number(system.libc.write(fd, address, length));
   return resultOrErrno(system, "write", put, () => `${fd}, …, ${length}`);
 }
 
 /**
- * The path of an existing file with every link followed, by what /proc says of a descriptor that can do nothing else;
- * undefined where there is no such file.
+ * Returns the path of an existing file with all links resolved, from /proc/self/fd of an O_PATH descriptor; undefined
+ * if there is no such file.
  */
 export function realPath(system: System, path: string): string | undefined {
   const name = cString(path);
@@ -123,7 +122,7 @@ export function realPath(system: System, path: string): string | undefined {
   return new TextDecoder().decode(bytes.subarray(0, got));
 }
 
-/** Whether a path leads somewhere, by a descriptor that can do nothing else; what it leads to is not opened. */
+/** Whether a path resolves, by an O_PATH descriptor; the file itself is not opened. */
 export function pathExists(system: System, path: string): boolean {
   const name = cString(path);
   const number = system.libc.open(name, fcntl.O_PATH | fcntl.O_CLOEXEC, 0);
@@ -132,12 +131,12 @@ export function pathExists(system: System, path: string): boolean {
   return true;
 }
 
-/** A pipe that polls as writable takes so much at once (limits.h: PIPE_BUF). */
+/** A writable pipe accepts at least this many bytes at once (limits.h: PIPE_BUF). */
 const AT_ONCE = 4096;
 
 /**
- * Writes a text, for messages: 0 where all of it could be written, else the negative errno of the write. A reader that
- * takes nothing is waited for, for `patienceMs` from the last byte that it took, then it is -EAGAIN. It is not traced.
+ * Writes a text to a descriptor. Returns 0, or the negative errno of a failed write. Waits for a reader that does not
+ * read, at most `patienceMs` after the last byte it read, then returns -EAGAIN. Not traced.
  */
 export function writeAll(
   system: System,
@@ -159,10 +158,12 @@ export function writeAll(
   return 0;
 }
 
-/** How long what is said waits for a reader that takes nothing; after that the next does not wait. */
+/** How long a message waits for a reader that does not read; later messages do not wait. */
 const PATIENCE_MS = 1_000;
 
-/** Writes texts of which a reader that takes nothing misses some: nobody may hold the launcher up by not reading. */
+/**
+ * Returns a function that writes messages. A reader that does not read loses messages instead of blocking the launch.
+ */
 export function patientWriter(system: System, fd: number): (text: string) => void {
   let patienceMs = PATIENCE_MS;
   return (text) => {
@@ -170,7 +171,10 @@ export function patientWriter(system: System, fd: number): (text: string) => voi
   };
 }
 
-/** poll(2) for room on a descriptor; false where there is none by then. Not traced, for a trace is written so. */
+/**
+ * poll(2) for space on a descriptor; returns false at the time limit. Not traced, because the trace is written with
+ * it.
+ */
 function waitWritable(system: System, fd: number, untilMs: number): boolean {
   const pollfd = new Uint8Array(POLLFD_SIZE);
   const view = new DataView(pollfd.buffer);
@@ -185,25 +189,25 @@ function waitWritable(system: System, fd: number, untilMs: number): boolean {
   }
 }
 
-/** unlink(2); what fails is traced and left: it is called where everything ends. */
+/** unlink(2). A failure appears in the trace only, because this is part of cleaning up. */
 export function removeFile(system: System, path: string): void {
   const name = cString(path);
   resultOrErrno(system, "unlink", system.libc.unlink(name), () => quoted(path));
 }
 
-/** A directory to come back to, wherever it may have been moved by then. Throws SyscallError. */
+/** Opens a directory, which stays reachable when it is moved. Throws SyscallError. */
 export function openDirectory(system: System, path: string): Fd {
   return openFile(system, path, fcntl.O_PATH | fcntl.O_DIRECTORY[KERNEL_ARCHITECTURE]);
 }
 
-/** As removeFile, of a file in an open directory. */
+/** Like removeFile, for a name in an open directory. */
 export function removeIn(system: System, directory: Fd, name: string): void {
   const text = cString(name);
   const removed = system.libc.processCalls.unlinkat(directory.number, text, 0);
   resultOrErrno(system, "unlinkat", removed, () => `${directory.number}, ${quoted(name)}, 0`);
 }
 
-/** The whole text of a small file of the kernel's (sysfs, procfs), or undefined where it cannot be read. */
+/** Returns the text of a small file of sysfs or procfs; undefined if it cannot be read. */
 export function readSmallFile(system: System, path: string): string | undefined {
   const name = cString(path);
   const number = system.libc.open(name, fcntl.O_RDONLY | fcntl.O_CLOEXEC, 0);
@@ -214,7 +218,7 @@ export function readSmallFile(system: System, path: string): string | undefined 
   return got < 0 ? undefined : new TextDecoder().decode(bytes.subarray(0, got));
 }
 
-/** As readSmallFile, of a text that may be longer, up to so many bytes: what is beyond is left out. */
+/** Like readSmallFile, for a longer text: at most `mostBytes`, the rest is left out. */
 export function readLimited(system: System, path: string, mostBytes: number): string | undefined {
   const name = cString(path);
   const number = system.libc.open(name, fcntl.O_RDONLY | fcntl.O_CLOEXEC, 0);
@@ -232,8 +236,8 @@ export function readLimited(system: System, path: string, mostBytes: number): st
 }
 
 /**
- * Writes a setting into a file of the kernel's (sysfs, procfs), in one write(2), as the kernel takes it: 0, or the
- * negative errno of the open or the write.
+ * Writes a setting to a file of sysfs or procfs in one write(2), as the kernel expects. Returns 0, or the negative
+ * errno of open or write.
  */
 export function writeSetting(system: System, path: string, text: string): number {
   const name = cString(path);
@@ -247,10 +251,10 @@ export function writeSetting(system: System, path: string, text: string): number
   return Math.min(0, resultOrErrno(system, "write", put, args));
 }
 
-/** The most that a text of the user's may have: a configuration, or a list of accounts. */
+/** Limit for text files of the user: configurations and account files. */
 const MOST_TEXT_BYTES = 4 * 1024 * 1024;
 
-/** A whole file as text. Throws SyscallError; EFBIG for more than 4 MiB. */
+/** Returns a whole text file. Throws SyscallError; EFBIG for more than 4 MiB. */
 export function readText(system: System, path: string): string {
   using fd = openFile(system, path, fcntl.O_RDONLY);
   let bytes = new Uint8Array(16 * 1024);

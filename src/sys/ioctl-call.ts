@@ -1,13 +1,12 @@
-/** Calling an ioctl by its row: the payload is encoded, the answer decoded, a refusal named after the row. */
+/** Calls an ioctl: encodes the payload, decodes the answer, and names a failure after the ioctl. */
 import type { Ioctl } from "./ioctl.ts";
 import type { Fields, Values } from "./struct.ts";
 import { checked, type System } from "./system.ts";
 import { hex } from "./trace.ts";
 
 /**
- * Calls ioctl(2) with a row's payload. `value` is what the kernel wrote back, or the payload itself where the row's
- * direction says that it writes nothing; `result` is the call's own (a descriptor, for those that make one).
- * Throws SyscallError named after the row.
+ * Calls ioctl(2). `value` is what the kernel wrote back, or the payload if the ioctl only reads it; `result` is the
+ * return value (a descriptor, for ioctls that create one). Throws SyscallError.
  */
 export function callIoctl<F extends Fields>(
   system: System,

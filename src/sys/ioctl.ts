@@ -1,16 +1,16 @@
-/** An ioctl is a row: name, direction, type, number and payload; the request code is computed from them. */
+/** An ioctl is a row: name, direction, type, number and payload. The request code is computed from them. */
 import type { Fields, Struct } from "./struct.ts";
 
-/** asm-generic/ioctl.h: the two direction bits, seen from user space. */
+/** asm-generic/ioctl.h: the direction bits, from the view of user space. */
 const IOC_WRITE = 1;
 const IOC_READ = 2;
 
-/** One ioctl. `direction` is the header's: "R" the kernel writes the payload, "W" it reads it, "WR" both. */
+/** An ioctl. `direction` as in the header: "R" the kernel writes the payload, "W" it reads it, "WR" both. */
 export interface Ioctl<F extends Fields> {
   readonly name: string;
   readonly direction: "R" | "W" | "WR";
   readonly payload: Struct<F>;
-  /** The request code: direction(2) size(14) type(8) number(8). */
+  /** The request code: direction (2 bits), size (14), type (8), number (8). */
   readonly request: number;
 }
 

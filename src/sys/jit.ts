@@ -1,9 +1,9 @@
 /**
- * When the engine compiles JavaScript to machine code. The executable begins with eight times the usual thresholds
- * (build.ts): most of a launch runs once, and what compiler threads do meanwhile the threads miss that fill the memory.
+ * Thresholds of the JavaScript engine's compiler. The executable starts with eight times the usual ones (build.ts):
+ * most code of a launch runs once, and compiler threads would compete with the threads that fill the memory.
  */
 
-/** From here on code runs often: the usual thresholds. */
+/** Restores the usual thresholds, before code that runs often. */
 export function restoreJitThresholds(): void {
   Bun.unsafe.setJITPolicy(1);
 }

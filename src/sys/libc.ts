@@ -1,19 +1,19 @@
 /**
- * The one door to the kernel: libc, opened once by bun:ffi.
+ * The only access to the kernel: libc, opened once with bun:ffi.
  *
- * libc's own wrappers are called by name. Old systems lack memfd_create, which glibc has since 2.27 (Amazon Linux 2
- * has 2.26): that call goes through syscall(2) everywhere.
+ * Wrappers of libc are called by name. memfd_create is called through syscall(2), because glibc has a wrapper only
+ * since 2.27 and Amazon Linux 2 has 2.26.
  *
- * A pointer argument takes a typed array, which bun:ffi holds until the call returns, or 0 for NULL;
- * an address argument takes a number, as mmap returned it.
+ * A pointer argument is a typed array, which bun:ffi keeps until the call returns, or 0 for NULL. An address argument
+ * is a number, as mmap(2) returned it.
  */
 import { dlopen, FFIType, ptr, read, toArrayBuffer } from "bun:ffi";
 
 const { cstring, i32, u32, i64_fast: i64, u64_fast: u64, ptr: pointer } = FFIType;
-/** Addresses of mappings below 2^53, passed and returned as numbers. */
+/** Addresses of mappings are below 2^53 and are passed as numbers. */
 const address = u64;
 
-/** What is called, with the C prototype of each; the man page of the same name is the source. */
+/** The functions with their C prototypes; the source of each is its man page. */
 const SYMBOLS = {
   // int open(const char *path, int flags, mode_t mode)
   open: { args: [cstring, i32, u32], returns: i32 },
@@ -86,7 +86,7 @@ const FCNTL = {
   fcntl: { args: [i32, i32, u64], returns: i32 },
 } as const;
 
-/** What only some launches call (-daemonize, -run-with, -sandbox …), in a table of its own that they alone open. */
+/** Functions for rarer options (-daemonize, -run-with, -sandbox), opened on first use. */
 const PROCESS_SYMBOLS = {
   // int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
   //   const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]), which returns the error
@@ -122,7 +122,7 @@ const PROCESS_SYMBOLS = {
   prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
 } as const;
 
-/** What only large memories and machines with several NUMA nodes call, in a table of its own as well. */
+/** Functions for large memories and NUMA, opened on first use. */
 const MEMORY_SYMBOLS = {
   // long syscall(long number, ...): six arguments of a machine word each
   syscall: { args: [i64, u64, u64, u64, u64, u64, u64], returns: i64 },
@@ -133,7 +133,7 @@ const MEMORY_SYMBOLS = {
   pthread_join: { args: [u64, pointer], returns: i32 },
 } as const;
 
-/** What launchers call that share the heartbeat's port, in a table of its own: most never meet another. */
+/** Functions for launches that share the heartbeat port, opened on first use. */
 const SHARING_SYMBOLS = {
   // ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
   sendmsg: { args: [i32, pointer, i32], returns: i64 },
@@ -153,7 +153,7 @@ const SHARING_SYMBOLS = {
 /** __NR_memfd_create: asm/unistd_64.h on x86_64, asm-generic/unistd.h on aarch64. */
 const NR_MEMFD_CREATE = process.arch === "arm64" ? 279 : 319;
 
-/** Opens libc. Throws when the system's libc is not glibc, which the runtime needs as well. */
+/** Opens libc. Throws if it is not glibc, which the runtime needs as well. */
 export function openLibc() {
   const symbols = dlopen("libc.so.6", SYMBOLS).symbols;
   const errnoAddress = symbols.__errno_location();
@@ -166,22 +166,22 @@ export function openLibc() {
     /** memfd_create(2). */
     memfd_create: (name: Uint8Array, flags: number): number =>
       Number(symbols.syscall(NR_MEMFD_CREATE, ptr(name), flags, 0, 0, 0)),
-    /** The calls of PROCESS_SYMBOLS, opened when they are asked for. */
+    /** The functions of PROCESS_SYMBOLS. */
     get processCalls() {
       opened ??= openProcessCalls();
       return opened;
     },
-    /** The calls of MEMORY_SYMBOLS, opened when they are asked for. */
+    /** The functions of MEMORY_SYMBOLS. */
     get memoryCalls() {
       memory ??= openMemoryCalls();
       return memory;
     },
-    /** The calls of SHARING_SYMBOLS, opened when they are asked for. */
+    /** The functions of SHARING_SYMBOLS. */
     get sharingCalls() {
       sharing ??= openSharingCalls();
       return sharing;
     },
-    /** This thread's errno: read it in the function whose call has just failed, and only then. */
+    /** Returns errno of this thread. Call it in the function whose call has just failed. */
     errno: (): number => read.i32(errnoAddress, 0),
   };
 }
@@ -190,7 +190,7 @@ function openProcessCalls() {
   return dlopen("libc.so.6", PROCESS_SYMBOLS).symbols;
 }
 
-/** By libpthread's name, which old systems have these calls in; in a newer one it leads to libc's. */
+/** Opens libpthread: before glibc 2.34 these functions are there, and later its name resolves to libc. */
 function openMemoryCalls() {
   return dlopen("libpthread.so.0", MEMORY_SYMBOLS).symbols;
 }
@@ -199,24 +199,24 @@ function openSharingCalls() {
   return dlopen("libc.so.6", SHARING_SYMBOLS).symbols;
 }
 
-/** libc as it was opened. */
+/** The opened libc. */
 export type Libc = ReturnType<typeof openLibc>;
 
-/** A NUL-terminated copy of a string, for a `const char *` argument; hold it until the call returns. */
+/** Returns a NUL-terminated copy of a string for a `const char *` argument; keep it until the call returns. */
 export function cString(text: string): Uint8Array {
   return new TextEncoder().encode(`${text}\0`);
 }
 
-/** The address of a typed array's first byte; valid only while the array is held. */
+/** Returns the address of a typed array, valid while the array is referenced. */
 export function addressOf(bytes: Uint8Array): number {
   return ptr(bytes);
 }
 
 /**
- * A view of mapped memory, without a copy.
- * @param start address of the first byte, @param size bytes. The view dies with the mapping.
+ * Returns a view of mapped memory, without a copy; it is valid as long as the mapping. @param start address of the
+ * first byte. @param size in bytes.
  */
 export function viewOf(start: number, size: number): Uint8Array {
-  if (size === 0) return new Uint8Array(0); // bun:ffi refuses an empty view
+  if (size === 0) return new Uint8Array(0); // bun:ffi refuses an empty view.
   return new Uint8Array(toArrayBuffer(start as Parameters<typeof toArrayBuffer>[0], 0, size));
 }

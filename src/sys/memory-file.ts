@@ -1,4 +1,4 @@
-/** Small anonymous files of ordinary memory, to be shared by passing their descriptors on. */
+/** Small anonymous files of ordinary memory, shared by passing their descriptors. */
 import { Fd } from "./files.ts";
 import { cString } from "./libc.ts";
 import { F_SETFL, O_APPEND } from "./linux/fcntl.ts";
@@ -6,7 +6,7 @@ import { MFD_CLOEXEC } from "./linux/mman.ts";
 import { checked, type System } from "./system.ts";
 import { quoted } from "./trace.ts";
 
-/** An empty file to which every write(2) appends, whoever makes it. Throws SyscallError. */
+/** Creates an empty file to which every write(2) appends, in any process. Throws SyscallError. */
 export function makeAppendedFile(system: System, name: string): Fd {
   const number = system.libc.memfd_create(cString(name), MFD_CLOEXEC);
   const file = new Fd(

@@ -1,4 +1,4 @@
-/** Huge pages: anonymous files of them, allocated piece by piece, and mapped one after another at rising addresses. */
+/** Anonymous files of huge pages, allocated in chunks and mapped at ascending addresses. */
 
 import { SyscallError } from "./errors.ts";
 import { Fd } from "./files.ts";
@@ -21,22 +21,22 @@ import {
 import { checked, type System } from "./system.ts";
 import { flagNames, hex, quoted } from "./trace.ts";
 
-/** The size of the pages that are asked for by name: the default one differs (16 and 64 KiB arm64 kernels). */
+/** 2 MiB. Requested by size, because the default size differs on arm64 kernels with pages of 16 or 64 KiB. */
 export const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
 
-/** The other size that the driver takes and that is worth asking for: each page is one region. */
+/** 1 GiB. Each page is one region of the driver. */
 export const GIANT_PAGE_BYTES = 1024 * 1024 * 1024;
 
 const MEMFD_FLAGS = { MFD_CLOEXEC, MFD_HUGETLB, MFD_HUGE_1GB, MFD_HUGE_2MB };
 const NAME = "nitro-enclave";
 
-/** A view of so much is made at a time. */
+/** Size of a view onto the mapping. */
 const WINDOW_BYTES = GIANT_PAGE_BYTES;
 
-/** So many places a vectored call takes at a time (linux/uio.h: UIO_MAXIOV). */
+/** Limit of a vectored call (linux/uio.h: UIO_MAXIOV). */
 const IOV_MAX = 1024;
 
-/** A mapping with one owner. `bytes` dies with it. */
+/** A mapping with one owner; disposal unmaps it. */
 export class Mapping implements Disposable {
   #mapped = true;
   #window: { readonly at: number; readonly bytes: Uint8Array } | undefined;
@@ -50,8 +50,8 @@ export class Mapping implements Disposable {
   ) {}
 
   /**
-   * A view of `length` bytes from `offset` on, without a copy. Most are a part of one and the same large view: the
-   * bytes of each that is made count as the program's own, whose garbage is looked for the sooner.
+   * Returns a view of `length` bytes at `offset`, without a copy. Views are parts of one large view, because the
+   * engine counts the bytes of each new view as its own heap and would collect garbage more often.
    */
   view(offset: number, length: number): Uint8Array {
     if (offset < 0 || length < 0 || offset + length > this.size) throw new RangeError("outside the mapping");
@@ -65,9 +65,8 @@ export class Mapping implements Disposable {
   }
 
   /**
-   * Puts each page of a range into the page table: into the first byte of each a byte of a file that is all zeros is
-   * read, as the range is itself. A touch would do as well, but where a page cannot be had that is a SIGBUS, and this
-   * an error. Throws SyscallError.
+   * Puts the pages of a range into the page table: preadv(2) copies a byte of a file of zeros into each page. A touch
+   * would raise SIGBUS where a page is missing; this returns an error. Throws SyscallError.
    */
   populate(offset: number, length: number, pageBytes: number, zeros: HugePageFile): void {
     const { system } = this;
@@ -81,7 +80,7 @@ export class Mapping implements Disposable {
       }
       const got = Number(system.libc.preadv(zeros.number, vector, count, 0));
       const args = () => `${zeros.number}, [{${hex(first)}, 1}, …], ${count}, 0`;
-      // Less than all of them where one cannot be had: it is the first of the next call, which says so.
+      // A short read stops at the page that is missing; the next call then fails with its error.
       const put = checked(system, "preadv", got, args, "");
       if (put === 0) throw new RangeError("the file of zeros is empty");
       done += put;
@@ -91,7 +90,7 @@ export class Mapping implements Disposable {
   unmap(): void {
     if (!this.#mapped) return;
     this.#mapped = false;
-    // As long as it is there, the engine counts its bytes, and lets so much more garbage pile up.
+    // The engine counts the bytes of the view as heap while it exists.
     this.#window = undefined;
     unmap(this.system, this.start, this.size);
   }
@@ -101,18 +100,18 @@ export class Mapping implements Disposable {
   }
 }
 
-/** An anonymous file of huge pages of one size. Its pages stay as long as it is open or mapped. */
+/** An anonymous file of huge pages of one size. Its pages stay allocated while it is open or mapped. */
 export class HugePageFile implements Disposable {
   private constructor(
     private readonly system: System,
     private readonly fd: Fd,
     /** HUGE_PAGE_BYTES or GIANT_PAGE_BYTES. */
     readonly pageBytes: number,
-    /** Bytes, whole pages. */
+    /** In bytes, a multiple of the page size. */
     readonly size: number,
   ) {}
 
-  /** memfd_create(2) with the page size named, and the file's size set; no page is taken yet. Throws SyscallError. */
+  /** Creates the file with memfd_create(2) and sets its size; no page is allocated. Throws SyscallError. */
   static create(system: System, pageBytes: number, size: number): HugePageFile {
     const { libc } = system;
     using stack = new DisposableStack();
@@ -132,9 +131,9 @@ export class HugePageFile implements Disposable {
   }
 
   /**
-   * Allocates and zeroes pages, from the first to the last: the driver then meets long ascending runs. fallocate(2)
-   * does that and answers with an error where a page cannot be had, in place of the SIGBUS of a first touch; every
-   * kernel since 4.3 has it for huge pages. Begun anew where a signal interrupts it. Throws SyscallError.
+   * Allocates and zeroes pages in ascending order, which makes long contiguous runs. fallocate(2) (Linux 4.3) returns
+   * an error where a page is missing, instead of a SIGBUS at the first access. Restarted after EINTR. Throws
+   * SyscallError.
    */
   allocate(offset: number, length: number): void {
     for (;;) {
@@ -153,21 +152,21 @@ export class HugePageFile implements Disposable {
   }
 }
 
-/** A part of a file, in bytes, whole pages. */
+/** A range of a file, in bytes, whole pages. */
 export interface FilePiece {
   readonly file: HugePageFile;
   readonly offset: number;
   readonly length: number;
 }
 
-/** A whole file as a piece. */
+/** Returns the range of a whole file. */
 export function wholeFile(file: HugePageFile): FilePiece {
   return { file, offset: 0, length: file.size };
 }
 
 /**
- * Maps pieces of files, shared, one right after another; those of larger pages first. What is mapped for the first
- * time is reserved: ENOMEM says here that there are not enough pages. Throws SyscallError; nothing is mapped then.
+ * Maps ranges of files one after another, shared; those of larger pages come first. A first mapping reserves the
+ * pages: ENOMEM means that there are not enough. Throws SyscallError and leaves nothing mapped.
  */
 export function mapPieces(system: System, pieces: readonly FilePiece[]): Mapping {
   const [first, ...others] = pieces;
@@ -189,7 +188,7 @@ export function mapPieces(system: System, pieces: readonly FilePiece[]): Mapping
   return mapping;
 }
 
-/** mmap(2) of a piece: anywhere for address 0. */
+/** mmap(2) of a range; address 0 leaves the place to the kernel. */
 function mapAt(system: System, address: number, flags: number, { file, offset, length }: FilePiece): number {
   const access = PROT_READ | PROT_WRITE;
   const start = Number(system.libc.mmap(address, length, access, flags, file.number, offset));
@@ -199,7 +198,7 @@ function mapAt(system: System, address: number, flags: number, { file, offset, l
   return checked(system, "mmap", start, args, "");
 }
 
-/** Addresses that nothing else gets, beginning at a boundary of `alignment` bytes. */
+/** Reserves an address range that begins at a multiple of `alignment` bytes. */
 function reserve(system: System, size: number, alignment: number): Mapping {
   const all = size + alignment;
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;

@@ -1,7 +1,7 @@
 /**
- * The NUMA nodes that memory comes from. The pages of an anonymous huge page file are allocated by fallocate(2), which
- * goes by the calling thread's policy (a mapping's own, as mbind(2) sets it, counts for page faults only, and there a
- * page that cannot be had is a SIGBUS in place of an error). So the thread's policy is set for that time.
+ * NUMA nodes of memory. fallocate(2) on a file of huge pages allocates by the policy of the calling thread; the
+ * policy of a mapping (mbind(2)) counts for page faults only, where a missing page is a SIGBUS. So the thread's
+ * policy is set during the allocation.
  */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { SyscallError } from "./errors.ts";
@@ -15,17 +15,20 @@ import { hex } from "./trace.ts";
 /** QEMU's names for the kernel's policies. */
 export type NumaPolicy = keyof typeof MPOL;
 
-/** Bits in a node mask: what a kernel can have at the most (CONFIG_NODES_SHIFT 10). */
+/** Bits of a node mask, the kernel's maximum (CONFIG_NODES_SHIFT 10). */
 const MASK_BITS = 1024;
 
-/** A mask with these nodes' bits set. */
+/** Returns a mask with the bits of these nodes. */
 export function nodeMask(nodes: readonly number[]): Uint8Array {
   const mask = new Uint8Array(MASK_BITS / 8);
   for (const node of nodes) mask[node >> 3] = (mask[node >> 3] ?? 0) | (1 << (node & 7));
   return mask;
 }
 
-/** Runs `allocate` under a policy and puts the former one back. Throws SyscallError: EINVAL for a node there is not. */
+/**
+ * Runs `allocate` under a policy and restores the previous one. Throws SyscallError: EINVAL for a node that does not
+ * exist.
+ */
 export function underPolicy<T>(
   system: System,
   policy: NumaPolicy,
@@ -49,20 +52,20 @@ export function underPolicy<T>(
 }
 
 function setPolicy(system: System, mode: number, mask: Uint8Array, words: string): void {
-  // The kernel reads one bit less than it is told, and refuses a mask beside MPOL_DEFAULT that is not empty.
+  // The kernel reads one bit less than maxnode, and MPOL_DEFAULT requires an empty mask.
   const result = Number(
     system.libc.syscall(NR_SET_MEMPOLICY[KERNEL_ARCHITECTURE], mode, addressOf(mask), MASK_BITS + 1, 0, 0),
   );
   checked(system, "set_mempolicy", result, () => words, words);
 }
 
-/** Pages by their node. */
+/** Number of pages by node. */
 export type PagesByNode = ReadonlyMap<number, number>;
 
 /**
- * How many pages of a mapping are on which node. The pages must be in the page table. Where move_pages(2) may not be
- * called (a container's seccomp filter), by /proc/self/numa_maps; undefined where that does not tell either.
- * @param start address of the first page, @param pageBytes of each, @param pages how many. Throws SyscallError.
+ * Counts the pages of a mapping by node. The pages must be in the page table. Falls back to /proc/self/numa_maps
+ * where move_pages(2) is not permitted (seccomp filter of a container); undefined if neither works. @param start
+ * address of the first page. @param pageBytes size of a page. @param pages number of pages. Throws SyscallError.
  */
 export function pagesByNode(
   system: System,
@@ -86,7 +89,7 @@ export function pagesByNode(
   return all === pages ? counts : undefined;
 }
 
-/** Whether a call failed because this process may not make it, or the kernel has none of it. */
+/** Whether a call failed because it is not permitted or not implemented. */
 export function mayNotCall({ errno }: SyscallError): boolean {
   return errno === ERRNO.EPERM || errno === ERRNO.ENOSYS;
 }
@@ -100,7 +103,7 @@ function readWhole(system: System, path: string): string | undefined {
   }
 }
 
-/** Pages by node of the mappings that begin in a range of addresses, by numa_maps (numa(7)): `N0=32 N1=4`. */
+/** Counts pages by node for the mappings in a range of addresses, from numa_maps (numa(7)): `N0=32 N1=4`. */
 export function countNumaMaps(text: string, start: number, end: number): PagesByNode {
   const counts = new Map<number, number>();
   for (const line of text.split("\n")) {
@@ -113,13 +116,13 @@ export function countNumaMaps(text: string, start: number, end: number): PagesBy
   return counts;
 }
 
-/** So many pages are asked for in one call. */
+/** Pages per call. */
 const MOST_AT_ONCE = 4096;
 
 /**
- * The node of each page of a mapping, by move_pages(2) without a list of nodes, which moves nothing; a negative errno
- * for a page that is not there. Throws SyscallError: EPERM and ENOSYS where the call may not be made.
- * @param start address of the first page, @param pageBytes of each, @param pages how many.
+ * Returns the node of each page, by move_pages(2) without target nodes, which moves nothing; a negative errno for a
+ * missing page. @param start address of the first page. @param pageBytes size of a page. @param pages number of
+ * pages. Throws SyscallError: EPERM or ENOSYS where the call is not permitted.
  */
 function nodesOfPages(system: System, start: number, pageBytes: number, pages: number): Int32Array {
   const status = new Int32Array(pages);

@@ -1,7 +1,7 @@
 /**
- * Files that the launcher creates or writes. It runs as root, and in a world-writable directory (/tmp) another user
- * may have put a link or a file of his own at such a path: those are refused, by the rules of the kernel's
- * protected_symlinks and protected_regular (proc_sys_fs(5)), which not every machine has on.
+ * Files that nitro creates or writes. It runs as root, and in a world-writable directory another user may have placed
+ * a link or a file at the path. Those are refused by the rules of protected_symlinks and protected_regular
+ * (proc_sys_fs(5)), which are not enabled everywhere.
  */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { UserError } from "./errors.ts";
@@ -11,10 +11,7 @@ import { O_NOFOLLOW, O_TRUNC } from "./linux/fcntl.ts";
 import * as stat from "./linux/stat.ts";
 import { resultOrErrno, type System } from "./system.ts";
 
-/**
- * Opens a file for writing, as openFile does with the same flags.
- * Throws SyscallError; UserError for what somebody else has put there.
- */
+/** Opens a file for writing, like openFile. Throws SyscallError; UserError for a file or link of another user. */
 export function openOutput(system: System, path: string, flags: number, mode: number): Fd {
   const directory = fileStatus(system, path.slice(0, path.lastIndexOf("/") + 1) || ".");
   if (directory === undefined || (directory.mode & stat.S_IWOTH) === 0)
@@ -25,7 +22,7 @@ export function openOutput(system: System, path: string, flags: number, mode: nu
   try {
     file = openFile(system, path, kept | O_NOFOLLOW[KERNEL_ARCHITECTURE], mode);
   } catch (error) {
-    // ELOOP, or EACCES where O_CREAT meets somebody else's.
+    // ELOOP for a link; EACCES where O_CREAT meets a file of another user.
     const there = linkStatus(system, path);
     if (there?.kind !== stat.S_IFLNK) throw error;
     if (!trusted.includes(there.uid)) throw foreign(path, "link", there.uid);
@@ -37,7 +34,7 @@ export function openOutput(system: System, path: string, flags: number, mode: nu
     file.close();
     throw foreign(path, kind === stat.S_IFIFO ? "FIFO" : "file", uid);
   }
-  // It is emptied only now that it is known whose it is.
+  // Truncated only after its owner is known.
   if ((flags & O_TRUNC) !== 0 && kind === stat.S_IFREG) {
     const emptied = system.libc.ftruncate(file.number, 0);
     resultOrErrno(system, "ftruncate", emptied, () => `${file.number}, 0`);
@@ -52,8 +49,8 @@ function foreign(path: string, kind: string, uid: number | undefined): UserError
 }
 
 /**
- * How a file that has just been made here goes at the end: by its whole path, for the working directory may be another
- * one by then; not at all where another file has its path by then, nor once the root is another one.
+ * Returns a function that removes a file just created. It uses the absolute path, because the working directory may
+ * change; it does nothing if the path names another file by then, or if the root directory has changed.
  */
 export function removerOf(system: System, path: string): () => void {
   const directory = path.startsWith("/") ? "" : `${realPath(system, ".") ?? "."}/`;

@@ -1,7 +1,7 @@
 /**
- * Where a process's pages are in physical memory, as /proc/self/pagemap tells whoever has CAP_SYS_ADMIN; to others it
- * says 0 (Documentation/admin-guide/mm/pagemap.rst). An entry has 64 bits for each page of the base size: the page's
- * frame number in bits 0 to 54, and in bit 63 whether it is there.
+ * Physical addresses of pages, from /proc/self/pagemap, which needs CAP_SYS_ADMIN and shows 0 otherwise
+ * (Documentation/admin-guide/mm/pagemap.rst). An entry has 64 bits for each page of the base size: bits 0 to 54 are
+ * the frame number, bit 63 says whether the page is present.
  */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { SyscallError } from "./errors.ts";
@@ -13,7 +13,7 @@ import { resultOrErrno, type System } from "./system.ts";
 
 const PATH = "/proc/self/pagemap";
 const ENTRY_BYTES = 8;
-/** So much is read at once: the entries of 16 pages of 2 MiB. */
+/** Bytes per read: the entries of 16 pages of 2 MiB. */
 const MOST_BYTES = 64 * 1024;
 
 /** The page map of this process. */
@@ -24,7 +24,7 @@ export class PageMap implements Disposable {
     private readonly basePageBytes: number,
   ) {}
 
-  /** Opens it; undefined where that may not be done. What it tells is another matter. */
+  /** Opens the page map; undefined if that is not permitted. */
   static open(system: System): PageMap | undefined {
     try {
       using stack = new DisposableStack();
@@ -37,19 +37,19 @@ export class PageMap implements Disposable {
     }
   }
 
-  /** Whether it tells this process where pages are: a page of the program's own is certainly there. */
+  /** Whether this process may see frame numbers. Checked with a page that is certainly present. */
   tellsFrames(): boolean {
     const here = new Uint8Array(1).fill(1);
     return this.addresses(addressOf(here), this.basePageBytes, 1) !== undefined;
   }
 
   /**
-   * The physical addresses of pages that follow one another from `start` on; undefined where one of them is not told.
-   * @param pageBytes of each, @param pages how many.
+   * Returns the physical addresses of consecutive pages; undefined if one is not visible. @param start address of the
+   * first page. @param pageBytes size of a page. @param pages number of pages.
    */
   addresses(start: number, pageBytes: number, pages: number): Float64Array | undefined {
-    // Entries of a page's small parts stand between those that are looked for. Up to some size it costs less to read
-    // them all than to ask page by page: less than 2 microseconds a page.
+    // Each huge page has many entries, of which one is needed. Up to 64 KiB per read it is faster to read all of them
+    // than to read page by page: less than 2 microseconds a page.
     const perPage = (pageBytes / this.basePageBytes) * ENTRY_BYTES;
     const atOnce = Math.max(1, Math.min(pages, Math.floor(MOST_BYTES / perPage)));
     const entries = new Uint8Array(atOnce === 1 ? ENTRY_BYTES : atOnce * perPage);
@@ -83,7 +83,7 @@ export class PageMap implements Disposable {
   }
 }
 
-/** The size of an ordinary page: x86_64 has one, arm64 kernels are built for one of three. Throws SyscallError. */
+/** Returns the base page size in bytes: 4 KiB on x86_64; 4, 16 or 64 KiB on arm64. Throws SyscallError. */
 export function basePageBytes(system: System): number {
   if (KERNEL_ARCHITECTURE === "x86_64") return 4096;
   using fd = openFile(system, "/proc/self/auxv", O_RDONLY);

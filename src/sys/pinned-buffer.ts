@@ -1,13 +1,13 @@
-/** Memory that is written from: its address is asked for once, so that a write makes no view of it. */
+/** A buffer for writes whose address is computed once. */
 import { addressOf } from "./libc.ts";
 
-/** Bytes and where they are. The address is good as long as the block is held. */
+/** Bytes and their address, which is valid while this object is referenced. */
 export interface PinnedBuffer {
   readonly bytes: Uint8Array;
   readonly address: number;
 }
 
-/** A block of these bytes, which are held by it. */
+/** Pins a typed array. */
 export function pinnedBuffer(bytes: Uint8Array): PinnedBuffer {
   return { bytes, address: addressOf(bytes) };
 }

@@ -1,6 +1,6 @@
 /**
- * The loop: one poll(2) over raw descriptors in one thread. It sleeps until one of them is ready or the nearest
- * deadline has come; nothing ticks, and a turn allocates nothing.
+ * The run loop's poll(2): one thread, raw descriptors. It sleeps until a descriptor is ready or the next deadline has
+ * passed; there are no periodic timers, and a turn allocates nothing.
  */
 
 import { SyscallError } from "./errors.ts";
@@ -8,26 +8,26 @@ import { ERRNO } from "./linux/errno.ts";
 import { POLLFD_SIZE, POLLIN, POLLOUT } from "./linux/poll.ts";
 import { resultOrErrno, type System } from "./system.ts";
 
-/** Something that waits: for events on a descriptor, for a time, or for both. */
+/** Waits for events on a descriptor, for a deadline, or for both. */
 export interface Waiter {
-  /** The descriptor, or -1 while there is none to watch. */
+  /** The descriptor, or -1 for none. */
   readonly fd: number;
-  /** Poll events asked for; hang-ups and errors always come. */
+  /** Requested poll events; POLLHUP and POLLERR are always reported. */
   readonly events: number;
-  /** When to be woken at the latest, in Bun.nanoseconds() milliseconds; Infinity for never. */
+  /** The deadline on the clock of nowMs; Infinity for none. */
   readonly deadlineMs: number;
-  /** Called with what poll saw on the descriptor. */
+  /** Called with the events that poll(2) reported. */
   ready(revents: number): void;
   /** Called when the deadline has passed. */
   expired(): void;
 }
 
-/** Milliseconds of a clock that never goes back. */
+/** Returns the milliseconds of a monotonic clock. */
 export function nowMs(): number {
   return Bun.nanoseconds() / 1e6;
 }
 
-/** A waiter whose descriptor is asked for at each turn; without a deadline unless one is given. */
+/** Creates a waiter whose descriptor is read at each turn; without a deadline unless one is given. */
 export function waiter(
   fd: () => number,
   events: number,
@@ -47,12 +47,12 @@ export function waiter(
   };
 }
 
-/** Whether a descriptor is readable, at once or within some time. */
+/** Whether a descriptor is readable, at once or within `waitMs`. */
 export function isReadable(system: System, fd: number, waitMs = 0): boolean {
   return isReady(system, fd, POLLIN, waitMs);
 }
 
-/** Whether a descriptor is writable, or broken, without waiting. */
+/** Whether a descriptor is writable or broken, without waiting. */
 export function isWritable(system: System, fd: number): boolean {
   return isReady(system, fd, POLLOUT, 0);
 }
@@ -66,7 +66,7 @@ function isReady(system: System, fd: number, events: number, waitMs: number): bo
   return resultOrErrno(system, "poll", ready, () => `[{${fd}, 0x${events.toString(16)}}], 1, ${waitMs}`) > 0;
 }
 
-/** Runs until `done` says so. Waiters may change their descriptor, events and deadline from turn to turn. */
+/** Runs the loop until `done` returns true. Waiters may change descriptor, events and deadline between turns. */
 export function runLoop(system: System, waiters: () => readonly Waiter[], done: () => boolean): void {
   let table = new DataView(new ArrayBuffer(8 * POLLFD_SIZE));
   let bytes = new Uint8Array(table.buffer);
@@ -97,7 +97,7 @@ function turn(system: System, waiters: readonly Waiter[], table: DataView, bytes
   return resultOrErrno(system, "poll", ready, () => `${pollArgs(waiters)}, ${waiters.length}, ${timeout}`);
 }
 
-/** Whole milliseconds, rounded up so that a deadline has passed when poll returns; poll takes an int. */
+/** Milliseconds for poll(2), rounded up so that the deadline has passed when poll returns. */
 function timeoutUntil(deadlineMs: number): number {
   return Math.min(Math.max(Math.ceil(deadlineMs - nowMs()), 0), 0x7fffffff);
 }

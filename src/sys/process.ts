@@ -1,4 +1,4 @@
-/** The process itself: another one of the same program, its session, its root directory and its user. */
+/** The process: starting the program again, its session, root directory and user. */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { namesOf } from "./directory.ts";
 import { SyscallError } from "./errors.ts";
@@ -10,10 +10,10 @@ import { PR_SET_NAME, PR_SET_PDEATHSIG } from "./linux/prctl.ts";
 import { SIGNALS } from "./linux/signal.ts";
 import { checked, type System } from "./system.ts";
 
-/** This program, whatever has become of the file that it was started from (proc(5)). */
+/** This program, even if its file was replaced (proc(5)). */
 const SELF = "/proc/self/exe";
 
-/** A pipe whose writing end a new program inherits. */
+/** Creates a pipe whose write end a new program inherits. */
 export function inheritedPipe(system: System): { reading: Fd; writing: Fd } {
   const ends = new Uint8Array(8);
   const view = new DataView(ends.buffer);
@@ -26,8 +26,8 @@ export function inheritedPipe(system: System): { reading: Fd; writing: Fd } {
 }
 
 /**
- * Starts this program anew, by posix_spawn(3), with an environment that has nothing in it. Gives the process id.
- * @param words argv, the program's own name included. Throws SyscallError.
+ * Starts this program again with posix_spawn(3) and an empty environment. Returns the process id. @param words argv,
+ * including the program name. Throws SyscallError.
  */
 export function spawnSelf(system: System, words: readonly string[]): number {
   const pid = new Uint8Array(4);
@@ -38,14 +38,14 @@ export function spawnSelf(system: System, words: readonly string[]): number {
   });
   const environment = new BigUint64Array(1);
   const error = system.libc.processCalls.posix_spawn(pid, cString(SELF), null, null, argv, environment);
-  // The texts are looked at once more so that they are there until here: argv holds their addresses only.
+  // Keeps `texts` alive until after the call: argv holds only their addresses.
   if (error !== 0 || texts.length === 0) throw new SyscallError("posix_spawn", error, SELF);
   const child = new DataView(pid.buffer).getInt32(0, true);
   system.trace.call?.("posix_spawn", `[${child}], "${SELF}", NULL, NULL, [${texts.length} words], []`, error);
   return child;
 }
 
-/** Waits for a child's end: its exit status, or the negative number of the signal that ended it (wait(2)). */
+/** Waits for a child. Returns its exit status, or the negative number of the signal that ended it (wait(2)). */
 export function waitForExit(system: System, pid: number): number {
   const status = new Uint8Array(4);
   for (;;) {
@@ -61,7 +61,7 @@ export function waitForExit(system: System, pid: number): number {
   }
 }
 
-/** Sends a child a signal; one that has ended already is no matter. */
+/** Sends a signal to a child. A child that has exited already is not an error. */
 export function signalChild(system: System, pid: number, signal: keyof typeof SIGNALS): void {
   system.libc.processCalls.kill(pid, SIGNALS[signal]);
 }
@@ -71,7 +71,7 @@ export function isPipe(system: System, fd: number): boolean {
   return system.libc.processCalls.fcntl(fd, F_GETPIPE_SZ, 0) > 0;
 }
 
-/** Keeps a descriptor from programs that this one might start. */
+/** Sets close-on-exec on a descriptor. */
 export function keepToSelf(system: System, fd: number): void {
   checked(
     system,
@@ -82,12 +82,12 @@ export function keepToSelf(system: System, fd: number): void {
   );
 }
 
-/** A session without a terminal. Throws SyscallError. */
+/** Starts a session without a controlling terminal. Throws SyscallError. */
 export function newSession(system: System): void {
   checked(system, "setsid", system.libc.processCalls.setsid(), () => "", "");
 }
 
-/** Makes `to` another name of the open file `from`. Throws SyscallError. */
+/** dup2(2): makes `to` refer to the open file of `from`. Throws SyscallError. */
 export function replaceFd(system: System, from: number, to: number): void {
   checked(system, "dup2", system.libc.processCalls.dup2(from, to), () => `${from}, ${to}`, "");
 }
@@ -97,7 +97,7 @@ export function goToRoot(system: System): void {
   checked(system, "chdir", system.libc.processCalls.chdir(cString("/")), () => '"/"', "/");
 }
 
-/** Makes an open directory the root, and the working directory. Throws SyscallError: EPERM without CAP_SYS_CHROOT. */
+/** Makes an open directory the root and the working directory. Throws SyscallError: EPERM without CAP_SYS_CHROOT. */
 export function changeRoot(system: System, directory: Fd, path: string): void {
   const calls = system.libc.processCalls;
   checked(system, "fchdir", calls.fchdir(directory.number), () => `${directory.number}`, path);
@@ -106,14 +106,14 @@ export function changeRoot(system: System, directory: Fd, path: string): void {
   goToRoot(system);
 }
 
-/** A user, and all groups that come with it. */
+/** A user with primary and supplementary groups. */
 export interface Identity {
   readonly uid: number;
   readonly gid: number;
   readonly groups: readonly number[];
 }
 
-/** Becomes somebody else, on all threads that libc knows of. The order is that of the rights needed. */
+/** Changes user and groups on all threads that libc knows: groups first, because that needs the old user's rights. */
 export function becomeUser(system: System, { uid, gid, groups }: Identity): void {
   const calls = system.libc.processCalls;
   const list = new Uint32Array(groups.length + 1);
@@ -124,12 +124,12 @@ export function becomeUser(system: System, { uid, gid, groups }: Identity): void
   checked(system, "setresuid", calls.setresuid(uid, uid, uid), () => `${uid}, ${uid}, ${uid}`, `${uid}`);
 }
 
-/** The threads of this process, as /proc tells them; the directory can be opened before it goes out of sight. */
+/** Opens the directory of this process's threads in /proc, to be read after /proc may be out of reach. */
 export function openThreads(system: System): Fd {
   return openFile(system, "/proc/self/task", O_RDONLY | O_DIRECTORY[KERNEL_ARCHITECTURE]);
 }
 
-/** The status of every thread (proc_pid_status(5)). Throws SyscallError. */
+/** Returns the status of every thread (proc_pid_status(5)). Throws SyscallError. */
 export function threadStatuses(system: System, threads: Fd): string[] {
   const names = namesOf(system, threads);
   if (typeof names === "number") throw new SyscallError("getdents64", -names, "/proc/self/task");
@@ -147,21 +147,24 @@ function statusOf(system: System, threads: Fd, name: string): string {
   return new TextDecoder().decode(bytes.subarray(0, got));
 }
 
-/** The process's name, of which the kernel keeps 15 bytes. */
+/** Sets the process name; the kernel keeps 15 bytes of it. */
 export function nameProcess(system: System, name: string): void {
   const text = cString(name);
   const named = system.libc.processCalls.prctl(PR_SET_NAME, addressOf(text), 0, 0, 0);
   checked(system, "prctl", named, () => `PR_SET_NAME, ${JSON.stringify(name)}`, "");
 }
 
-/** Has the kernel send SIGTERM when the parent ends. Gives the parent's process id, 1 where it has ended already. */
+/**
+ * Makes the kernel send SIGTERM when the parent process exits. Returns the id of the parent, 1 if it has exited
+ * already.
+ */
 export function endWithParent(system: System): number {
   const set = system.libc.processCalls.prctl(PR_SET_PDEATHSIG, SIGNALS.SIGTERM, 0, 0, 0);
   checked(system, "prctl", set, () => "PR_SET_PDEATHSIG, SIGTERM", "");
   return system.libc.processCalls.getppid();
 }
 
-/** The file mode bits that new files of this process do not get. */
+/** umask(2): the mode bits that new files of this process do not get. */
 export function setFileMask(system: System, mask: number): void {
   system.libc.umask(mask);
 }

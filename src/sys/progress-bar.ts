@@ -1,21 +1,21 @@
-/** A bar on a terminal for work that takes its time. */
+/** A progress bar on a terminal. */
 
-/** Work of less time than this has no bar. */
+/** Shorter work has no bar. */
 const PATIENCE_MS = 500;
 const REDRAW_MS = 100;
 const BAR_COLUMNS = 40;
 
-/** A bar, told of work as it goes on. */
+/** A progress bar; disposal erases it. */
 export interface ProgressBar extends Disposable {
-  /** Says how many more bytes there will be. */
+  /** Adds to the number of bytes expected. */
   expect(bytes: number): void;
-  /** Called after each piece, with its size in bytes. */
+  /** Reports bytes as done. */
   step(bytes: number): void;
-  /** Takes the bar away until the next step. */
+  /** Erases the bar until the next step. */
   clear(): void;
 }
 
-/** A line that is drawn over: `app.eif [#####     ]  50% of 900 MB`. Its end leaves the line empty. */
+/** Draws `app.eif [##### ] 50% of 900 MB` over the current line. */
 export function progressBar(
   draw: (text: string) => void,
   title: string,

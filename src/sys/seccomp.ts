@@ -1,4 +1,6 @@
-/** System call filters: rules in, a BPF program out (seccomp(2)), put on every thread of the process at once. */
+/**
+ * System call filters: rules are compiled to a BPF program (seccomp(2)) that applies to every thread of the process.
+ */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { UserError } from "./errors.ts";
 import { addressOf } from "./libc.ts";
@@ -23,16 +25,18 @@ import { checked, type System } from "./system.ts";
 /** A system call by its kernel name. */
 export type SyscallName = keyof typeof SYSCALLS;
 
-/** What becomes of a call: it is made, it fails with an errno, or the process is killed. */
+/** The result of a call: it is made, it fails with an errno, or the process is killed. */
 export type Verdict = "allow" | "kill" | { readonly errno: number };
 
-/** What becomes of some calls. `when` looks at the low 32 bits of an argument; where it does not hold: `otherwise`. */
+/**
+ * A rule for some calls. `when` compares the low 32 bits of an argument; `otherwise` applies if the comparison fails.
+ */
 export interface Rule {
   readonly calls: readonly SyscallName[];
   readonly verdict: Verdict;
   readonly when?: {
     readonly argument: number;
-    /** One of these values, or all of these bits. */
+    /** One of these values, or a bit that must be set. */
     readonly is: { readonly oneOf: readonly number[] } | { readonly bit: number };
     readonly otherwise: Verdict;
   };
@@ -48,8 +52,8 @@ type Instruction = readonly [code: number, jumpTrue: number, jumpFalse: number, 
 const ret = (verdict: Verdict): Instruction => [BPF.return, 0, 0, code(verdict)];
 
 /**
- * The program: calls of another architecture's numbering kill, then the rules in their order (so the most frequent
- * calls come first), then `otherwise` for the calls that no rule names.
+ * Compiles rules. Calls with another architecture's numbering are killed; then the rules apply in their order, so
+ * frequent calls come first; `otherwise` applies to calls without a rule.
  */
 export function filterProgram(
   rules: readonly Rule[],
@@ -102,7 +106,7 @@ function encode(program: readonly Instruction[]): Uint8Array {
   return bytes;
 }
 
-/** Puts a program on all threads, for good, with no_new_privs. Throws UserError and SyscallError. */
+/** Applies a program to all threads, for good, with no_new_privs. Throws UserError, SyscallError. */
 export function applyFilter(system: System, program: Uint8Array): void {
   const { libc } = system;
   const set = libc.processCalls.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -115,7 +119,7 @@ export function applyFilter(system: System, program: Uint8Array): void {
   const [mode, flags] = [SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC];
   const result = Number(libc.syscall(number, mode, flags, addressOf(fprog), 0, 0));
   checked(system, "seccomp", result, () => "SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC", "");
-  // A positive result is the id of a thread that has a filter of its own and could not be brought along.
+  // A positive result is the id of a thread that has another filter and could not be synchronised.
   if (result !== 0)
     throw new UserError("seccomp", `thread ${result} has another filter and cannot be given this one`);
 }

@@ -1,4 +1,4 @@
-/** Signals as something to read: a handler writes their numbers to a pipe, whose other end the loop polls. */
+/** Signals as readable data: a handler writes their numbers to a pipe that the run loop polls. */
 import { UserError } from "./errors.ts";
 import { Fd, readSome } from "./files.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "./linux/fcntl.ts";
@@ -8,22 +8,22 @@ import { executable } from "./threads/machine-code.ts";
 import { handlerCode } from "./threads/signal-handler.ts";
 import { hex } from "./trace.ts";
 
-/** Signals that ask for the end. */
+/** Signals that request the end. */
 export type StopSignal = "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM";
 const STOP_SIGNALS: readonly StopSignal[] = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"];
 
-/** The signals that ask the launcher to end. */
+/** Signals that arrived since the handlers were installed. */
 export interface Signals extends Disposable {
   readonly fd: number;
-  /** The next signal that has come, if one has. */
+  /** Returns the next signal, or undefined. */
   next(): StopSignal | undefined;
-  /** From here on SIGCONT is taken as well: `act` is called by `next` when the process has been stopped and goes on. */
+  /** Also catches SIGCONT: `next` calls `act` when the process continues after it was stopped. */
   onContinue(act: () => void): void;
 }
 
 /**
- * Takes the stop signals from here on, and ignores SIGPIPE so that a lost reader is EPIPE. Disposing of it closes the
- * reading end only: the handler stays for the few instructions until the process ends. Throws SyscallError.
+ * Installs handlers for the stop signals and ignores SIGPIPE, so that a lost reader is EPIPE. Disposal closes the
+ * read end; the handlers remain until the process ends. Throws SyscallError.
  */
 export function takeSignals(system: System): Signals {
   const { reading, writing } = openPipe(system);
@@ -67,7 +67,7 @@ function openPipe(system: System): { reading: Fd; writing: number } {
 interface Action {
   /** A struct sigaction. */
   readonly bytes: Uint8Array;
-  /** For the trace. */
+  /** The value for the trace. */
   readonly words: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * A C or wire structure is a table, written once: field and type in order. Offsets and size are computed, the
- * size is asserted against the one that the header or the specification states, types are inferred.
+ * A C or wire structure is a table of fields and types. Offsets and size are computed, the size is asserted against
+ * the header or the specification, and types are inferred.
  */
 
 interface Scalar<T> {
@@ -9,7 +9,7 @@ interface Scalar<T> {
   set(view: DataView, offset: number, value: T, littleEndian: boolean): void;
 }
 
-/** Field types. Names are Rust's and the kernel's: u16 is two bytes, unsigned. */
+/** Field types, named as in Rust and the kernel: u16 is two bytes, unsigned. */
 export const u8: Scalar<number> = {
   size: 1,
   get: (view, offset) => view.getUint8(offset),
@@ -27,14 +27,14 @@ export const u32: Scalar<number> = {
   get: (view, offset, le) => view.getUint32(offset, le),
   set: (view, offset, value, le) => view.setUint32(offset, value, le),
 };
-/** Eight bytes, unsigned, as a bigint: nothing is rounded. */
+/** Eight bytes, unsigned, as a bigint. */
 export const u64: Scalar<bigint> = {
   size: 8,
   get: (view, offset, le) => view.getBigUint64(offset, le),
   set: (view, offset, value, le) => view.setBigUint64(offset, value, le),
 };
 
-/** `count` values of one type, one after another. */
+/** `count` values of one type. */
 export function array<T>(type: Scalar<T>, count: number): Scalar<readonly T[]> {
   return {
     size: type.size * count,
@@ -47,25 +47,25 @@ export function array<T>(type: Scalar<T>, count: number): Scalar<readonly T[]> {
   };
 }
 
-/** A structure's table: field names and types in order. */
+/** The fields of a structure, in order. */
 export type Fields = Record<string, Scalar<unknown>>;
-/** The value that a table describes. */
+/** The value of a structure. */
 export type Values<F extends Fields> = { [K in keyof F]: F[K] extends Scalar<infer T> ? T : never };
 
-/** A structure's layout: its size in bytes, the offset of each field, and both directions. */
+/** The layout of a structure: size in bytes, offset of each field, encoding and decoding. */
 export interface Struct<F extends Fields> {
   readonly name: string;
   readonly size: number;
   readonly offsets: { readonly [K in keyof F]: number };
-  /** The bytes of a value. */
+  /** Returns the bytes of a value. */
   encode(values: Values<F>): Uint8Array;
-  /** The value in `bytes`, from `offset` on. Throws RangeError where the bytes end too early. */
+  /** Returns the value at `offset`. Throws RangeError if there are too few bytes. */
   decode(bytes: Uint8Array, offset?: number): Values<F>;
 }
 
 /**
- * Declares a structure without padding: padding is a field.
- * Throws when the fields do not add up to `size`, or one is not naturally aligned in a native structure.
+ * Declares a structure; padding is a field of its own. Throws if the fields do not add up to `size`, or if a field of
+ * a native structure is not naturally aligned.
  */
 export function struct<F extends Fields>(
   name: string,
@@ -73,8 +73,8 @@ export function struct<F extends Fields>(
   fields: F,
   order: "native" | "big-endian" = "native",
 ): Struct<F> {
-  const littleEndian = order === "native"; // x86_64 and aarch64 Linux are both little-endian
-  // At the start there are many, of which a launch uses some: no more is done than must be.
+  const littleEndian = order === "native"; // Linux on x86_64 and aarch64 is little-endian.
+  // Runs for every structure at the start, so it does no more than necessary.
   let end = 0;
   for (const type of Object.values(fields)) end += type.size;
   if (end !== size) throw new Error(`struct ${name} has ${end} bytes, its source says ${size}`);

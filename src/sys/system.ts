@@ -1,24 +1,24 @@
-/** What every call needs: libc, and the trace that may be on. Made once in main and handed down. */
+/** What every system call needs: libc and the optional trace. Created once in main and passed down. */
 import { SyscallError, UserError } from "./errors.ts";
 import { type Libc, openLibc } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";
 import type { Trace } from "./trace.ts";
 
-/** The kernel as seen from here. `trace` is set once, before the launch begins. */
+/** Access to the kernel. `trace` is set once, before the launch. */
 export interface System {
   readonly libc: Libc;
   trace: Trace;
-  /** Whether the process has another root directory by now (-run-with chroot=): earlier paths mean other files. */
+  /** Whether the root directory has changed (-run-with chroot=), so that earlier paths mean other files. */
   rootChanged: boolean;
 }
 
-/** Opens libc, with no trace. Throws UserError where the process may not have memory that is executable. */
+/** Opens libc, without a trace. Throws UserError if the process may not have executable memory. */
 export function openSystem(): System {
   try {
     return { libc: openLibc(), trace: {}, rootChanged: false };
   } catch (error) {
     const told = error instanceof Error ? error.message : String(error);
-    // bun:ffi compiles each call, and the engine turns its compiler off where it gets no executable memory.
+    // bun:ffi compiles each function, and the engine disables its compiler if it gets no executable memory.
     if (!told.includes("JIT")) throw new UserError("libc.so.6", told, "nitro needs glibc 2.17 or later");
     throw new UserError(
       "memory",
@@ -29,9 +29,8 @@ export function openSystem(): System {
 }
 
 /**
- * Ends a call that returned `result`: tells the trace, and throws a SyscallError for -1. The first thing that it
- * does is to read errno, so nothing may stand between the call and this.
- * @param subject what the call was done to, in the user's words.
+ * Checks the result of a call: traces it, and throws SyscallError for -1. errno is read first, so nothing may run
+ * between the call and this function. @param subject what the call was applied to, as the user typed it.
  */
 export function checked(
   system: System,
@@ -50,8 +49,8 @@ export function checked(
 }
 
 /**
- * Ends a call of the loop's, for which some failures are ordinary: gives the result, or the errno as a negative
- * number, as the kernel itself does.
+ * Checks the result of a call that may fail in normal operation: returns it, or the negative errno as the kernel
+ * does.
  */
 export function resultOrErrno(system: System, call: string, result: number, args: () => string): number {
   if (result === -1) {
@@ -63,7 +62,7 @@ export function resultOrErrno(system: System, call: string, result: number, args
   return result;
 }
 
-/** Whether a result of resultOrErrno says: nothing now, ask again when poll says so. */
+/** Whether a result of resultOrErrno means: try again when poll(2) reports the descriptor. */
 export function wouldBlock(result: number): boolean {
   return result === -ERRNO.EAGAIN || result === -ERRNO.EINTR;
 }

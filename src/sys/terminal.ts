@@ -1,4 +1,4 @@
-/** Terminals: the user's, which is put back as it was, and pseudo terminals of our own. */
+/** Terminals: raw mode of the user's terminal, and pseudo terminals. */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { type Fd, openFile, readSmallFile } from "./files.ts";
 import { O_NOCTTY, O_NONBLOCK, O_RDWR } from "./linux/fcntl.ts";
@@ -13,7 +13,7 @@ export function isTerminal(system: System, fd: number): boolean {
   return settingsOf(system, fd) !== undefined;
 }
 
-/** The settings of a terminal, or undefined for what is none. */
+/** Returns the settings of a terminal, or undefined for another file. */
 function settingsOf(system: System, fd: number): Uint8Array | undefined {
   const bytes = new Uint8Array(tty.termios.size);
   const result = system.libc.ioctl(fd, tty.TCGETS, bytes);
@@ -25,7 +25,7 @@ function set(system: System, fd: number, settings: Uint8Array): void {
   resultOrErrno(system, "ioctl", result, () => `${fd}, TCSETS, …`);
 }
 
-/** Settings by which every key comes at once and unchanged; output is still processed, so that a line feed returns. */
+/** Returns settings in which every key arrives at once and unchanged. Output processing stays on. */
 export function rawSettings(settings: Uint8Array, keepSignals: boolean): Uint8Array {
   const { c_iflag, c_oflag, c_cflag, c_lflag, c_line, c_cc } = tty.termios.decode(settings);
   const input =
@@ -42,16 +42,15 @@ export function rawSettings(settings: Uint8Array, keepSignals: boolean): Uint8Ar
   return tty.termios.encode(raw);
 }
 
-/** A terminal that is raw until disposal, which puts it back as it was. */
+/** A terminal in raw mode; disposal restores it. */
 export interface RawTerminal extends Disposable {
-  /** The process was stopped and goes on: whoever had the terminal meanwhile has made it his. */
+  /** Sets raw mode again after the process was stopped and continued, because the shell has restored the terminal. */
   again(): void;
 }
 
 /**
- * Makes a terminal raw. Gives undefined where the descriptor is no terminal, or where the program runs in the
- * terminal's background: to touch it then would stop the program. That holds later as well: what a shell has put back
- * for itself and for others is left as it is.
+ * Sets a terminal to raw mode. Returns undefined if the descriptor is no terminal, or if the process is in the
+ * background of the terminal: changing it would stop the process (SIGTTOU).
  */
 export function rawTerminal(system: System, fd: number, keepSignals: boolean): RawTerminal | undefined {
   const before = settingsOf(system, fd);
@@ -70,14 +69,17 @@ export function rawTerminal(system: System, fd: number, keepSignals: boolean): R
   return { again, [Symbol.dispose]: change(before) };
 }
 
-/** proc_pid_stat(5): field 5 is our process group. */
+/** proc_pid_stat(5): field 5 is the process group. */
 function processGroup(system: System): number | undefined {
   const stat = readSmallFile(system, "/proc/self/stat");
   const group = Number(stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[2]);
   return Number.isInteger(group) ? group : undefined;
 }
 
-/** The process group that a terminal belongs to now; undefined where it is not the one that controls this process. */
+/**
+ * Returns the foreground process group of a terminal; undefined if it is not the controlling terminal of this
+ * process.
+ */
 function foregroundGroup(system: System, fd: number): number | undefined {
   const value = new Uint8Array(4);
   const result = system.libc.ioctl(fd, tty.TIOCGPGRP, value);
@@ -86,7 +88,7 @@ function foregroundGroup(system: System, fd: number): number | undefined {
   return resultOrErrno(system, "ioctl", result, args) < 0 || group() <= 0 ? undefined : group();
 }
 
-/** A new pseudo terminal: both of its ends, raw, and the path of the other. Throws SyscallError. */
+/** Opens a pseudo terminal in raw mode: both ends, and the path of the other end. Throws SyscallError. */
 export function openPty(system: System): { readonly master: Fd; readonly other: Fd; readonly path: string } {
   const master = openFile(system, "/dev/ptmx", O_RDWR | O_NONBLOCK | O_NOCTTY);
   try {
@@ -106,7 +108,10 @@ export function openPty(system: System): { readonly master: Fd; readonly other: 
   }
 }
 
-/** Terminals are for others to write to, by the group tty; who writes to a monitor's may end the enclave. */
+/**
+ * Restricts a terminal to its owner: group tty may write to terminals, and a writer to a monitor can stop the
+ * enclave.
+ */
 function keepToOwner(system: System, terminal: Fd, path: string): void {
   const { libc } = system;
   const result = Number(libc.syscall(NR_FCHMOD[KERNEL_ARCHITECTURE], terminal.number, OWNER_ONLY, 0, 0, 0));

@@ -1,28 +1,25 @@
-/**
- * A trace in the manner of strace, asked for with -d: `call(arguments) = result`, a line each. Off, the field
- * that holds it is undefined, and a call costs one comparison more.
- */
+/** A trace like strace(1), requested with -d: `call(arguments) = result`. Without it the field is undefined. */
 import { errnoName } from "./errors.ts";
 import { escapeControl } from "./escape-control.ts";
 
-/** What -d takes, as QEMU's -d does: names in a list. */
+/** Items of -d, in a list as with QEMU's -d. */
 export const TRACE_FLAGS = {
   syscalls: "every system call of the launcher's own, with arguments and result",
   vsock: "what happens on vsock: connections, the heartbeat, the console's bytes",
 } as const;
 
-/** A name that -d takes. */
+/** An item of -d. */
 export type TraceFlag = keyof typeof TRACE_FLAGS;
 
-/** Where trace lines go. Lines come without their newline. */
+/** Receivers of trace events. */
 export interface Trace {
-  /** A call that returned; `errno` is given when it failed. */
+  /** A call has returned; `errno` is set if it failed. */
   call?(name: string, args: string, result: number, errno?: number): void;
-  /** Something that happened on vsock, in words. */
+  /** A vsock event, as text. */
   vsock?(event: string): void;
 }
 
-/** Makes a trace of the chosen flags that writes each line with `write`. */
+/** Creates a trace of the selected items; `write` gets lines without a newline. */
 export function traceOf(flags: ReadonlySet<TraceFlag>, write: (line: string) => void): Trace {
   const trace: Trace = {};
   if (flags.has("syscalls")) {
@@ -34,23 +31,23 @@ export function traceOf(flags: ReadonlySet<TraceFlag>, write: (line: string) => 
   return trace;
 }
 
-/** Addresses are told in hexadecimal, as strace does. */
+/** Addresses are hexadecimal, as in strace. */
 function resultText(result: number): string {
   return result > 0xffffffff ? hex(result) : String(result);
 }
 
-/** `0x` and the digits. */
+/** Returns `0x` and hexadecimal digits. */
 export function hex(value: number | bigint): string {
   return `0x${value.toString(16)}`;
 }
 
-/** A string as C would spell it, cut at 64 characters; control characters never reach the terminal. */
+/** Quotes a string as in C, cut at 64 characters, with control characters escaped. */
 export function quoted(text: string): string {
   const cut = text.length > 64 ? `${text.slice(0, 64)}…` : text;
   return escapeControl(JSON.stringify(cut));
 }
 
-/** Flag names joined by `|`, for those bits of `value` that are set. */
+/** Returns the names of the bits that are set in `value`, joined by `|`. */
 export function flagNames(value: number, names: Readonly<Record<string, number>>): string {
   const set = Object.entries(names).filter(([, bit]) => bit !== 0 && (value & bit) === bit);
   const rest = set.reduce((left, [, bit]) => left & ~bit, value);
