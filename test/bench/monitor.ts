@@ -5,7 +5,7 @@
 import { closeSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fakeInitrd, fakeKernel } from "../e2e/launch/images.ts";
-import { Talk } from "../e2e/monitor/exchanges.ts";
+import { MonitorClient } from "../e2e/monitor/client.ts";
 import { floodPattern } from "../emulated-parent/console.ts";
 import { type ParentProcess, startInParent } from "../emulated-parent/run.ts";
 import type { ScenarioInput } from "../emulated-parent/scenario.ts";
@@ -61,27 +61,27 @@ async function flood(bench: Bench, command: readonly string[]): Promise<string> 
   rmSync(file, { force: true });
   const args = ["-serial", "file:flood", "-qmp", "unix:flood.sock,server=on,wait=off", "-monitor", "none"];
   const parent = start(bench, [...command, ...args], { consoleFloodBytes: bytes });
-  const talk = await Talk.to(join(directory, "flood.sock"));
-  await talk.until(/"QMP".*\r\n/);
-  talk.send('{"execute":"qmp_capabilities"}\n');
-  await talk.until(/\{"return": \{\}\}\r\n/);
+  const client = await MonitorClient.connect(join(directory, "flood.sock"));
+  await client.until(/"QMP".*\r\n/);
+  client.send('{"execute":"qmp_capabilities"}\n');
+  await client.until(/\{"return": \{\}\}\r\n/);
   const pid = parent.commandPid() ?? 0;
   const answers: number[] = [];
   const memory: number[] = [];
   let [size, changed] = [0, performance.now()];
   while (size < bytes && performance.now() - changed < SILENCE_MS) {
     const from = performance.now();
-    talk.send('{"execute":"query-status"}\n');
-    await talk.until(/"return": .*\r\n/);
+    client.send('{"execute":"query-status"}\n');
+    await client.until(/"return": .*\r\n/);
     answers.push(performance.now() - from);
     memory.push(ownKib(pid));
     const now = statSync(file).size;
     if (now !== size) [size, changed] = [now, performance.now()];
     await Bun.sleep(5);
   }
-  talk.send('{"execute":"quit"}\n');
+  client.send('{"execute":"quit"}\n');
   const { trace } = await parent.finished();
-  talk.close();
+  client.close();
   const connected = trace.find(({ what }) => what === "console connect")?.t ?? Number.NaN;
   const delivered = trace.findLast(({ what }) => what.startsWith("console "))?.t ?? Number.NaN;
   // The trace may end up to one query later than the last byte.
@@ -125,14 +125,14 @@ async function idle(bench: Bench): Promise<void> {
     "socket,id=c,path=unused-chardev.sock,server=on,wait=off",
   ];
   const parent = start(bench, [...NITRO, ...args, ...more, ...ring], { console: ["up"] });
-  const talk = await Talk.to(join(bench.directory, "idle.sock"));
-  await talk.until(/"QMP".*\r\n/);
+  const client = await MonitorClient.connect(join(bench.directory, "idle.sock"));
+  await client.until(/"QMP".*\r\n/);
   const pid = parent.commandPid();
   if (pid === undefined) throw new Error("bench: the launcher has exited");
   await Bun.sleep(18_000);
   console.log("\nIdle with two ptys, four listening sockets and a QMP client, 10 s");
   await printActivity(pid, "from 18 s after the start");
-  talk.send('{"execute":"qmp_capabilities"}\n{"execute":"quit"}\n');
+  client.send('{"execute":"qmp_capabilities"}\n{"execute":"quit"}\n');
   await parent.finished();
-  talk.close();
+  client.close();
 }

@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { type Pair, SigningPlace, signedByOpenssl } from "../../unit/eif/signing.ts";
-import { Talk } from "../monitor/exchanges.ts";
+import { MonitorClient } from "../monitor/client.ts";
 import { type EifPart, eifOf, fakeInitrd, fakeKernel } from "./images.ts";
 import {
   COMMAND_LINE,
@@ -95,15 +95,15 @@ describe.concurrent.skipIf(notHere !== undefined)("measure=on", () => {
   test("gives them to monitors too", async () => {
     const words = ["-accel", "nitro,measure=on", "-monitor", "unix:hmp.sock,server=on,wait=off"];
     const parent = startLaunch({ command: [NITRO, ...pieces, ...more, ...words], cwd: here.directory });
-    const talk = await Talk.to(here.path("hmp.sock"));
-    await talk.until(/\(qemu\) $/);
+    const client = await MonitorClient.connect(here.path("hmp.sock"));
+    await client.until(/\(qemu\) $/);
     for (const [name, value] of Object.entries(two)) {
-      talk.send(`qom-get /machine/accel ${name}\n`);
-      expect(await talk.until(/\(qemu\) $/)).toContain(`"${value}"\r\n`);
+      client.send(`qom-get /machine/accel ${name}\n`);
+      expect(await client.until(/\(qemu\) $/)).toContain(`"${value}"\r\n`);
     }
-    talk.send("qom-get /machine/accel pcr8\n");
-    expect(await talk.until(/\(qemu\) $/)).toContain("Error: Property 'nitro-accel.pcr8' not found");
-    talk.send("quit\n");
+    client.send("qom-get /machine/accel pcr8\n");
+    expect(await client.until(/\(qemu\) $/)).toContain("Error: Property 'nitro-accel.pcr8' not found");
+    client.send("quit\n");
     expectNothingLeft(await parent.finished());
   });
 });

@@ -1,7 +1,7 @@
 /** What a launcher's own process is like: in the background, somebody else's, with few rights, waiting, staying. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { Talk } from "../monitor/exchanges.ts";
+import { MonitorClient } from "../monitor/client.ts";
 import {
   entries,
   expectNothingLeft,
@@ -285,12 +285,12 @@ test.skipIf(notHere !== undefined)(
       `${shellWords(words)}; echo status $?; P=$(cat all.pid); ` +
       "while grep -qs '^State:.[^Z]' /proc/$P/status; do sleep 0.02; done";
     const run = startLaunch({ command: shell(script), cwd: here.directory, scenario: brief });
-    const talk = await Talk.to(here.path("all.sock"));
+    const client = await MonitorClient.connect(here.path("all.sock"));
     const ask = async (execute: string, args: object = {}) => {
-      talk.send(`${JSON.stringify({ execute, arguments: args })}\n`);
-      return JSON.parse((await talk.until(/"(return|error)": .*\r\n/)).trim().split("\r\n").at(-1) ?? "");
+      client.send(`${JSON.stringify({ execute, arguments: args })}\n`);
+      return JSON.parse((await client.until(/"(return|error)": .*\r\n/)).trim().split("\r\n").at(-1) ?? "");
     };
-    await talk.until(/"QMP".*\r\n/);
+    await client.until(/"QMP".*\r\n/);
     await ask("qmp_capabilities");
     expect(await ask("query-status")).toEqual({ return: { status: "prelaunch", running: false } });
     const pid = Number(here.text("all.pid"));
@@ -308,7 +308,7 @@ test.skipIf(notHere !== undefined)(
       new Set(["2"]),
     ]);
     expect(await ask("cont")).toEqual({ return: {} });
-    await talk.until(/"event": "SHUTDOWN".*\r\n/);
+    await client.until(/"event": "SHUTDOWN".*\r\n/);
     expect(await ask("query-status")).toEqual({ return: { status: "shutdown", running: false } });
     expect(await ask("query-name")).toEqual({ return: { name: "web" } });
     expect(await ask("query-uuid")).toEqual({ return: { UUID: "12345678-1234-1234-1234-123456789abc" } });
@@ -316,7 +316,7 @@ test.skipIf(notHere !== undefined)(
     expect((await ask("chardev-add", file)).error.desc).toEndWith("Operation not permitted");
     expect(await ask("quit")).toEqual({ return: {} });
     const result = await run.finished();
-    talk.close();
+    client.close();
     expect(result.stdout).toBe("status 0\n");
     expect(here.text("all.con")).toBe("up\n");
     for (const line of lines(here.text("all.log")))

@@ -1,4 +1,4 @@
-/** Clients of every kind on every kind of character device: well-behaved ones, strangers, and a flood beside them. */
+/** Monitor and console clients on every kind of character device: well-behaved, broken and slow ones. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { readFileSync, statSync } from "node:fs";
 import { createConnection } from "node:net";
@@ -6,7 +6,7 @@ import { floodPattern } from "../../emulated-parent/console.ts";
 import type { ParentProcess } from "../../emulated-parent/run.ts";
 import type { ScenarioInput } from "../../emulated-parent/scenario.ts";
 import { entries, eventually, expectNothingLeft, notHere, startLaunch, Workplace } from "../launch/nitro.ts";
-import { connectionTo, Talk } from "./exchanges.ts";
+import { connectSocket, MonitorClient } from "./client.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
@@ -15,27 +15,27 @@ const QUIET: ScenarioInput = { enclave: { console: ["hello"], heartbeatMs: 1 } }
 const QMP = "qmp.sock,server=on,wait=off";
 const PROMPT = /\(qemu\) $/;
 
-/** Starts a launch in the workplace; its sockets have short names there. */
+/** Starts a launch whose working directory is the workplace, so that its sockets have short paths. */
 function start(
-  words: readonly string[],
+  args: readonly string[],
   scenario: ScenarioInput = QUIET,
   stdin: "ignore" | "pipe" = "ignore",
 ) {
-  return startLaunch({ command: here.debug(...words), scenario, cwd: here.directory, stdin });
+  return startLaunch({ command: here.debug(...args), scenario, cwd: here.directory, stdin });
 }
 
-/** A QMP client that has negotiated. */
-async function qmp(name = "qmp.sock"): Promise<Talk> {
-  const talk = await Talk.to(here.path(name));
-  await talk.until(/"QMP".*\r\n/);
-  talk.send('{"execute":"qmp_capabilities"}\n');
-  await talk.until(/\{"return": \{\}\}\r\n/);
-  return talk;
+/** Connects to QMP and negotiates capabilities. */
+async function connectQmp(name = "qmp.sock"): Promise<MonitorClient> {
+  const client = await MonitorClient.connect(here.path(name));
+  await client.until(/"QMP".*\r\n/);
+  client.send('{"execute":"qmp_capabilities"}\n');
+  await client.until(/\{"return": \{\}\}\r\n/);
+  return client;
 }
 
-async function status(talk: Talk): Promise<string> {
-  talk.send('{"execute":"query-status"}\n');
-  return await talk.until(/"return".*\r\n/);
+async function status(client: MonitorClient): Promise<string> {
+  client.send('{"execute":"query-status"}\n');
+  return await client.until(/"return".*\r\n/);
 }
 
 const RUNNING = '"return": {"status": "running", "running": true}}\r\n';
@@ -46,16 +46,16 @@ async function end(parent: ParentProcess) {
   return result;
 }
 
-describe.skipIf(notHere !== undefined)("clients", () => {
-  test("several after one another and at once; sockets are for the owner alone and are gone at the end", async () => {
+describe.skipIf(notHere !== undefined)("monitor clients", () => {
+  test("may connect one after another and at once; sockets have mode 0600 and are removed at exit", async () => {
     const parent = start(["-qmp", `unix:${QMP}`, "-qmp-pretty", "unix:two.sock,server=on,wait=off"]);
-    const first = await qmp();
+    const first = await connectQmp();
     expect(statSync(here.path("qmp.sock")).mode & 0o777).toBe(0o600);
-    const pretty = await Talk.to(here.path("two.sock"));
+    const pretty = await MonitorClient.connect(here.path("two.sock"));
     expect(await pretty.until(/\n\}\r\n/)).toStartWith('{\n    "QMP": {\n        "version": {\n');
     expect(await status(first)).toEndWith(RUNNING);
     first.close();
-    const second = await qmp();
+    const second = await connectQmp();
     expect(await status(second)).toEndWith(RUNNING);
     second.send('{"execute":"quit","id":"bye"}\n');
     const last = await second.until(/"bye"\}\r\n/);
@@ -64,15 +64,15 @@ describe.skipIf(notHere !== undefined)("clients", () => {
     expect(() => statSync(here.path("qmp.sock"))).toThrow();
   });
 
-  test("are told how the enclave ends, and that a signal ends it", async () => {
-    // The enclave is started when the client is there to hear of its end.
+  test("receive events for a panic, a power-off with -no-shutdown, and a signal", async () => {
+    // With -S, the enclave starts after the client has connected and misses no event.
     const crash = { enclave: { console: ["Kernel panic - not syncing: oops"], heartbeatMs: 1, liveMs: 300 } };
     const parent = start(["-qmp", `unix:${QMP}`, "-S"], crash);
-    const talk = await qmp();
-    talk.send('{"execute":"cont"}\n');
+    const client = await connectQmp();
+    client.send('{"execute":"cont"}\n');
     const events = (text: string) =>
       [...text.matchAll(/"event": ("\w+".*)\}\r\n/g)].map(([, event]) => event);
-    expect(events(await talk.until(/SHUTDOWN.*\r\n/))).toEqual([
+    expect(events(await client.until(/SHUTDOWN.*\r\n/))).toEqual([
       '"RESUME"',
       '"GUEST_PANICKED", "data": {"action": "poweroff"}',
       '"STOP"',
@@ -82,7 +82,7 @@ describe.skipIf(notHere !== undefined)("clients", () => {
     const staying = start(["-qmp", `unix:${QMP}`, "-S", "-no-shutdown"], {
       enclave: { console: ["hello", "reboot: Power down"], heartbeatMs: 1, liveMs: 300 },
     });
-    const third = await qmp();
+    const third = await connectQmp();
     expect(await status(third)).toContain('{"status": "prelaunch", "running": false}');
     third.send('{"execute":"cont"}\n');
     expect(events(await third.until(/"STOP"\}\r\n/))).toEqual([
@@ -94,16 +94,16 @@ describe.skipIf(notHere !== undefined)("clients", () => {
     third.send('{"execute":"quit"}\n');
     expect((await end(staying)).status).toBe(0);
     const other = start(["-qmp", `unix:${QMP}`]);
-    const second = await qmp();
+    const second = await connectQmp();
     other.kill("SIGTERM");
     expect(await second.until(/SHUTDOWN.*\r\n/)).toContain('{"guest": false, "reason": "host-signal"}');
     expect((await end(other)).status).toBe(0);
   });
 
-  test("that send garbage, half a line, megabytes without a newline, or go away, harm nobody", async () => {
+  test("that send garbage, half a line or megabytes without a newline, or disconnect, do not affect others", async () => {
     const parent = start(["-qmp", `unix:${QMP}`, "-monitor", "unix:hmp.sock,server=on,wait=off"]);
     const pid = () => parent.commandPid() ?? 0;
-    const good = await qmp();
+    const good = await connectQmp();
     const before = residentKiB(pid());
     for (const text of [
       "\xff\0garbage }]\n",
@@ -111,46 +111,46 @@ describe.skipIf(notHere !== undefined)("clients", () => {
       '{"execute":"qmp_capabilities"',
       "(".repeat(99),
     ]) {
-      const bad = await Talk.to(here.path("hmp.sock"));
+      const bad = await MonitorClient.connect(here.path("hmp.sock"));
       bad.send(text);
       bad.close();
     }
     for (const socket of ["hmp.sock", "qmp.sock"]) {
       if (socket === "qmp.sock") good.close();
-      await pour(here.path(socket), "x", 4 * 1024 * 1024);
-      await pour(here.path(socket), '["', 4 * 1024 * 1024);
+      await flood(here.path(socket), "x", 4 * 1024 * 1024);
+      await flood(here.path(socket), '["', 4 * 1024 * 1024);
     }
-    const again = await qmp();
+    const again = await connectQmp();
     expect(await status(again)).toEndWith(RUNNING);
     expect(residentKiB(pid()) - before).toBeLessThan(96 * 1024);
     again.send('{"execute":"quit"}');
     await end(parent);
   });
 
-  test("that read nothing are asked nothing more, and others are answered", async () => {
-    const parent = start(["-qmp", `unix:${QMP}`, "-qmp", "unix:deaf.sock,server=on,wait=off"]);
-    const talk = await qmp();
-    const deaf = createConnection(here.path("deaf.sock"));
-    await new Promise((resolve) => deaf.once("connect", resolve));
-    deaf.pause();
-    deaf.write('{"execute":"qmp_capabilities"}\n');
-    deaf.write('{"execute":"query-qmp-schema"}\n'.repeat(20_000));
-    for (let i = 0; i < 50; i++) expect(await status(talk)).toEndWith(RUNNING);
-    deaf.destroy();
-    talk.send('{"execute":"quit"}');
+  test("that do not read are throttled, and others are still answered", async () => {
+    const parent = start(["-qmp", `unix:${QMP}`, "-qmp", "unix:stalled.sock,server=on,wait=off"]);
+    const client = await connectQmp();
+    const stalled = createConnection(here.path("stalled.sock"));
+    await new Promise((resolve) => stalled.once("connect", resolve));
+    stalled.pause();
+    stalled.write('{"execute":"qmp_capabilities"}\n');
+    stalled.write('{"execute":"query-qmp-schema"}\n'.repeat(20_000));
+    for (let i = 0; i < 50; i++) expect(await status(client)).toEndWith(RUNNING);
+    stalled.destroy();
+    client.send('{"execute":"quit"}');
     await end(parent);
   });
 
-  test("a console's client that reads nothing is not waited for; its log has everything", async () => {
+  test("a console client that does not read times out; the log file is complete", async () => {
     const bytes = 8 * 1024 * 1024;
-    const words = [
+    const args = [
       "-chardev",
       "socket,id=c,path=con.sock,server=on,wait=on,logfile=log",
       "-serial",
       "chardev:c",
     ];
-    const parent = start(words, { enclave: { heartbeatMs: 1, consoleFloodBytes: bytes, liveMs: 2500 } });
-    const socket = (await connectionTo(here.path("con.sock"))).pause();
+    const parent = start(args, { enclave: { heartbeatMs: 1, consoleFloodBytes: bytes, liveMs: 2500 } });
+    const socket = (await connectSocket(here.path("con.sock"))).pause();
     const result = await end(parent);
     expect(result.stderr).toContain("its reader takes nothing");
     expect(Buffer.from(readFileSync(here.path("log"))).equals(Buffer.from(floodPattern(0, bytes)))).toBe(
@@ -159,21 +159,21 @@ describe.skipIf(notHere !== undefined)("clients", () => {
     socket.destroy();
   });
 
-  test("a flood of the console loses nothing while a client asks, and the launcher does not grow", async () => {
+  test("console output at full speed is complete while a client sends queries, and memory does not grow", async () => {
     const bytes = 192 * 1024 * 1024;
     const parent = start(["-qmp", `unix:${QMP}`, "-serial", "file:flood"], {
       enclave: { heartbeatMs: 1, consoleFloodBytes: bytes },
     });
-    const talk = await qmp();
+    const client = await connectQmp();
     const pid = parent.commandPid() ?? 0;
     const sizes: number[] = [];
-    // How soon it is answered is measured by the benchmark; here it is answered, again and again until all is there.
-    for (let asked = 0; statSync(here.path("flood")).size < bytes; asked++) {
-      expect(await status(talk)).toEndWith(RUNNING);
-      if (asked > 5) sizes.push(residentKiB(pid));
+    // The benchmark measures the response time.
+    for (let queries = 0; statSync(here.path("flood")).size < bytes; queries++) {
+      expect(await status(client)).toEndWith(RUNNING);
+      if (queries > 5) sizes.push(residentKiB(pid));
       await Bun.sleep(1);
     }
-    talk.send('{"execute":"quit"}');
+    client.send('{"execute":"quit"}');
     const result = await end(parent);
     expect(result.report.consoles).toEqual([{ cid: 16, produced: bytes, delivered: bytes }]);
     expect(Buffer.compare(readFileSync(here.path("flood")), floodPattern(0, bytes))).toBe(0);
@@ -185,8 +185,8 @@ function residentKiB(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
 }
 
-/** Writes text again and again until so many bytes are gone, without reading an answer. */
-async function pour(path: string, text: string, bytes: number): Promise<void> {
+/** Writes the text repeatedly, `bytes` bytes in total, and discards the answers. */
+async function flood(path: string, text: string, bytes: number): Promise<void> {
   const socket = createConnection(path);
   socket.on("error", () => {});
   socket.on("data", () => {});
@@ -200,10 +200,10 @@ async function pour(path: string, text: string, bytes: number): Promise<void> {
   socket.destroy();
 }
 
-describe.skipIf(notHere !== undefined)("other people's clients", () => {
-  test("socat on HMP and on QMP", async () => {
+describe.skipIf(notHere !== undefined)("third-party clients", () => {
+  test("socat works with HMP and QMP", async () => {
     const parent = start(["-qmp", `unix:${QMP}`, "-monitor", "unix:hmp.sock,server=on,wait=off"]);
-    (await qmp()).close();
+    (await connectQmp()).close();
     const hmp = Bun.spawnSync(["socat", "-t2", "-", `UNIX-CONNECT:${here.path("hmp.sock")}`], {
       stdin: Buffer.from("info status\n"),
     });
@@ -216,8 +216,8 @@ describe.skipIf(notHere !== undefined)("other people's clients", () => {
     expect((await end(parent)).status).toBe(0);
   });
 
-  const client = process.env["NITRO_QMP_CLIENT"] ?? "";
-  test.skipIf(client === "")("python3-qemu-qmp", async () => {
+  const qemuQmp = process.env["NITRO_QMP_CLIENT"] ?? "";
+  test.skipIf(qemuQmp === "")("python3-qemu-qmp", async () => {
     const script = `
 import asyncio, sys
 from qemu.qmp import QMPClient, ExecuteError
@@ -237,9 +237,9 @@ async def main():
 asyncio.run(main())
 `;
     const parent = start(["-qmp", `unix:${QMP}`]);
-    (await qmp()).close();
+    (await connectQmp()).close();
     const python = Bun.spawnSync(["python3", "-c", script, here.path("qmp.sock")], {
-      env: { ...process.env, PYTHONPATH: client },
+      env: { ...process.env, PYTHONPATH: qemuQmp },
     });
     expect(python.stderr.toString()).not.toContain("ImportError");
     expect(python.stdout.toString()).toBe(
@@ -249,13 +249,15 @@ asyncio.run(main())
   });
 });
 
-describe.skipIf(notHere !== undefined)("the kinds of character devices", () => {
-  test("tcp with telnet: options are negotiated, 255 is doubled, commands are left out", async () => {
-    const words = ["-qmp", `unix:${QMP}`, "-monitor", "telnet:127.0.0.1:0,server=on,wait=off"];
-    const parent = start(words, { ...QUIET, network: "machine" });
-    const talk = await qmp();
-    talk.send('{"execute":"query-chardev"}\n');
-    const port = Number(/telnet:127\.0\.0\.1:(\d+),server=on/.exec(await talk.until(/"return".*\r\n/))?.[1]);
+describe.skipIf(notHere !== undefined)("character device backends", () => {
+  test("telnet over TCP: negotiates options and removes commands from the input", async () => {
+    const args = ["-qmp", `unix:${QMP}`, "-monitor", "telnet:127.0.0.1:0,server=on,wait=off"];
+    const parent = start(args, { ...QUIET, network: "machine" });
+    const client = await connectQmp();
+    client.send('{"execute":"query-chardev"}\n');
+    const port = Number(
+      /telnet:127\.0\.0\.1:(\d+),server=on/.exec(await client.until(/"return".*\r\n/))?.[1],
+    );
     const socket = createConnection(port, "127.0.0.1").setEncoding("latin1");
     let got = "";
     socket.on("data", (text) => {
@@ -266,34 +268,34 @@ describe.skipIf(notHere !== undefined)("the kinds of character devices", () => {
     socket.write(Buffer.from("\xff\xfd\x03info na\xff\xfa\x18\x00\xff\xf0me\r\x00", "latin1"));
     await eventually("the answer", () => /info name.*\(qemu\) $/s.test(got));
     socket.destroy();
-    talk.send('{"execute":"quit"}');
+    client.send('{"execute":"quit"}');
     await end(parent);
   });
 
-  test("a pty: its path is told, and a monitor answers on it", async () => {
+  test("pty: reports its path, and a monitor answers on it", async () => {
     const parent = start(["-qmp", `unix:${QMP}`, "-monitor", "pty"]);
-    const talk = await qmp();
-    talk.send('{"execute":"query-chardev"}\n');
-    const path = /"pty:(\/dev\/pts\/\d+)"/.exec(await talk.until(/"return".*\r\n/))?.[1] ?? "";
+    const client = await connectQmp();
+    client.send('{"execute":"query-chardev"}\n');
+    const path = /"pty:(\/dev\/pts\/\d+)"/.exec(await client.until(/"return".*\r\n/))?.[1] ?? "";
     const answer = Bun.spawnSync(["socat", "-t1", "-", `${path},raw,echo=0`], {
       stdin: Buffer.from("info status\n"),
     });
     expect(answer.stdout.toString()).toContain("VM status: running");
-    talk.send('{"execute":"quit"}');
+    client.send('{"execute":"quit"}');
     expect((await end(parent)).stderr).toContain(
       `nitro: char device redirected to ${path} (label compat_monitor1)`,
     );
   });
 
-  test("a pipe, a log that is added to, and a ring buffer as the console", async () => {
+  test("pipe as a monitor; ring buffer with logappend=on as the console", async () => {
     Bun.spawnSync(["mkfifo", here.path("fifo.in"), here.path("fifo.out")]);
     here.file("kept", "before\n");
     const ring = ["-chardev", "ringbuf,id=r,size=1024,logfile=kept,logappend=on", "-serial", "chardev:r"];
     const parent = start([...ring, "-qmp", `unix:${QMP}`, "-monitor", "pipe:fifo"]);
-    const talk = await qmp();
-    await eventually("the console", () => here.text("kept").includes("hello"));
-    talk.send('{"execute":"ringbuf-read","arguments":{"device":"r","size":100}}\n');
-    expect(await talk.until(/"return".*\r\n/)).toContain('{"return": "hello\\n"}');
+    const client = await connectQmp();
+    await eventually("console output", () => here.text("kept").includes("hello"));
+    client.send('{"execute":"ringbuf-read","arguments":{"device":"r","size":100}}\n');
+    expect(await client.until(/"return".*\r\n/)).toContain('{"return": "hello\\n"}');
     expect(here.text("kept")).toBe("before\nhello\n");
     const shell = `timeout 5 head -c 60 ${here.path("fifo.out")} & sleep 0.2; echo quit > ${here.path("fifo.in")}; wait`;
     const answer = Bun.spawnSync(["sh", "-c", shell]);
@@ -301,51 +303,51 @@ describe.skipIf(notHere !== undefined)("the kinds of character devices", () => {
     expect((await end(parent)).status).toBe(0);
   });
 
-  test("wait=on waits for its client before anything is asked of the host; a signal ends that", async () => {
+  test("wait=on: waits for a client before the enclave is created; a signal ends the wait", async () => {
     const parent = start(["-serial", "unix:con.sock,server=on"]);
-    const talk = await Talk.to(here.path("con.sock"));
-    expect(await talk.until(/hello\n/)).toContain("hello");
-    talk.close();
+    const client = await MonitorClient.connect(here.path("con.sock"));
+    expect(await client.until(/hello\n/)).toContain("hello");
+    client.close();
     parent.kill("SIGTERM");
     expect((await end(parent)).stderr).toContain(
       "waiting for connection on: disconnected:unix:con.sock,server=on",
     );
     const other = start(["-serial", "unix:con.sock,server=on"]);
-    await eventually("the socket", () => statOrNothing(here.path("con.sock")));
+    await eventually("the socket", () => statIfExists(here.path("con.sock")));
     await Bun.sleep(200);
     other.kill("SIGTERM");
     const result = await end(other);
     expect([result.status, entries(result, "NE_CREATE_VM")]).toEqual([0, []]);
   });
 
-  test("a client that cannot connect fails the launch; with reconnect it comes when the server does", async () => {
-    const failed = await start(["-serial", "unix:nobody.sock"]).finished();
+  test("socket client: a refused connection fails the launch; reconnect-ms=N tries again", async () => {
+    const failed = await start(["-serial", "unix:missing.sock"]).finished();
     expect([failed.status, failed.stderr]).toEqual([1, expect.stringContaining("Failed to connect")]);
     const parent = start(["-qmp", `unix:${QMP}`, "-chardev", "socket,id=c,path=late.sock,reconnect-ms=50"]);
-    const talk = await qmp();
+    const client = await connectQmp();
     const server = Bun.spawn(["socat", "-u", `UNIX-LISTEN:${here.path("late.sock")}`, "-"], {
       stdout: "ignore",
     });
     await eventually("the connection", async () => {
-      talk.send('{"execute":"query-chardev"}\n');
-      return (await talk.until(/"return".*\r\n/)).includes('"unix:late.sock"') ? true : undefined;
+      client.send('{"execute":"query-chardev"}\n');
+      return (await client.until(/"return".*\r\n/)).includes('"unix:late.sock"') ? true : undefined;
     });
-    talk.send('{"execute":"quit"}');
+    client.send('{"execute":"quit"}');
     await end(parent);
     server.kill();
   });
 
-  test("the end of standard input ends nothing", async () => {
+  test("stdio: end of file on standard input does not end the launch", async () => {
     const parent = start(["-nographic", "-qmp", `unix:${QMP}`]);
-    const talk = await qmp();
+    const client = await connectQmp();
     await Bun.sleep(300);
-    expect(await status(talk)).toEndWith(RUNNING);
-    talk.send('{"execute":"quit"}');
+    expect(await status(client)).toEndWith(RUNNING);
+    client.send('{"execute":"quit"}');
     expect((await end(parent)).stdout).toBe("hello\n");
   });
 });
 
-function statOrNothing(path: string) {
+function statIfExists(path: string) {
   try {
     return statSync(path);
   } catch {

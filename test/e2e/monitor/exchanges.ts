@@ -1,15 +1,16 @@
-/** The words of the exchanges, and how they are had with a launcher that runs in an emulated parent instance. */
-import { createConnection, type Socket } from "node:net";
+/** The inputs of the recorded exchanges, and the functions that send them to nitro or QEMU. */
 import type { ParentRun } from "../../emulated-parent/run.ts";
+import { MonitorClient } from "./client.ts";
 
-/** One exchange: what was sent, and what came back until the prompt or the answer. */
+/** One exchange: an input, and the output up to the next prompt or response. */
 export interface Exchange {
+  /** The protocol; "keys" is HMP with the echo of the line editor. */
   readonly face: "hmp" | "qmp" | "keys";
   readonly send: string;
   readonly answer: string;
 }
 
-/** HMP's lines, in order; answers may depend on those before. */
+/** HMP command lines, in order: an answer may depend on the lines before it. */
 export const HMP_LINES = [
   "info status",
   "info version",
@@ -96,7 +97,7 @@ export const HMP_LINES = [
   "system_reset",
 ] as const;
 
-/** Lines that are typed with the keys of an editor; all that is shown of it is compared. */
+/** HMP lines with editing keys. The whole echo is compared. */
 export const KEYS = [
   "info name",
   "\x1b[A",
@@ -125,7 +126,7 @@ const chardev = (id: string, type: string, data: object = {}) => ({
 });
 const human = (line: string) => ({ execute: "human-monitor-command", arguments: { "command-line": line } });
 
-/** QMP's inputs, in order. */
+/** QMP inputs, in order. */
 export const QMP_LINES: readonly string[] = [
   { execute: "query-status" },
   { execute: "qmp_capabilities" },
@@ -227,9 +228,9 @@ export const QMP_LINES: readonly string[] = [
   { execute: "system_reset" },
 ].map((line) => (typeof line === "string" ? line : JSON.stringify(line)));
 
-/** The launch that both are asked in; the image's files have these names in its directory. */
+/** The launch for both programs. `directory` contains the image's files "kernel" and "initrd". */
 export function launchOf(command: readonly string[], directory: string): ParentRun {
-  const words = ["-accel", "nitro,debug-mode=on,enclave-cid=16", "-M", "nitro", "-nographic"];
+  const machine = ["-accel", "nitro,debug-mode=on,enclave-cid=16", "-M", "nitro", "-nographic"];
   const monitors = [
     "-monitor",
     "unix:hmp.sock,server=on,wait=off",
@@ -239,122 +240,56 @@ export function launchOf(command: readonly string[], directory: string): ParentR
   const image = ["-kernel", "kernel", "-initrd", "initrd", "-append", "console=ttyS0"];
   const rest = ["-serial", "file:console", "-m", "128M", "-smp", "2", "-name", "guest1"];
   return {
-    command: [...command, ...words, ...monitors, ...image, ...rest],
+    command: [...command, ...machine, ...monitors, ...image, ...rest],
     cwd: directory,
     scenario: { enclave: { console: ["hello"], heartbeatMs: 1 } },
     limitSeconds: 60,
   };
 }
 
-/** Connects, again and again until somebody listens. */
-export async function connectionTo(path: string): Promise<Socket> {
-  for (const giveUp = performance.now() + 20_000; ; await Bun.sleep(10)) {
-    const socket = createConnection(path);
-    const made = await new Promise<boolean>((resolve) => {
-      socket.once("connect", () => resolve(true));
-      socket.once("error", () => resolve(false));
-    });
-    if (made) return socket;
-    if (performance.now() > giveUp) throw new Error(`nobody listens on ${path}`);
-  }
-}
-
-/** A connection that text is sent to and waited for on. */
-export class Talk {
-  #got = "";
-  #wake = () => {};
-
-  private constructor(private readonly socket: Socket) {
-    socket.setEncoding("latin1");
-    socket.on("data", (text) => {
-      this.#got += String(text);
-      this.#wake();
-    });
-    socket.on("close", () => this.#wake());
-    socket.on("error", () => this.#wake());
-  }
-
-  /** Connects, again and again until somebody listens. */
-  static async to(path: string): Promise<Talk> {
-    return new Talk(await connectionTo(path));
-  }
-
-  send(text: string): void {
-    this.socket.write(text, "latin1");
-  }
-
-  /** What has come up to and including the end, which is looked for in all of it. */
-  async until(end: RegExp): Promise<string> {
-    for (const giveUp = performance.now() + 10_000; ; ) {
-      const found = end.exec(this.#got);
-      if (found !== null) {
-        const until = found.index + found[0].length;
-        const text = this.#got.slice(0, until);
-        this.#got = this.#got.slice(until);
-        return text;
-      }
-      if (performance.now() > giveUp)
-        throw new Error(`waited in vain for ${end}, got: ${this.#got.slice(-500)}`);
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        setTimeout(resolve, 200);
-      });
-    }
-  }
-
-  /** Whether the other side has closed. */
-  get closed(): boolean {
-    return this.socket.readableEnded || this.socket.destroyed;
-  }
-
-  close(): void {
-    this.socket.destroy();
-  }
-}
-
 const PROMPT = /\(qemu\) $/;
 
-/** Asks HMP everything, one after another; the echo of the line is left out. */
+/** Sends HMP lines one after another; the answers leave out the echo. */
 export async function askHmp(path: string, lines: readonly string[]): Promise<Exchange[]> {
-  const talk = await Talk.to(path);
-  await talk.until(PROMPT);
+  const client = await MonitorClient.connect(path);
+  await client.until(PROMPT);
   const exchanges: Exchange[] = [];
   for (const send of lines) {
-    talk.send(`${send}\n`);
-    const text = await talk.until(PROMPT);
+    client.send(`${send}\n`);
+    const text = await client.until(PROMPT);
     const answer = text.slice(text.indexOf("\r\n") + 2).replace(PROMPT, "");
     exchanges.push({ face: "hmp", send, answer });
   }
-  talk.close();
+  client.close();
   return exchanges;
 }
 
-/** Types everything; what is shown from the first key to the prompt is the answer. */
+/** Types HMP lines; an answer is everything printed from the first key to the next prompt. */
 export async function typeKeys(path: string, lines: readonly string[]): Promise<Exchange[]> {
-  const talk = await Talk.to(path);
-  await talk.until(PROMPT);
+  const client = await MonitorClient.connect(path);
+  await client.until(PROMPT);
   const exchanges: Exchange[] = [];
   for (const send of lines) {
-    talk.send(`${send}\n`);
-    // Ctrl-L shows a prompt as well: the last one comes after the line has been entered.
-    exchanges.push({ face: "keys", send, answer: await talk.until(/\r\n\(qemu\) $/) });
+    client.send(`${send}\n`);
+    // Ctrl-L prints a prompt as well; the one after the submitted line follows a line end.
+    exchanges.push({ face: "keys", send, answer: await client.until(/\r\n\(qemu\) $/) });
   }
-  talk.close();
+  client.close();
   return exchanges;
 }
 
-/** Asks QMP everything; events come before the answer, on lines of their own, with their time left out. */
+/** Sends QMP inputs; an answer includes the events before the response, without their timestamps. */
 export async function askQmp(path: string, lines: readonly string[]): Promise<Exchange[]> {
-  const talk = await Talk.to(path);
-  await talk.until(/\r\n/);
+  const client = await MonitorClient.connect(path);
+  await client.until(/\r\n/);
   const exchanges: Exchange[] = [];
   for (const send of lines) {
-    talk.send(`${send}\n`);
+    client.send(`${send}\n`);
     let answer = "";
-    do answer += (await talk.until(/\r\n/)).replace(/"timestamp": \{.*?\}, /, "");
+    do answer += (await client.until(/\r\n/)).replace(/"timestamp": \{.*?\}, /, "");
     while (!/\{("id": .*)?"(return|error)"/.test(answer));
     exchanges.push({ face: "qmp", send, answer });
   }
-  talk.close();
+  client.close();
   return exchanges;
 }

@@ -1,14 +1,14 @@
-/** Clients that mean no good: whatever they send and however often they come, others are answered and nothing is left. */
+/** Hostile monitor clients: no input and no number of connections may affect other clients or leak descriptors. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { createConnection } from "node:net";
 import type { ParentProcess } from "../../emulated-parent/run.ts";
 import { eventually, expectNothingLeft, notHere, startLaunch, Workplace } from "../launch/nitro.ts";
-import { Talk } from "./exchanges.ts";
+import { MonitorClient } from "./client.ts";
 
 const here = new Workplace();
 
-/** Sends a text, reads the answers as they come, and goes away when so many bytes of either kind have passed. */
+/** Connects, sends the text, and disconnects once it is sent and `answerBytes` bytes were received. */
 async function visit(name: string, text: string, answerBytes = 0): Promise<void> {
   const socket = createConnection(here.path(name));
   socket.on("error", () => {});
@@ -17,8 +17,8 @@ async function visit(name: string, text: string, answerBytes = 0): Promise<void>
     socket.once("connect", () =>
       socket.write(Buffer.from(text, "latin1"), () => got >= answerBytes && resolve()),
     );
-    socket.on("data", (piece) => {
-      got += piece.length;
+    socket.on("data", (chunk) => {
+      got += chunk.length;
       if (got >= answerBytes) resolve();
     });
     socket.once("close", () => resolve());
@@ -26,12 +26,12 @@ async function visit(name: string, text: string, answerBytes = 0): Promise<void>
   socket.destroy();
 }
 
-describe.skipIf(notHere !== undefined)("a monitor", () => {
+describe.skipIf(notHere !== undefined)("a monitor under attack", () => {
   let parent: ParentProcess;
-  let good: Talk;
+  let good: MonitorClient;
   const descriptors = () => readdirSync(`/proc/${parent.commandPid()}/fd`).length;
 
-  /** How many there are when the last client's end has been seen, and the heartbeat's: that may take a while. */
+  /** Waits until nitro has closed all connections, and returns the number of its open descriptors. */
   async function descriptorsAtRest(): Promise<number> {
     for (let [count, same] = [descriptors(), 0]; ; ) {
       await Bun.sleep(20);
@@ -44,7 +44,7 @@ describe.skipIf(notHere !== undefined)("a monitor", () => {
 
   beforeAll(async () => {
     const listen = (name: string) => `unix:${name},server=on,wait=off`;
-    const words = [
+    const args = [
       "-qmp",
       listen("good"),
       "-qmp",
@@ -55,8 +55,8 @@ describe.skipIf(notHere !== undefined)("a monitor", () => {
       "null",
     ];
     const scenario = { enclave: { console: ["hello"], heartbeatMs: 1 } };
-    parent = startLaunch({ command: here.debug(...words), cwd: here.directory, scenario });
-    good = await Talk.to(here.path("good"));
+    parent = startLaunch({ command: here.debug(...args), cwd: here.directory, scenario });
+    good = await MonitorClient.connect(here.path("good"));
     await good.until(/"QMP".*\r\n/);
     good.send('{"execute":"qmp_capabilities"}\n');
     await good.until(/"return".*\r\n/);
@@ -70,16 +70,16 @@ describe.skipIf(notHere !== undefined)("a monitor", () => {
     expectNothingLeft(result);
   });
 
-  /** The good client is answered, and a fresh one is greeted as if nothing had been. */
-  async function allIsWell(): Promise<void> {
+  /** The existing client is answered, and new ones get an untouched session. */
+  async function expectUnaffected(): Promise<void> {
     good.send('{"execute":"query-status"}\n');
     expect(await good.until(/"return".*\r\n/)).toContain('"running": true');
-    const qmp = await Talk.to(here.path("qmp"));
+    const qmp = await MonitorClient.connect(here.path("qmp"));
     expect(await qmp.until(/\r\n/)).toStartWith('{"QMP": ');
     qmp.send('{"execute":"qmp_capabilities","id":1}\n');
     expect(await qmp.until(/\r\n/)).toBe('{"return": {}, "id": 1}\r\n');
     qmp.close();
-    const hmp = await Talk.to(here.path("hmp"));
+    const hmp = await MonitorClient.connect(here.path("hmp"));
     expect(await hmp.until(/\(qemu\) /)).toMatch(
       /^QEMU \S+ monitor - type 'help' for more information\r\n\(qemu\) $/,
     );
@@ -88,67 +88,67 @@ describe.skipIf(notHere !== undefined)("a monitor", () => {
     hmp.close();
   }
 
-  test("is visited three hundred times, by clients that leave in the middle of a command", async () => {
+  test("survives 300 clients that disconnect in the middle of a command", async () => {
     const before = await descriptorsAtRest();
-    const halves = [
+    const partial = [
       '{"execute":"qmp_capab',
       '{"execute":"qmp_capabilities"}\n{"execute":"query-qmp-sch',
       "info na\x1b[",
       "\xe2\x82",
     ];
     for (let i = 0; i < 150; i++) {
-      await Promise.all([visit("qmp", halves[i % 4] ?? ""), visit("hmp", halves[(i + 2) % 4] ?? "")]);
+      await Promise.all([visit("qmp", partial[i % 4] ?? ""), visit("hmp", partial[(i + 2) % 4] ?? "")]);
     }
-    await allIsWell();
-    await eventually("the last one's end", () => descriptors() <= before);
+    await expectUnaffected();
+    await eventually("all connections to be closed", () => descriptors() <= before);
   });
 
   test.each([
-    ["brackets a hundred thousand deep", "qmp", "[".repeat(100_000), "nesting depth limit"],
-    ["objects in objects", "qmp", '{"a":'.repeat(20_000), "nesting depth limit"],
-    ["a string without an end", "qmp", `"${"x".repeat(100_000)}`, "token size limit"],
-    ["a number without an end", "qmp", "1".repeat(100_000), "token size limit"],
-    ["a list without an end", "qmp", `[${"1,".repeat(100_000)}`, "token size limit"],
-    ["bytes of every kind", "qmp", String.fromCharCode(...Array(256).keys()), "stray"],
-  ])("is sent %s", async (_, name, text, error) => {
-    const bad = await Talk.to(here.path(name));
-    await bad.until(/\r\n/);
-    bad.send(text);
-    expect(await bad.until(/"desc": .*\r\n/)).toContain(error);
-    bad.close();
-    await allIsWell();
+    ["100,000 nested arrays", "qmp", "[".repeat(100_000), "nesting depth limit"],
+    ["20,000 nested objects", "qmp", '{"a":'.repeat(20_000), "nesting depth limit"],
+    ["an unterminated string", "qmp", `"${"x".repeat(100_000)}`, "token size limit"],
+    ["an unterminated number", "qmp", "1".repeat(100_000), "token size limit"],
+    ["an unterminated array", "qmp", `[${"1,".repeat(100_000)}`, "token size limit"],
+    ["all byte values", "qmp", String.fromCharCode(...Array(256).keys()), "stray"],
+  ])("rejects %s", async (_, name, text, error) => {
+    const hostile = await MonitorClient.connect(here.path(name));
+    await hostile.until(/\r\n/);
+    hostile.send(text);
+    expect(await hostile.until(/"desc": .*\r\n/)).toContain(error);
+    hostile.close();
+    await expectUnaffected();
   });
 
   test.each([
-    ["escape sequences without an end", `${"\x1b[".repeat(5000)}${"9;".repeat(5000)}`],
+    ["unterminated escape sequences", `${"\x1b[".repeat(5000)}${"9;".repeat(5000)}`],
     [
-      "every key there is, again and again",
+      "all byte values, repeatedly",
       String.fromCharCode(...Array(256).keys())
         .replaceAll("\n", "")
         .repeat(40),
     ],
-    ["a line that is longer than lines can be", `${"x".repeat(6000)}\n`],
-    ["completions of everything", "\t\t\tinfo \t\t\nqom-list /\t\t\tmachine/\t\t\n".repeat(20)],
+    ["a line beyond the maximum length", `${"x".repeat(6000)}\n`],
+    ["many completions", "\t\t\tinfo \t\t\nqom-list /\t\t\tmachine/\t\t\n".repeat(20)],
     [
-      "a client's cursor moved beyond all ends",
+      "cursor movement beyond both ends of the line",
       "abc\x1b[D\x1b[D\x1b[D\x1b[D\x1b[C\x1b[C\x1b[3~\x7f\x7f\x7f\x7f\x17\x0b\x15".repeat(200),
     ],
-  ])("is typed %s", async (_, text) => {
+  ])("survives %s as keys", async (_, text) => {
     await visit("hmp", text, 1000);
-    await allIsWell();
+    await expectUnaffected();
   });
 
-  test("keeps what a client asked for that reads nothing, up to a bound, and drops it when he goes", async () => {
+  test("bounds the output of a client that does not read, and drops it on disconnect", async () => {
     const before = await descriptorsAtRest();
-    const deaf = createConnection(here.path("qmp"));
-    await new Promise((resolve) => deaf.once("connect", resolve));
-    deaf.pause();
-    deaf.write('{"execute":"qmp_capabilities"}\n');
-    deaf.write('{"execute":"query-qmp-schema"}\n'.repeat(5000));
+    const stalled = createConnection(here.path("qmp"));
+    await new Promise((resolve) => stalled.once("connect", resolve));
+    stalled.pause();
+    stalled.write('{"execute":"qmp_capabilities"}\n');
+    stalled.write('{"execute":"query-qmp-schema"}\n'.repeat(5000));
     good.send('{"execute":"query-status"}\n');
     expect(await good.until(/"return".*\r\n/)).toContain('"running": true');
-    deaf.destroy();
-    await allIsWell();
-    await eventually("the last one's end", () => descriptors() <= before);
+    stalled.destroy();
+    await expectUnaffected();
+    await eventually("all connections to be closed", () => descriptors() <= before);
   });
 });

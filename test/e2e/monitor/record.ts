@@ -1,6 +1,6 @@
 /**
- * Records the exchanges with QEMU in an emulated parent instance into exchanges.jsonl, which replay.test.ts compares
- * with: `QEMU=qemu-system-x86_64 bun test/e2e/monitor/record.ts`, where QEMU is of a version that has `-accel nitro`.
+ * Records QEMU's answers in an emulated parent instance to exchanges.jsonl, for replay.test.ts:
+ * `QEMU=qemu-system-x86_64 bun test/e2e/monitor/record.ts`, with a QEMU that has `-accel nitro`.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,7 +17,7 @@ writeFileSync(join(directory, "kernel"), fakeKernel());
 writeFileSync(join(directory, "initrd"), fakeInitrd());
 const parent = startInParent(launchOf(qemu.split(" "), directory));
 try {
-  // The CID is there once the enclave has started, which is when the console's file has something in it.
+  // The CID is known once the enclave has started.
   await Bun.sleep(1500);
   const hmp = await askHmp(join(directory, "hmp.sock"), HMP_LINES);
   const qmp = await askQmp(join(directory, "qmp.sock"), QMP_LINES);

@@ -1,7 +1,7 @@
-/** What a monitor's client asks for and cannot have: it is told so in QEMU's words, and the enclave lives on. */
+/** Monitor commands that fail: QEMU's error messages, no effect on the enclave; and the QMP schema. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { expectNothingLeft, notHere, startLaunch, Workplace } from "../launch/nitro.ts";
-import { Talk } from "./exchanges.ts";
+import { MonitorClient } from "./client.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
@@ -19,7 +19,7 @@ function change(type: string, data: object): [string, object] {
 
 const unix = (path: string, more = {}) => ({ addr: { type: "unix", data: { path } }, ...more });
 
-/** Each with what is said of it; the ring buffer `ring` is there. */
+/** Each command with its error message. A ring buffer "ring" exists. */
 const REFUSED: readonly [[string, object], string][] = [
   [
     ["ringbuf-write", { device: "ring", data: "a%%", format: "base64" }],
@@ -63,16 +63,16 @@ const REFUSED: readonly [[string, object], string][] = [
   ],
 ];
 
-describe.skipIf(notHere !== undefined)("refused", () => {
-  test("is what cannot be, and nothing of it is left behind", async () => {
+describe.skipIf(notHere !== undefined)("monitor commands that fail", () => {
+  test("report QEMU's message and leave nothing behind", async () => {
     const command = here.debug("-serial", "stdio", ...SOCKETS);
     const parent = startLaunch({ command, cwd: here.directory, scenario: { enclave: { heartbeatMs: 1 } } });
-    const talk = await Talk.to(here.path("qmp.sock"));
+    const client = await MonitorClient.connect(here.path("qmp.sock"));
     const ask = async (execute: string, args: object) => {
-      talk.send(`${JSON.stringify({ execute, arguments: args })}\n`);
-      return JSON.parse((await talk.until(/"(return|error)": .*\r\n/)).trim().split("\r\n").at(-1) ?? "");
+      client.send(`${JSON.stringify({ execute, arguments: args })}\n`);
+      return JSON.parse((await client.until(/"(return|error)": .*\r\n/)).trim().split("\r\n").at(-1) ?? "");
     };
-    await talk.until(/"QMP".*\r\n/);
+    await client.until(/"QMP".*\r\n/);
     expect((await ask("qmp_capabilities", { enable: [1] })).error.desc).toBe(
       "Invalid parameter type for 'enable[0]', expected: string",
     );
@@ -86,11 +86,11 @@ describe.skipIf(notHere !== undefined)("refused", () => {
     expect(await ask("human-monitor-command", line)).toEqual({
       return: "Error: Unexpected 'id' parameter\r\n",
     });
-    const kept = { device: "ring", data: "aGk=", format: "base64" };
-    expect(await ask("ringbuf-write", kept)).toEqual({ return: {} });
+    const written = { device: "ring", data: "aGk=", format: "base64" };
+    expect(await ask("ringbuf-write", written)).toEqual({ return: {} });
     expect(await ask("ringbuf-read", { device: "ring", size: 9 })).toEqual({ return: "hi" });
     expect(await ask("chardev-remove", { id: "x" })).toHaveProperty("error");
-    talk.send('{"execute":"quit"}');
+    client.send('{"execute":"quit"}');
     const result = await parent.finished();
     expectNothingLeft(result);
     expect(result.status).toBe(0);
@@ -98,30 +98,32 @@ describe.skipIf(notHere !== undefined)("refused", () => {
 });
 
 test.skipIf(notHere !== undefined)(
-  "what is offered is described: every command, argument and event, and no type is missing",
+  "query-qmp-schema describes every command, argument and event, with all their types",
   async () => {
     const parent = startLaunch({ command: here.debug("-serial", "null", ...SOCKETS), cwd: here.directory });
-    const talk = await Talk.to(here.path("qmp.sock"));
+    const client = await MonitorClient.connect(here.path("qmp.sock"));
     const ask = async (execute: string) => {
-      talk.send(`${JSON.stringify({ execute })}\n`);
-      return JSON.parse((await talk.until(/"(return|error)": .*\r\n/)).trim().split("\r\n").at(-1) ?? "")
+      client.send(`${JSON.stringify({ execute })}\n`);
+      return JSON.parse((await client.until(/"(return|error)": .*\r\n/)).trim().split("\r\n").at(-1) ?? "")
         .return;
     };
-    await talk.until(/"QMP".*\r\n/);
+    await client.until(/"QMP".*\r\n/);
     await ask("qmp_capabilities");
     const commands: { name: string }[] = await ask("query-commands");
     const schema: SchemaInfo[] = await ask("query-qmp-schema");
-    talk.send('{"execute":"quit"}');
+    client.send('{"execute":"quit"}');
     expectNothingLeft(await parent.finished());
     const names = schema.map(({ name }) => name);
     expect(names).toEqual([...new Set(names)]);
-    const used = schema.flatMap((one) => [
-      ...["arg-type", "ret-type", "element-type"].map((key) => one[key]).filter((type) => type !== undefined),
-      ...(one.members ?? []).map(({ type }) => type),
+    const used = schema.flatMap((info) => [
+      ...["arg-type", "ret-type", "element-type"]
+        .map((key) => info[key])
+        .filter((type) => type !== undefined),
+      ...(info.members ?? []).map(({ type }) => type),
     ]);
     expect(used.filter((type) => !names.includes(String(type)))).toEqual([]);
     const kind = (wanted: string) =>
-      schema.filter((one) => one["meta-type"] === wanted).map(({ name }) => name);
+      schema.filter((info) => info["meta-type"] === wanted).map(({ name }) => name);
     expect(kind("command").sort()).toEqual(commands.map(({ name }) => name).sort());
     expect(kind("event")).toEqual(["GUEST_PANICKED", "POWERDOWN", "RESUME", "SHUTDOWN", "STOP"]);
     const get = schema.find(({ name }) => name === "qom-get");

@@ -1,6 +1,6 @@
 /**
- * What QEMU 11 answered, asked of nitro in the same emulated parent instance. Where nitro's answer differs, the exchange
- * is in DEVIATIONS with what nitro says and why; the README lists the same.
+ * Replays QEMU 11's recorded monitor exchanges against nitro in the same emulated parent instance. Where nitro's answer
+ * differs on purpose, DEVIATIONS has its answer and the reason; the manual's list of deviations has the same entries.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { ParentProcess } from "../../emulated-parent/run.ts";
 import { fakeInitrd, fakeKernel } from "../launch/images.ts";
 import { expectNothingLeft, NITRO, notHere, startLaunch, Workplace } from "../launch/nitro.ts";
+import { MonitorClient } from "./client.ts";
 import {
   askHmp,
   askQmp,
@@ -16,7 +17,6 @@ import {
   KEYS,
   launchOf,
   QMP_LINES,
-  Talk,
   typeKeys,
 } from "./exchanges.ts";
 
@@ -27,7 +27,7 @@ const RECORDED: readonly Exchange[] = readFileSync(join(import.meta.dir, "exchan
 
 interface Deviation {
   readonly send: RegExp;
-  /** What nitro answers. */
+  /** nitro's answer. */
   readonly answer: RegExp;
   readonly why: string;
 }
@@ -38,17 +38,17 @@ const DEVIATIONS: readonly Deviation[] = [
   {
     send: /^info version|query-version/,
     answer: /^11\.1\.0 \(nitro \d+\.\d+\.\d+\)\r\n$|"major": 11\}, "package": "nitro \d+\.\d+\.\d+"\}/,
-    why: "names itself beside QEMU's interface level",
+    why: "nitro reports its own version next to QEMU's",
   },
   {
     send: /^info memdev|query-memdev/,
     answer: /memory backend: ram\r\n.*prealloc: true\r\n|"prealloc": true/s,
-    why: "the memory is allocated before the start, and never dumped or merged",
+    why: "nitro preallocates the memory, and never dumps or merges it",
   },
   {
     send: /^info cpus|query-cpus-fast/,
     answer: /CPU #0: host CPU \d+\r\n {2}CPU #1|"cpu-index": 0/,
-    why: "QEMU lists none; nitro tells which CPUs of the parent the enclave has",
+    why: "QEMU lists none; nitro lists the parent's CPUs that the enclave uses",
   },
   {
     send: /query-accelerators/,
@@ -58,34 +58,34 @@ const DEVIATIONS: readonly Deviation[] = [
   {
     send: /^info chardev/,
     answer: /^(?!.*parallel0)/s,
-    why: "the connection to the console is no character device, and there is no parallel port",
+    why: "nitro has no character device for the console's connection, and no parallel port",
   },
   { send: /^qom-list \/$/, answer: /^(?!.*audiodevs)/s, why: "an enclave has no sound" },
   {
     send: /^(stop|cont|system_reset)$|"(stop|cont|system_reset)"/,
     answer: PAUSED,
-    why: "QEMU pretends; an enclave can be neither paused nor reset",
+    why: "QEMU changes only its own run state; an enclave can be neither paused nor reset",
   },
 ];
 
-/** Lists come in no particular order from QEMU, and members of an object neither. */
-function normal({ face, send, answer }: Exchange): unknown {
+/** Removes differences without meaning: the order of lists and members. */
+function normalize({ face, send, answer }: Exchange): unknown {
   if (face === "keys") return answer;
   if (face === "hmp") return /^(qom-list|info chardev)/.test(send) ? answer.split("\r\n").sort() : answer;
   return answer
     .trimEnd()
     .split("\r\n")
     .map((line) => {
-      // Of the place of an error the column is compared; lines count from the connection on.
-      const told = JSON.parse(line.replace(/"desc": "\d+:(\d+): /, '"desc": "$1: '));
-      if (/"qom-list"/.test(send) && Array.isArray(told.return)) {
-        told.return.sort((a: { name: string }, b: { name: string }) => a.name.localeCompare(b.name));
+      // An error's line number counts from the start of the connection, so only the column is compared.
+      const response = JSON.parse(line.replace(/"desc": "\d+:(\d+): /, '"desc": "$1: '));
+      if (/"qom-list"/.test(send) && Array.isArray(response.return)) {
+        response.return.sort((a: { name: string }, b: { name: string }) => a.name.localeCompare(b.name));
       }
-      return told;
+      return response;
     });
 }
 
-describe.skipIf(notHere !== undefined)("what QEMU answered", () => {
+describe.skipIf(notHere !== undefined)("monitor exchanges recorded with QEMU", () => {
   const here = new Workplace();
   let parent: ParentProcess;
   const answers: Exchange[] = [];
@@ -94,7 +94,7 @@ describe.skipIf(notHere !== undefined)("what QEMU answered", () => {
     here.file("kernel", fakeKernel());
     here.file("initrd", fakeInitrd());
     parent = startLaunch(launchOf([NITRO], here.directory));
-    const monitor = await Talk.to(here.path("hmp.sock"));
+    const monitor = await MonitorClient.connect(here.path("hmp.sock"));
     await monitor.until(/\(qemu\) $/);
     monitor.close();
     answers.push(...(await askHmp(here.path("hmp.sock"), HMP_LINES)));
@@ -110,7 +110,7 @@ describe.skipIf(notHere !== undefined)("what QEMU answered", () => {
     expectNothingLeft(result);
   });
 
-  test("is recorded in more than 100 exchanges, of the same words", () => {
+  test("the recording has an answer for each input", () => {
     expect(RECORDED.map(({ send }) => send)).toEqual([...HMP_LINES, ...QMP_LINES, ...KEYS]);
     expect(RECORDED.length).toBeGreaterThan(100);
   });
@@ -119,22 +119,24 @@ describe.skipIf(notHere !== undefined)("what QEMU answered", () => {
     "%s",
     (_, i) => {
       const [recorded, own] = [RECORDED[i], answers[i]];
-      if (recorded === undefined || own === undefined) throw new Error("that exchange was not had");
+      if (recorded === undefined || own === undefined) throw new Error("no answer for this exchange");
       const deviation = DEVIATIONS.find(({ send }) => send.test(recorded.send));
-      if (deviation === undefined) expect(normal(own)).toEqual(normal(recorded));
+      if (deviation === undefined) expect(normalize(own)).toEqual(normalize(recorded));
       else expect(own.answer).toMatch(deviation.answer);
     },
   );
 
-  test("every deviation is one", () => {
-    const idle = DEVIATIONS.filter(({ send }) =>
+  test("every listed deviation differs from QEMU", () => {
+    const unused = DEVIATIONS.filter(({ send }) =>
       RECORDED.every((recorded, i) => {
         const own = answers[i];
         return (
-          !send.test(recorded.send) || own === undefined || Bun.deepEquals(normal(own), normal(recorded))
+          !send.test(recorded.send) ||
+          own === undefined ||
+          Bun.deepEquals(normalize(own), normalize(recorded))
         );
       }),
     );
-    expect(idle.map(({ why }) => why)).toEqual([]);
+    expect(unused.map(({ why }) => why)).toEqual([]);
   });
 });

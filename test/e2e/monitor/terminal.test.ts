@@ -1,4 +1,4 @@
-/** A real terminal with a launcher on it: the mux's keys, the prompt, and the terminal's settings afterwards. */
+/** nitro on a pseudoterminal: the mux's keys, the monitor's prompt, and the terminal's settings afterwards. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,35 +18,38 @@ interface Step {
 
 interface Outcome {
   readonly output: string;
+  /** Whether the terminal's settings changed during the run. */
   readonly changed: boolean;
-  readonly same: boolean;
+  /** Whether the settings were restored at the end. */
+  readonly restored: boolean;
   readonly status: number;
+  /** The pattern that a step waited for in vain. */
   readonly missing: string | null;
 }
 
 const PARENT = new URL("../../emulated-parent/main.ts", import.meta.url).pathname;
 
 /**
- * A shell tells the settings before and after: the parent instance's own runtime puts a terminal back when it ends, and
- * would hide what the launcher has left. Signals of the terminal's keys are the launcher's business.
+ * Records the terminal's settings before and after nitro. The emulated parent's own runtime restores them at its exit,
+ * which would hide a missing restore in nitro. The trap leaves SIGINT and SIGQUIT from the terminal to nitro.
  */
-const AROUND = 'trap : INT QUIT; stty -g >"$0.before"; "$@"; S=$?; stty -g >"$0.after"; exit $S';
+const STTY_WRAPPER = 'trap : INT QUIT; stty -g >"$0.before"; "$@"; S=$?; stty -g >"$0.after"; exit $S';
 let runs = 0;
 
-/** Runs a launch in debug mode on a terminal of its own. */
+/** Launches in debug mode on a new pseudoterminal. */
 async function onTerminal(
-  words: readonly string[],
+  args: readonly string[],
   steps: readonly Step[],
   scenario: ScenarioInput = {},
 ): Promise<Outcome> {
   const enclave = { console: ["hello", "from within"], heartbeatMs: 1, ...scenario.enclave };
   const settings = JSON.stringify({ memory: "stand-in", ...scenario, enclave });
-  const notes = here.path(`stty${runs++}`);
+  const sttyFile = here.path(`stty${runs++}`);
   const command = [
     "sh",
     "-c",
-    AROUND,
-    notes,
+    STTY_WRAPPER,
+    sttyFile,
     NITRO,
     "-accel",
     "nitro,debug-mode=on,enclave-cid=16",
@@ -68,24 +71,24 @@ async function onTerminal(
       settings,
       "--",
       ...command,
-      ...words,
+      ...args,
     ],
     { stdout: "pipe", stdin: "ignore", stderr: "inherit" },
   );
   const outcome = JSON.parse(await new Response(process.stdout).text());
-  const [before, after] = ["before", "after"].map((when) => readFileSync(`${notes}.${when}`, "utf8"));
+  const [before, after] = ["before", "after"].map((when) => readFileSync(`${sttyFile}.${when}`, "utf8"));
   expect(before).not.toBe("");
-  return { ...outcome, same: outcome.same && before === after };
+  return { ...outcome, restored: outcome.restored && before === after };
 }
 
 const PROMPT = "\\(qemu\\) ";
 
 describe.skipIf(notHere !== undefined)("-nographic on a terminal", () => {
-  test("has the console first, a monitor behind Ctrl-A c, and ends with Ctrl-A x", async () => {
+  test("starts at the console, switches to the monitor with Ctrl-A c, exits with Ctrl-A x", async () => {
     const outcome = await onTerminal(
       ["-nographic"],
       [
-        { wait: "from within", type: "typed at the console, which takes nothing\x01c" },
+        { wait: "from within", type: "dropped, because the console has no input\x01c" },
         {
           wait: `monitor - type 'help'.*${PROMPT}`,
           type: "qom-get /machine/peripheral/nitro-vsock enclave-cid\r",
@@ -100,7 +103,7 @@ describe.skipIf(notHere !== undefined)("-nographic on a terminal", () => {
       ],
     );
     expect(outcome.missing).toBeNull();
-    expect(outcome).toMatchObject({ changed: true, same: true, status: 0 });
+    expect(outcome).toMatchObject({ changed: true, restored: true, status: 0 });
   });
 
   const cases: readonly [string, readonly Step[], ScenarioInput, number][] = [
@@ -122,14 +125,14 @@ describe.skipIf(notHere !== undefined)("-nographic on a terminal", () => {
       { enclave: { liveMs: 300, console: ["from within", "Kernel panic - not syncing: oops"] } },
       4,
     ],
-    ["a launch that cannot be", [{ wait: "nitro: .*hint" }], { pool: "" }, 1],
+    ["a launch that fails", [{ wait: "nitro: .*hint" }], { pool: "" }, 1],
   ];
-  test.each(cases)("the terminal is as it was after %s", async (_, steps, scenario, status) => {
+  test.each(cases)("restores the terminal after %s", async (_, steps, scenario, status) => {
     const outcome = await onTerminal(["-nographic"], steps, scenario);
-    expect([outcome.missing, outcome.same, outcome.status]).toEqual([null, true, status]);
+    expect([outcome.missing, outcome.restored, outcome.status]).toEqual([null, true, status]);
   });
 
-  test("timestamps stand before each line when they are asked for", async () => {
+  test("Ctrl-A t puts a timestamp before each line", async () => {
     const outcome = await onTerminal(
       ["-nographic"],
       [{ wait: "line 1", type: "\x01t" }, { wait: "\\[00:00:0\\d\\.\\d{3}\\] line \\d" }, { type: "\x01x" }],
@@ -139,51 +142,52 @@ describe.skipIf(notHere !== undefined)("-nographic on a terminal", () => {
   });
 });
 
-test.skipIf(notHere !== undefined)("a monitor on stdio leaves Ctrl-C to the terminal", async () => {
-  const words = ["-monitor", "stdio", "-serial", "null"];
-  const outcome = await onTerminal(words, [
+test.skipIf(notHere !== undefined)("-monitor stdio: Ctrl-C still stops the enclave", async () => {
+  const args = ["-monitor", "stdio", "-serial", "null"];
+  const outcome = await onTerminal(args, [
     { wait: "started: CID", type: "\x03" },
     { wait: "SIGINT: stopping the enclave" },
   ]);
-  const { missing, changed, same, status } = outcome;
-  expect([missing, changed, same, status]).toEqual([null, true, true, 0]);
+  const { missing, changed, restored, status } = outcome;
+  expect([missing, changed, restored, status]).toEqual([null, true, true, 0]);
+});
+
+test.skipIf(notHere !== undefined)("-nographic: makes the terminal raw again after SIGCONT", async () => {
+  const outcome = await onTerminal(
+    ["-nographic"],
+    [
+      { wait: "from within", signal: "SIGSTOP" },
+      { reset: true },
+      { signal: "SIGCONT" },
+      { wait: "unseen|", type: "\x01c" },
+      { wait: PROMPT, type: "info status\r" },
+      { wait: "running", type: "\x01x" },
+    ],
+  );
+  const { missing, changed, restored, status } = outcome;
+  expect([missing, changed, restored, status]).toEqual([null, true, true, 0]);
 });
 
 test.skipIf(notHere !== undefined)(
-  "a process that was stopped has its terminal again when it goes on",
-  async () => {
-    const outcome = await onTerminal(
-      ["-nographic"],
-      [
-        { wait: "from within", signal: "SIGSTOP" },
-        { reset: true },
-        { signal: "SIGCONT" },
-        { wait: "unseen|", type: "\x01c" },
-        { wait: PROMPT, type: "info status\r" },
-        { wait: "running", type: "\x01x" },
-      ],
-    );
-    const { missing, changed, same, status } = outcome;
-    expect([missing, changed, same, status]).toEqual([null, true, true, 0]);
-  },
-);
-
-test.skipIf(notHere !== undefined)(
-  "a terminal that is others' by then is left to them, and nothing hangs",
+  "-nographic: leaves the terminal alone once it runs in the background, and does not hang",
   async () => {
     const outcome = await onTerminal(
       ["-nographic"],
       [{ wait: "from within", background: true }, { signal: "SIGTERM" }],
     );
-    // The shell around it tells the settings that the launcher has left: raw ones, for the terminal was not its own.
     expect([outcome.missing, outcome.changed, outcome.status]).toEqual([null, true, 0]);
   },
 );
 
 test.skipIf(notHere !== undefined)(
-  "without a monitor the terminal is not touched, and Ctrl-C stops",
+  "without a monitor: does not change the terminal, and Ctrl-C stops the enclave",
   async () => {
     const outcome = await onTerminal([], [{ wait: "from within", type: "\x03" }]);
-    expect([outcome.missing, outcome.changed, outcome.same, outcome.status]).toEqual([null, false, true, 0]);
+    expect([outcome.missing, outcome.changed, outcome.restored, outcome.status]).toEqual([
+      null,
+      false,
+      true,
+      0,
+    ]);
   },
 );

@@ -1,10 +1,21 @@
-"""Runs a command on a new terminal, types at it and tells what came.
+"""Runs a command on a new pseudoterminal, performs the steps and prints the outcome.
 
-usage: with-terminal.py STEPS COMMAND…
-STEPS is JSON, a list of {"wait": regular expression, "type": text, "signal": name, "limit": seconds, "reset": true,
-"background": true}; what is waited for is looked for behind what was found before; reset puts the terminal's settings
-back and forgets that they were others; background gives the terminal to another process. Gives JSON: what came,
-whether the terminal's settings were others in between and are the same afterwards, and the exit status.
+usage: with-terminal.py STEPS COMMAND...
+
+STEPS is a JSON list of objects. The members of a step, in the order in which they take effect:
+  wait        a regular expression to find in the output after the previous match
+  limit       how long to wait for it, in seconds (default 20)
+  reset       true: restores the terminal's settings and forgets that they changed
+  background  true: moves the command to the background of the terminal
+  type        text to type
+  signal      the name of a signal to send to the launcher
+
+The outcome is a JSON object:
+  output      everything that the command printed
+  changed     whether the terminal's settings changed during the run
+  restored    whether they were restored at the end
+  status      the exit status, negative for a signal
+  missing     the regular expression that was not found in time, or null
 """
 import json, os, pty, re, select, signal, sys, termios, time
 
@@ -19,7 +30,7 @@ if child == 0:
     for fd in (0, 1, 2):
         os.dup2(terminal, fd)
     if any("background" in step for step in steps):
-        # As a shell with jobs: the command is one, and the terminal is taken from it when this process is asked to.
+        # Job control as in a shell: the command is a job, and on SIGUSR1 the terminal's foreground becomes this process.
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         signal.signal(signal.SIGUSR1, lambda *_: os.tcsetpgrp(0, os.getpgrp()))
         job = os.fork()
@@ -43,7 +54,7 @@ def read(seconds):
 
 
 def launcher(pid):
-    """The youngest of the command's descendants: below the parent instance's supervisor and a shell."""
+    """Returns the last descendant: the launcher, below the supervisor of the emulated parent and a shell."""
     while True:
         with open(f"/proc/{pid}/task/{pid}/children") as children:
             below = children.read().split()
@@ -91,5 +102,6 @@ while time.time() < end:
 else:
     os.kill(child, signal.SIGKILL)
 read(0.1)
-same = termios.tcgetattr(terminal) == before
-print(json.dumps({"output": output.decode("latin1"), "changed": changed, "same": same, "status": status, "missing": missing}))
+restored = termios.tcgetattr(terminal) == before
+outcome = {"output": output.decode("latin1"), "changed": changed, "restored": restored}
+print(json.dumps({**outcome, "status": status, "missing": missing}))
