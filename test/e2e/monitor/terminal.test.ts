@@ -175,6 +175,7 @@ test.skipIf(notHere !== undefined)(
       ["-nographic"],
       [{ wait: "from within", background: true }, { signal: "SIGTERM" }],
     );
+    // A background process must not change the terminal, so its settings stay raw.
     expect([outcome.missing, outcome.changed, outcome.status]).toEqual([null, true, 0]);
   },
 );
