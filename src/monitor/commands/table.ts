@@ -1,5 +1,5 @@
 /** The command table: every command of HMP and QMP, one row each. */
-import { helpText } from "../hmp/help.ts";
+import { hmpHelp } from "../hmp/help.ts";
 import { CHARDEV_COMMANDS } from "./chardev.ts";
 import { type Command, CommandError, integerArgument, stringArgument } from "./command.ts";
 import { introspectionCommands } from "./introspection.ts";
@@ -24,7 +24,7 @@ const MONITOR_COMMANDS: readonly Command[] = [
     hmp: ["help", "?"],
     help: "show the list of commands, or the help of one",
     hmpArgs: { usage: "[cmd]", positional: [{ name: "name", type: "rest", optional: true }] },
-    run: (_, args) => helpText(COMMANDS, stringArgument(args, "name")),
+    run: (_, args) => hmpHelp(COMMANDS, stringArgument(args, "name")),
     print: (result) => String(result),
   },
 ];

@@ -8,7 +8,7 @@ import {
 } from "../commands/command.ts";
 import { COMMANDS, findHmpCommand } from "../commands/table.ts";
 import type { Json } from "../json.ts";
-import { helpText } from "./help.ts";
+import { hmpHelp } from "./help.ts";
 
 /** Arguments that do not match the command's syntax. The message is QEMU's. */
 class SyntaxProblem extends Error {
@@ -36,7 +36,7 @@ function lineOutput(context: CommandContext, line: string): string {
   if (name === "") return "";
   if (name !== "info") return commandOutput(context, line, name, rest);
   const [, subcommand = "", subcommandRest = ""] = splitWord(rest);
-  if (subcommand === "") return helpText(COMMANDS, "info");
+  if (subcommand === "") return hmpHelp(COMMANDS, "info");
   return commandOutput(context, line, `info ${subcommand}`, subcommandRest);
 }
 

@@ -5,7 +5,7 @@ const INFO_PREFIX = "info ";
 const INFO_LINE = "info [subcommand] -- show information about the enclave\n";
 
 /** Returns what `help NAME` prints: all commands without a name, the info subcommands for "info". */
-export function helpText(commands: readonly Command[], name: string): string {
+export function hmpHelp(commands: readonly Command[], name: string): string {
   const hmpCommands = commands.filter(({ hmp }) => hmp !== undefined);
   if (name === "")
     return [...hmpCommands.filter((row) => !isInfo(row)).map(helpLine), INFO_LINE].sort().join("");

@@ -3,7 +3,7 @@ import { type Arguments, CommandError } from "../commands/command.ts";
 import type { Json } from "../json.ts";
 
 /** A request that has been checked. */
-export interface Request {
+export interface QmpRequest {
   readonly execute: string;
   readonly args: Arguments;
 }
@@ -18,7 +18,7 @@ export function requestId(input: Json): Json | undefined {
 }
 
 /** Parses a request. Throws CommandError. */
-export function parseRequest(input: Json): Request {
+export function parseRequest(input: Json): QmpRequest {
   if (!isObject(input)) throw new CommandError("QMP input must be a JSON object");
   for (const [name, value] of Object.entries(input)) {
     if (name === "execute") {

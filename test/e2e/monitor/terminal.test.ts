@@ -23,7 +23,7 @@ interface Outcome {
   /** Whether the settings were restored at the end. */
   readonly restored: boolean;
   readonly status: number;
-  /** The pattern that a step waited for in vain. */
+  /** The pattern that a step timed out on. */
   readonly missing: string | null;
 }
 

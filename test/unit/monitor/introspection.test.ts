@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { type Arguments, type CommandContext, CommandError } from "../../../src/monitor/commands/command.ts";
 import { COMMANDS, findQmpCommand } from "../../../src/monitor/commands/table.ts";
 import { validateArguments } from "../../../src/monitor/commands/validate.ts";
-import { helpText } from "../../../src/monitor/hmp/help.ts";
+import { hmpHelp } from "../../../src/monitor/hmp/help.ts";
 import type { CommandLineOptionInfo, MachineView } from "../../../src/monitor/machine-view.ts";
 
 const OPTIONS: readonly CommandLineOptionInfo[] = [
@@ -24,7 +24,7 @@ describe("query-command-line-options", () => {
     expect(execute("query-command-line-options")).toEqual(OPTIONS);
   });
 
-  test("returns the one option that is asked for", () => {
+  test("returns only the requested option", () => {
     expect(execute("query-command-line-options", { option: "mon" })).toEqual(OPTIONS.slice(1));
   });
 
@@ -48,7 +48,7 @@ describe("the command table", () => {
   test("is what query-commands and HMP's help list", () => {
     const names = COMMANDS.flatMap(({ qmp }) => (qmp === undefined ? [] : [{ name: qmp }]));
     expect(execute("query-commands")).toEqual(names);
-    const help = helpText(COMMANDS, "") + helpText(COMMANDS, "info");
+    const help = hmpHelp(COMMANDS, "") + hmpHelp(COMMANDS, "info");
     for (const { hmp } of COMMANDS) if (hmp !== undefined) expect(help).toContain(`${hmp.join("|")} `);
   });
 
