@@ -2,7 +2,7 @@
 import * as z from "zod/mini";
 import type { HeartbeatOptions, LaunchOptions, MeasureOptions } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
-import { type ParsedOptions, typedText } from "./option.ts";
+import { type ParsedOptions, typedProperty, typedText } from "./option.ts";
 import { enclaveCid, integer, numberList, oneOf, only, onOff, parsedText, property, rule } from "./values.ts";
 
 const schema = () =>
@@ -122,7 +122,7 @@ export function acceleratorOptions(
     enclaveCid: accel["enclave-cid"] ?? 0n,
     heartbeat: heartbeatOptions(accel),
     measure: measureOptions(accel),
-    cpuIds: cpus && { value: cpus, typed: parsed.typed(ACCEL) ?? "" },
+    cpuIds: cpus && first && { value: cpus, typed: typedProperty(first, "cpu-ids") },
   };
 }
 

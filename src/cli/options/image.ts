@@ -1,8 +1,9 @@
 /** -kernel, -initrd and -append: what the enclave boots. */
 import type { LaunchOptions, Typed } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
+import { pairText } from "../keyval.ts";
 import { MACHINE, type Machine } from "./machine.ts";
-import { type ParsedOption, type ParsedOptions, typedPair } from "./option.ts";
+import type { ParsedOption, ParsedOptions } from "./option.ts";
 import { filePath, rule, text } from "./values.ts";
 
 /** -kernel */
@@ -65,5 +66,5 @@ export function imageOptions(
 function ramdisks(machine: ParsedOption): Typed<string>[] {
   return machine.pairs
     .filter(([key]) => key === "ramdisk")
-    .map(([key, value]) => ({ value, typed: typedPair(machine, key, value) }));
+    .map(([key, value]) => ({ value, typed: `${machine.dashed} ${pairText(key, value)}` }));
 }

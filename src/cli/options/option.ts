@@ -85,9 +85,10 @@ export function fullText({ dashed, argument }: ParsedOption): string {
   return argument === "" ? dashed : `${dashed} ${argument}`;
 }
 
-/** Returns one property of the option as a message names it: `-M ramdisk=a`. */
-export function typedPair({ dashed }: ParsedOption, key: string, value: string): string {
-  return `${dashed} ${pairText(key, value)}`;
+/** Returns one property of the option as a message names it, with its repeats: `-accel cpu-ids=2,cpu-ids=6`. */
+export function typedProperty({ dashed, pairs }: ParsedOption, property: string): string {
+  const given = pairs.filter(([key]) => key === property).map(([key, value]) => pairText(key, value));
+  return `${dashed} ${given.join(",")}`;
 }
 
 /** All options of a command line, in their order. */

@@ -67,7 +67,7 @@ const ROWS: readonly (readonly [words: string, line: string])[] = [
     "-smp 9,sockets=1,cores=2,threads=2: Invalid CPU topology: sockets × cores × threads is 4, cpus is 9",
   ],
   ["-kernel k -serial tcp:1", "-serial tcp:1: '1' is not HOST:PORT"],
-  ["-kernel k -serial file:", "-serial file:: expects the name of a file"],
+  ["-kernel k -serial file:", "-serial file:: Parameter 'path' expects the name of a file"],
   [
     "-kernel k -serial stdio -serial null",
     "-serial null: an enclave has one serial port, and -serial stdio uses it",

@@ -55,7 +55,7 @@ describe("an image is not written over", () => {
     ["where it is named by a link", eif, `-kernel ${soft}`, ["-kernel", soft]],
     ["in /dev/shm", inMemory, `-kernel ${inMemory}`, ["-kernel", inMemory]],
     ["that is a ramdisk", initrd, `-initrd ${initrd}`, pieces],
-    ["that is a further ramdisk", second, `-M ramdisk ${second}`, pieces],
+    ["that is a further ramdisk", second, `-M ramdisk=${second}`, pieces],
     ["nor the file with its options", config, `-readconfig ${config}`, ["-readconfig", config]],
   ];
   for (const [what, output, input, words] of cases) {

@@ -270,8 +270,8 @@ test.skipIf(notHere !== undefined)(
         "socket,id=c,path=x,server=on,reconnect-ms=1",
         "'reconnect-ms' option is incompatible with socket in server listen",
       ],
-      ["socket,id=c,host=no.such.host,port=1", "names of hosts are not looked up"],
-      ["socket,id=c,host=127.0.0.1,port=99999", "port 99999 is beyond 65535"],
+      ["socket,id=c,host=no.such.host,port=1", "host names are not resolved"],
+      ["socket,id=c,host=127.0.0.1,port=99999", "Parameter 'port' expects a port, 0 to 65535"],
     ];
     for (const [chardev, why] of rejected) {
       const result = await launch(here.debug("-chardev", chardev));

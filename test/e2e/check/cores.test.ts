@@ -79,7 +79,7 @@ const HOSTS: readonly BrokenHost[] = [
     faults: [
       {
         subject: "vcpus",
-        text: "-accel nitro,cpu-ids=2,,6: CPUs 2,6 are not in the CPU pool, which is 1,5",
+        text: "-accel cpu-ids=2,,6: CPUs 2,6 are not in the CPU pool, which is 1,5",
         mend: "nitro pool --cpu-list 1-2,5-6",
       },
     ],
@@ -91,7 +91,7 @@ const HOSTS: readonly BrokenHost[] = [
     faults: [
       {
         subject: "vcpus",
-        text: "-accel nitro,cpu-ids=2,,6: CPUs 2,6 are not in the CPU pool, which is empty",
+        text: "-accel cpu-ids=2,,6: CPUs 2,6 are not in the CPU pool, which is empty",
         mend: "nitro pool --cpu-list 2,6",
       },
       { subject: "pool", text: "the CPU pool is empty", mend: "nitro pool --cpus 2" },

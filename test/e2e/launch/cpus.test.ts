@@ -70,7 +70,7 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
   test("of a pool that lacks them are refused with the pool that would do", async () => {
     const result = await launch(words("cpu-ids=3,,7"), { ...instance, pool: "1,5" });
     expect(lines(result.stderr)).toEqual([
-      "nitro: -accel nitro,cpu-ids=3,,7: CPUs 3,7 are not in the CPU pool, which is 1,5",
+      "nitro: -accel cpu-ids=3,,7: CPUs 3,7 are not in the CPU pool, which is 1,5",
       "hint: pick whole cores of the pool, which are cpu-ids=1,,5, or while no enclave runs: " +
         "nitro pool --cpu-list 1,3,5,7",
     ]);
