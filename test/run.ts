@@ -14,6 +14,8 @@ needPrograms(
   "busybox",
   "qemu-aarch64-static",
   "gcc",
+  "as",
+  "aarch64-linux-gnu-as",
   "strace",
   "setpriv",
   "socat",

@@ -4,8 +4,7 @@ import { Fd, readSome } from "./files.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "./linux/fcntl.ts";
 import { SA_RESTART, SIG_IGN, SIGNALS, sigaction } from "./linux/signal.ts";
 import { checked, type System } from "./system.ts";
-import { executable } from "./threads/machine-code.ts";
-import { handlerCode } from "./threads/signal-handler.ts";
+import { mapCode, signalHandler } from "./threads/routines.ts";
 import { hex } from "./trace.ts";
 
 /** Signals that request the end. */
@@ -27,7 +26,7 @@ export interface Signals extends Disposable {
  */
 export function takeSignals(system: System): Signals {
   const { reading, writing } = openPipe(system);
-  const handler = executable(system, handlerCode(writing));
+  const handler = mapCode(system, signalHandler(writing));
   const handled = actionOf(handler, SA_RESTART);
   for (const name of STOP_SIGNALS) setAction(system, name, handled);
   setAction(system, "SIGPIPE", actionOf(SIG_IGN, 0));

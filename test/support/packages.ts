@@ -16,6 +16,8 @@ const PROGRAMS = {
   busybox: "busybox-static",
   "qemu-aarch64-static": "qemu-user-static",
   gcc: "gcc libc6-dev zlib1g-dev",
+  as: "binutils",
+  "aarch64-linux-gnu-as": "binutils-aarch64-linux-gnu",
   strace: "strace",
   setpriv: "util-linux",
   socat: "socat",

@@ -19,7 +19,7 @@ import { KernelError, kernelComplaint, kernelForm, kernelFormat } from "../../ei
 import { UserError } from "../../sys/errors.ts";
 import type { Mapping } from "../../sys/memory.ts";
 import type { System } from "../../sys/system.ts";
-import { FilesReading, type Reading } from "../../sys/threads/read.ts";
+import { type FileRead, ReadThreads } from "../../sys/threads/read.ts";
 import type { LaunchOptions } from "../options.ts";
 import type { SignedBy } from "./image-signature.ts";
 import { type InputFile, openRegular, type Payload, type Surroundings } from "./input-file.ts";
@@ -107,7 +107,7 @@ async function checkedEif(around: Surroundings, file: InputFile): Promise<Image>
       signature,
       load(memory, offset) {
         const crc = eifCrc();
-        using threads = FilesReading.begin(around.system, [file.reading(memory, offset)]);
+        using threads = ReadThreads.start(around.system, [file.reading(memory, offset)]);
         file.load(memory, offset, (bytes) => crc.add(bytes), threads);
         if (crc.value() !== eif.crc)
           throw file.changed(`its CRC-32 is ${hex32(crc.value())}, it was ${hex32(eif.crc)}`);
@@ -237,13 +237,13 @@ function loadPlan(
   offset: number,
 ): void {
   const crc = eifCrc();
-  const readings: Reading[] = [];
+  const readings: FileRead[] = [];
   for (const piece of plan.pieces) {
     const reading =
       "file" in piece ? payload(piece.file)?.reading?.(memory, offset + piece.offset) : undefined;
     if (reading !== undefined) readings.push(reading);
   }
-  using threads = FilesReading.begin(system, readings);
+  using threads = ReadThreads.start(system, readings);
   for (const piece of plan.pieces) {
     if ("bytes" in piece) {
       const place = memory.view(offset + piece.offset, piece.bytes.length);

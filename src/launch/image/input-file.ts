@@ -7,7 +7,7 @@ import { ERRNO } from "../../sys/linux/errno.ts";
 import { O_NONBLOCK, O_RDONLY } from "../../sys/linux/fcntl.ts";
 import type { Mapping } from "../../sys/memory.ts";
 import type { System } from "../../sys/system.ts";
-import { type FilesReading, partsOf, type Reading } from "../../sys/threads/read.ts";
+import { type FileRead, type ReadThreads, readChunks } from "../../sys/threads/read.ts";
 import type { Progress } from "../progress.ts";
 
 /** What the image needs from the launch that loads it. */
@@ -29,10 +29,10 @@ export interface Payload {
     memory: Mapping,
     offset: number,
     add: (bytes: Uint8Array) => void,
-    threads: FilesReading | undefined,
+    threads: ReadThreads | undefined,
   ): void;
   /** What threads need to write it to where `load` will; of files only. */
-  reading?(memory: Mapping, offset: number): Reading;
+  reading?(memory: Mapping, offset: number): FileRead;
 }
 
 /** A file of the user's, open for reading, with the size that it had then. */
@@ -64,7 +64,7 @@ export class InputFile implements Disposable, ImageBytes, Payload {
     return this.#named(() => readBytesAt(this.around.system, this.fd, this.path, into, offset));
   }
 
-  reading(memory: Mapping, offset: number): Reading {
+  reading(memory: Mapping, offset: number): FileRead {
     const { fd, path, size } = this;
     return { fd, path, size, to: memory.start + offset };
   }
@@ -74,7 +74,7 @@ export class InputFile implements Disposable, ImageBytes, Payload {
     memory: Mapping,
     offset: number,
     add: (bytes: Uint8Array) => void,
-    threads: FilesReading | undefined,
+    threads: ReadThreads | undefined,
   ): void {
     const { system, pace } = this.around;
     const { fd, path } = this;
@@ -89,7 +89,7 @@ export class InputFile implements Disposable, ImageBytes, Payload {
     };
     this.#named(() => {
       if (threads !== undefined) return threads.finish(file, part);
-      for (const { at, length } of partsOf(file)) part(at, length, 0);
+      for (const { at, length } of readChunks(file)) part(at, length, 0);
     });
     const size = this.#named(() => sizeOf(system, this.fd, this.path));
     if (size !== this.size) throw this.changed(`it has ${size} bytes now, it had ${this.size}`);

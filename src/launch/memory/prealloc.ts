@@ -87,6 +87,6 @@ export function planFilling(system: System, facts: FillFacts): Together | undefi
   if (threads < 2) return undefined;
   return {
     filesFor: (pages) => Math.min(pages, threads * (pages < MANY_PAGES ? 1 : FILES_PER_THREAD)),
-    begin: (groups) => PreallocThreads.begin(system, groups, threads),
+    begin: (groups) => PreallocThreads.start(system, groups, threads),
   };
 }

@@ -1,4 +1,4 @@
-/** include/uapi/asm-generic/errno-base.h and errno.h: those that a call of ours can meet. Data only. */
+/** include/uapi/asm-generic/errno-base.h and errno.h: the values that nitro's calls can return. Data only. */
 export const ERRNO = {
   EPERM: 1,
   ENOENT: 2,

@@ -1,4 +1,4 @@
-/** include/uapi/asm-generic/fcntl.h, linux/fs.h, sys/file.h, asm/unistd: what x86_64 and aarch64 share. Data only. */
+/** include/uapi/asm-generic/fcntl.h, linux/fs.h, sys/file.h, asm/unistd: common to x86_64 and aarch64. Data only. */
 export const O_RDONLY = 0o0;
 export const O_WRONLY = 0o1;
 export const O_RDWR = 0o2;
@@ -18,7 +18,7 @@ export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 export const F_SETFD = 2;
 export const F_SETFL = 4;
-/** Of a pipe only. */
+/** Of pipes only. */
 export const F_GETPIPE_SZ = 1032;
 /** -100 as an unsigned int. */
 export const AT_FDCWD = 2 ** 32 - 100;

@@ -6,7 +6,7 @@ const NE_MAGIC = 0xae;
 
 /** __u64 *slot_uid. */
 const slotUid = struct("slot_uid", 8, { slot_uid: u64 });
-/** __u32 *vcpu_id: 0 asks the driver to choose, which writes back what it chose. */
+/** __u32 *vcpu_id: 0 lets the driver choose; it writes back its choice. */
 const vcpuId = struct("vcpu_id", 4, { vcpu_id: u32 });
 
 /** struct ne_image_load_info. */
@@ -34,15 +34,15 @@ export const NE_START_ENCLAVE = ioctl("NE_START_ENCLAVE", "WR", NE_MAGIC, 0x24, 
 
 /** NE_IMAGE_LOAD_INFO flags: the image is an EIF. */
 export const NE_EIF_IMAGE = 0x01n;
-/** Memory regions come in multiples of this, drivers/virt/nitro_enclaves/ne_misc_dev.h. */
+/** Granularity of memory regions, drivers/virt/nitro_enclaves/ne_misc_dev.h. */
 export const NE_MIN_MEM_REGION_SIZE = 2 * 1024 * 1024;
-/** The least memory of an enclave, the same file. */
+/** Minimum memory of an enclave, the same file. */
 export const NE_MIN_ENCLAVE_MEM_SIZE = 64 * 1024 * 1024;
 /** ne_enclave_start_info.flags. */
 export const NE_ENCLAVE_PRODUCTION_MODE = 0x00n;
 export const NE_ENCLAVE_DEBUG_MODE = 0x01n;
 
-/** The errors that only this driver has: positive in errno, from 256 on. */
+/** The driver's own errors: positive values of errno from 256 on. */
 export const NE_ERRORS = {
   256: "NE_ERR_VCPU_ALREADY_USED",
   257: "NE_ERR_VCPU_NOT_IN_CPU_POOL",

@@ -1,4 +1,4 @@
-/** include/uapi/linux/stat.h, linux/fcntl.h, asm/unistd: what statx(2) takes and gives, and fchmod(2). Data only. */
+/** include/uapi/linux/stat.h, linux/fcntl.h, asm/unistd: statx(2) and fchmod(2). Data only. */
 import { array, struct, u16, u32, u64 } from "../struct.ts";
 
 export const NR_STATX = { x86_64: 332, aarch64: 291 } as const;
@@ -15,7 +15,7 @@ export const S_IFREG = 0o100000;
 export const S_IFIFO = 0o010000;
 export const S_IWOTH = 0o2;
 
-/** struct statx up to the device; what follows is not asked for. */
+/** struct statx up to the device numbers; the rest is not requested. */
 export const statx = struct("statx", 256, {
   stx_mask: u32,
   stx_blksize: u32,

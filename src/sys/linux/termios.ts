@@ -28,11 +28,11 @@ export const ICANON = 0o2;
 export const ECHO = 0o10;
 export const ECHONL = 0o100;
 export const IEXTEN = 0o100000;
-/** Places in c_cc. */
+/** Indexes in c_cc. */
 export const VTIME = 5;
 export const VMIN = 6;
 
-/** struct termios, as TCGETS and TCSETS have it. */
+/** struct termios of TCGETS and TCSETS. */
 export const termios = struct("termios", 36, {
   c_iflag: u32,
   c_oflag: u32,
@@ -42,7 +42,7 @@ export const termios = struct("termios", 36, {
   c_cc: array(u8, 19),
 });
 
-/** What a sandboxed launcher may ask of terminals and sockets. */
+/** The ioctls that the sandbox allows on terminals and sockets. */
 export const TERMINAL_IOCTLS = {
   TCGETS,
   TCSETS,

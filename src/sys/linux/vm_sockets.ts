@@ -7,7 +7,7 @@ export const VMADDR_CID_HYPERVISOR = 0;
 export const VMADDR_CID_LOCAL = 1;
 export const VMADDR_CID_HOST = 2;
 
-/** _IO(7, 0xb9), of /dev/vsock: fills an unsigned int all the same. */
+/** _IO(7, 0xb9) of /dev/vsock; despite _IO it fills an unsigned int. */
 export const IOCTL_VM_SOCKETS_GET_LOCAL_CID = 0x7b9;
 
 /** struct sockaddr_vm; the last three bytes are its svm_zero. */

@@ -1,6 +1,6 @@
 /**
- * Unix sockets whose names are in no directory (unix(7): abstract): anybody may take or connect to one, and it is gone
- * with its last descriptor, however that comes about. Who is at the other side is asked of the kernel.
+ * UNIX sockets with abstract names (unix(7)). Any process may claim or connect to a name, which disappears with the
+ * last descriptor. The kernel reports the user of the peer.
  */
 import { Fd, openFile, readSome } from "../files.ts";
 import { O_RDONLY } from "../linux/fcntl.ts";
@@ -17,7 +17,7 @@ function openSocket(system: System, name: string): Fd {
   return new Fd(system, checked(system, "socket", number, args, `@${name}`));
 }
 
-/** sa_family, a NUL, and the name without one: the address's length says where it ends. */
+/** sa_family, a NUL and the name, which the length of the address delimits. */
 function addressOf(name: string): Uint8Array {
   const bytes = new TextEncoder().encode(name);
   const address = new Uint8Array(3 + bytes.length);
@@ -26,7 +26,7 @@ function addressOf(name: string): Uint8Array {
   return address;
 }
 
-/** A socket that listens for connections of messages (SOCK_SEQPACKET). Throws SyscallError: EADDRINUSE. */
+/** Listens for SOCK_SEQPACKET connections. Throws SyscallError: EADDRINUSE. */
 export function listenAbstract(system: System, name: string): Fd {
   const socket = openSocket(system, name);
   try {
@@ -42,7 +42,7 @@ export function listenAbstract(system: System, name: string): Fd {
   }
 }
 
-/** connect(2): the socket, or the negative errno; -EAGAIN says that too many wait for the other side. */
+/** connect(2): returns the socket, or the negative errno; -EAGAIN if the backlog is full. */
 export function connectAbstract(system: System, name: string): Fd | number {
   const socket = openSocket(system, name);
   const address = addressOf(name);
@@ -54,14 +54,14 @@ export function connectAbstract(system: System, name: string): Fd | number {
   return result;
 }
 
-/** accept4(2): the next connection, or the negative errno. */
+/** accept4(2): returns the next connection, or the negative errno. */
 export function acceptAbstract(system: System, listener: Fd): Fd | number {
   const number = system.libc.accept4(listener.number, null, null, net.SOCK_NONBLOCK | net.SOCK_CLOEXEC);
   const result = resultOrErrno(system, "accept4", number, () => `${listener.number}, NULL, NULL, …`);
   return result < 0 ? result : new Fd(system, result);
 }
 
-/** The user at the other side, as of its connect(2) or listen(2); undefined where the kernel does not tell. */
+/** Returns the user of the peer at its connect(2) or listen(2), by SO_PEERCRED; undefined if it cannot be read. */
 export function peerUser(system: System, socket: Fd): number | undefined {
   const value = new Uint8Array(net.ucred.size);
   const length = Uint8Array.of(value.length, 0, 0, 0);
@@ -76,14 +76,17 @@ const UNIX_SOCKETS = "/proc/net/unix";
 const LISTENING = /^\S+ \S+ \S+ 00010000 \S+ \S+ +(\d+) @(.*)$/;
 const MOST_NAMES = 4096;
 
-/** A socket that is listened on. */
+/** A listening socket. */
 export interface ListeningSocket {
   readonly name: string;
-  /** As the link of its descriptor has it: `socket:[INODE]`. */
+  /** The link of its descriptor in /proc/PID/fd: `socket:[INODE]`. */
   readonly inode: string;
 }
 
-/** The abstract names with this beginning that are listened on; none where the kernel does not tell. */
+/**
+ * Returns the listening sockets whose abstract names have this prefix, from /proc/net/unix; none if it cannot be
+ * read.
+ */
 export function listeningSockets(system: System, beginning: string): ListeningSocket[] {
   const found: ListeningSocket[] = [];
   try {
@@ -100,12 +103,12 @@ export function listeningSockets(system: System, beginning: string): ListeningSo
       }
     }
   } catch {
-    // Without /proc there is only the name that everybody tries first.
+    // Without /proc only the first name, which every launch tries first, can be found.
   }
   return found;
 }
 
-/** Their names. */
+/** Returns the names of listeningSockets. */
 export function listeningNames(system: System, beginning: string): string[] {
   return listeningSockets(system, beginning).map(({ name }) => name);
 }

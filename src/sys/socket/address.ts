@@ -1,17 +1,17 @@
-/** Addresses of sockets, as text and as bytes. */
+/** Socket addresses as text and as bytes. */
 
-/** Where a socket is bound or connected to. */
+/** The address that a socket is bound or connected to. */
 export type SocketAddress =
   | { readonly kind: "unix"; readonly path: string }
   | { readonly kind: "tcp"; readonly host: string; readonly port: number };
 
-/** An address as QEMU writes it: `unix:PATH`, `tcp:HOST:PORT`. */
+/** Returns an address in QEMU's form: `unix:PATH`, `tcp:HOST:PORT`. */
 export function addressText(address: SocketAddress): string {
   if (address.kind === "unix") return `unix:${address.path}`;
   return `tcp:${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
 }
 
-/** The bytes of an IPv4 address, or undefined for text that is none. */
+/** Returns the bytes of an IPv4 address; undefined for other text. */
 export function ipv4Bytes(host: string): number[] | undefined {
   const parts = host.split(".");
   if (parts.length !== 4 || !parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) < 256))
@@ -19,7 +19,7 @@ export function ipv4Bytes(host: string): number[] | undefined {
   return parts.map(Number);
 }
 
-/** The bytes of an IPv6 address, or undefined for text that is none. */
+/** Returns the bytes of an IPv6 address; undefined for other text. */
 export function ipv6Bytes(host: string): number[] | undefined {
   const halves = host.split("::");
   if (!host.includes(":") || halves.length > 2) return undefined;
@@ -32,7 +32,7 @@ export function ipv6Bytes(host: string): number[] | undefined {
   return all.flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]);
 }
 
-/** Whether a host can be used: names are not looked up, for that may take as long as it likes. */
+/** Whether a host is an address. Names are not looked up, because that can take arbitrarily long. */
 export function isNumericHost(host: string): boolean {
   return (
     host === "" || host === "localhost" || ipv4Bytes(host) !== undefined || ipv6Bytes(host) !== undefined

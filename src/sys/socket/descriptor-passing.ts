@@ -1,4 +1,4 @@
-/** Descriptors from process to process: duplicates in a message of a unix socket (unix(7), SCM_RIGHTS). */
+/** File descriptor passing between processes over UNIX sockets (unix(7), SCM_RIGHTS). */
 import { Fd } from "../files.ts";
 import { addressOf } from "../libc.ts";
 import * as net from "../linux/socket.ts";
@@ -6,18 +6,18 @@ import { resultOrErrno, type System } from "../system.ts";
 
 const FD_BYTES = 4;
 
-/** Room for a message's descriptors: CMSG_SPACE (cmsg(3)). */
+/** Size of the control message for descriptors: CMSG_SPACE (cmsg(3)). */
 function controlSpace(count: number): number {
   return net.cmsghdr.size + Math.ceil((count * FD_BYTES) / 8) * 8;
 }
 
 interface Message {
   readonly header: Uint8Array;
-  /** What the header points to; held for as long as the header is used. */
+  /** Buffers that the header points to; they must stay referenced as long as the header is used. */
   readonly held: readonly Uint8Array[];
 }
 
-/** A message of `body`, with room for `control`. */
+/** Builds a message of `body` with the buffer `control`. */
 function message(body: Uint8Array, control: Uint8Array): Message {
   const vector = net.iovec.encode({ iov_base: BigInt(addressOf(body)), iov_len: BigInt(body.length) });
   const header = net.msghdr.encode({
@@ -34,7 +34,7 @@ function message(body: Uint8Array, control: Uint8Array): Message {
   return { header, held: [vector, body, control] };
 }
 
-/** sendmsg(2), without waiting: `body`, a byte at least, and duplicates of descriptors. 0 or the negative errno. */
+/** sendmsg(2), non-blocking: sends `body`, at least one byte, with descriptors. Returns 0 or the negative errno. */
 export function sendDescriptors(system: System, socket: Fd, body: Uint8Array, fds: readonly Fd[]): number {
   const control = new Uint8Array(controlSpace(fds.length));
   const length = net.cmsghdr.size + fds.length * FD_BYTES;
@@ -52,15 +52,15 @@ export function sendDescriptors(system: System, socket: Fd, body: Uint8Array, fd
   return Math.min(resultOrErrno(system, "sendmsg", sent, args), 0);
 }
 
-/** What came: the bytes and the descriptors, which are the receiver's own now. */
+/** A received message: its bytes, and descriptors that the receiver owns. */
 export interface Received {
   readonly body: Uint8Array;
   readonly fds: readonly Fd[];
 }
 
 /**
- * recvmsg(2), without waiting: a message of at most `bytes` bytes, with exactly `count` descriptors. Those of any
- * other message are closed here; undefined for such a one, at the end, or where there is none.
+ * recvmsg(2), non-blocking: receives a message of at most `bytes` bytes with exactly `count` descriptors. Returns
+ * undefined for another message, whose descriptors are closed, at the end, and if there is none.
  */
 export function receiveDescriptors(
   system: System,

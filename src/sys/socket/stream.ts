@@ -1,4 +1,4 @@
-/** Stream sockets of this machine: unix and tcp. Every one is non-blocking: the loop waits, not the call. */
+/** UNIX and TCP stream sockets, all of them non-blocking. */
 
 import { SyscallError, UserError } from "../errors.ts";
 import { linkStatus } from "../file-status.ts";
@@ -13,7 +13,7 @@ import { addressText, ipv4Bytes, ipv6Bytes, type SocketAddress } from "./address
 
 const STREAM = net.SOCK_STREAM | net.SOCK_NONBLOCK | net.SOCK_CLOEXEC;
 const BACKLOG = 16;
-/** Sockets that are files are for their owner alone. */
+/** UNIX sockets are accessible to their owner only. */
 const OWNER_ONLY_UMASK = 0o177;
 
 function encoded(address: SocketAddress): { family: number; bytes: Uint8Array } {
@@ -69,14 +69,14 @@ function setOption(system: System, socket: Fd, level: number, name: number): voi
   resultOrErrno(system, "setsockopt", result, () => `${socket.number}, ${level}, ${name}, [1], 4`);
 }
 
-/** What a listening socket is, and what ends it: closing it takes a unix socket's file away. */
+/** A listening socket; disposal closes it and removes the file of a UNIX socket. */
 export interface Listener extends Disposable {
   readonly fd: number;
-  /** The port that it has, which the kernel chose where 0 was asked for. */
+  /** With the port that the kernel chose, if 0 was requested. */
   readonly address: SocketAddress;
 }
 
-/** A socket that listens; a unix socket takes the place of one that was left there. Throws SyscallError, UserError. */
+/** Listens on an address. A stale UNIX socket at the path is replaced. Throws SyscallError, UserError. */
 export function listenSocket(system: System, address: SocketAddress): Listener {
   const { family, bytes } = encoded(address);
   const subject = addressText(address);
@@ -111,7 +111,7 @@ export function listenSocket(system: System, address: SocketAddress): Listener {
   };
 }
 
-/** Takes away a socket that was left there; a file of another kind stays, and its place cannot be had. */
+/** Removes a stale socket. A file of another type stays, and bind(2) fails. */
 function makeRoom(system: System, path: string): void {
   const there = linkStatus(system, path);
   if (there === undefined) return;
@@ -123,7 +123,7 @@ function makeRoom(system: System, path: string): void {
   );
 }
 
-/** The port of either kind of address is at the same place, in network order. */
+/** The port is at the same offset in both address families, in network order. */
 function boundPort(system: System, socket: Fd): number {
   const name = new Uint8Array(sockaddrIn6.size);
   const length = Uint8Array.of(name.length, 0, 0, 0);
@@ -132,14 +132,14 @@ function boundPort(system: System, socket: Fd): number {
   return new DataView(name.buffer).getUint16(2);
 }
 
-/** accept4(2): the next connection, or the negative errno. */
+/** accept4(2): returns the next connection, or the negative errno. */
 export function acceptSocket(system: System, listener: Listener): Fd | number {
   const number = system.libc.accept4(listener.fd, null, null, net.SOCK_NONBLOCK | net.SOCK_CLOEXEC);
   const result = resultOrErrno(system, "accept4", number, () => `${listener.fd}, NULL, NULL, …`);
   return result < 0 ? result : new Fd(system, result);
 }
 
-/** Non-blocking connect(2): the socket, and 0, -EINPROGRESS or the negative errno. Throws SyscallError, UserError. */
+/** Non-blocking connect(2). `result` is 0, -EINPROGRESS or the negative errno. Throws SyscallError, UserError. */
 export function connectSocket(system: System, address: SocketAddress): { socket: Fd; result: number } {
   const { family, bytes } = encoded(address);
   const subject = addressText(address);
@@ -151,11 +151,11 @@ export function connectSocket(system: System, address: SocketAddress): { socket:
     number,
     () => `${socket.number}, ${subject}, ${bytes.length}`,
   );
-  // A unix socket whose backlog is full says EAGAIN, and is to be asked again.
+  // EAGAIN means that the backlog of a UNIX socket is full; the caller retries as after ECONNREFUSED.
   return { socket, result: result === -ERRNO.EAGAIN ? -ERRNO.ECONNREFUSED : result };
 }
 
-/** TCP_NODELAY: small answers go at once. */
+/** Sets TCP_NODELAY, so that short answers are sent at once. */
 export function sendAtOnce(system: System, socket: Fd): void {
   setOption(system, socket, net.IPPROTO_TCP, net.TCP_NODELAY);
 }

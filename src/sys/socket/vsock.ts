@@ -1,4 +1,4 @@
-/** Stream sockets of the parent instance and its enclaves. Every one is non-blocking: the loop waits, not the call. */
+/** Stream sockets between the parent instance and its enclaves (AF_VSOCK), all of them non-blocking. */
 import { SyscallError } from "../errors.ts";
 import { Fd } from "../files.ts";
 import { cString } from "../libc.ts";
@@ -41,14 +41,14 @@ function openVsock(system: System): Fd {
   return new Fd(system, checked(system, "socket", number, args, "AF_VSOCK"));
 }
 
-/** Makes a socket of the family and lets go of it. Throws SyscallError: EAFNOSUPPORT where the kernel has none. */
+/** Creates and closes a socket of the family. Throws SyscallError: EAFNOSUPPORT if the kernel lacks it. */
 export function vsockAvailable(system: System): void {
   openVsock(system).close();
 }
 
 /**
- * This machine's own CID, by /dev/vsock: VMADDR_CID_ANY where nothing carries vsock, VMADDR_CID_LOCAL where it leads to
- * this machine alone. Undefined where that cannot be asked.
+ * Returns the CID of this machine, from /dev/vsock: VMADDR_CID_ANY if no transport is loaded, VMADDR_CID_LOCAL if
+ * there is only the loopback; undefined if it cannot be read.
  */
 export function localCid(system: System): number | undefined {
   const name = cString("/dev/vsock");
@@ -67,7 +67,7 @@ export function localCid(system: System): number | undefined {
   return result < 0 ? undefined : cid();
 }
 
-/** Whether a port is free, by taking it for an instant without listening on it. Throws SyscallError. */
+/** Whether a port is free, by binding it for a moment without listening. Throws SyscallError. */
 export function vsockPortIsFree(system: System, port: number): boolean {
   using socket = openVsock(system);
   const address = vsockAddress(VMADDR_CID_ANY, port);
@@ -79,7 +79,7 @@ export function vsockPortIsFree(system: System, port: number): boolean {
   return result >= 0;
 }
 
-/** A socket that listens on a port of every CID of this machine. Throws SyscallError. */
+/** Listens on a port of all CIDs of this machine. Throws SyscallError. */
 export function listenVsock(system: System, port: number): Fd {
   const socket = openVsock(system);
   try {
@@ -96,7 +96,7 @@ export function listenVsock(system: System, port: number): Fd {
   }
 }
 
-/** The vsock port that a socket is bound to; undefined for a socket of another family. */
+/** Returns the vsock port that a socket is bound to; undefined for a socket of another family. */
 export function boundVsockPort(system: System, socket: Fd): number | undefined {
   const address = new Uint8Array(sockaddrVm.size);
   const length = Uint8Array.of(address.length, 0, 0, 0);
@@ -107,14 +107,14 @@ export function boundVsockPort(system: System, socket: Fd): number | undefined {
   return result === 0 && svm_family === AF_VSOCK ? svm_port : undefined;
 }
 
-/** A connection that came in, with its peer's CID and port as the kernel tells them. */
+/** An accepted connection, with CID and port of the peer. */
 export interface Incoming {
   readonly socket: Fd;
   readonly cid: number;
   readonly port: number;
 }
 
-/** accept4(2): the next connection, or the negative errno. */
+/** accept4(2): returns the next connection, or the negative errno. */
 export function acceptVsock(system: System, listener: Fd): Incoming | number {
   const address = new Uint8Array(sockaddrVm.size);
   const length = new Uint8Array(4);
@@ -130,14 +130,14 @@ export function acceptVsock(system: System, listener: Fd): Incoming | number {
   return { socket: new Fd(system, result), cid: svm_cid, port: svm_port };
 }
 
-/** A connection under way: it is made when the socket becomes writable and connectResult says 0. */
+/** A pending connection. It is established when the socket is writable and connectResult returns 0. */
 export interface Connecting {
   readonly socket: Fd;
-  /** 0 when it was made at once, -EINPROGRESS while it is under way, else the negative errno. */
+  /** 0 if connected at once, -EINPROGRESS while pending, else the negative errno. */
   readonly result: number;
 }
 
-/** connect(2) without waiting. Throws SyscallError when there is no socket to be had at all. */
+/** Non-blocking connect(2). Throws SyscallError if no socket can be created. */
 export function connectVsock(system: System, cid: number, port: number): Connecting {
   const socket = openVsock(system);
   const address = vsockAddress(cid, port);
@@ -146,7 +146,7 @@ export function connectVsock(system: System, cid: number, port: number): Connect
   return { socket, result: resultOrErrno(system, "connect", number, args) };
 }
 
-/** What became of a connection that was under way: 0, or the negative errno, by SO_ERROR. */
+/** Returns the result of a pending connection, by SO_ERROR: 0, or the negative errno. */
 export function connectResult(system: System, socket: Fd): number {
   const value = new Uint8Array(4);
   const length = new Uint8Array(4);
@@ -158,13 +158,13 @@ export function connectResult(system: System, socket: Fd): number {
   return result < 0 ? result : -error();
 }
 
-/** send(2) that never waits and raises no SIGPIPE: bytes sent, or a negative errno. */
+/** Non-blocking send(2) without SIGPIPE: returns the number of bytes, or a negative errno. */
 export function sendSome(system: System, fd: number, address: number, length: number): number {
   const put = Number(system.libc.send(fd, address, length, MSG_DONTWAIT | MSG_NOSIGNAL));
   return resultOrErrno(system, "send", put, () => `${fd}, …, ${length}, MSG_DONTWAIT|MSG_NOSIGNAL`);
 }
 
-/** Whether a connect result says that nothing is wrong and time is all it takes. */
+/** Whether a connect result means that the connection is pending. */
 export function isUnderWay(result: number): boolean {
   return result === -ERRNO.EINPROGRESS || result === -ERRNO.EALREADY;
 }

@@ -1,42 +1,41 @@
-/** System calls that several threads make at once, out of one table. The threads are gone when their owner is. */
-
+/** Threads that make the system calls of a table, each the next one; disposal stops and joins them. */
 import { Fd, readSome } from "../files.ts";
 import { viewOf } from "../libc.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "../linux/fcntl.ts";
 import { unmap } from "../memory.ts";
 import { checked, type System } from "../system.ts";
 import { hex } from "../trace.ts";
-import { CALL, CALL_BYTES, callCode, HEAD, HEAD_BYTES } from "./call-code.ts";
-import { CODE_BYTES, executable, mapZeros } from "./machine-code.ts";
+import { CALL, CALL_BYTES, HEAD, HEAD_BYTES } from "./call-table.ts";
+import { CODE_BYTES, callLoop, mapCode, mapZeros } from "./routines.ts";
 
-/** One call, whose result is 0 or more where it succeeds. */
+/** A system call that returns 0 or more on success. */
 export interface ThreadCall {
-  /** The kernel's number of it on this machine. */
+  /** The number of the call on this architecture. */
   readonly number: number;
   readonly args: readonly [number, number, number, number];
-  /** What it counts as when it is made. */
+  /** Bytes that it adds to the progress. */
   readonly bytes: number;
 }
 
-/** Threads at work; the end of it stops them and waits for the last. */
+/** Running threads and their table. Disposal stops the threads after their current call and joins them. */
 export class ThreadPool implements Disposable {
   readonly #owned = new DisposableStack();
   readonly #threads: bigint[] = [];
   readonly #address: number;
   readonly #words: BigInt64Array;
   readonly #reading: number;
-  #through = 0;
+  #finished = 0;
 
-  /** Begins; undefined where no thread can be made. Throws SyscallError. */
-  static begin(system: System, calls: readonly ThreadCall[], threads: number): ThreadPool | undefined {
+  /** Starts the threads; returns undefined if none can be created. Throws SyscallError. */
+  static start(system: System, calls: readonly ThreadCall[], threads: number): ThreadPool | undefined {
     using stack = new DisposableStack();
-    const team = stack.use(new ThreadPool(system, calls));
-    const code = executable(system, callCode());
-    team.#owned.defer(() => unmap(system, code, CODE_BYTES));
-    for (let i = 0; i < Math.min(threads, calls.length); i++) if (!team.#add(code)) break;
-    if (team.#threads.length === 0) return undefined;
+    const pool = stack.use(new ThreadPool(system, calls));
+    const code = mapCode(system, callLoop());
+    pool.#owned.defer(() => unmap(system, code, CODE_BYTES));
+    for (let i = 0; i < Math.min(threads, calls.length); i++) if (!pool.#add(code)) break;
+    if (pool.#threads.length === 0) return undefined;
     stack.move();
-    return team;
+    return pool;
   }
 
   private constructor(
@@ -53,11 +52,11 @@ export class ThreadPool implements Disposable {
     for (const { number, args, bytes } of calls) {
       for (const word of [number, ...args, bytes, -1]) this.#words[at++] = BigInt(word);
     }
-    this.#reading = this.#throughPipe();
+    this.#reading = this.#finishedPipe();
   }
 
-  /** The pipe by which threads say that they are through: gives the descriptor to read from. */
-  #throughPipe(): number {
+  /** Creates the pipe to which threads write when they finish; returns its read end. */
+  #finishedPipe(): number {
     const ends = new Uint8Array(8);
     const view = new DataView(ends.buffer);
     const made = this.system.libc.pipe2(ends, O_NONBLOCK | O_CLOEXEC);
@@ -65,11 +64,11 @@ export class ThreadPool implements Disposable {
     checked(this.system, "pipe2", made, () => `[${reading}, ${writing}], O_NONBLOCK|O_CLOEXEC`, "");
     this.#owned.use(new Fd(this.system, reading));
     this.#owned.use(new Fd(this.system, writing));
-    this.#words[HEAD.through] = BigInt(writing);
+    this.#words[HEAD.finished] = BigInt(writing);
     return reading;
   }
 
-  /** Makes one more thread; gives whether that could be done. */
+  /** Creates a thread; returns whether that succeeded. */
   #add(code: number): boolean {
     const id = new BigUint64Array(1);
     const { pthread_create } = this.system.libc.memoryCalls;
@@ -80,46 +79,46 @@ export class ThreadPool implements Disposable {
     return errno === 0;
   }
 
-  /** How many there are. */
+  /** The number of threads. */
   get count(): number {
     return this.#threads.length;
   }
 
-  /** A descriptor that is readable when a thread is through; `over` reads it. */
+  /** A descriptor that becomes readable when a thread finishes. */
   get fd(): number {
     return this.#reading;
   }
 
-  /** Whether all threads are through: whatever they have taken is made, or one has failed. */
-  get over(): boolean {
-    this.#through += Math.max(0, readSome(this.system, this.#reading, new Uint8Array(64)));
-    return this.#through >= this.#threads.length;
+  /** Whether all threads have finished: all calls they claimed are made, or one failed. */
+  get finished(): boolean {
+    this.#finished += Math.max(0, readSome(this.system, this.#reading, new Uint8Array(64)));
+    return this.#finished >= this.#threads.length;
   }
 
-  /** Bytes of all calls that are made. */
+  /** Bytes of all successful calls. */
   get done(): number {
     return Number(Atomics.load(this.#words, HEAD.done));
   }
 
-  /** The errno of a call that failed; 0 where none has. */
+  /** The errno of a call that failed; 0 if none did. */
   get failure(): number {
     return Math.abs(Number(Atomics.load(this.#words, HEAD.failure)));
   }
 
-  /** What a call gave; undefined until it is made. */
+  /** Returns the result of a call; undefined until it has succeeded. */
   result(call: number): number | undefined {
     const result = Number(Atomics.load(this.#words, (HEAD_BYTES + CALL_BYTES * call) / 8 + CALL.result));
     return result < 0 ? undefined : result;
   }
 
-  /** Takes the next call away from the threads, for its caller to make; undefined when all are taken. */
-  take(): number | undefined {
+  /** Claims the next call, for the caller to make it; returns its index, or undefined if all are claimed. */
+  claim(): number | undefined {
     const call = Number(Atomics.add(this.#words, HEAD.next, 1n));
     return call < Number(this.#words[HEAD.calls]) ? call : undefined;
   }
 
-  /** Says what a call gave that was taken. */
-  made(call: number, result: number): void {
+  /** Stores the result of a claimed call. */
+  complete(call: number, result: number): void {
     Atomics.store(this.#words, (HEAD_BYTES + CALL_BYTES * call) / 8 + CALL.result, BigInt(result));
   }
 

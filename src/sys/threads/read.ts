@@ -1,5 +1,5 @@
 /**
- * Reads files into memory by several threads at once, this one among them: where they are in the page cache, a single
+ * Reading of files into memory by several threads, including the calling one. For files in the page cache, one
  * processor is slower than the memory.
  */
 import { usableCpus } from "../affinity.ts";
@@ -11,51 +11,51 @@ import { isReadable } from "../poll.ts";
 import type { System } from "../system.ts";
 import { type ThreadCall, ThreadPool } from "./pool.ts";
 
-/** Less is read before the threads are at work. */
-const LEAST_BYTES = 4 * 1024 * 1024;
-/** A part's checksum is taken while it is in a processor's cache; a signal is looked for after each. */
-const PART_BYTES = 2 * 1024 * 1024;
-/** With more threads than this beside this one it is the memory that is waited for. */
-const MOST_THREADS = 3;
-/** The last parts are waited for in such steps. */
-const STEP_MS = 1;
+/** Below this size, starting threads costs more than it saves. */
+const MIN_BYTES = 4 * 1024 * 1024;
+/** Small enough that the checksum of a chunk is computed while it is in the processor's cache. */
+const CHUNK_BYTES = 2 * 1024 * 1024;
+/** More threads in addition to the calling one do not help: memory is the limit. */
+const MAX_THREADS = 3;
+/** Interval of waiting for the last chunks. */
+const WAIT_MS = 1;
 
-/** A file, and where in memory it goes: an address. */
-export interface Reading {
+/** A file and the address it is read to. */
+export interface FileRead {
   readonly fd: Fd;
   readonly path: string;
   readonly size: number;
   readonly to: number;
 }
 
-/** A part of a file, in bytes. */
-export interface Part {
-  readonly file: Reading;
+/** A range of a file, in bytes. */
+export interface ReadChunk {
+  readonly file: FileRead;
   readonly at: number;
   readonly length: number;
 }
 
-/** Files that threads are reading, one after another; the end of it stops them and waits for the last. */
-export class FilesReading implements Disposable {
+/** Threads that read files, one after another; disposal stops them. */
+export class ReadThreads implements Disposable {
   private constructor(
     private readonly system: System,
-    private readonly parts: readonly Part[],
-    private readonly team: ThreadPool,
+    private readonly chunks: readonly ReadChunk[],
+    private readonly pool: ThreadPool,
   ) {}
 
   /**
-   * Has threads begin. Gives undefined, with nothing read, where it is not worth it or cannot be done.
-   * @param files in the order in which they are finished.
+   * Starts the threads. Returns undefined if the files are small or no thread can be created.
+   * @param files in the order in which `finish` is called for them.
    */
-  static begin(system: System, files: readonly Reading[]): FilesReading | undefined {
+  static start(system: System, files: readonly FileRead[]): ReadThreads | undefined {
     let bytes = 0;
     for (const { size } of files) bytes += size;
-    const threads = bytes < LEAST_BYTES ? 0 : Math.min(MOST_THREADS, usableCpus(system) - 1);
+    const threads = bytes < MIN_BYTES ? 0 : Math.min(MAX_THREADS, usableCpus(system) - 1);
     if (threads < 1) return undefined;
-    const parts: Part[] = [];
-    for (const file of files) for (const part of partsOf(file)) parts.push(part);
+    const chunks: ReadChunk[] = [];
+    for (const file of files) chunks.push(...readChunks(file));
     const number = NR_PREAD64[KERNEL_ARCHITECTURE];
-    const calls = parts.map(
+    const calls = chunks.map(
       ({ file: { fd, to }, at, length }): ThreadCall => ({
         number,
         args: [fd.number, to + at, length, at],
@@ -63,8 +63,8 @@ export class FilesReading implements Disposable {
       }),
     );
     try {
-      const team = ThreadPool.begin(system, calls, threads);
-      return team === undefined ? undefined : new FilesReading(system, parts, team);
+      const pool = ThreadPool.start(system, calls, threads);
+      return pool === undefined ? undefined : new ReadThreads(system, chunks, pool);
     } catch (error) {
       if (error instanceof SyscallError) return undefined;
       throw error;
@@ -72,39 +72,43 @@ export class FilesReading implements Disposable {
   }
 
   /**
-   * Takes part until all of one of the files, which is known by its place, is read. Throws what `each` throws.
-   * @param each called for each part in the file's order, with the bytes that were read of it: fewer than its length
-   * where the file has become shorter, where the part cannot be read, or for no reason.
+   * Reads on this thread as well until a file is complete. Throws what `each` throws.
+   * truncated, if the chunk could not be read, or after a short read; the caller then reads it again.
+   * truncated, if the chunk could not be read, or after a short read; the caller reads the chunk again.
    */
-  finish(file: Reading, each: (offset: number, length: number, got: number) => void): void {
-    const { system, team } = this;
+  finish(file: FileRead, each: (offset: number, length: number, got: number) => void): void {
+    const { system, pool } = this;
     let first = 0;
-    while (this.#part(first).file.to !== file.to) first++;
+    while (this.#chunk(first).file.to !== file.to) first++;
     let i = first;
-    while (this.parts[i]?.file.to === file.to) {
-      const { at, length } = this.#part(i);
-      // One that has failed is not made any more, nor are those that nobody has taken by then.
-      const got = team.result(i) ?? (team.failure !== 0 ? 0 : undefined);
+    while (this.chunks[i]?.file.to === file.to) {
+      const { at, length } = this.#chunk(i);
+      // After a failure the threads stop: chunks without a result are not read any more.
+      const got = pool.result(i) ?? (pool.failure !== 0 ? 0 : undefined);
       if (got !== undefined) {
         each(at, length, got);
         i++;
         continue;
       }
-      const own = team.take();
-      if (own !== undefined) team.made(own, this.#read(this.#part(own)));
-      else if (!team.over) isReadable(system, team.fd, STEP_MS);
+      const own = pool.claim();
+      if (own !== undefined) pool.complete(own, this.#read(this.#chunk(own)));
+      else if (!pool.finished) isReadable(system, pool.fd, WAIT_MS);
     }
-    system.trace.call?.("pread", `${file.fd.number}, [${i - first} parts], ${team.count} threads`, file.size);
+    system.trace.call?.(
+      "pread",
+      `${file.fd.number}, [${i - first} chunks], ${pool.count} threads`,
+      file.size,
+    );
   }
 
-  #part(index: number): Part {
-    const part = this.parts[index];
-    if (part === undefined) throw new RangeError(`no part ${index}`);
-    return part;
+  #chunk(index: number): ReadChunk {
+    const chunk = this.chunks[index];
+    if (chunk === undefined) throw new RangeError(`no chunk ${index}`);
+    return chunk;
   }
 
-  /** Bytes that were read; 0 where that fails: whoever wants them reads them again, and tells whose they are. */
-  #read({ file: { fd, path, to }, at, length }: Part): number {
+  /** Returns the number of bytes read; 0 on failure, because the caller reads again and reports the file. */
+  #read({ file: { fd, path, to }, at, length }: ReadChunk): number {
     try {
       return readAt(this.system, fd, path, to + at, length, at);
     } catch (error) {
@@ -114,15 +118,15 @@ export class FilesReading implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.team[Symbol.dispose]();
+    this.pool[Symbol.dispose]();
   }
 }
 
-/** A file in the pieces in which it is read, whoever reads it. */
-export function partsOf(file: Reading): Part[] {
-  const parts: Part[] = [];
-  for (let at = 0; at < file.size; at += PART_BYTES) {
-    parts.push({ file, at, length: Math.min(PART_BYTES, file.size - at) });
+/** Returns the chunks of a file. */
+export function readChunks(file: FileRead): ReadChunk[] {
+  const chunks: ReadChunk[] = [];
+  for (let at = 0; at < file.size; at += CHUNK_BYTES) {
+    chunks.push({ file, at, length: Math.min(CHUNK_BYTES, file.size - at) });
   }
-  return parts;
+  return chunks;
 }

@@ -2,14 +2,14 @@ import { describe, expect, test } from "bun:test";
 import { SyscallError } from "../../../src/sys/errors.ts";
 import { HugePageFile } from "../../../src/sys/memory.ts";
 import { openSystem, type System } from "../../../src/sys/system.ts";
-import { PreallocThreads, partsOf, type Watch } from "../../../src/sys/threads/prealloc.ts";
+import { PreallocThreads, preallocChunks, type Watch } from "../../../src/sys/threads/prealloc.ts";
 import { fakeLibc } from "./fake-libc.ts";
 
 const MIB = 2 ** 20;
 
 test("parts are taken of each file in turn", () => {
   const file = (name: string, size: number) => ({ name, size: size * MIB, pageBytes: 2 * MIB });
-  const parts = partsOf([file("a", 16), file("b", 2), file("c", 6)]);
+  const parts = preallocChunks([file("a", 16), file("b", 2), file("c", 6)]);
   expect(parts.map(({ file: { name }, offset, length }) => [name, offset / MIB, length / MIB])).toEqual([
     ["a", 0, 4],
     ["b", 0, 2],
@@ -22,11 +22,11 @@ test("parts are taken of each file in turn", () => {
     ["a", 12, 2],
     ["a", 14, 2],
   ]);
-  const large = partsOf([file("a", 200)]).map(({ length }) => length / MIB);
+  const large = preallocChunks([file("a", 200)]).map(({ length }) => length / MIB);
   expect(large).toEqual([32, 32, 32, 26, 20, 16, 12, 8, 6, 4, 4, 2, 2, 2, 2]);
-  const giant = partsOf([{ size: 2 * 2 ** 30, pageBytes: 2 ** 30 }]);
+  const giant = preallocChunks([{ size: 2 * 2 ** 30, pageBytes: 2 ** 30 }]);
   expect(giant.map(({ length }) => length)).toEqual([2 ** 30, 2 ** 30]);
-  expect(partsOf([])).toEqual([]);
+  expect(preallocChunks([])).toEqual([]);
 });
 
 /** A machine whose files are of ordinary memory, and have no page size to be asked for; it notes what is held. */
@@ -104,7 +104,7 @@ describe("threads", () => {
     using owner = new DisposableStack();
     const groups = [files(system, owner, 40, 70), files(system, owner, 2, 2, 34)];
     const steps: number[] = [];
-    filled(PreallocThreads.begin(system, groups, count), watching(system, steps));
+    filled(PreallocThreads.start(system, groups, count), watching(system, steps));
     expect(groups.flat().map((file) => allocated(file) / MIB)).toEqual([40, 70, 2, 2, 34]);
     expect(steps.reduce((sum, bytes) => sum + bytes, 0)).toBe(148 * MIB);
     expect([...held]).toEqual([]);
@@ -118,7 +118,7 @@ describe("threads", () => {
     bad[Symbol.dispose]();
     let caught: unknown;
     try {
-      filled(PreallocThreads.begin(system, [[bad, good]], 2), watching(system, []));
+      filled(PreallocThreads.start(system, [[bad, good]], 2), watching(system, []));
     } catch (error) {
       caught = error;
     }
@@ -132,11 +132,11 @@ describe("threads", () => {
     using owner = new DisposableStack();
     const group = files(system, owner, 256, 256);
     const steps: number[] = [];
-    filled(PreallocThreads.begin(system, [group], 2), watching(system, steps));
+    filled(PreallocThreads.start(system, [group], 2), watching(system, steps));
     expect(group.map((file) => allocated(file) / MIB)).toEqual([256, 256]);
     expect(steps.reduce((sum, bytes) => sum + bytes, 0)).toBe(512 * MIB);
     expect(own.length).toBeGreaterThan(0);
-    expect(own.length).toBeLessThan(partsOf(group).length);
+    expect(own.length).toBeLessThan(preallocChunks(group).length);
   });
 
   test.each(["step", "wait"] as const)("end where %s of the watch throws, before that is seen", (name) => {
@@ -148,7 +148,7 @@ describe("threads", () => {
     const stop = () => {
       throw new Error("stopped");
     };
-    const filling = PreallocThreads.begin(system, [group], 2);
+    const filling = PreallocThreads.start(system, [group], 2);
     if (name === "wait") Bun.sleepSync(5);
     expect(() => filled(filling, { wait: () => true, step() {}, [name]: stop })).toThrow("stopped");
     expect([...held]).toEqual([]);
@@ -165,7 +165,7 @@ describe("threads", () => {
     const system: System = { ...real, libc: { ...real.libc, memoryCalls } };
     using owner = new DisposableStack();
     const group = files(system, owner, 4, 4);
-    expect(PreallocThreads.begin(system, [group], 2)).toBeUndefined();
+    expect(PreallocThreads.start(system, [group], 2)).toBeUndefined();
     expect(group.map(allocated)).toEqual([0, 0]);
   });
 });

@@ -2,34 +2,31 @@ import { expect, test } from "bun:test";
 import { rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { handlerCode } from "../../../src/sys/threads/signal-handler.ts";
+import { signalHandler } from "../../../src/sys/threads/routines.ts";
 
-test("the handler's code fits a page", () => {
-  const code = handlerCode(3);
+test("signal handler: the code fits a page", () => {
+  const code = signalHandler(3);
   expect(code.length).toBeGreaterThan(10);
   expect(code.length).toBeLessThan(4096);
 });
 
-test.each(["x64", "arm64"])("on %s only the descriptor differs from code to code", (architecture) => {
-  const [zero, other] = [handlerCode(0, architecture), handlerCode(0x1234, architecture)];
-  const differing = [...zero].flatMap((byte, i) => (byte === other[i] ? [] : [i]));
-  expect(zero.length).toBe(other.length);
-  expect(differing.length).toBeGreaterThan(0);
-  expect((differing.at(-1) ?? 0) - (differing[0] ?? 0)).toBeLessThan(4);
+test.each(["x64", "arm64"] as const)(
+  "signal handler: on %s the code differs only in the descriptor",
+  (architecture) => {
+    const [zero, other] = [signalHandler(0, architecture), signalHandler(0x1234, architecture)];
+    const differing = [...zero].flatMap((byte, i) => (byte === other[i] ? [] : [i]));
+    expect(zero.length).toBe(other.length);
+    expect(differing.length).toBeGreaterThan(0);
+    expect((differing.at(-1) ?? 0) - (differing[0] ?? 0)).toBeLessThan(4);
+  },
+);
+
+test.each([-1, 65536])("signal handler: descriptor %d is refused", (fd) => {
+  expect(() => signalHandler(fd)).toThrow(`descriptor ${fd} does not fit`);
 });
 
-test.each([-1, 65536])("descriptor %d is refused", (fd) => {
-  expect(() => handlerCode(fd)).toThrow(`descriptor ${fd} does not fit`);
-});
-
-test("the code is that of an assembler's", () => {
-  const hex = (architecture: string) => Buffer.from(handlerCode(7, architecture)).toString("hex");
-  expect(hex("x64")).toBe("f30f1efa574889e6bf07000000ba01000000b8010000000f055fc3");
-  expect(hex("arm64")).toBe("5f2403d5e00f1ff8e1030091e0008052220080d2080880d2010000d4ff430091c0035fd6");
-});
-
-/** Floods a process with signals from outside while it computes: nothing of what it computes may change. */
-test("a flood of signals changes nothing of what the program computes", () => {
+/** Sends a flood of signals to a process that computes, and compares its results. */
+test("signal handler: a flood of signals does not change the results of a computation", () => {
   const script = join(tmpdir(), `nitro-flood-${process.pid}.ts`);
   const root = join(import.meta.dir, "../../..");
   writeFileSync(

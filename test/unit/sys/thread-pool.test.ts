@@ -1,4 +1,4 @@
-/** Calls made by threads: the machine code, results, failures, and files that are read by several at once. */
+/** Thread pools: results and failures of calls, and files that several threads read. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,32 +10,16 @@ import { NR_PREAD64, O_RDONLY } from "../../../src/sys/linux/fcntl.ts";
 import { PROT_NONE } from "../../../src/sys/linux/mman.ts";
 import { unmap } from "../../../src/sys/memory.ts";
 import { openSystem, type System } from "../../../src/sys/system.ts";
-import { callCode } from "../../../src/sys/threads/call-code.ts";
-import { mapZeros } from "../../../src/sys/threads/machine-code.ts";
 import { type ThreadCall, ThreadPool } from "../../../src/sys/threads/pool.ts";
-import { FilesReading } from "../../../src/sys/threads/read.ts";
+import { ReadThreads } from "../../../src/sys/threads/read.ts";
+import { mapZeros } from "../../../src/sys/threads/routines.ts";
 
 const MIB = 2 ** 20;
 const system = openSystem();
 const directory = mkdtempSync(join(tmpdir(), "call-threads-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-test("the code is that of an assembler's", () => {
-  const hex = (architecture: string) => Buffer.from(callCode(architecture)).toString("hex");
-  expect(hex("x64")).toBe(
-    "f30f1efa534889fb48837b1000755db801000000f0480fc103483b4308734d486bc0384c8d440340498b00498b7808498b70" +
-      "10498b50184d8b50200f054885c0790f4883f8fc751848837b100074d9eb1b49894030498b4028f048014320eba848894318" +
-      "48c7431001000000488b7b28488d7330ba01000000b8010000000f0531c05bc3",
-  );
-  expect(hex("arm64")).toBe(
-    "5f2403d5e90300aa2a0940f94a0400b52bfd5fc86c0500912cfd0dc8adffff352c0540f97f010ceb620300540c0780d26c25" +
-      "0c9b882140f9802540f9812940f9822d40f9833140f9010000d4c000f8b61f1000b1a10100542a0940f9cafeffb40d000014" +
-      "8ec10191c0fd9fc82e8100918b3540f9cafd5fc84a010b8bcafd0dc8adffff35e1ffff17200d00f92a0080d22a0900f92015" +
-      "40f921c10091220080d2080880d2010000d4000080d2c0035fd6",
-  );
-});
-
-/** A file of so many bytes, no two parts of it alike. */
+/** Creates a file of this size whose content does not repeat. */
 function fileOf(name: string, size: number): { path: string; bytes: Uint8Array } {
   const words = new Uint32Array(Math.ceil(size / 4)).map((_, i) => Math.imul(i, 2_654_435_761));
   const bytes = new Uint8Array(words.buffer, 0, size);
@@ -50,8 +34,8 @@ function memory(size: number): { address: number; view: Uint8Array } & Disposabl
   return { address, view: viewOf(address, size), [Symbol.dispose]: () => unmap(system, address, size) };
 }
 
-function waitForAll(team: ThreadPool): void {
-  while (!team.over) Bun.sleepSync(1);
+function waitForAll(pool: ThreadPool): void {
+  while (!pool.finished) Bun.sleepSync(1);
 }
 
 describe("threads that make calls", () => {
@@ -65,27 +49,27 @@ describe("threads that make calls", () => {
       const args = [fd.number, room.address + 1000 * i, 1000, 1000 * i] as const;
       return { number, args, bytes: 1000 };
     });
-    using team = ThreadPool.begin(system, calls, threads);
-    if (team === undefined) throw new Error("no threads");
-    waitForAll(team);
-    expect(calls.map((_, i) => team.result(i))).toEqual([...Array(10).fill(1000), 0, 0]);
-    expect([team.done, team.failure, team.take()]).toEqual([12_000, 0, undefined]);
+    using pool = ThreadPool.start(system, calls, threads);
+    if (pool === undefined) throw new Error("no threads");
+    waitForAll(pool);
+    expect(calls.map((_, i) => pool.result(i))).toEqual([...Array(10).fill(1000), 0, 0]);
+    expect([pool.done, pool.failure, pool.claim()]).toEqual([12_000, 0, undefined]);
     expect(Buffer.compare(room.view.subarray(0, 10_000), bytes)).toBe(0);
   });
 
   test("tell the errno of one that fails, and make no more", () => {
     using room = memory(4096);
     const bad: ThreadCall = { number, args: [-1, room.address, 1, 0], bytes: 1 };
-    using team = ThreadPool.begin(system, Array<ThreadCall>(1000).fill(bad), 2);
-    if (team === undefined) throw new Error("no threads");
-    waitForAll(team);
-    expect([team.failure, team.done, team.result(0)]).toEqual([9, 0, undefined]);
-    expect(team.take()).toBeDefined();
+    using pool = ThreadPool.start(system, Array<ThreadCall>(1000).fill(bad), 2);
+    if (pool === undefined) throw new Error("no threads");
+    waitForAll(pool);
+    expect([pool.failure, pool.done, pool.result(0)]).toEqual([9, 0, undefined]);
+    expect(pool.claim()).toBeDefined();
   });
 
   test("are none where none can be made, and nothing is left", () => {
     const call: ThreadCall = { number, args: [-1, 0, 0, 0], bytes: 1 };
-    expect(ThreadPool.begin(without("pthread_create"), [call], 2)).toBeUndefined();
+    expect(ThreadPool.start(without("pthread_create"), [call], 2)).toBeUndefined();
   });
 });
 
@@ -108,7 +92,7 @@ describe("a file that is read by several", () => {
     const room = memory(length);
     const parts: [offset: number, length: number, got: number][] = [];
     const file = { fd, path, size: length, to: room.address };
-    using reading = FilesReading.begin(where, [file]);
+    using reading = ReadThreads.start(where, [file]);
     reading?.finish(file, (...part) => {
       parts.push(part);
       each?.(part[0]);
@@ -163,7 +147,7 @@ describe("a file that is read by several", () => {
     const file = { fd, path: whole.path, size, to: room.address };
     for (let i = 0; i < 40; i++) {
       const parts: [offset: number, length: number, got: number][] = [];
-      using begun = FilesReading.begin(many, [file]);
+      using begun = ReadThreads.start(many, [file]);
       begun?.finish(file, (...part) => void parts.push(part));
       expect(parts.at(-1)).toEqual([36 * MIB, MIB + 123, 0]);
       expect(parts.map(([offset]) => offset)).toEqual(Array.from({ length: 19 }, (_, k) => k * 2 * MIB));
@@ -184,7 +168,7 @@ describe("a file that is read by several", () => {
       const room = stack.use(memory(length));
       return { reading: { fd, path, size: length, to: room.address }, room };
     });
-    using begun = FilesReading.begin(
+    using begun = ReadThreads.start(
       system,
       readings.map(({ reading }) => reading),
     );
