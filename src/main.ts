@@ -2,6 +2,7 @@
 import { parseCommandLine } from "./cli/command-line.ts";
 import { messagePrefix } from "./cli/options/name.ts";
 import { EXIT } from "./launch/exit-status.ts";
+import { launch } from "./launch/launch.ts";
 import { HANDED_OVER } from "./launch/options.ts";
 import { errnoText, UserError } from "./sys/errors.ts";
 import { escapeControl } from "./sys/escape-control.ts";
@@ -54,16 +55,15 @@ async function main(): Promise<number> {
   const toStderr = patientWriter(system, STDERR);
   let prefix = plainPrefix;
   try {
-    const words = process.argv.slice(2);
-    const handedOver = words[0]?.startsWith(HANDED_OVER) ? words.shift() : undefined;
-    const request = parseCommandLine(words, (path) => readText(system, path));
+    const args = process.argv.slice(2);
+    const daemonArgument = args[0]?.startsWith(HANDED_OVER) ? args.shift() : undefined;
+    const request = parseCommandLine(args, (path) => readText(system, path));
     if ("launch" in request) {
       const options = request.launch;
       prefix = () => `${messagePrefix(options)}nitro: `;
-      const { launchMore } = await import("./launch/launch-more.ts");
       const report = reporter(toStderr, prefix);
       const draw = drawer(system, toStderr);
-      return await launchMore(system, { words, handedOver, options, report, toStderr, draw });
+      return await launch(system, { options, args, daemonArgument, report, writeStderr: toStderr, draw });
     }
     if ("print" in request) return print(system, request.print);
     // Loaded only now: a launch does not need it.

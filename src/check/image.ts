@@ -28,7 +28,10 @@ export interface ImageChecked {
 export async function checkImage(system: System, options: LaunchOptions): Promise<ImageChecked> {
   const told: string[] = [];
   try {
-    using image = await openImage({ system, report: (line) => told.push(line), pace: NO_PROGRESS }, options);
+    using image = await openImage(
+      { system, report: (line) => told.push(line), progress: NO_PROGRESS },
+      options,
+    );
     const measured = await measuredLine(system, image, options);
     const signed = image.signature === undefined ? "" : ", signed, with a certificate that is valid now";
     const findings = [
@@ -77,7 +80,7 @@ async function measuredLine(system: System, image: Image, options: LaunchOptions
 }
 
 function isEifFile(system: System, { value, typed }: Typed<string>): boolean {
-  using file = openRegular({ system, report() {}, pace: NO_PROGRESS }, typed, value);
+  using file = openRegular({ system, report() {}, progress: NO_PROGRESS }, typed, value);
   return isEif(file.head);
 }
 

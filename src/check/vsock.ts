@@ -1,6 +1,6 @@
 /** vsock, and the port of the heartbeat. */
-import { HEARTBEAT_PORT } from "../devices/heartbeat/port.ts";
-import { doorInodes, PORT_HELD } from "../devices/heartbeat/port-holder.ts";
+import { handoffInodes, PORT_IN_USE } from "../devices/heartbeat/port-holder.ts";
+import { HEARTBEAT_PORT } from "../devices/heartbeat/protocol.ts";
 import { processesWithDescriptor } from "../host/process/processes.ts";
 import { vsockProblem } from "../host/vsock.ts";
 import type { LaunchOptions } from "../launch/options.ts";
@@ -39,10 +39,10 @@ function portLine(system: System): Finding {
     if (!(error instanceof SyscallError)) throw error;
     return failed("port", { why: `${error.message}`, advice: "nitro check -help; ls -l /dev/vsock" });
   }
-  const doors = doorInodes(system).map((inode) => `socket:[${inode}]`);
-  const { holders } = processesWithDescriptor(system, (link) => doors.includes(link));
+  const handoffs = handoffInodes(system).map((inode) => `socket:[${inode}]`);
+  const { holders } = processesWithDescriptor(system, (link) => handoffs.includes(link));
   const own = holders.filter(({ uid }) => uid === process.geteuid?.());
-  if (own.length === 0) return failed("port", PORT_HELD);
+  if (own.length === 0) return failed("port", PORT_IN_USE);
   const who = own.map(({ pid }) => pid).join(", ");
   return found("port", "ok", `${port} is held by launches of nitro's, which share it (process ${who})`);
 }

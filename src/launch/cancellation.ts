@@ -1,10 +1,10 @@
-/** Requests to stop, between the steps of a launch: every step can be the last. */
+/** Cancellation of a launch: SIGTERM and its like stop it between any two steps. */
 import { POLLIN } from "../sys/linux/poll.ts";
 import { nowMs, runLoop, type Waiter } from "../sys/poll.ts";
 import type { Signals, StopSignal } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 
-/** Thrown between two steps when a signal has asked for the end. */
+/** Thrown between two steps after a signal requested the end of the launch. */
 export class Cancelled extends Error {
   override readonly name = "Cancelled";
 
@@ -13,46 +13,46 @@ export class Cancelled extends Error {
   }
 }
 
-/** How the steps of a launch look for a signal. */
+/** How the steps of a launch check for a signal. */
 export interface Cancellation {
   readonly signals: Signals;
-  /** Throws Cancelled when a signal has come, and does what is to be done meanwhile. */
+  /** Throws Cancelled if a signal has arrived; otherwise calls `onCheck`. */
   readonly check: () => void;
-  /** What others wait for while a launch is under way; undefined for nothing. */
-  meanwhile: (() => void) | undefined;
-  /** Waits so many milliseconds, less when a signal comes: then it throws Cancelled. */
+  /** Serves other launchers while the launch is under way; undefined if there are none to serve. */
+  onCheck: (() => void) | undefined;
+  /** Waits for `ms` milliseconds. Throws Cancelled as soon as a signal arrives. */
   readonly pause: (ms: number) => void;
-  /** Waits until a descriptor is readable, for so many milliseconds at most; tells whether it is. Throws Cancelled. */
-  readonly readable: (fd: number, ms: number) => boolean;
+  /** Waits until `fd` is readable, at most `ms` milliseconds. Returns whether it is. Throws Cancelled. */
+  readonly waitReadable: (fd: number, ms: number) => boolean;
 }
 
-/** Looks for signals by reading their descriptor. */
+/** Creates the cancellation that stop signals trigger. */
 export function watchCancellation(system: System, signals: Signals): Cancellation {
   const check = () => {
     const signal = signals.next();
     if (signal !== undefined) throw new Cancelled(signal);
-    requests.meanwhile?.();
+    cancellation.onCheck?.();
   };
-  const readable = (fd: number, ms: number) => {
-    let found: boolean | undefined;
-    const end = (result: boolean) => () => {
-      found ??= result;
+  const waitReadable = (fd: number, ms: number) => {
+    let result: boolean | undefined;
+    const finish = (readable: boolean) => () => {
+      result ??= readable;
     };
     const deadlineMs = nowMs() + ms;
     const waiters: Waiter[] = [
-      { fd: signals.fd, events: POLLIN, deadlineMs, ready: end(false), expired: end(false) },
-      { fd, events: POLLIN, deadlineMs, ready: end(true), expired: end(false) },
+      { fd: signals.fd, events: POLLIN, deadlineMs, ready: finish(false), expired: finish(false) },
+      { fd, events: POLLIN, deadlineMs, ready: finish(true), expired: finish(false) },
     ];
     runLoop(
       system,
       () => waiters,
-      () => found !== undefined,
+      () => result !== undefined,
     );
     check();
-    return found === true;
+    return result === true;
   };
-  // A descriptor of -1 is never readable: that is a pause.
-  const pause = (ms: number) => void readable(-1, ms);
-  const requests: Cancellation = { signals, check, meanwhile: undefined, readable, pause };
-  return requests;
+  // poll(2) ignores a descriptor of -1, so only the deadline or a signal ends the wait.
+  const pause = (ms: number) => void waitReadable(-1, ms);
+  const cancellation: Cancellation = { signals, check, onCheck: undefined, waitReadable, pause };
+  return cancellation;
 }

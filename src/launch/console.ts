@@ -1,8 +1,7 @@
 /**
- * Where the enclave's console goes when that is all that was asked for: standard output, a file, nowhere. Everything
- * else (other devices, monitors, a mux) is session.ts, which such a launch does not load.
+ * Where the console of a plain launch goes: standard output, a file, nowhere. Other character devices, muxes and
+ * monitors are in frontends.ts, which a plain launch does not load.
  */
-
 import type { ByteOutput } from "../chardev/byte-output.ts";
 import type { Chardev, ChardevSpec } from "../chardev/chardev.ts";
 import { fileChardev } from "../chardev/file.ts";
@@ -11,22 +10,23 @@ import { stdioChardev } from "../chardev/stdio.ts";
 import { SyscallError, UserError } from "../sys/errors.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import type { System } from "../sys/system.ts";
-import type { LaunchOptions } from "./options.ts";
+import type { LaunchContext } from "./context.ts";
 
-/** Opens the receiver; undefined for `none`, where the console is not even connected. Throws UserError. */
-export function openConsole(system: System, { chardevs, serial }: LaunchOptions): ByteOutput | undefined {
-  const spec = chardevs.find(({ label }) => label === serial.value);
+/** Opens the console's output; undefined for `-serial none`. Throws UserError. */
+export function openConsole({ system, options }: LaunchContext): ByteOutput | undefined {
+  const spec = options.chardevs.find(({ label }) => label === options.serial.value);
   if (spec === undefined) return undefined;
   try {
-    return opened(system, spec);
+    return openChardev(system, spec);
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
-    const hint = error.errno === ERRNO.ENXIO ? "nobody reads this FIFO: start its reader first" : undefined;
+    const hint =
+      error.errno === ERRNO.ENXIO ? "no process reads this FIFO: start its reader first" : undefined;
     throw new UserError(spec.typed, error.why, hint);
   }
 }
 
-function opened(system: System, { label, backend }: ChardevSpec): Chardev {
+function openChardev(system: System, { label, backend }: ChardevSpec): Chardev {
   if (backend.kind === "file") return fileChardev(system, label, backend.path, backend.append);
   return backend.kind === "null" ? nullChardev(label) : stdioChardev(system, label);
 }

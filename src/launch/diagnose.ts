@@ -3,8 +3,9 @@
  * of the parent instance is host/'s and pool/'s, where `nitro check` has it from too. Loaded by launches that fail.
  */
 
-import { HEARTBEAT_PORT, PORT_PATIENCE_MS } from "../devices/heartbeat/port.ts";
-import { PORT_HELD } from "../devices/heartbeat/port-holder.ts";
+import { PORT_TIMEOUT_MS } from "../devices/heartbeat/port.ts";
+import { PORT_IN_USE } from "../devices/heartbeat/port-holder.ts";
+import { HEARTBEAT_PORT } from "../devices/heartbeat/protocol.ts";
 import { DEVICE_PATH } from "../enclave/enclave.ts";
 import { diagnoseIoctl, type LaunchNumbers } from "../enclave/ne-errors.ts";
 import { readTopology } from "../host/cpu/topology.ts";
@@ -177,7 +178,7 @@ export function diagnoseListen(system: System, error: SyscallError): UserError {
         },
       );
     case ERRNO.EADDRINUSE:
-      return problemError(HEARTBEAT, PORT_HELD, `after ${PORT_PATIENCE_MS / 1000} s`);
+      return problemError(HEARTBEAT, PORT_IN_USE, `after ${PORT_TIMEOUT_MS / 1000} s`);
     case ERRNO.EACCES:
     case ERRNO.EPERM:
       return new UserError(

@@ -1,46 +1,49 @@
-/** What goes on beside the long steps of a launch: signals are looked for, and a bar is drawn on a terminal. */
+/** Progress of a launch's long steps: between chunks they check for signals and draw a bar on a terminal. */
 import { type ProgressBar, progressBar } from "../sys/progress-bar.ts";
 import type { Cancellation } from "./cancellation.ts";
 
-/** So long is waited for others before the next look at signals and at whoever waits for this launcher. */
-const GLANCE_MS = 50;
+/** The longest wait for threads before signals and other launchers are checked again. */
+const CHECK_INTERVAL_MS = 50;
 
 /** What the long steps of a launch call. */
 export interface Progress {
-  /** Called between pieces, with the bytes of the last. Throws Cancelled. */
-  readonly between: (bytes?: number) => void;
-  /** Waits a little for a descriptor to be readable; tells whether it is. Throws Cancelled. */
-  readonly readable: (fd: number) => boolean;
-  /** Begins work of so many bytes: where it takes long, a bar tells of it. Its end takes the bar away. */
-  begin(title: string, bytes: number): Disposable;
-  /** Takes the bar away, for a line to be told; it comes back by itself. */
+  /** Called after each chunk, with its size. Throws Cancelled. */
+  readonly advance: (bytes?: number) => void;
+  /** Waits up to 50 ms for `fd` to become readable. Returns whether it is. Throws Cancelled. */
+  readonly waitReadable: (fd: number) => boolean;
+  /** Starts a step of `bytes` bytes, for which a bar is drawn if it takes long. Disposing of it removes the bar. */
+  start(title: string, bytes: number): Disposable;
+  /** Removes the bar before a message is printed; the next chunk draws it again. */
   clear(): void;
 }
 
-/** Of work that nobody interrupts and that no bar tells of. */
+/** Progress that does nothing, for work that neither a signal stops nor a bar shows. */
 export const NO_PROGRESS: Progress = {
-  between() {},
-  readable: () => false,
-  begin: () => ({ [Symbol.dispose]() {} }),
+  advance() {},
+  waitReadable: () => false,
+  start: () => ({ [Symbol.dispose]() {} }),
   clear() {},
 };
 
-/** Makes it. @param draw draws on the user's terminal; undefined where that is not wanted. */
-export function launchProgress(stop: Cancellation, draw: ((text: string) => void) | undefined): Progress {
+/** Creates a launch's progress. @param draw draws on the user's terminal; undefined for no bar. */
+export function launchProgress(
+  cancellation: Cancellation,
+  draw: ((text: string) => void) | undefined,
+): Progress {
   let bar: ProgressBar | undefined;
   return {
-    between(bytes = 0) {
-      stop.check();
+    advance(bytes = 0) {
+      cancellation.check();
       bar?.step(bytes);
     },
-    readable: (fd) => stop.readable(fd, GLANCE_MS),
-    begin(title, bytes) {
-      const begun = draw === undefined ? undefined : progressBar(draw, title);
-      begun?.expect(bytes);
-      bar = begun;
+    waitReadable: (fd) => cancellation.waitReadable(fd, CHECK_INTERVAL_MS),
+    start(title, bytes) {
+      const started = draw === undefined ? undefined : progressBar(draw, title);
+      started?.expect(bytes);
+      bar = started;
       return {
         [Symbol.dispose]() {
-          begun?.[Symbol.dispose]();
+          started?.[Symbol.dispose]();
           bar = undefined;
         },
       };

@@ -1,199 +1,152 @@
 /**
- * With the enclave until the first of: it has exited, or a signal. One loop, asleep unless something happens. With -S
- * it begins before the start, with -no-shutdown it goes on after the end.
+ * The run loop: one poll(2) over the signals, the enclave and its devices until the enclave exits or the launcher is
+ * asked to stop. With -S it starts before the enclave does; with -no-shutdown it goes on after the enclave's exit.
  */
-
-import { Heartbeat, type HeartbeatSetup } from "../devices/heartbeat/heartbeat.ts";
-import { SerialConsole, type SerialSetup } from "../devices/serial/serial.ts";
+import type { Device, ExitEvidence, RunEnd } from "../devices/device.ts";
 import type { Enclave } from "../enclave/enclave.ts";
 import { restoreJitThresholds } from "../sys/jit.ts";
 import { POLLIN } from "../sys/linux/poll.ts";
 import { runLoop, type Waiter, waiter } from "../sys/poll.ts";
 import type { StopSignal } from "../sys/signals.ts";
-import type { System } from "../sys/system.ts";
-import type { Cancellation } from "./cancellation.ts";
-import { EXIT, verdict } from "./exit-status.ts";
-import type { Session } from "./frontends.ts";
+import type { LaunchContext } from "./context.ts";
+import type { EnclaveRun } from "./enclave-run.ts";
+import { describeExit, EXIT, type ExitReport } from "./exit-status.ts";
 
-/** A running enclave and what was set up for it before the start. */
-export interface Running {
-  readonly system: System;
-  readonly report: (line: string) => void;
-  readonly enclave: Enclave;
-  /** Starts the enclave and tells of it; gives its CID. Throws UserError. */
-  readonly start: () => number;
-  /** Called once, when nothing but the loop is left. Throws UserError. */
-  readonly settle: () => void;
-  /** -S: whoever has the RunControl starts it. */
-  readonly paused: boolean;
-  /** -no-shutdown. */
-  readonly staysAfterEnd: boolean;
-  /** undefined where nobody listens for it. */
-  readonly heartbeat: HeartbeatSetup | undefined;
-  /** undefined where there is no console to be had. */
-  readonly serial: SerialSetup | undefined;
-  readonly stop: Cancellation;
-  /** undefined where there are neither monitors nor devices to serve. */
-  readonly session: Session | undefined;
-}
-
-/** Where a launch stands, in QEMU's words (query-status). */
-export type RunStatus = "prelaunch" | "running" | "shutdown";
-
-/** A launch as a monitor sees it: `start` is what its `cont` does. */
-export interface RunControl {
-  readonly status: RunStatus;
-  /** 0 before the start. */
-  readonly cid: number;
-  /** Starts the enclave that -S holds back; does nothing later. Throws UserError when it cannot be started. */
-  readonly start: () => void;
-}
-
-/** Stays until the end and tells how it came. Gives the exit status. */
-export function runUntilExit(running: Running): number {
-  using life = new EnclaveRun(running);
-  running.session?.attach(life);
-  if (!running.paused) life.start();
-  running.settle();
+/** Runs until the end and reports how it came about. Returns the exit status. */
+export function runUntilExit(
+  context: LaunchContext,
+  run: EnclaveRun,
+  enclave: Enclave,
+  devices: readonly Device[],
+): number {
+  const loop = new RunLoop(context, run, enclave, devices);
   restoreJitThresholds();
   runLoop(
-    running.system,
-    () => life.waiters(),
-    () => life.over,
+    context.system,
+    () => loop.waiters(),
+    () => loop.isDone(),
   );
-  return life.farewell();
+  return loop.finish();
 }
 
-/** The time from the preparation's end to the launcher's. */
-class EnclaveRun implements RunControl, Disposable {
-  status: RunStatus = "prelaunch";
-  cid = 0;
-  #heartbeat: Heartbeat | undefined;
-  #serial: SerialConsole | undefined;
-  #heartbeatAwaited = false;
-  #ended = false;
-  #stoppedForHeartbeat = false;
+class RunLoop {
   #signal: StopSignal | undefined;
   readonly #exit: Waiter;
   readonly #signals: Waiter;
   readonly #list: Waiter[] = [];
 
-  constructor(private readonly running: Running) {
-    const { enclave, stop } = running;
-    const watched = () => (this.#ended || this.status === "prelaunch" ? -1 : enclave.fd);
-    this.#exit = waiter(watched, 0, () => this.#exited());
+  constructor(
+    private readonly context: LaunchContext,
+    private readonly run: EnclaveRun,
+    private readonly enclave: Enclave,
+    private readonly devices: readonly Device[],
+  ) {
+    const { signals } = context.cancellation;
+    const enclaveFd = () => (run.state === "running" && !run.hasExited ? enclave.fd : -1);
+    this.#exit = waiter(enclaveFd, 0, () => this.#enclaveExited());
     this.#signals = waiter(
-      () => stop.signals.fd,
+      () => signals.fd,
       POLLIN,
       () => {
-        this.#signal ??= stop.signals.next();
+        this.#signal ??= signals.next();
       },
     );
-  }
-
-  start(): void {
-    if (this.status !== "prelaunch") return;
-    const { running } = this;
-    running.heartbeat?.port.starting();
-    this.cid = running.start();
-    if (running.heartbeat !== undefined) {
-      this.#heartbeat = new Heartbeat(running.heartbeat, this.cid, () => this.#stopForHeartbeat());
-    }
-    if (running.serial !== undefined) this.#serial = new SerialConsole(running.serial, this.cid);
-    this.status = "running";
-  }
-
-  /** A required heartbeat has not come: the enclave is stopped, and the rest is as if it had ended by itself. */
-  #stopForHeartbeat(): void {
-    this.#stoppedForHeartbeat = true;
-    this.#exited();
-    this.running.enclave[Symbol.dispose]();
-  }
-
-  #exited(): void {
-    this.#ended = true;
-    this.#heartbeatAwaited = this.#heartbeat?.enclaveEnded() ?? false;
-    this.#serial?.enclaveEnded();
   }
 
   waiters(): readonly Waiter[] {
     const list = this.#list;
     list.length = 0;
     list.push(this.#signals, this.#exit);
-    this.#serial?.addWaiters(list);
-    if (this.status === "prelaunch") this.running.heartbeat?.port.addWaiters(list);
-    else this.#heartbeat?.addWaiters(list);
-    this.running.session?.addWaiters(list);
+    for (const device of this.devices) device.addWaiters(list);
     return list;
   }
 
-  /** Asked after every turn: whether the last one has been. */
-  get over(): boolean {
-    if (this.#signal !== undefined || this.running.session?.quit) return true;
-    if (!this.#ended) return false;
-    // However long the reader of its last words takes: nothing is lost any more by giving back what the enclave held.
-    if (this.#serial?.exhausted) this.running.enclave[Symbol.dispose]();
-    if (!(this.#serial?.done ?? true)) return false;
-    if (!this.running.staysAfterEnd) return true;
-    if (this.status === "running") this.#shutDown();
+  #enclaveExited(): void {
+    this.run.exited();
+    for (const device of this.devices) device.enclaveExited?.();
+  }
+
+  /** Called after each waiter: whether the loop ends here. */
+  isDone(): boolean {
+    const { run, enclave, devices } = this;
+    if (this.#signal !== undefined || run.quitRequested) return true;
+    if (!run.hasExited && devices.some((device) => device.requiresStop === true)) {
+      this.#enclaveExited();
+      enclave[Symbol.dispose]();
+    }
+    if (!run.hasExited) return false;
+    // The reader of the console may be slow. The enclave's CPUs and memory are released before it has read everything.
+    if (!devices.some((device) => device.isReceiving === true)) enclave[Symbol.dispose]();
+    if (this.#isDelivering()) return false;
+    if (!this.context.options.staysAfterEnd) return true;
+    if (run.state === "running") this.#stay();
     return false;
   }
 
-  /** The enclave is gone and the launcher stays: what it held is given back now. */
-  #shutDown(): void {
-    this.status = "shutdown";
-    this.#announceEnd(true);
-    this.running.report(`${this.#verdict().sentence}; nitro stays (-no-shutdown)`);
-    this.running.enclave[Symbol.dispose]();
-    this.#heartbeat?.[Symbol.dispose]();
+  #isDelivering(): boolean {
+    return this.devices.some((device) => device.isDelivering === true);
   }
 
-  #verdict(): { status: number; sentence: string } {
-    const consoleTail = this.#serial?.tail() ?? "";
-    const { status, sentence } = verdict({
-      consoleTail,
-      heartbeatAwaited: this.#heartbeatAwaited,
-      stoppedForHeartbeat: this.#stoppedForHeartbeat,
-    });
-    return { status, sentence: `the enclave (CID ${this.cid}) ${sentence}` };
+  /** -no-shutdown: the enclave's resources are released, and the monitors are still served. */
+  #stay(): void {
+    this.#endRun(true);
+    this.context.report(`${this.#exitReport().message}; nitro stays (-no-shutdown)`);
+    this.enclave[Symbol.dispose]();
   }
 
-  /** Monitors hear of an end that was the enclave's own, and whether the launcher stays. */
-  #announceEnd(stays: boolean): void {
-    const { session } = this.running;
-    if (this.#stoppedForHeartbeat) return session?.ended({ guest: false, reason: "host-error" }, stays);
-    const reason = this.#verdict().status === EXIT.crashed ? "guest-panic" : "guest-shutdown";
-    session?.ended({ guest: true, reason }, stays);
+  #evidence(): ExitEvidence {
+    let evidence: ExitEvidence = {};
+    for (const device of this.devices) evidence = { ...evidence, ...device.exitEvidence?.() };
+    return evidence;
   }
 
-  /** Tells how it ended, and gives the exit status. */
-  farewell(): number {
-    const { report, staysAfterEnd, session } = this.running;
-    const asked = this.#signal ?? "quit";
-    if (this.#signal !== undefined && !this.#ended) {
-      session?.ended({ guest: false, reason: "host-signal" }, false);
+  #exitReport(): ExitReport {
+    const { run } = this;
+    const { debugMode } = this.context.options;
+    const { elapsedMs, commandLine } = run;
+    const { status, message } = describeExit({ ...this.#evidence(), debugMode, elapsedMs, commandLine });
+    return { status, message: `the enclave (CID ${run.cid}) ${message}` };
+  }
+
+  /** Tells the devices that the run has ended: by the enclave's exit, or by a heartbeat that did not come. */
+  #endRun(launcherStays: boolean): void {
+    if (this.#evidence().heartbeat === "missed") {
+      return this.#announce({ guest: false, reason: "host-error", launcherStays });
     }
-    if (this.status === "prelaunch") {
-      report(`${asked}: stopped before the enclave was started`);
+    const crashed = this.#exitReport().status === EXIT.crashed;
+    this.#announce({ guest: true, reason: crashed ? "guest-panic" : "guest-shutdown", launcherStays });
+  }
+
+  #announce(end: RunEnd): void {
+    this.run.shutDown();
+    for (const device of this.devices) device.runEnded?.(end);
+  }
+
+  /** Reports how the run ended. Returns the exit status. */
+  finish(): number {
+    const { run, devices } = this;
+    const { report, options } = this.context;
+    const { state } = run;
+    const request = this.#signal ?? "quit";
+    if (this.#signal !== undefined && !run.hasExited) {
+      this.#announce({ guest: false, reason: "host-signal", launcherStays: false });
+    }
+    if (state === "shutdown") return EXIT.stopped;
+    if (state === "prelaunch") {
+      report(`${request}: stopped before the enclave was started`);
       return EXIT.stopped;
     }
-    if (this.status === "shutdown") return EXIT.stopped;
-    if (!this.#ended) {
-      this.#serial?.flush();
-      report(`${asked}: stopping the enclave`);
+    if (!run.hasExited) {
+      for (const device of devices) device.flush?.();
+      report(`${request}: stopping the enclave`);
       return EXIT.stopped;
     }
-    if (this.#serial?.done === false && (this.#signal !== undefined || session?.quit)) {
-      report(`${asked}: the enclave has ended, the rest of its console is not waited for`);
+    if (this.#isDelivering() && (this.#signal !== undefined || run.quitRequested)) {
+      report(`${request}: the enclave has exited; not waiting for the rest of its console`);
     }
-    this.#announceEnd(false);
-    const { status, sentence } = this.#verdict();
-    report(sentence);
-    return staysAfterEnd ? EXIT.stopped : status;
-  }
-
-  [Symbol.dispose](): void {
-    this.#serial?.[Symbol.dispose]();
-    this.#heartbeat?.[Symbol.dispose]();
+    this.#endRun(false);
+    const { status, message } = this.#exitReport();
+    report(message);
+    return options.staysAfterEnd ? EXIT.stopped : status;
   }
 }

@@ -1,31 +1,51 @@
-/** An error that is put into words once all has unwound: what is known of the parent is loaded for that alone. */
-import { SyscallError, type UserError } from "../sys/errors.ts";
+/**
+ * An error whose diagnosis is put off until the launch has unwound. A launch that succeeds does not load diagnose.ts
+ * and what it knows of the parent instance.
+ */
+import { SyscallError, UserError } from "../sys/errors.ts";
+import { Cancelled } from "./cancellation.ts";
+import type { LaunchContext } from "./context.ts";
+import { EXIT } from "./exit-status.ts";
 
-/** Where the words are. */
-type Diagnose = typeof import("./diagnose.ts");
+type Diagnosis = typeof import("./diagnose.ts");
+type Diagnose = (diagnosis: Diagnosis, error: SyscallError) => UserError;
 
-/** Thrown in place of a call's error; whoever catches it asks for the words. */
+/** Thrown in place of a failed call's SyscallError. */
 export class Undiagnosed extends Error {
   override readonly name = "Undiagnosed";
 
   constructor(
     private readonly error: SyscallError,
-    private readonly words: (explain: Diagnose, error: SyscallError) => UserError,
+    private readonly diagnose: Diagnose,
   ) {
     super(error.message);
   }
 
-  /** Why it failed, in the words of explain.ts. */
-  async failure(): Promise<UserError> {
-    return this.words(await import("./diagnose.ts"), this.error);
+  /** Returns why the call failed. */
+  async userError(): Promise<UserError> {
+    return this.diagnose(await import("./diagnose.ts"), this.error);
   }
 }
 
-/** Attempts it. Throws Undiagnosed for a call that failed. @param words called once the launch has unwound. */
-export function diagnosed<T>(attempt: () => T, words: ConstructorParameters<typeof Undiagnosed>[1]): T {
+/**
+ * Returns what `attempt` returns. Throws Undiagnosed for a SyscallError. @param diagnose called after the unwinding.
+ */
+export function diagnosed<T>(attempt: () => T, diagnose: Diagnose): T {
   try {
     return attempt();
   } catch (error) {
-    throw error instanceof SyscallError ? new Undiagnosed(error, words) : error;
+    throw error instanceof SyscallError ? new Undiagnosed(error, diagnose) : error;
   }
+}
+
+/** Returns the exit status of a launch that was cancelled. Throws every other error, diagnosed. */
+export async function launchFailed(context: LaunchContext, error: unknown): Promise<number> {
+  if (error instanceof Cancelled) {
+    context.report(`${error.signal}: stopped before the enclave was started`);
+    return EXIT.stopped;
+  }
+  const failure = error instanceof Undiagnosed ? await error.userError() : error;
+  if (!(failure instanceof UserError)) throw failure;
+  const { diagnoseOther } = await import("./diagnose.ts");
+  throw diagnoseOther(context.system, failure, context.options);
 }

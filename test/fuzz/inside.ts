@@ -33,7 +33,7 @@ export function insideRunner(): Run & Disposable {
     const request = parseCommandLine(words, (path) => readText(system, path));
     if (!("launch" in request)) throw new Error("no launch");
     const options = request.launch;
-    using image = await openImage({ system, report, pace: NO_PROGRESS }, options);
+    using image = await openImage({ system, report, progress: NO_PROGRESS }, options);
     let measured = "no more is asked";
     if (image.size <= memory.length - OFFSET) {
       image.load(mapping, OFFSET);

@@ -1,7 +1,7 @@
 /**
- * What launchers that share the port tell each other: an anonymous file that each of them holds, to which all append
- * and from which nothing is taken away. It outlives whoever has written it, so a heartbeat that stands in it counts
- * whatever becomes of the launcher that answered it.
+ * The heartbeat log of launchers that share the port: an anonymous file to which every launcher appends and from which
+ * nothing is removed. It outlives the launcher that wrote an entry, so a heartbeat in it counts whatever becomes of the
+ * launcher that answered it.
  */
 import { announce, createBroadcastEvent, quiet, watchBroadcastEvent } from "../../sys/broadcast-event.ts";
 import type { Fd } from "../../sys/files.ts";
@@ -11,45 +11,45 @@ import { makeAppendedFile } from "../../sys/memory-file.ts";
 import { struct, u32 } from "../../sys/struct.ts";
 import type { System } from "../../sys/system.ts";
 
-/** An entry. The file is this machine's own and never older than its oldest launcher, so no version is needed. */
+/** An entry. The launchers that share a file have the same HANDOFF_NAME, so an entry needs no version. */
 const entry = struct("heartbeat_log_entry", 16, { kind: u32, cid: u32, launch: u32, padding: u32 });
-/** A launcher is about to start an enclave: from here on a CID may be a new enclave's. */
+/** A launcher is about to start its enclave: from here on a CID may be that enclave's. */
 const STARTING = 1;
-/** The enclave with this CID has its launcher among those that share the log. */
+/** A launcher's enclave has this CID. */
 const STARTED = 2;
-/** A heartbeat came from this CID; it is about to be answered. */
-const BEAT = 3;
-/** A launch has come to nothing: its enclave could not be started. */
+/** A heartbeat came from this CID and is about to be answered. */
+const HEARTBEAT = 3;
+/** A launcher's enclave could not be started. */
 const FAILED = 4;
-/** Entries read at a time. */
-const CHUNK = 512;
+const ENTRIES_PER_READ = 512;
 
-/** The two descriptors that are shared: the file, and what wakes everybody who reads it. */
-export type LogFds = readonly [file: Fd, announcement: Fd];
+/** The two descriptors that launchers share: the file, and the event that wakes its readers. */
+export type LogFds = readonly [file: Fd, event: Fd];
 
-/** Makes what is shared. Throws SyscallError. */
-export function makeLog(system: System): LogFds {
+/** Creates the descriptors. Throws SyscallError. */
+export function createLog(system: System): LogFds {
   using stack = new DisposableStack();
   const file = stack.use(makeAppendedFile(system, "nitro-heartbeats"));
-  const announcement = stack.use(createBroadcastEvent(system));
+  const event = stack.use(createBroadcastEvent(system));
   stack.move();
-  return [file, announcement];
+  return [file, event];
 }
 
-/** The log as one launcher sees it. */
+/** The log as one launcher reads it. */
 export class HeartbeatLog implements Disposable {
   readonly #watch: Fd;
-  #read = 0;
-  /** Heartbeats since this launcher's own start, and since anybody's. */
-  readonly #beats = new Set<number>();
-  readonly #freshBeats = new Set<number>();
+  #readBytes = 0;
+  /** CIDs with a heartbeat since this launcher's start, and since the latest start of any launcher. */
+  readonly #heartbeats = new Set<number>();
+  readonly #freshHeartbeats = new Set<number>();
   readonly #started = new Set<number>();
-  /** What this launch is called in its entries, and which others have an enclave that may run, of an unknown CID. */
+  /** This launch's id in its entries. */
   readonly #launch = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
-  readonly #underWay = new Set<number>();
+  /** Launches that are starting an enclave whose CID is not known yet. */
+  readonly #startingLaunches = new Set<number>();
   #isStarting = false;
 
-  /** @param fds owned from here on. Throws SyscallError. */
+  /** @param fds owned by the log. Throws SyscallError. */
   constructor(
     private readonly system: System,
     readonly fds: LogFds,
@@ -62,36 +62,35 @@ export class HeartbeatLog implements Disposable {
     }
   }
 
-  /** Readable when there may be something new. */
+  /** Readable when there may be new entries. */
   get fd(): number {
     return this.#watch.number;
   }
 
-  /** Reads what is new. */
-  look(): void {
+  /** Reads the new entries. */
+  read(): void {
     quiet(this.system, this.#watch);
-    const bytes = new Uint8Array(CHUNK * entry.size);
+    const bytes = new Uint8Array(ENTRIES_PER_READ * entry.size);
     for (;;) {
-      const at = this.#read;
-      const got = readBytesAt(this.system, this.fds[0], "the heartbeats' log", bytes, at);
+      const got = readBytesAt(this.system, this.fds[0], "the heartbeat log", bytes, this.#readBytes);
       for (let i = 0; i + entry.size <= got; i += entry.size) {
-        this.#take(entry.decode(bytes, i));
-        this.#read += entry.size;
+        this.#apply(entry.decode(bytes, i));
+        this.#readBytes += entry.size;
       }
       if (got < bytes.length) return;
     }
   }
 
-  #take({ kind, cid, launch }: { kind: number; cid: number; launch: number }): void {
+  #apply({ kind, cid, launch }: { kind: number; cid: number; launch: number }): void {
     if (kind === STARTING) {
-      this.#freshBeats.clear();
-      this.#underWay.add(launch);
+      this.#freshHeartbeats.clear();
+      this.#startingLaunches.add(launch);
     }
     if (kind === STARTED) this.#started.add(cid);
-    if (kind === STARTED || kind === FAILED) this.#underWay.delete(launch);
-    if (kind !== BEAT) return;
-    this.#beats.add(cid);
-    this.#freshBeats.add(cid);
+    if (kind === STARTED || kind === FAILED) this.#startingLaunches.delete(launch);
+    if (kind !== HEARTBEAT) return;
+    this.#heartbeats.add(cid);
+    this.#freshHeartbeats.add(cid);
   }
 
   #append(kind: number, cid: number): void {
@@ -100,37 +99,39 @@ export class HeartbeatLog implements Disposable {
     announce(this.system, this.fds[1]);
   }
 
-  /** This launcher is about to start its enclave: heartbeats count from here on. */
+  /** Records that this launcher is about to start its enclave. Earlier heartbeats do not count for it. */
   starting(): void {
-    this.look();
-    this.#beats.clear();
+    this.read();
+    this.#heartbeats.clear();
     this.#isStarting = true;
     this.#append(STARTING, 0);
   }
 
-  /** Its enclave has this CID. */
+  /** Records the CID of this launcher's enclave. */
   started(cid: number): void {
     this.#isStarting = false;
     this.#append(STARTED, cid);
   }
 
-  /** A heartbeat came, and is about to be answered. One that is known is not written again. */
-  beat(cid: number): void {
-    this.look();
-    if (!this.#freshBeats.has(cid)) this.#append(BEAT, cid);
+  /** Records a heartbeat that is about to be answered, unless the log has it already. */
+  heartbeat(cid: number): void {
+    this.read();
+    if (!this.#freshHeartbeats.has(cid)) this.#append(HEARTBEAT, cid);
   }
 
-  /** Whether a heartbeat from this CID stands there, later than this launcher's start. */
-  hasBeaten(cid: number): boolean {
-    return this.#beats.has(cid);
+  /** Whether the log has a heartbeat from this CID since this launcher's start. */
+  hasHeartbeat(cid: number): boolean {
+    return this.#heartbeats.has(cid);
   }
 
-  /** Whether another launch is between its enclave's start and telling its CID: an unknown CID may be this one's. */
+  /**
+   * Whether another launch is starting an enclave whose CID it has not recorded yet: an unknown CID may be that one.
+   */
   get awaitsCid(): boolean {
-    return this.#underWay.size > (this.#underWay.has(this.#launch) ? 1 : 0);
+    return this.#startingLaunches.size > (this.#startingLaunches.has(this.#launch) ? 1 : 0);
   }
 
-  /** Whether this CID is an enclave's whose launcher reads this log. */
+  /** Whether this CID belongs to the enclave of a launcher that shares the log. */
   isKnown(cid: number): boolean {
     return this.#started.has(cid);
   }

@@ -1,28 +1,32 @@
 /**
- * Heartbeats of enclaves that are not this launcher's: told, unless they are those of other launches that share the
- * port. An enclave may be up before its launcher, on a busy machine, has come to say which CID it has; so where another
- * launch is under way, it is waited for before anything is told.
+ * Heartbeats from CIDs that are not this launcher's enclave. They are reported, unless they belong to a launcher that
+ * shares the port. An enclave may send its heartbeat before its launcher has recorded the CID, so while another launch
+ * is starting an enclave the report waits.
  */
 import type { HeartbeatPort } from "./port.ts";
 
-/** So many lines about others are told: whoever connects without end must not fill a journal. */
-const MOST_LINES = 32;
+/** A peer that connects again and again must not fill the system's journal. */
+const MAX_LINES = 32;
 
-/** Tells each line once, and so many at the most. */
-export function sparing(report: (line: string) => void): (line: string) => void {
-  const told = new Set<string>();
+/** Returns a function that reports each line once, and a limited number of lines. */
+export function limitedReport(report: (line: string) => void): (line: string) => void {
+  const reported = new Set<string>();
   return (line) => {
-    if (told.has(line) || told.size > MOST_LINES) return;
-    told.add(line);
-    report(told.size > MOST_LINES ? "heartbeat: more of the kind are not told (-d vsock shows them)" : line);
+    if (reported.has(line) || reported.size > MAX_LINES) return;
+    reported.add(line);
+    report(
+      reported.size > MAX_LINES
+        ? "heartbeat: further messages about other CIDs are suppressed (-d vsock shows them)"
+        : line,
+    );
   };
 }
 
-/** Who was answered, until it is known who that was. */
-export class Strangers {
+/** CIDs that were answered, until it is known whose they are. */
+export class OtherCids {
   #cids: number[] = [];
 
-  /** @param cid this launcher's own enclave's. */
+  /** @param cid the CID of this launcher's enclave. */
   constructor(
     private readonly port: HeartbeatPort,
     private readonly cid: number,
@@ -32,18 +36,16 @@ export class Strangers {
   /** A heartbeat from this CID was answered. */
   answered(cid: number): void {
     this.#cids.push(cid);
-    this.look();
+    this.update();
   }
 
-  /** There may be something new in the port's log. */
-  look(): void {
+  /** Called when the port's log may have new entries. */
+  update(): void {
     const { log } = this.port;
     this.#cids = this.#cids.filter((cid) => log?.isKnown(cid) !== true);
     if (log?.awaitsCid === true) return;
     for (const cid of this.#cids) {
-      this.report(
-        `heartbeat: answered one from CID ${cid}, which is not this enclave (CID ${this.cid}); not counted`,
-      );
+      this.report(`heartbeat from CID ${cid} answered, but not counted: this enclave has CID ${this.cid}`);
     }
     this.#cids = [];
   }

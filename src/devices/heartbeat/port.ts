@@ -1,189 +1,141 @@
 /**
- * The vsock port of the heartbeat is one for the whole parent instance, and shared by all launchers that wait for one.
+ * The heartbeat's vsock port: one for the whole parent instance, shared by all launchers that await a heartbeat.
  *
- * Whoever gets the port also opens a door beside it: a unix socket with an abstract name. A launcher that finds the
- * port taken knocks there and is handed duplicates of all there is: the port's listener, the door itself, and the log
- * of heartbeats. From then on they are alike. Each polls the listener; whoever accepts a connection answers it, and
- * one that was not its own enclave's it writes into the log before, where that one's launcher finds it. So the port
- * is open as long as one of them waits, none depends on another's life, and all of it ends with the last of them.
- *
- * Nothing is ever read from who knocks. Only root and the launcher's own user are let in, or believed; the port of
- * somebody else is waited for. A stranger who has taken the door's name is passed by: then the door has a name that
- * begins with it. Nothing of an enclave is ever handed out.
+ * The launcher that binds the port also opens a handoff socket (handoff.ts), from which the others get the port's
+ * listener and the heartbeat log. Every launcher polls the listener. One that accepts a connection answers it; a
+ * heartbeat of another launcher's enclave is written to the log before that, where its launcher finds it. So the port
+ * is open as long as any launcher needs it, no launcher depends on another one's life, and everything ends with the
+ * last of them.
  */
-
-import { SyscallError, UserError } from "../../sys/errors.ts";
+import { SyscallError } from "../../sys/errors.ts";
 import type { Fd } from "../../sys/files.ts";
 import { ERRNO } from "../../sys/linux/errno.ts";
 import { POLLIN } from "../../sys/linux/poll.ts";
-import { isReadable, nowMs, type Waiter } from "../../sys/poll.ts";
-import {
-  acceptAbstract,
-  connectAbstract,
-  listenAbstract,
-  listeningNames,
-  peerUser,
-} from "../../sys/socket/abstract.ts";
-import { receiveDescriptors, sendDescriptors } from "../../sys/socket/descriptor-passing.ts";
+import { isReadable, nowMs, type Waiter, waiter } from "../../sys/poll.ts";
 import { acceptVsock, boundVsockPort, type Incoming, listenVsock } from "../../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../../sys/system.ts";
-import { hear } from "./answer.ts";
-import { HeartbeatLog, type LogFds, makeLog } from "./log.ts";
+import { openHandoff, receiveShared, type SharedFds, serveHandoff, type Waits } from "./handoff.ts";
+import { createLog, HeartbeatLog } from "./log.ts";
+import { answerPeer, HEARTBEAT_PORT } from "./protocol.ts";
 
-/** The vsock port of the parent that AWS's init connects to. */
-export const HEARTBEAT_PORT = 9000;
-/** The door's name. Its number is that of what is handed out: other versions of it are not understood. */
-export const DOOR = "nitro-heartbeat-1";
-/** How long somebody else may hold the port before this launch gives up, and how often it is asked for at least. */
-export const PORT_PATIENCE_MS = 30_000;
-const PORT_RETRY_MS = 100;
-/** How long a launcher that shares the port may be busy: the driver's longest call takes 120 s. */
-export const DOOR_PATIENCE_MS = 150_000;
-const DOOR_SILENCE_MS = 1_000;
-/** Callers who are let in, or sent away, at a time. */
-const MOST_CALLERS = 8;
-/** Those who are heard before the start. */
-const MOST_EARLY = 64;
+/**
+ * How long a launch waits for another program's port: QEMU and AWS's CLI release it after their enclave's heartbeat.
+ */
+export const PORT_TIMEOUT_MS = 30_000;
+const MAX_RETRY_MS = 100;
+/** Handoff clients served per turn of the loop. */
+const MAX_CLIENTS = 8;
+/** Connections accepted immediately before the start. */
+const MAX_EARLY = 64;
 
-/** The user as of the launch's beginning: with -run-with user= it is another one later. */
-const LAUNCHED_BY = process.geteuid?.();
-
-/** How a launch waits: each throws when it is asked to stop. */
-export interface Waits {
-  readonly pause: (ms: number) => void;
-  /** Waits until a descriptor is readable, and tells whether it is. */
-  readonly readable: (fd: number, ms: number) => boolean;
-}
-
-type Tell = (line: string) => void;
-
-/** The port as one launcher holds it, alone or with others. */
+/** The port as one launcher has it, alone or with others. */
 export class HeartbeatPort implements Disposable {
-  #door: Fd | undefined;
+  #handoff: Fd | undefined;
   #log: HeartbeatLog | undefined;
   #cid: number | undefined;
   readonly #early: Incoming[] = [];
-  /** CIDs that were answered before the start. */
+  /** CIDs whose heartbeats were answered before the start. */
   readonly answeredEarly: number[] = [];
-  readonly #doorWaiter: Waiter;
+  readonly #handoffWaiter: Waiter;
 
-  /** @param listener of the port, @param door undefined where there is none; all are owned from here on. */
+  /** @param handoff undefined if the port cannot be shared. The port owns all descriptors. */
   constructor(
     private readonly system: System,
     readonly listener: Fd,
-    door: Fd | undefined,
+    handoff: Fd | undefined,
     log?: HeartbeatLog,
   ) {
-    this.#door = door;
+    this.#handoff = handoff;
     this.#log = log;
-    const doorFd = () => this.#door?.number ?? -1;
-    this.#doorWaiter = {
-      get fd() {
-        return doorFd();
-      },
-      events: POLLIN,
-      deadlineMs: Number.POSITIVE_INFINITY,
-      ready: () => this.#answerDoor(),
-      expired() {},
-    };
+    this.#handoffWaiter = waiter(
+      () => this.#handoff?.number ?? -1,
+      POLLIN,
+      () => this.#serveClients(),
+    );
   }
 
-  /** What all launchers that share the port have written; undefined where nobody has come. */
+  /** The log of all launchers that share the port; undefined while there is only one. */
   get log(): HeartbeatLog | undefined {
     return this.#log;
   }
 
-  /** Adds what is to be polled for others: the door. */
   addWaiters(list: Waiter[]): void {
-    if (this.#door !== undefined) list.push(this.#doorWaiter);
+    if (this.#handoff !== undefined) list.push(this.#handoffWaiter);
   }
 
-  /** Lets in who knocks, where that is looked at between the steps of a launch. */
-  serve(): void {
-    if (this.#door !== undefined && isReadable(this.system, this.#door.number)) this.#answerDoor();
+  /** Serves waiting launchers, between the steps of a launch. */
+  serveOtherLaunchers(): void {
+    if (this.#handoff !== undefined && isReadable(this.system, this.#handoff.number)) this.#serveClients();
   }
 
   /**
-   * The enclave is about to be started. Whoever has connected by now is another: an enclave that has ended may have had
-   * the CID that this one gets.
+   * Called before the enclave starts. Every connection that exists now is another enclave's: one that has exited may
+   * have had the CID that this enclave gets.
    */
   starting(): void {
-    for (let i = 0; i < MOST_EARLY && isReadable(this.system, this.listener.number); i++) {
+    for (let i = 0; i < MAX_EARLY && isReadable(this.system, this.listener.number); i++) {
       const incoming = acceptVsock(this.system, this.listener);
       if (typeof incoming === "number") break;
-      const heard = hear(this.system, incoming, () => this.#log?.beat(incoming.cid));
-      if (heard.kind === "answered") this.answeredEarly.push(incoming.cid);
-      if (heard.kind === "nothing yet") this.#early.push(incoming);
+      const { kind } = answerPeer(this.system, incoming, () => this.#log?.heartbeat(incoming.cid));
+      if (kind === "answered") this.answeredEarly.push(incoming.cid);
+      if (kind === "nothing yet") this.#early.push(incoming);
       else incoming.socket.close();
     }
     this.#log?.starting();
   }
 
-  /** Those who had connected before the start and have said nothing yet; whoever takes them owns them. */
+  /** Returns the connections from before the start that have sent nothing yet. The caller owns them. */
   takeEarly(): Incoming[] {
     return this.#early.splice(0);
   }
 
-  /** It has this CID. */
+  /** The launcher's enclave has this CID. */
   started(cid: number): void {
     this.#cid = cid;
     this.#log?.started(cid);
   }
 
-  #answerDoor(): void {
-    for (let i = 0; i < MOST_CALLERS && this.#door !== undefined; i++) {
-      const caller = acceptAbstract(this.system, this.#door);
-      if (typeof caller === "number") {
-        // A door that cannot be answered would keep the loop awake.
-        if (!wouldBlock(caller) && caller !== -ERRNO.ECONNABORTED)
-          this.#shutDoor(`accept4: errno ${-caller}`);
-        return;
+  #serveClients(): void {
+    for (let i = 0; i < MAX_CLIENTS && this.#handoff !== undefined; i++) {
+      try {
+        const result = serveHandoff(this.system, this.#handoff, () => this.#sharedFds());
+        if (wouldBlock(result) || result === -ERRNO.ECONNABORTED) return;
+        // A socket that stays readable would keep the loop awake.
+        if (result < 0) return this.#closeHandoff(`accept4: errno ${-result}`);
+      } catch (error) {
+        if (!(error instanceof SyscallError)) throw error;
+        return this.#closeHandoff(error.message);
       }
-      using socket = caller;
-      if (isTrusted(peerUser(this.system, socket))) this.#letIn(socket);
-      else this.system.trace.vsock?.("heartbeat: another user knocked, and is not let in");
     }
   }
 
-  #letIn(caller: Fd): void {
-    if (this.#door === undefined) return;
-    try {
-      this.#log ??= this.#openLog();
-    } catch (error) {
-      if (!(error instanceof SyscallError)) throw error;
-      return this.#shutDoor(error.message);
+  #sharedFds(): Omit<SharedFds, "handoff"> {
+    if (this.#log === undefined) {
+      this.#log = new HeartbeatLog(this.system, createLog(this.system));
+      if (this.#cid !== undefined) this.#log.started(this.#cid);
     }
-    const all = [this.listener, this.#door, ...this.#log.fds];
-    const result = sendDescriptors(this.system, caller, Uint8Array.of(1), all);
-    const what = result === 0 ? "is shared with another launch" : `cannot be shared: errno ${-result}`;
-    this.system.trace.vsock?.(`heartbeat: port ${HEARTBEAT_PORT} ${what}`);
+    return { listener: this.listener, log: this.#log.fds };
   }
 
-  #openLog(): HeartbeatLog {
-    const log = new HeartbeatLog(this.system, makeLog(this.system));
-    if (this.#cid !== undefined) log.started(this.#cid);
-    return log;
-  }
-
-  #shutDoor(why: string): void {
-    this.system.trace.vsock?.(`heartbeat: port ${HEARTBEAT_PORT} is shared no more: ${why}`);
-    this.#door?.close();
-    this.#door = undefined;
+  #closeHandoff(why: string): void {
+    this.system.trace.vsock?.(`heartbeat: port ${HEARTBEAT_PORT} is no longer shared: ${why}`);
+    this.#handoff?.close();
+    this.#handoff = undefined;
   }
 
   /**
-   * Gives the port back, but for the log, in which heartbeats that are under way may have to be written; others who
-   * share the port keep theirs. The door first: who finds it shut tries the port.
+   * Releases the port but keeps the log, to which heartbeats under way may have to be written; other launchers keep
+   * their duplicates. The handoff socket is closed first: a launcher that finds it closed tries to bind the port.
    */
-  giveBack(): void {
-    this.#door?.close();
-    this.#door = undefined;
+  release(): void {
+    this.#handoff?.close();
+    this.#handoff = undefined;
     this.listener.close();
   }
 
-  /** Gives back everything. */
+  /** Releases everything. */
   close(): void {
-    this.giveBack();
+    this.release();
     for (const { socket } of this.takeEarly()) socket.close();
     this.#log?.[Symbol.dispose]();
     this.#log = undefined;
@@ -194,107 +146,50 @@ export class HeartbeatPort implements Disposable {
   }
 }
 
-function isTrusted(user: number | undefined): boolean {
-  return user === 0 || (user !== undefined && user === LAUNCHED_BY);
-}
-
 /**
- * Takes the port, or a share in it; waits while somebody else holds it, who may give it back.
- * Throws SyscallError, EADDRINUSE when patience has run out.
+ * Binds the port, or gets a share in it; waits while another program has it.
+ * Throws SyscallError: EADDRINUSE after the time-out; UserError; and what `waits` throws.
+ * @param holder describes the process that has the port.
  */
-export function takeHeartbeatPort(system: System, report: Tell, waits: Waits): HeartbeatPort {
-  const giveUpMs = nowMs() + PORT_PATIENCE_MS;
-  let told = false;
-  for (let delayMs = 1; ; delayMs = Math.min(2 * delayMs, PORT_RETRY_MS)) {
+export function claimHeartbeatPort(
+  system: System,
+  report: (line: string) => void,
+  waits: Waits,
+  holder: () => string = () => "another process",
+): HeartbeatPort {
+  const deadlineMs = nowMs() + PORT_TIMEOUT_MS;
+  let reported = false;
+  for (let delayMs = 1; ; delayMs = Math.min(2 * delayMs, MAX_RETRY_MS)) {
     try {
       const listener = listenVsock(system, HEARTBEAT_PORT);
-      return new HeartbeatPort(system, listener, openDoor(system));
+      return new HeartbeatPort(system, listener, openHandoff(system));
     } catch (error) {
       if (!(error instanceof SyscallError && error.errno === ERRNO.EADDRINUSE)) throw error;
-      // The port is asked for once more after a long wait at a door: who was behind it may be gone.
-      const isLast = nowMs() >= giveUpMs;
-      const shared = share(system, report, waits);
+      // Read before the handoff: after a long wait there, the port is tried once more, for its launcher may be gone.
+      const isLast = nowMs() >= deadlineMs;
+      const shared = sharedPort(system, report, waits);
       if (shared !== undefined) return shared;
       if (isLast) throw error;
     }
-    // Not at once: between two launches that begin together the port may be there before its door.
-    if (!told && delayMs === PORT_RETRY_MS) {
-      told = true;
+    // Not at once: another launcher binds the port a moment before it opens its handoff socket.
+    if (!reported && delayMs === MAX_RETRY_MS) {
+      reported = true;
       report(
-        `vsock port ${HEARTBEAT_PORT} is held by another launcher; waiting up to ${PORT_PATIENCE_MS / 1000} s`,
+        `port ${HEARTBEAT_PORT} is in use by ${holder()}; waiting for it, up to ${PORT_TIMEOUT_MS / 1000} s`,
       );
     }
     waits.pause(delayMs);
   }
 }
 
-/** A door to knock at; undefined where there is none to be had: then others have to wait, as for a foreign holder. */
-function openDoor(system: System): Fd | undefined {
-  try {
-    return listenAbstract(system, DOOR);
-  } catch (error) {
-    if (!(error instanceof SyscallError)) throw error;
-    if (error.errno !== ERRNO.EADDRINUSE) return undefined;
-  }
-  const name = `${DOOR}-${crypto.randomUUID()}`;
-  try {
-    return listenAbstract(system, name);
-  } catch (error) {
-    if (!(error instanceof SyscallError)) throw error;
-    return undefined;
-  }
-}
-
-/** A share in the port of a launcher who can be believed; undefined where there is none to be found. */
-function share(system: System, report: Tell, waits: Waits): HeartbeatPort | undefined {
-  const first = knock(system, DOOR, report, waits);
-  if (first !== undefined) return first;
-  for (const name of listeningNames(system, `${DOOR}-`)) {
-    const other = knock(system, name, report, waits);
-    if (other !== undefined) return other;
-  }
-  return undefined;
-}
-
-function knock(system: System, name: string, report: Tell, waits: Waits): HeartbeatPort | undefined {
-  const connected = connectAbstract(system, name);
-  if (typeof connected === "number") return undefined;
-  using socket = connected;
-  if (!isTrusted(peerUser(system, socket))) {
-    system.trace.vsock?.(`heartbeat: @${name} is another user's, and not believed`);
-    return undefined;
-  }
-  if (!waits.readable(socket.number, DOOR_SILENCE_MS)) {
-    report(
-      `vsock port ${HEARTBEAT_PORT} is held by another launch of nitro's, which is busy; ` +
-        `waiting up to ${DOOR_PATIENCE_MS / 1000} s for a share in it`,
-    );
-    if (!waits.readable(socket.number, DOOR_PATIENCE_MS)) throw unanswered();
-  }
-  const fds = receiveDescriptors(system, socket, 1, 4)?.fds;
-  const [listener, door, file, announcement] = fds ?? [];
-  // An end without a message: the launcher has given the port back in this moment, or does not trust this user.
-  if (listener === undefined || door === undefined || file === undefined || announcement === undefined) {
-    return undefined;
-  }
-  return shareOf(system, listener, door, [file, announcement]);
-}
-
-function unanswered(): UserError {
-  return new UserError(
-    "heartbeat",
-    `another launch of nitro's holds vsock port ${HEARTBEAT_PORT} and has not answered within ` +
-      `${DOOR_PATIENCE_MS / 1000} s`,
-    `see who it is and whether it is stopped: ss --vsock -lp 'sport = :${HEARTBEAT_PORT}'; ps -o pid,stat,args -p PID`,
-  );
-}
-
-function shareOf(system: System, listener: Fd, door: Fd, logFds: LogFds): HeartbeatPort | undefined {
+function sharedPort(system: System, report: (line: string) => void, waits: Waits): HeartbeatPort | undefined {
+  const fds = receiveShared(system, report, waits);
+  if (fds === undefined) return undefined;
   using stack = new DisposableStack();
-  for (const fd of [listener, door, ...logFds]) stack.use(fd);
-  if (boundVsockPort(system, listener) !== HEARTBEAT_PORT) return undefined;
-  const log = new HeartbeatLog(system, logFds);
+  for (const fd of [fds.listener, fds.handoff, ...fds.log]) stack.use(fd);
+  if (boundVsockPort(system, fds.listener) !== HEARTBEAT_PORT) return undefined;
+  const log = new HeartbeatLog(system, fds.log);
   stack.move();
-  log.look();
-  return new HeartbeatPort(system, listener, door, log);
+  log.read();
+  return new HeartbeatPort(system, fds.listener, fds.handoff, log);
 }

@@ -1,15 +1,14 @@
 /**
- * The enclave's debug console. In debug mode the hypervisor (CID 0) listens on port 10000 + the enclave's CID and sends
- * what the enclave writes to its serial port, from the first line on; it carries nothing the other way. It may take
- * a moment after the start until it accepts, and it ends with the enclave.
+ * The enclave's debug console. In debug mode the hypervisor (CID 0) listens on vsock port 10000 + the enclave's CID and
+ * sends what the enclave writes to its serial port, from the first line on; nothing goes the other way. It accepts a
+ * moment after the start, and closes the connection after the enclave's exit.
  *
- * Nothing is lost however slow the receiver is: while it takes nothing, nothing is read, and the bytes wait in the
- * socket and in the hypervisor. Only a receiver that need not read (a client on a socket) is not waited for longer than
- * its patience: what comes then is not written to it until it takes some again. One buffer serves the whole run; a turn
- * allocates nothing.
+ * No output is lost, however slow the receiver is: while the receiver does not accept bytes, none are read, and they
+ * wait in the socket and in the hypervisor. The exception is a client on a socket, which need not read at all: after a
+ * time-out its bytes are dropped until it reads again.
  *
- * Once the enclave is over, the rest of its console is read into memory though its receiver takes nothing: the
- * enclave's CPUs and memory are given back when the hypervisor has no more of it, and nobody keeps them by not reading.
+ * After the enclave's exit the rest of its console is read into memory even if the receiver does not accept it: the
+ * enclave's CPUs and memory can be released as soon as the hypervisor holds no more output.
  */
 import type { ByteOutput } from "../../chardev/byte-output.ts";
 import { errnoText, SyscallError } from "../../sys/errors.ts";
@@ -19,267 +18,263 @@ import { VMADDR_CID_HYPERVISOR } from "../../sys/linux/vm_sockets.ts";
 import { nowMs, type Waiter, waiter } from "../../sys/poll.ts";
 import { connectResult, connectVsock, isUnderWay } from "../../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../../sys/system.ts";
+import type { Device, ExitEvidence } from "../device.ts";
 import { ConsoleBuffer } from "./console-buffer.ts";
 
 const CONSOLE_PORT_BASE = 10_000;
-/** Turns of reading and writing before other descriptors are looked at again. */
-const BURST = 8;
-/** Waits between tries to connect double from the first to the last, until patience is over. */
+/** Reads and writes before the run loop polls the other descriptors again. */
+const MAX_BURST = 8;
+/** The delay before the next connection attempt doubles from the first to the last value. */
 const FIRST_RETRY_MS = 5;
 const LAST_RETRY_MS = 320;
-const PATIENCE_MS = 5_000;
-/** After the enclave's end, a console that neither sends nor ends is left after this. */
+const CONNECT_TIMEOUT_MS = 5_000;
+/** After the enclave's exit, a console that has been silent for this long has ended. */
 const DRAIN_SILENCE_MS = 1_000;
 
-/** What the machine gives the console to work with. */
+/** What the console is created from. */
 export interface SerialSetup {
   readonly system: System;
   readonly report: (line: string) => void;
-  /** Opened before the start; owned by the machine. */
-  readonly sink: ByteOutput;
+  /** Where the console goes; the caller owns it. */
+  readonly output: ByteOutput;
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
 
-type State = "connecting" | "retrying" | "reading" | "done";
+type State = "unstarted" | "retrying" | "connecting" | "reading" | "done";
 
-/** The console from the start of the enclave on. It is one waiter: for its socket, or for its receiver. */
-export class SerialConsole implements Waiter, Disposable {
-  #state: State = "retrying";
+/** The console as a device. It is one waiter: for its socket while nothing is buffered, otherwise for its receiver. */
+export class SerialConsole implements Device, Waiter {
+  #state: State = "unstarted";
+  #port = 0;
   #socket: Fd | undefined;
-  #deadlineMs = nowMs();
+  #deadlineMs = NEVER;
   #retryMs = FIRST_RETRY_MS;
-  #giveUpMs = nowMs() + PATIENCE_MS;
-  #enclaveEnded = false;
+  #connectDeadlineMs = NEVER;
+  #enclaveExited = false;
   #receiverLost = false;
-  #delivered = 0;
-  readonly #held = new ConsoleBuffer();
-  /** Until when a receiver that takes nothing is waited for. */
-  #patienceEndsMs = NEVER;
-  /** The receiver has not taken anything for too long. */
+  #deliveredBytes = 0;
+  readonly #buffer = new ConsoleBuffer();
+  /** When bytes for a receiver that does not accept them are dropped. */
+  #writeDeadlineMs = NEVER;
+  /** The receiver has missed its last deadline. */
   #stalled = false;
-  /** The socket of an enclave that is over, while the receiver is waited for; else -1. */
-  readonly #rest: Waiter;
+  /** Reads the rest after the enclave's exit while the receiver is waited for; its descriptor is -1 otherwise. */
+  readonly #drain: Waiter;
 
-  /** @param cid the enclave's CID; the connection is begun at once. */
-  constructor(
-    private readonly setup: SerialSetup,
-    private readonly cid: number,
-  ) {
-    this.#rest = waiter(
-      () => (this.#readsRest ? (this.#socket?.number ?? -1) : -1),
+  constructor(private readonly setup: SerialSetup) {
+    this.#drain = waiter(
+      () => (this.#isDraining ? (this.#socket?.number ?? -1) : -1),
       POLLIN,
-      () => this.#readRest(),
-      { deadlineMs: () => (this.#readsRest ? this.#deadlineMs : NEVER), expired: () => this.#fallSilent() },
+      () => this.#drainSome(),
+      { deadlineMs: () => (this.#isDraining ? this.#deadlineMs : NEVER), expired: () => this.#silent() },
     );
+  }
+
+  /** Starts to connect. */
+  enclaveStarted(cid: number): void {
+    this.#port = CONSOLE_PORT_BASE + cid;
+    this.#connectDeadlineMs = nowMs() + CONNECT_TIMEOUT_MS;
     this.#connect();
   }
 
   get fd(): number {
-    if (this.#isHolding) return this.setup.sink.fd;
+    if (this.#buffer.isHolding) return this.setup.output.fd;
     return this.#socket?.number ?? -1;
   }
 
   get events(): number {
-    return this.#isHolding || this.#state === "connecting" ? POLLOUT : POLLIN;
+    return this.#buffer.isHolding || this.#state === "connecting" ? POLLOUT : POLLIN;
   }
 
   get deadlineMs(): number {
-    return this.#isHolding ? this.#patienceEndsMs : this.#deadlineMs;
+    return this.#buffer.isHolding ? this.#writeDeadlineMs : this.#deadlineMs;
   }
 
   addWaiters(list: Waiter[]): void {
-    list.push(this);
-    if (this.#enclaveEnded) list.push(this.#rest);
+    if (this.#state !== "unstarted") list.push(this);
+    if (this.#enclaveExited) list.push(this.#drain);
   }
 
-  /** Whether no more will come from the hypervisor; what has come may still be on its way to the receiver. */
-  get exhausted(): boolean {
-    return this.#state === "done";
+  get isReceiving(): boolean {
+    return this.#state !== "done" && this.#state !== "unstarted";
   }
 
-  /** Whether everything has been delivered and no more will come. */
-  get done(): boolean {
-    return this.exhausted && !this.#isHolding;
+  get isDelivering(): boolean {
+    return this.isReceiving || this.#buffer.isHolding;
   }
 
-  /** The last bytes that the enclave wrote, at most 8 KiB, as text. */
-  tail(): string {
-    return this.#held.tail();
+  exitEvidence(): ExitEvidence {
+    return { consoleTail: this.#buffer.tail() };
   }
 
-  get #isHolding(): boolean {
-    return this.#held.isHolding;
-  }
-
-  get #readsRest(): boolean {
-    return this.#state === "reading" && this.#isHolding && this.#held.hasRoomForRest;
+  get #isDraining(): boolean {
+    return this.#state === "reading" && this.#buffer.isHolding && this.#buffer.canDrain;
   }
 
   ready(): void {
-    if (this.#state === "connecting") return this.#connected();
-    for (let turn = 0; turn < BURST; turn++) {
-      if (this.#isHolding && !this.#deliver()) return;
+    if (this.#state === "connecting") return this.#connectFinished();
+    for (let turn = 0; turn < MAX_BURST; turn++) {
+      if (this.#buffer.isHolding && !this.#deliver()) return;
       if (this.#state !== "reading" || !this.#receive()) return;
     }
   }
 
   expired(): void {
-    if (this.#isHolding) return this.#giveUp();
+    if (this.#buffer.isHolding) return this.#writeTimedOut();
     if (this.#state === "retrying") return this.#connect();
-    if (this.#state !== "done") this.#fallSilent();
+    if (this.#state !== "done") this.#silent();
   }
 
-  #fallSilent(): void {
-    this.setup.system.trace.vsock?.("console: silent after the enclave's end");
+  #silent(): void {
+    this.setup.system.trace.vsock?.("console: silent after the enclave's exit");
     this.#finish();
   }
 
-  /** The enclave is over: what is still under way is delivered, then the console is done. */
-  enclaveEnded(): void {
-    this.#enclaveEnded = true;
-    if (this.#state === "reading" || this.#state === "connecting")
+  enclaveExited(): void {
+    this.#enclaveExited = true;
+    if (this.#state === "reading" || this.#state === "connecting") {
       this.#deadlineMs = nowMs() + DRAIN_SILENCE_MS;
-    else if (this.#state === "retrying") this.#finish();
+    } else if (this.#state === "retrying") this.#finish();
   }
 
-  /** The launcher is asked to stop: hands over what can be handed over without waiting. */
   flush(): void {
     if (this.#state !== "connecting") this.ready();
   }
 
   #connect(): void {
     try {
-      const { socket, result } = connectVsock(
-        this.setup.system,
-        VMADDR_CID_HYPERVISOR,
-        CONSOLE_PORT_BASE + this.cid,
-      );
+      const { socket, result } = connectVsock(this.setup.system, VMADDR_CID_HYPERVISOR, this.#port);
       this.#socket = socket;
       if (isUnderWay(result)) {
         this.#state = "connecting";
         this.#deadlineMs = NEVER;
-      } else this.#settle(result);
+      } else this.#connectReturned(result);
     } catch (error) {
       if (!(error instanceof SyscallError)) throw error;
-      this.#cannotBeHad(error.message);
+      this.#cannotConnect(error.message);
     }
   }
 
-  #connected(): void {
-    if (this.#socket !== undefined) this.#settle(connectResult(this.setup.system, this.#socket));
+  #connectFinished(): void {
+    if (this.#socket !== undefined) this.#connectReturned(connectResult(this.setup.system, this.#socket));
   }
 
-  #settle(result: number): void {
-    const port = CONSOLE_PORT_BASE + this.cid;
+  #connectReturned(result: number): void {
+    const { trace } = this.setup.system;
     if (result === 0) {
-      this.setup.system.trace.vsock?.(`console: connected to CID 0 port ${port}`);
+      trace.vsock?.(`console: connected to CID 0 port ${this.#port}`);
       this.#state = "reading";
-      this.#deadlineMs = this.#enclaveEnded ? nowMs() + DRAIN_SILENCE_MS : NEVER;
+      this.#deadlineMs = this.#enclaveExited ? nowMs() + DRAIN_SILENCE_MS : NEVER;
       return;
     }
-    this.setup.system.trace.vsock?.(`console: CID 0 port ${port}: ${errnoText(-result)}`);
+    trace.vsock?.(`console: CID 0 port ${this.#port}: ${errnoText(-result)}`);
     this.#close();
-    if (this.#enclaveEnded) return this.#finish();
-    if (nowMs() >= this.#giveUpMs) return this.#cannotBeHad(`CID 0 port ${port}: ${errnoText(-result)}`);
+    if (this.#enclaveExited) return this.#finish();
+    if (nowMs() >= this.#connectDeadlineMs) {
+      return this.#cannotConnect(`CID 0 port ${this.#port}: ${errnoText(-result)}`);
+    }
     this.#state = "retrying";
     this.#deadlineMs = nowMs() + this.#retryMs;
     this.#retryMs = Math.min(this.#retryMs * 2, LAST_RETRY_MS);
   }
 
-  #cannotBeHad(why: string): void {
-    this.setup.report(`console: cannot be had (${why}); the enclave lives on without it`);
+  #cannotConnect(why: string): void {
+    this.setup.report(`console: cannot connect (${why}); the enclave keeps running`);
     this.#finish();
   }
 
-  /** Reads once and delivers; false when there is nothing more to read now, or the receiver takes nothing. */
+  /** Reads once and delivers. Returns false if there is nothing to read now, or the receiver does not accept it. */
   #receive(): boolean {
     if (!this.#readOnce()) return false;
     if (!this.#receiverLost) return this.#deliver();
-    this.#held.drop();
+    this.#buffer.drop();
     return true;
   }
 
-  /** Reads on behind what is held for a receiver that takes nothing. */
-  #readRest(): void {
-    if (this.#readsRest) this.#held.growForRest();
-    for (let turn = 0; turn < BURST && this.#readsRest; turn++) if (!this.#readOnce()) return;
+  /** Reads on behind the bytes that the receiver does not accept. */
+  #drainSome(): void {
+    if (this.#isDraining) this.#buffer.growForRest();
+    for (let turn = 0; turn < MAX_BURST && this.#isDraining; turn++) if (!this.#readOnce()) return;
   }
 
   #readOnce(): boolean {
     if (this.#socket === undefined) return false;
-    const got = readSome(this.setup.system, this.#socket.number, this.#held.room());
+    const { system, report } = this.setup;
+    const got = readSome(system, this.#socket.number, this.#buffer.freeSpace());
     if (wouldBlock(got)) return false;
     if (got <= 0) {
-      const bytes = this.#delivered + this.#held.to - this.#held.from;
-      this.setup.system.trace.vsock?.(
-        `console: ${got === 0 ? "ended" : errnoText(-got)} after ${bytes} bytes`,
-      );
-      if (!this.#enclaveEnded && got < 0)
-        this.setup.report(`console: lost (${errnoText(-got)}); the enclave lives on`);
+      const bytes = this.#deliveredBytes + this.#buffer.to - this.#buffer.from;
+      system.trace.vsock?.(`console: ${got === 0 ? "closed" : errnoText(-got)} after ${bytes} bytes`);
+      if (!this.#enclaveExited && got < 0) {
+        report(`console: connection lost (${errnoText(-got)}); the enclave keeps running`);
+      }
       this.#finish();
       return false;
     }
     this.#restartSilence();
-    this.#held.filled(got);
+    this.#buffer.filled(got);
     return true;
   }
 
-  /** Silence begins anew where something has come, or where there is room again for what may be waiting. */
+  /** The silence restarts after each read, and after each write, which makes room to read. */
   #restartSilence(): void {
-    if (this.#enclaveEnded && this.#state === "reading") this.#deadlineMs = nowMs() + DRAIN_SILENCE_MS;
+    if (this.#enclaveExited && this.#state === "reading") this.#deadlineMs = nowMs() + DRAIN_SILENCE_MS;
   }
 
-  /** Writes what is held; false while some of it is still held. */
+  /** Writes the buffered bytes. Returns false if some remain. */
   #deliver(): boolean {
-    const { sink, system, report } = this.setup;
-    while (this.#isHolding) {
-      const put = sink.write(this.#held.block, this.#held.from, this.#held.to);
-      if (wouldBlock(put)) return this.#wait(sink);
-      if (put < 0) {
-        const lost = this.#enclaveEnded
-          ? "the rest of its console is lost"
-          : "the enclave lives on, its console is no longer kept";
-        report(`console: ${sink.name}: ${errnoText(-put)}; ${lost}`);
-        system.trace.vsock?.(`console: receiver lost after ${this.#delivered} bytes`);
-        this.#receiverLost = true;
-        this.#held.drop();
+    const { output } = this.setup;
+    while (this.#buffer.isHolding) {
+      const written = output.write(this.#buffer.pinned, this.#buffer.from, this.#buffer.to);
+      if (wouldBlock(written)) return this.#outputBlocked();
+      if (written < 0) {
+        this.#outputFailed(-written);
         return true;
       }
-      this.#held.from += put;
-      this.#delivered += put;
+      this.#buffer.from += written;
+      this.#deliveredBytes += written;
       this.#restartSilence();
-      this.#patienceEndsMs = NEVER;
+      this.#writeDeadlineMs = NEVER;
       this.#stalled = false;
     }
     return true;
   }
 
-  /** The receiver takes nothing now: it is waited for, but not for long where it has stalled before. */
-  #wait(sink: ByteOutput): boolean {
+  /** The console is read on without a receiver: its last bytes tell how the enclave exited. */
+  #outputFailed(errno: number): void {
+    const { output, system, report } = this.setup;
+    const consequence = this.#enclaveExited
+      ? "the rest of the console is lost"
+      : "the enclave keeps running, its console is discarded from here on";
+    report(`console: ${output.name}: ${errnoText(errno)}; ${consequence}`);
+    system.trace.vsock?.(`console: receiver lost after ${this.#deliveredBytes} bytes`);
+    this.#receiverLost = true;
+    this.#buffer.drop();
+  }
+
+  /** Waits for the receiver, but drops the bytes at once if it stalled before. Returns whether they were dropped. */
+  #outputBlocked(): boolean {
     if (this.#stalled) {
-      this.#skip(sink);
+      this.#discard();
       return true;
     }
-    if (this.#patienceEndsMs === NEVER) this.#patienceEndsMs = nowMs() + sink.writeTimeoutMs;
+    if (this.#writeDeadlineMs === NEVER) this.#writeDeadlineMs = nowMs() + this.setup.output.writeTimeoutMs;
     return false;
   }
 
-  #giveUp(): void {
-    const { sink, report } = this.setup;
-    if (!this.#deliver() && this.#isHolding) {
-      report(
-        `console: ${sink.name}: its reader takes nothing; it is not waited for, and misses what comes meanwhile`,
-      );
-      this.#stalled = true;
-      this.#skip(sink);
-    }
+  #writeTimedOut(): void {
+    const { output, report } = this.setup;
+    if (this.#deliver() || !this.#buffer.isHolding) return;
+    report(`console: ${output.name}: the client does not read; output is dropped until it does`);
+    this.#stalled = true;
+    this.#discard();
   }
 
-  #skip(sink: ByteOutput): void {
-    sink.discard?.(this.#held.block, this.#held.from, this.#held.to);
-    this.#held.drop();
-    this.#patienceEndsMs = NEVER;
+  #discard(): void {
+    this.setup.output.discard?.(this.#buffer.pinned, this.#buffer.from, this.#buffer.to);
+    this.#buffer.drop();
+    this.#writeDeadlineMs = NEVER;
   }
 
   #finish(): void {

@@ -128,9 +128,9 @@ async function checkedEif(around: Surroundings, file: InputFile): Promise<Image>
 }
 
 /** Takes the CRC of the whole file, which is the first time that it is read. Throws EifError. */
-function checkWhole({ pace }: Surroundings, file: InputFile, crc: number): void {
-  using _bar = pace.begin(file.name, file.size);
-  checkCrc(file, crc, pace.between);
+function checkWhole({ progress }: Surroundings, file: InputFile, crc: number): void {
+  using _bar = progress.start(file.name, file.size);
+  checkCrc(file, crc, progress.advance);
 }
 
 /** Throws UserError where the EIF in memory has other sections than the one that was checked. */

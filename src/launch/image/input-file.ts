@@ -15,7 +15,7 @@ export interface Surroundings {
   readonly system: System;
   readonly report: (line: string) => void;
   /** Called between pieces of long work. */
-  readonly pace: Progress;
+  readonly progress: Progress;
 }
 
 /** Bytes of known length that can be put into the image. */
@@ -76,7 +76,7 @@ export class InputFile implements Disposable, ImageBytes, Payload {
     add: (bytes: Uint8Array) => void,
     threads: ReadThreads | undefined,
   ): void {
-    const { system, pace } = this.around;
+    const { system, progress } = this.around;
     const { fd, path } = this;
     const file = this.reading(memory, offset);
     const part = (at: number, length: number, begun: number) => {
@@ -85,7 +85,7 @@ export class InputFile implements Disposable, ImageBytes, Payload {
         begun + (rest === 0 ? 0 : readAt(system, fd, path, file.to + at + begun, rest, at + begun));
       if (done < length) throw this.changed(`it has ${at + done} bytes now, it had ${this.size}`);
       add(memory.view(offset + at, length));
-      pace.between(length);
+      progress.advance(length);
     };
     this.#named(() => {
       if (threads !== undefined) return threads.finish(file, part);

@@ -1,6 +1,6 @@
 /**
- * vsock as a test wants it: libc's socket calls answered from queues, every call noted. Descriptors count from 100;
- * a queue that is empty says EAGAIN.
+ * A fake vsock: libc's socket calls are answered from queues and recorded. Descriptors count from 100; an empty queue
+ * answers EAGAIN.
  */
 import type { System } from "../../../src/sys/system.ts";
 import { fakeLibc } from "../sys/fake-libc.ts";
@@ -9,15 +9,15 @@ const EAGAIN = 11;
 
 export class FakeVsock {
   readonly calls: string[] = [];
-  /** Peers that wait to be accepted: their CIDs; a negative one is an errno. */
+  /** CIDs of the peers to accept; a negative number is an errno. */
   readonly incoming: number[] = [];
-  /** By descriptor: what reading gives, bytes or a negative errno; an empty array is the end. */
+  /** By descriptor: what read returns, bytes or a negative errno; an empty array is the end of the stream. */
   readonly readable = new Map<number, (number[] | number)[]>();
-  /** What connect gives: 0 or a negative errno; -115 when there is none left. */
+  /** What connect returns: 0 or a negative errno; -115 (EINPROGRESS) once the queue is empty. */
   readonly connects: number[] = [];
-  /** What SO_ERROR tells, one after another. */
+  /** The values of SO_ERROR, one per call. */
   readonly socketErrors: number[] = [];
-  /** What bind gives: 0 or a negative errno. */
+  /** What bind returns: 0 or a negative errno. */
   readonly binds: number[] = [];
   /** Bytes sent, by descriptor. */
   readonly sent = new Map<number, number>();
@@ -69,7 +69,7 @@ export class FakeVsock {
     return this.#note(`accept ${cid}`, this.#next++);
   }
 
-  /** struct pollfd {int fd; short events, revents}. A descriptor that nothing was said of is the listener's. */
+  /** struct pollfd {int fd; short events, revents}. A descriptor without a queue is the listener. */
   #poll(table: Uint8Array, count: number, timeout: number): number {
     const view = new DataView(table.buffer);
     let ready = 0;
@@ -78,7 +78,7 @@ export class FakeVsock {
       view.setInt16(at + 6, says.length > 0 ? 1 : 0, true);
       if (says.length > 0) ready += 1;
     }
-    if (ready === 0 && timeout < 0) throw new Error("nobody will ever say anything");
+    if (ready === 0 && timeout < 0) throw new Error("poll would wait for ever");
     if (ready === 0) Bun.sleepSync(timeout);
     return ready;
   }

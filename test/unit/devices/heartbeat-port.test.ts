@@ -1,8 +1,9 @@
-/** The port and its log among launchers of one process, whose unix sockets are real and whose vsock is not. */
+/** The port and the log, shared by launchers in one process with real unix sockets and a fake vsock. */
 import { afterEach, describe, expect, spyOn, test } from "bun:test";
+import type { Waits } from "../../../src/devices/heartbeat/handoff.ts";
 import { Heartbeat } from "../../../src/devices/heartbeat/heartbeat.ts";
-import { HeartbeatLog, makeLog } from "../../../src/devices/heartbeat/log.ts";
-import { HeartbeatPort, takeHeartbeatPort, type Waits } from "../../../src/devices/heartbeat/port.ts";
+import { createLog, HeartbeatLog } from "../../../src/devices/heartbeat/log.ts";
+import { claimHeartbeatPort, HeartbeatPort } from "../../../src/devices/heartbeat/port.ts";
 import { Fd } from "../../../src/sys/files.ts";
 import { isReadable, type Waiter } from "../../../src/sys/poll.ts";
 import { openSystem } from "../../../src/sys/system.ts";
@@ -17,7 +18,7 @@ afterEach(() => {
 
 /** Launchers that share a log. */
 function logs(count: number): HeartbeatLog[] {
-  const [file, announcement] = makeLog(system);
+  const [file, announcement] = createLog(system);
   stack.use(file);
   stack.use(announcement);
   const copy = (fd: Fd) => new Fd(system, system.libc.processCalls.fcntl(fd.number, F_DUPFD_CLOEXEC, 0));
@@ -28,137 +29,137 @@ function logs(count: number): HeartbeatLog[] {
 
 const F_DUPFD_CLOEXEC = 1030; // linux/fcntl.h
 
-describe("the log", () => {
-  test("tells every launcher of a heartbeat that one has answered", () => {
+describe("the heartbeat log", () => {
+  test("shows every launcher a heartbeat that one of them has answered", () => {
     const [one, two, three] = logs(3);
-    for (const log of [one, two, three]) log?.look();
-    one?.beat(17);
+    for (const log of [one, two, three]) log?.read();
+    one?.heartbeat(17);
     for (const log of [two, three]) {
       expect(isReadable(system, log?.fd ?? -1)).toBe(true);
-      log?.look();
+      log?.read();
       expect(isReadable(system, log?.fd ?? -1)).toBe(false);
-      expect([log?.hasBeaten(17), log?.hasBeaten(18)]).toEqual([true, false]);
+      expect([log?.hasHeartbeat(17), log?.hasHeartbeat(18)]).toEqual([true, false]);
     }
   });
 
-  test("outlives whoever wrote it", () => {
+  test("outlives the launcher that wrote an entry", () => {
     const [one, two] = logs(2);
-    one?.beat(17);
+    one?.heartbeat(17);
     one?.[Symbol.dispose]();
-    two?.look();
-    expect(two?.hasBeaten(17)).toBe(true);
+    two?.read();
+    expect(two?.hasHeartbeat(17)).toBe(true);
   });
 
-  test("counts no heartbeat from before the start: its CID was another enclave's", () => {
+  test("does not count a heartbeat from before the start, whose CID was another enclave's", () => {
     const [one, two] = logs(2);
-    one?.beat(17);
+    one?.heartbeat(17);
     two?.starting();
-    two?.look();
-    expect(two?.hasBeaten(17)).toBe(false);
-    one?.beat(17);
-    two?.look();
-    expect(two?.hasBeaten(17)).toBe(true);
+    two?.read();
+    expect(two?.hasHeartbeat(17)).toBe(false);
+    one?.heartbeat(17);
+    two?.read();
+    expect(two?.hasHeartbeat(17)).toBe(true);
   });
 
-  test("has each enclave once, however often its heartbeat comes", () => {
+  test("records each enclave once, however often its heartbeat comes", () => {
     const [one, two] = logs(2);
-    for (let i = 0; i < 1000; i++) one?.beat(17);
-    two?.beat(17);
-    two?.beat(18);
+    for (let i = 0; i < 1000; i++) one?.heartbeat(17);
+    two?.heartbeat(17);
+    two?.heartbeat(18);
     const size = Number(system.libc.lseek(two?.fds[0].number ?? -1, 0, 2));
     expect(size).toBe(2 * 16);
   });
 
-  test("tells of launches whose enclave may run, and has no CID yet; one that fails does not stay so", () => {
+  test("knows which launches are starting an enclave whose CID is unknown; a failed launch is not one of them", () => {
     const [one, two, three] = logs(3);
     one?.starting();
-    one?.look();
+    one?.read();
     expect(one?.awaitsCid).toBe(false); // its own does not count
     two?.starting();
     three?.starting();
-    one?.look();
+    one?.read();
     expect([one?.awaitsCid, one?.isKnown(17)]).toEqual([true, false]);
     two?.started(17);
     three?.[Symbol.dispose]();
-    one?.look();
+    one?.read();
     expect([one?.awaitsCid, one?.isKnown(17)]).toEqual([false, true]);
   });
 
-  test("is read to its end, however long", () => {
+  test("is read to its end, however long it is", () => {
     const [one, two] = logs(2);
     for (let cid = 100; cid < 1700; cid++) one?.started(cid);
-    two?.look();
+    two?.read();
     expect([99, 100, 1699, 1700].map((cid) => two?.isKnown(cid))).toEqual([false, true, true, false]);
   });
 });
 
-/** Nobody waits in these tests: what would be waited for is noted. */
+/** Records the pauses and does not wait. */
 function waits(pauses: number[]): Waits {
   return {
     pause: (ms) => {
       pauses.push(ms);
     },
-    readable: () => false,
+    waitReadable: () => false,
   };
 }
 
 describe("the port", () => {
   const EADDRINUSE = -98;
 
-  test("is listened on at once where it is free, and has its door beside it", () => {
+  test("is bound at once if it is free, and a handoff socket is opened with it", () => {
     const vsock = new FakeVsock();
     const pauses: number[] = [];
-    using port = takeHeartbeatPort(vsock.system, () => {}, waits(pauses));
+    using port = claimHeartbeatPort(vsock.system, () => {}, waits(pauses));
     expect([port.listener.number, port.log, pauses]).toEqual([100, undefined, []]);
     expect(vsock.calls).toEqual(["socket", "bind", "listen", "socket", "bind", "listen"]);
     port.close();
-    expect(vsock.calls.slice(6)).toEqual(["close 101", "close 100"]); // the door first
+    expect(vsock.calls.slice(6)).toEqual(["close 101", "close 100"]); // the handoff socket first
   });
 
-  test("does without a door where there is none to be had", () => {
+  test("is used without a handoff socket if none can be opened", () => {
     const vsock = new FakeVsock();
     vsock.binds.push(0, -13);
-    using port = takeHeartbeatPort(vsock.system, () => {}, waits([]));
+    using port = claimHeartbeatPort(vsock.system, () => {}, waits([]));
     expect([port.listener.number, vsock.closed(101)]).toEqual([100, true]);
   });
 
-  test("has another door where somebody has taken the name", () => {
+  test("gets a handoff socket with another name if its name is in use", () => {
     const vsock = new FakeVsock();
     vsock.binds.push(0, EADDRINUSE, 0);
-    using port = takeHeartbeatPort(vsock.system, () => {}, waits([]));
+    using port = claimHeartbeatPort(vsock.system, () => {}, waits([]));
     expect([port.listener.number, vsock.closed(101), vsock.closed(102)]).toEqual([100, true, false]);
   });
 
-  test("that a stranger holds is waited for, more and more patiently, which is told once", () => {
+  test("is waited for with growing pauses while another program has it, which is reported once", () => {
     const vsock = new FakeVsock();
     vsock.binds.push(...Array(10).fill(EADDRINUSE));
-    const told: string[] = [];
+    const reported: string[] = [];
     const pauses: number[] = [];
-    using _port = takeHeartbeatPort(vsock.system, (line) => told.push(line), waits(pauses));
+    using _port = claimHeartbeatPort(vsock.system, (line) => reported.push(line), waits(pauses));
     expect(pauses).toEqual([1, 2, 4, 8, 16, 32, 64, 100, 100, 100]);
-    expect(told).toEqual(["vsock port 9000 is held by another launcher; waiting up to 30 s"]);
+    expect(reported).toEqual(["port 9000 is in use by another process; waiting for it, up to 30 s"]);
   });
 
-  test("that a stranger holds is not told where it is given back soon: two launches may have begun together", () => {
+  test("that is released soon is claimed without a report: two launches may have started together", () => {
     const vsock = new FakeVsock();
     vsock.binds.push(...Array(7).fill(EADDRINUSE));
-    const told: string[] = [];
-    using _port = takeHeartbeatPort(vsock.system, (line) => told.push(line), waits([]));
-    expect(told).toEqual([]);
+    const reported: string[] = [];
+    using _port = claimHeartbeatPort(vsock.system, (line) => reported.push(line), waits([]));
+    expect(reported).toEqual([]);
   });
 
-  test("is asked for again where the one who held it has gone after a long wait at his door", () => {
+  test("is tried once more if its launcher has exited after a long wait for its reply", () => {
     const vsock = new FakeVsock();
     vsock.binds.push(EADDRINUSE);
-    vsock.connects.push(0); // the door's holder is root, as the fake tells
+    vsock.connects.push(0); // the fake reports root as the peer
     const late = Bun.nanoseconds() + 100e9;
     let clock: { mockRestore(): void } | undefined;
-    const readable = () => {
+    const waitReadable = () => {
       clock = spyOn(Bun, "nanoseconds").mockReturnValue(late);
       return true;
     };
     try {
-      using port = takeHeartbeatPort(vsock.system, () => {}, { pause: () => {}, readable });
+      using port = claimHeartbeatPort(vsock.system, () => {}, { pause: () => {}, waitReadable });
       expect(vsock.closed(port.listener.number)).toBe(false);
     } finally {
       clock?.mockRestore();
@@ -166,13 +167,13 @@ describe("the port", () => {
     expect(clock).toBeDefined();
   });
 
-  test("is waited for until a signal comes", () => {
+  test("is waited for until the launch is cancelled", () => {
     const vsock = new FakeVsock();
     vsock.binds.push(EADDRINUSE);
     const pause = () => {
       throw new Error("stopped");
     };
-    const take = () => takeHeartbeatPort(vsock.system, () => {}, { pause, readable: () => false });
+    const take = () => claimHeartbeatPort(vsock.system, () => {}, { pause, waitReadable: () => false });
     expect(take).toThrow("stopped");
   });
 });
@@ -180,128 +181,131 @@ describe("the port", () => {
 /** An enclave's heartbeat (CID 16) on a listener with descriptor 50, in a launcher that shares the port with others. */
 function shared(log: HeartbeatLog | undefined, timeoutMs = 180_000) {
   const vsock = new FakeVsock();
-  const told: string[] = [];
+  const reported: string[] = [];
   const listener = new Fd(vsock.system, 50);
   const port = new HeartbeatPort(vsock.system, listener, undefined, log);
   const setup = {
     system: vsock.system,
-    report: (line: string) => told.push(line),
-    port,
+    report: (line: string) => reported.push(line),
+    claimPort: () => port,
     timeoutMs,
     required: true,
   };
-  const heartbeat = stack.use(new Heartbeat(setup, 16, () => told.push("missed")));
+  const heartbeat = stack.use(new Heartbeat(setup));
+  heartbeat.realize();
+  heartbeat.enclaveStarted(16);
   const waiters = () => {
     const list: Waiter[] = [];
     heartbeat.addWaiters(list);
     return list;
   };
-  /** Somebody connects; what he says may come later. */
+  /** Connects a peer; what it sends may come later. */
   const connects = (cid: number) => {
     vsock.incoming.push(cid);
     waiters()[0]?.ready(1);
     return waiters().at(-1);
   };
-  return { vsock, told, heartbeat, waiters, connects };
+  return { vsock, reported, heartbeat, waiters, connects };
 }
 
 describe("launchers that share the port", () => {
   const beat = () => [[0xb7]];
 
-  test("hear of a heartbeat whose byte came after the one who answered it had had his own", () => {
+  test("see a heartbeat that another launcher answered after it had received its own", () => {
     const [one, two] = logs(2);
     const { vsock, heartbeat, connects, waiters } = shared(one);
     const other = connects(17);
     const own = connects(16);
     vsock.readable.set(own?.fd ?? -1, beat());
     own?.ready(1);
-    expect([heartbeat.arrived, vsock.closed(50)]).toEqual([true, true]);
+    expect([heartbeat.hasArrived, vsock.closed(50)]).toEqual([true, true]);
     expect(waiters()).toEqual([other as Waiter]);
     vsock.readable.set(other?.fd ?? -1, beat());
     other?.ready(1);
     expect(vsock.sent.get(other?.fd ?? -1)).toBe(1);
-    two?.look();
-    expect(two?.hasBeaten(17)).toBe(true);
+    two?.read();
+    expect(two?.hasHeartbeat(17)).toBe(true);
     expect(waiters()).toEqual([]);
   });
 
-  test("do not tell of one another's as of a stranger's, though it comes before its launcher says who it is", () => {
+  test("do not report each other's heartbeats, even those that come before the CID is recorded", () => {
     const [one, two] = logs(2);
-    const { vsock, told, connects, waiters } = shared(one);
+    const { vsock, reported, connects, waiters } = shared(one);
     two?.starting();
     const other = connects(17);
     vsock.readable.set(other?.fd ?? -1, beat());
     other?.ready(1);
-    expect([vsock.sent.get(other?.fd ?? -1), told]).toEqual([1, []]);
+    expect([vsock.sent.get(other?.fd ?? -1), reported]).toEqual([1, []]);
     two?.started(17);
     waiters()[1]?.ready(1); // the log's
-    const stranger = connects(77);
-    vsock.readable.set(stranger?.fd ?? -1, beat());
-    stranger?.ready(1);
-    expect(told).toEqual([
-      "heartbeat: answered one from CID 77, which is not this enclave (CID 16); not counted",
-    ]);
+    const unrelated = connects(77);
+    vsock.readable.set(unrelated?.fd ?? -1, beat());
+    unrelated?.ready(1);
+    expect(reported).toEqual(["heartbeat from CID 77 answered, but not counted: this enclave has CID 16"]);
   });
 
-  test("that have slept beyond the time-out look whether another has answered", () => {
+  test("that were suspended beyond the time-out check first whether another launcher has answered", () => {
     const [one, two] = logs(2);
-    const { told, heartbeat, waiters } = shared(one);
-    two?.beat(16);
+    const { reported, heartbeat, waiters } = shared(one);
+    two?.heartbeat(16);
     waiters()[0]?.expired();
-    expect([heartbeat.arrived, told]).toEqual([true, []]);
+    expect([heartbeat.hasArrived, reported]).toEqual([true, []]);
   });
 });
 
-describe("a listener that is readable without end", () => {
-  test("does not put off the time-out", () => {
-    const { told, connects } = shared(undefined, 0);
+describe("a listener that stays readable", () => {
+  test("does not postpone the time-out", () => {
+    const { heartbeat, reported, connects } = shared(undefined, 0);
     connects(1);
-    expect(told.join()).toContain("heartbeat: none came within 0 s; heartbeat=require stops the enclave");
-    expect(told.at(-1)).toBe("missed");
+    expect(reported.join()).toContain("no heartbeat within 0 s; stopping the enclave (heartbeat=require)");
+    expect(heartbeat.requiresStop).toBe(true);
   });
 });
 
-describe("who has connected before the start", () => {
-  /** A launcher whose enclave gets CID 16; those of these CIDs are there before, and say so much. */
+describe("a connection from before the start", () => {
+  /** A launcher whose enclave gets CID 16; these peers connect before the start and send these bytes. */
   const startsAfter = (
     log: HeartbeatLog | undefined,
     peers: [cid: number, ...says: (number[] | number)[]][],
   ) => {
     const vsock = new FakeVsock();
-    const told: string[] = [];
+    const reported: string[] = [];
     const port = new HeartbeatPort(vsock.system, new Fd(vsock.system, 50), undefined, log);
     peers.forEach(([cid, ...says], i) => {
       vsock.incoming.push(cid);
       vsock.readable.set(100 + i, says);
     });
-    port.starting();
-    const setup = { system: vsock.system, report: (line: string) => told.push(line), port, timeoutMs: 1e6 };
-    const heartbeat = stack.use(new Heartbeat({ ...setup, required: false }, 16, () => {}));
-    return { vsock, told, port, heartbeat };
+    const report = (line: string) => reported.push(line);
+    const setup = { system: vsock.system, report, claimPort: () => port, timeoutMs: 1e6, required: false };
+    const heartbeat = stack.use(new Heartbeat(setup));
+    heartbeat.realize();
+    heartbeat.enclaveStarting();
+    heartbeat.enclaveStarted(16);
+    return { vsock, reported, port, heartbeat };
   };
 
-  test("is answered and does not count: an enclave that has ended may have had the CID", () => {
+  test("is answered and does not count: an exited enclave may have had the CID", () => {
     const [one, two] = logs(2);
     const { vsock, heartbeat } = startsAfter(one, [[16, [0xb7]]]);
-    expect([vsock.sent.get(100), vsock.closed(100), heartbeat.awaited]).toEqual([1, true, true]);
-    two?.look();
-    expect(two?.hasBeaten(16)).toBe(true); // for whoever had it
-    expect(one?.hasBeaten(16)).toBe(false);
+    expect([vsock.sent.get(100), vsock.closed(100), heartbeat.isAwaited]).toEqual([1, true, true]);
+    two?.read();
+    expect(two?.hasHeartbeat(16)).toBe(true); // for the launcher whose enclave had it
+    expect(one?.hasHeartbeat(16)).toBe(false);
   });
 
-  test("and speaks after it is heard, and does not count either", () => {
-    const { vsock, heartbeat, told } = startsAfter(undefined, [[16], [77, [0xb7]]]);
+  test("that sends its byte after the start is answered and does not count either", () => {
+    const { vsock, heartbeat, reported } = startsAfter(undefined, [[16], [77, [0xb7]]]);
     expect([vsock.closed(100), vsock.closed(101)]).toEqual([false, true]);
-    expect(told).toHaveLength(1);
-    expect(told[0]).toContain("answered one from CID 77");
+    expect(reported).toHaveLength(1);
+    expect(reported[0]).toStartWith("heartbeat from CID 77 answered");
     vsock.readable.set(100, [[0xb7]]);
     const waiters: Waiter[] = [];
     heartbeat.addWaiters(waiters);
     waiters.at(-1)?.ready(1);
-    expect([vsock.sent.get(100), vsock.closed(100), heartbeat.awaited]).toEqual([1, true, true]);
+    expect([vsock.sent.get(100), vsock.closed(100), heartbeat.isAwaited]).toEqual([1, true, true]);
   });
 
-  test("goes with a launch that is not started", () => {
+  test("is closed with a launch that does not start", () => {
     const vsock = new FakeVsock();
     const port = new HeartbeatPort(vsock.system, new Fd(vsock.system, 50), undefined);
     vsock.incoming.push(77);
@@ -312,16 +316,16 @@ describe("who has connected before the start", () => {
 });
 
 describe("a launcher without a free descriptor", () => {
-  test("gives up who has waited longest, and listens on", () => {
-    const { vsock, heartbeat, connects, told } = shared(undefined);
+  test("drops the connection that is oldest, and keeps listening", () => {
+    const { vsock, heartbeat, connects, reported } = shared(undefined);
     const silent = connects(77);
     connects(-24); // EMFILE
-    expect([vsock.closed(silent?.fd ?? -1), heartbeat.awaited, told]).toEqual([true, true, []]);
+    expect([vsock.closed(silent?.fd ?? -1), heartbeat.isAwaited, reported]).toEqual([true, true, []]);
   });
 
-  test("and with nobody to give up, gives the port back", () => {
+  test("and without connections releases the port", () => {
     const { heartbeat, connects } = shared(undefined);
     connects(-24);
-    expect(heartbeat.awaited).toBe(false);
+    expect(heartbeat.isAwaited).toBe(false);
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { awsTimeoutMs, Heartbeat } from "../../../src/devices/heartbeat/heartbeat.ts";
+import { Heartbeat } from "../../../src/devices/heartbeat/heartbeat.ts";
 import { HeartbeatPort } from "../../../src/devices/heartbeat/port.ts";
+import { awsTimeoutMs } from "../../../src/devices/heartbeat/timeout.ts";
 import { Fd } from "../../../src/sys/files.ts";
 import { nowMs, type Waiter } from "../../../src/sys/poll.ts";
 import { FakeVsock } from "./fake-vsock.ts";
@@ -24,20 +25,24 @@ describe("AWS's time-out", () => {
 /** An enclave's heartbeat (CID 16) on a listener with descriptor 50. */
 function started(timeoutMs = 180_000, required = false) {
   const vsock = new FakeVsock();
-  const told: string[] = [];
+  const reported: string[] = [];
   const listener = new Fd(vsock.system, 50);
   const port = new HeartbeatPort(vsock.system, listener, undefined);
-  const heartbeat = new Heartbeat(
-    { system: vsock.system, report: (line) => told.push(line), port, timeoutMs, required },
-    16,
-    () => told.push("missed"),
-  );
+  const heartbeat = new Heartbeat({
+    system: vsock.system,
+    report: (line) => reported.push(line),
+    claimPort: () => port,
+    timeoutMs,
+    required,
+  });
+  heartbeat.realize();
+  heartbeat.enclaveStarted(16);
   const waiters = () => {
     const list: Waiter[] = [];
     heartbeat.addWaiters(list);
     return list;
   };
-  /** Lets a peer connect and say what it says; then its waiter is woken. */
+  /** Connects a peer that sends these bytes, then wakes its waiter. */
   const peer = (cid: number, ...says: (number[] | number)[]) => {
     vsock.incoming.push(cid);
     waiters()[0]?.ready(1);
@@ -46,33 +51,33 @@ function started(timeoutMs = 180_000, required = false) {
     waiters().at(-1)?.ready(1);
     return fd;
   };
-  return { vsock, told, heartbeat, waiters, peer };
+  return { vsock, reported, heartbeat, waiters, peer };
 }
 
 describe("the enclave's own heartbeat", () => {
-  test("is answered and counted, and the port given back", () => {
-    const { vsock, told, heartbeat, peer, waiters } = started();
-    expect([heartbeat.awaited, heartbeat.arrived]).toEqual([true, false]);
+  test("is answered and counted, and releases the port", () => {
+    const { vsock, reported, heartbeat, peer, waiters } = started();
+    expect([heartbeat.isAwaited, heartbeat.hasArrived]).toEqual([true, false]);
     const fd = peer(16, [BYTE]);
-    expect([heartbeat.awaited, heartbeat.arrived]).toEqual([false, true]);
+    expect([heartbeat.isAwaited, heartbeat.hasArrived]).toEqual([false, true]);
     expect([vsock.sent.get(fd), vsock.closed(fd), vsock.closed(50)]).toEqual([1, true, true]);
-    expect([waiters(), told]).toEqual([[], []]);
+    expect([waiters(), reported]).toEqual([[], []]);
   });
 
-  test("that comes after its connection is waited for", () => {
+  test("may come later than its connection", () => {
     const { heartbeat, peer, vsock, waiters } = started();
     const fd = peer(16);
-    expect([heartbeat.awaited, vsock.closed(fd)]).toEqual([true, false]);
+    expect([heartbeat.isAwaited, vsock.closed(fd)]).toEqual([true, false]);
     vsock.readable.set(fd, [[BYTE]]);
     waiters().at(-1)?.ready(1);
-    expect(heartbeat.arrived).toBe(true);
+    expect(heartbeat.hasArrived).toBe(true);
   });
 
-  test("with a wrong byte is told, not answered, and still waited for", () => {
-    const { heartbeat, told, peer, vsock } = started();
+  test("with a wrong byte is reported, not answered, and still awaited", () => {
+    const { heartbeat, reported, peer, vsock } = started();
     const fd = peer(16, [0x42]);
-    expect(told).toEqual(["heartbeat: the enclave sent byte 0x42 in place of 0xb7; it is not answered"]);
-    expect([heartbeat.awaited, vsock.sent.get(fd), vsock.closed(fd)]).toEqual([true, undefined, true]);
+    expect(reported).toEqual(["heartbeat: the enclave sent byte 0x42 instead of 0xb7; not answered"]);
+    expect([heartbeat.isAwaited, vsock.sent.get(fd), vsock.closed(fd)]).toEqual([true, undefined, true]);
   });
 
   test.each([
@@ -81,48 +86,49 @@ describe("the enclave's own heartbeat", () => {
   ])("that is %s does not count", (_name, says) => {
     const { heartbeat, peer, vsock } = started();
     const fd = peer(16, says);
-    expect([heartbeat.awaited, vsock.closed(fd)]).toEqual([true, true]);
+    expect([heartbeat.isAwaited, vsock.closed(fd)]).toEqual([true, true]);
   });
 
-  test("that waits when the enclave has ended counts", () => {
+  test("counts if it was sent immediately before the exit", () => {
     const { heartbeat, vsock } = started();
     vsock.incoming.push(16);
     vsock.readable.set(100, [[BYTE]]);
-    expect(heartbeat.enclaveEnded()).toBe(false);
-    expect(heartbeat.arrived).toBe(true);
+    heartbeat.enclaveExited();
+    expect(heartbeat.exitEvidence()).toEqual({ heartbeat: undefined });
+    expect(heartbeat.hasArrived).toBe(true);
   });
 
-  test("whose answer cannot be sent is told with the errno's name", () => {
-    const { told, peer, vsock } = started();
+  test("is reported with the errno's name if the answer cannot be sent", () => {
+    const { reported, peer, vsock } = started();
     vsock.sendResult = -32;
     peer(16, [BYTE]);
-    expect(told.length).toBe(1);
-    expect(told[0]).toContain("EPIPE");
+    expect(reported.length).toBe(1);
+    expect(reported[0]).toContain("EPIPE");
   });
 });
 
-describe("a stranger", () => {
-  test("is answered, told and not counted", () => {
-    const { heartbeat, told, peer, vsock } = started();
+describe("a peer with another CID", () => {
+  test("is answered and reported, and does not count", () => {
+    const { heartbeat, reported, peer, vsock } = started();
     const fd = peer(77, [BYTE]);
-    expect(told).toEqual([
-      "heartbeat: answered one from CID 77, which is not this enclave (CID 16); not counted",
-    ]);
-    expect([heartbeat.awaited, vsock.sent.get(fd), vsock.closed(fd)]).toEqual([true, 1, true]);
+    expect(reported).toEqual(["heartbeat from CID 77 answered, but not counted: this enclave has CID 16"]);
+    expect([heartbeat.isAwaited, vsock.sent.get(fd), vsock.closed(fd)]).toEqual([true, 1, true]);
     peer(16, [BYTE]);
-    expect(heartbeat.arrived).toBe(true);
+    expect(heartbeat.hasArrived).toBe(true);
   });
 
-  test("that connects again and again is told once, and of many no more than some", () => {
-    const { told, peer } = started();
+  test("is reported once, and only a limited number of peers is", () => {
+    const { reported, peer } = started();
     for (let i = 0; i < 3; i++) peer(77, [0x41]);
-    expect(told).toEqual(["heartbeat: CID 77 sent byte 0x41 in place of 0xb7; it is not answered"]);
+    expect(reported).toEqual(["heartbeat: CID 77 sent byte 0x41 instead of 0xb7; not answered"]);
     for (let cid = 100; cid < 400; cid++) peer(cid, [0x41]);
-    expect(told).toHaveLength(33);
-    expect(told.at(-1)).toBe("heartbeat: more of the kind are not told (-d vsock shows them)");
+    expect(reported).toHaveLength(33);
+    expect(reported.at(-1)).toBe(
+      "heartbeat: further messages about other CIDs are suppressed (-d vsock shows them)",
+    );
   });
 
-  test("that says nothing is heard out for five seconds", () => {
+  test("is dropped after five seconds of silence", () => {
     const { peer, waiters, vsock } = started();
     const start = nowMs();
     const fd = peer(77);
@@ -133,7 +139,7 @@ describe("a stranger", () => {
     expect(vsock.closed(fd)).toBe(true);
   });
 
-  test("of many, the oldest gives way; the enclave's own connection does not", () => {
+  test("is dropped if it is the oldest of too many; the enclave's own connection is kept", () => {
     const { peer, waiters, vsock, heartbeat } = started();
     const own = peer(16);
     const first = peer(77);
@@ -144,53 +150,50 @@ describe("a stranger", () => {
     waiters()
       .find(({ fd }) => fd === own)
       ?.ready(1);
-    expect(heartbeat.arrived).toBe(true);
+    expect(heartbeat.hasArrived).toBe(true);
   });
 });
 
 describe("no heartbeat", () => {
-  test("within the time-out gives the port back, and the enclave lives on", () => {
-    const { heartbeat, told, waiters, vsock } = started(270_000);
+  test("within the time-out releases the port, and the enclave keeps running", () => {
+    const { heartbeat, reported, waiters, vsock } = started(270_000);
     const [listening] = waiters();
     expect((listening?.deadlineMs ?? 0) - nowMs()).toBeGreaterThan(269_000);
     listening?.expired();
-    expect(told).toEqual([
-      "heartbeat: none came within 270 s; vsock port 9000 is given back, the enclave lives on " +
-        "(an init other than AWS's need not send one)",
-    ]);
-    expect([heartbeat.awaited, vsock.closed(50), waiters()]).toEqual([false, true, []]);
+    expect(reported).toEqual(["no heartbeat within 270 s; no longer waiting, the enclave keeps running"]);
+    expect(heartbeat.requiresStop).toBe(false);
+    expect([heartbeat.isAwaited, vsock.closed(50), waiters()]).toEqual([false, true, []]);
   });
 
-  test("that is required is told with what to look at, and the enclave's owner is called", () => {
-    const { heartbeat, told, waiters, vsock } = started(5_000, true);
+  test("stops the enclave if it is required, with a hint", () => {
+    const { heartbeat, reported, waiters, vsock } = started(5_000, true);
     waiters()[0]?.expired();
-    expect(told).toEqual([
-      "heartbeat: none came within 5 s; heartbeat=require stops the enclave (the enclave's init sends byte 0xb7 " +
-        "to CID 3, port 9000, as AWS's does once it is up; the enclave's console tells how far it came: " +
-        "-accel nitro,debug-mode=on shows it)",
-      "missed",
+    expect(reported).toEqual([
+      "no heartbeat within 5 s; stopping the enclave (heartbeat=require); hint: its init must send byte 0xb7 to " +
+        "CID 3, port 9000, as AWS's init does once it is up; -accel nitro,debug-mode=on shows the console",
     ]);
-    expect([heartbeat.awaited, vsock.closed(50), waiters()]).toEqual([false, true, []]);
+    expect([heartbeat.requiresStop, heartbeat.exitEvidence()]).toEqual([true, { heartbeat: "missed" }]);
+    expect([heartbeat.isAwaited, vsock.closed(50), waiters()]).toEqual([false, true, []]);
   });
 
-  test("that is required, because no connection can be taken, stops the enclave too", () => {
-    const { told, waiters, vsock } = started(5_000, true);
+  test("stops the enclave if it is required and no connection can be accepted", () => {
+    const { heartbeat, reported, waiters, vsock } = started(5_000, true);
     vsock.incoming.push(-24);
     waiters()[0]?.ready(1);
-    expect(told[0]).toContain("Too many open files (EMFILE); heartbeat=require stops the enclave");
-    expect(told[1]).toBe("missed");
+    expect(reported[0]).toContain("Too many open files (EMFILE); stopping the enclave (heartbeat=require)");
+    expect([reported.length, heartbeat.requiresStop]).toEqual([1, true]);
   });
 
-  test("because no connection can be taken is told", () => {
-    const { heartbeat, told, waiters, vsock } = started();
+  test("because no connection can be accepted is reported", () => {
+    const { heartbeat, reported, waiters, vsock } = started();
     vsock.incoming.push(-24);
     waiters()[0]?.ready(1);
-    expect(told[0]).toContain("Too many open files (EMFILE)");
-    expect([heartbeat.awaited, vsock.closed(50)]).toEqual([false, true]);
+    expect(reported[0]).toContain("Too many open files (EMFILE)");
+    expect([heartbeat.isAwaited, vsock.closed(50)]).toEqual([false, true]);
   });
 });
 
-test("everything is closed at the end", () => {
+test("dispose closes the port and all connections", () => {
   const { heartbeat, peer, vsock } = started();
   const fds = [peer(16), peer(77)];
   heartbeat[Symbol.dispose]();

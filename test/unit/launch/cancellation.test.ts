@@ -9,23 +9,23 @@ function signals(...come: StopSignal[]): Signals {
   return { fd: -1, next: () => come.shift(), onContinue() {}, [Symbol.dispose]() {} };
 }
 
-describe("between the steps of a launch", () => {
-  test("no signal lets it go on", () => {
+describe("cancellation", () => {
+  test("without a signal lets the launch go on", () => {
     expect(watchCancellation(openSystem(), signals()).check()).toBeUndefined();
   });
 
-  test("a signal ends it, told by name", () => {
+  test("by a signal names the signal", () => {
     const { check } = watchCancellation(openSystem(), signals("SIGTERM"));
     expect(check).toThrow(new Cancelled("SIGTERM"));
   });
 
-  test("a pause lasts as long as it says", () => {
+  test("does not shorten a pause without a signal", () => {
     const start = nowMs();
     watchCancellation(openSystem(), signals()).pause(20);
     expect(nowMs() - start).toBeGreaterThanOrEqual(20);
   });
 
-  test("a signal cuts a pause short", () => {
+  test("ends a pause as soon as a signal arrives", () => {
     const ready = fakeLibc({
       poll: (table) => {
         if (table instanceof Uint8Array) table[6] = 1;

@@ -1,64 +1,116 @@
 import { describe, expect, test } from "bun:test";
-import { EXIT, verdict } from "../../../src/launch/exit-status.ts";
+import { describeExit, type EnclaveExit, EXIT } from "../../../src/launch/exit-status.ts";
 
 const PANIC = "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100";
+const RESTART = "[    1.0] reboot: Restarting system\n";
+const UNKNOWN = "exited after 2.4 s; cause unknown: its console shows neither a panic nor a power-off";
+const NO_HEARTBEAT = "exited 2.4 s after start, without a heartbeat";
 
-describe("how an enclave ended by itself", () => {
+/** An enclave in debug mode that exited 2.4 s after its start. */
+function exit(known: Partial<EnclaveExit>): EnclaveExit {
+  return { debugMode: true, elapsedMs: 2_430, commandLine: "console=ttyS0", ...known };
+}
+
+describe("an enclave that exited without a request", () => {
   test.each([
-    ["", true, 3, "ended before its heartbeat"],
-    ["[    1.0] reboot: Restarting system\n", true, 3, "ended before its heartbeat"],
-    ["", false, 5, "ended by itself, and nothing tells why"],
-    ["[    1.0] reboot: Restarting system\n", false, 5, "ended by itself, and nothing tells why"],
-    ["[    9.5] reboot: Power down\n", false, 0, "powered off in order"],
-    ["[    9.5] reboot: System halted\r\n", false, 0, "powered off in order"],
-    ["[    9.5] reboot: Power down\n", true, 0, "powered off in order"],
-    [`[    0.9] ${PANIC}\r\n`, false, 4, `crashed; its console says: ${PANIC}`],
-    [`[    0.9] ${PANIC}\r\n`, true, 3, `ended before its heartbeat; its console says: ${PANIC}`],
-    ["child exited with error 7\n", false, 4, "crashed; its console says: child exited with error 7"],
-    ["child exited by signal 9\n", false, 4, "crashed; its console says: child exited by signal 9"],
+    [RESTART, "awaited", 3, NO_HEARTBEAT],
+    [RESTART, undefined, 5, UNKNOWN],
+    ["", undefined, 5, UNKNOWN],
+    ["[    9.5] reboot: Power down\n", undefined, 0, "powered off after 2.4 s"],
+    ["[    9.5] reboot: System halted\r\n", undefined, 0, "powered off after 2.4 s"],
+    ["[    9.5] reboot: Power down\n", "awaited", 0, "powered off after 2.4 s"],
+    [`[    0.9] ${PANIC}\r\n`, undefined, 4, `crashed after 2.4 s; its console says: ${PANIC}`],
+    [`[    0.9] ${PANIC}\r\n`, "awaited", 3, `${NO_HEARTBEAT}; its console says: ${PANIC}`],
+    [
+      "child exited with error 7\n",
+      undefined,
+      4,
+      "crashed after 2.4 s; its console says: child exited with error 7",
+    ],
+    [
+      "child exited by signal 9\n",
+      undefined,
+      4,
+      "crashed after 2.4 s; its console says: child exited by signal 9",
+    ],
     [
       "child exited with error 1\nreboot: Power down\n",
-      false,
+      undefined,
       4,
-      "crashed; its console says: child exited with error 1",
+      "crashed after 2.4 s; its console says: child exited with error 1",
     ],
-  ])("%p, heartbeat awaited %p: %d", (consoleTail, heartbeatAwaited, status, sentence) => {
-    expect(verdict({ consoleTail, heartbeatAwaited, stoppedForHeartbeat: false })).toEqual({
-      status,
-      sentence,
+    ["", "missed", 3, "was stopped 2.4 s after start, without a heartbeat"],
+    [
+      `${PANIC}\n`,
+      "missed",
+      3,
+      `was stopped 2.4 s after start, without a heartbeat; its console says: ${PANIC}`,
+    ],
+    ["reboot: Power down\n", "missed", 3, "was stopped 2.4 s after start, without a heartbeat"],
+  ] as const)("console %p, heartbeat %p: status %d", (consoleTail, heartbeat, status, message) => {
+    expect(describeExit(exit({ consoleTail, heartbeat }))).toEqual({ status, message });
+  });
+
+  test("before its heartbeat with an empty console says so, and that the command line has no console", () => {
+    const empty = { consoleTail: "", heartbeat: "awaited" } as const;
+    expect(describeExit(exit(empty)).message).toBe(`${NO_HEARTBEAT}; the console stayed empty`);
+    expect(describeExit(exit({ ...empty, commandLine: "quiet noconsole=1" })).message).toBe(
+      `${NO_HEARTBEAT}; the console stayed empty; the command line has no console=ttyS0`,
+    );
+  });
+
+  test("without a console does not say that the console stayed empty", () => {
+    const { message } = describeExit(exit({ heartbeat: "awaited", debugMode: false, commandLine: "" }));
+    expect(message).toBe(NO_HEARTBEAT);
+  });
+
+  test("in production mode for an unknown cause says how to reproduce it", () => {
+    expect(describeExit(exit({ debugMode: false, elapsedMs: 3_000 }))).toEqual({
+      status: 5,
+      message:
+        "exited after 3 s; cause unknown: production mode has no console; hint: reproduce it with test data and " +
+        "debug-mode=on (its PCRs are zero)",
     });
+  });
+
+  test("for an unknown cause says if its console was not connected", () => {
+    expect(describeExit(exit({})).message).toBe(
+      "exited after 2.4 s; cause unknown: its console was not connected",
+    );
   });
 
   test.each([
-    ["", "was stopped without a heartbeat"],
-    [`${PANIC}\n`, `was stopped without a heartbeat; its console says: ${PANIC}`],
-    ["reboot: Power down\n", "was stopped without a heartbeat"],
-  ])("%p, stopped for want of a heartbeat: 3", (consoleTail, sentence) => {
-    const told = verdict({ consoleTail, heartbeatAwaited: false, stoppedForHeartbeat: true });
-    expect(told).toEqual({ status: 3, sentence });
+    [40, "0 s"],
+    [99, "0.1 s"],
+    [3_000, "3 s"],
+    [9_940, "9.9 s"],
+    [10_400, "10 s"],
+    [119_900, "120 s"],
+    [120_000, "2 min"],
+    [7_100_000, "118 min"],
+    [7_200_000, "2 h"],
+    [172_799_000, "47 h"],
+    [172_800_000, "2 days"],
+  ])("after %d ms has run for %s", (elapsedMs, text) => {
+    expect(describeExit(exit({ elapsedMs })).message).toStartWith(`exited after ${text}; `);
   });
 
-  test("the enclave's words are told without control characters, cut at 120", () => {
-    const { sentence } = verdict({
-      consoleTail: `Kernel panic - not syncing: \x1b]0;title\x07\u009b2J${"x".repeat(300)}`,
-      heartbeatAwaited: false,
-      stoppedForHeartbeat: false,
-    });
-    expect(sentence).toStartWith("crashed; its console says: Kernel panic - not syncing: ?]0;title??2Jxxx");
-    expect(sentence.length).toBe("crashed; its console says: ".length + 120);
+  test("is quoted without control characters, at most 120 of them", () => {
+    const consoleTail = `Kernel panic - not syncing: \x1b]0;title\x07\u009b2J${"x".repeat(300)}`;
+    const { message } = describeExit(exit({ consoleTail }));
+    const before = "crashed after 2.4 s; its console says: ";
+    expect(message).toStartWith(`${before}Kernel panic - not syncing: ?]0;title??2Jxxx`);
+    expect(message.length).toBe(before.length + 120);
   });
 
-  test("a tail of 8 KiB of adverse text is judged at once", () => {
+  test("with 8 KiB of adverse console text is judged at once", () => {
+    const consoleTail = "child exited with error ".repeat(400) + "reboot: ".repeat(400);
     const start = Bun.nanoseconds();
-    verdict({
-      consoleTail: "child exited with error ".repeat(400) + "reboot: ".repeat(400),
-      heartbeatAwaited: false,
-      stoppedForHeartbeat: false,
-    });
+    describeExit(exit({ consoleTail }));
     expect(Bun.nanoseconds() - start).toBeLessThan(100e6);
   });
 });
 
-test("the statuses are those of the design, none of them a signal's", () => {
-  expect(EXIT).toEqual({ stopped: 0, notLaunched: 1, noHeartbeat: 3, crashed: 4, ended: 5 });
+test("the exit statuses are those of the manual, and none is a signal's", () => {
+  expect(EXIT).toEqual({ stopped: 0, notLaunched: 1, noHeartbeat: 3, crashed: 4, exited: 5 });
 });

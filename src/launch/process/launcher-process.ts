@@ -1,0 +1,54 @@
+/**
+ * The launcher's own process: a daemon, a pid file, a trace file, another user, a sandbox. Few launches ask for any of
+ * it, so what sets it up is loaded for those only.
+ */
+import type { System } from "../../sys/system.ts";
+import type { LaunchRequest } from "../context.ts";
+import type { LaunchOptions } from "../options.ts";
+
+/** The process as the options want it. */
+export interface LauncherProcess extends Disposable {
+  /** Creates and locks the pid file; disposing of the result removes it. Throws UserError. */
+  createPidFile(): Disposable | undefined;
+  /**
+   * Drops privileges, enters the sandbox, detaches the daemon: called once everything is prepared. Throws UserError.
+   */
+  finalize(): void;
+}
+
+const ORDINARY_PROCESS: LauncherProcess = {
+  createPidFile: () => undefined,
+  finalize() {},
+  [Symbol.dispose]() {},
+};
+
+/** Whether this process only starts the daemon, which then launches the enclave. */
+export function startsDaemon({ options, daemonArgument }: LaunchRequest): boolean {
+  return options.process?.daemonize === true && daemonArgument === undefined;
+}
+
+/** Starts the daemon and waits until its enclave has started. Returns the exit status. Throws UserError. */
+export async function startDaemon(system: System, { args, report }: LaunchRequest): Promise<number> {
+  const { launchInBackground } = await import("./daemon.ts");
+  return launchInBackground(system, args, report);
+}
+
+/** Prepares the process: what can fail does so here, before anything is asked of the host. Throws UserError. */
+export async function prepareLauncher(system: System, request: LaunchRequest): Promise<LauncherProcess> {
+  const { options, daemonArgument } = request;
+  if (options.process === undefined && daemonArgument === undefined && !writesFiles(options)) {
+    return ORDINARY_PROCESS;
+  }
+  const { setUpProcess } = await import("./set-up.ts");
+  return await setUpProcess(system, request);
+}
+
+/** Whether the launch writes files, which must not be its input files, or a trace. */
+function writesFiles({ chardevs, pidFile, traceFile, trace }: LaunchOptions): boolean {
+  return (
+    pidFile !== undefined ||
+    traceFile !== undefined ||
+    trace.size > 0 ||
+    chardevs.some(({ backend, log }) => backend.kind === "file" || log !== undefined)
+  );
+}

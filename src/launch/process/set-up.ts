@@ -1,0 +1,35 @@
+/** Sets up the launcher's process by its options: daemon, output files, trace, privileges. */
+import { UserError } from "../../sys/errors.ts";
+import type { System } from "../../sys/system.ts";
+import type { LaunchRequest } from "../context.ts";
+import { becomeDaemon } from "./daemon.ts";
+import { prepareProcess } from "./drop-privileges.ts";
+import type { LauncherProcess } from "./launcher-process.ts";
+import { checkOutputs } from "./output-conflicts.ts";
+import { writePidFile } from "./pid-file.ts";
+import { openTraceFile } from "./trace-file.ts";
+
+/** Becomes the daemon, opens the trace, looks up the user and the root. Throws UserError, naming the option. */
+export async function setUpProcess(system: System, request: LaunchRequest): Promise<LauncherProcess> {
+  const { options, daemonArgument, writeStderr } = request;
+  using stack = new DisposableStack();
+  if (daemonArgument !== undefined && options.process?.daemonize !== true) {
+    throw new UserError(daemonArgument, "invalid option");
+  }
+  let logFd: number | undefined;
+  const daemon = daemonArgument === undefined ? undefined : becomeDaemon(system, daemonArgument, () => logFd);
+  checkOutputs(system, options);
+  logFd = stack.use(openTraceFile(system, options, writeStderr)).fd;
+  const { process, pidFile } = options;
+  const prepared =
+    process === undefined ? undefined : stack.use(await prepareProcess(system, process, daemon));
+  // A changed root leaves no way back to the file; a changed working directory only one by descriptor.
+  const end =
+    process === undefined ? "by path" : process.chroot === undefined ? "in its directory" : "emptied";
+  const owned = stack.move();
+  return {
+    createPidFile: () => (pidFile === undefined ? undefined : writePidFile(system, pidFile, end)),
+    finalize: () => prepared?.settle(),
+    [Symbol.dispose]: () => owned.dispose(),
+  };
+}
