@@ -52,6 +52,7 @@ export class SerialConsole implements Device, Waiter {
   #retryMs = FIRST_RETRY_MS;
   #connectDeadlineMs = NEVER;
   #enclaveExited = false;
+  #unreachable = false;
   #receiverLost = false;
   #deliveredBytes = 0;
   readonly #buffer = new ConsoleBuffer();
@@ -105,7 +106,7 @@ export class SerialConsole implements Device, Waiter {
   }
 
   exitEvidence(): ExitEvidence {
-    return { consoleTail: this.#buffer.tail() };
+    return this.#unreachable ? {} : { consoleTail: this.#buffer.tail() };
   }
 
   get #isDraining(): boolean {
@@ -180,6 +181,7 @@ export class SerialConsole implements Device, Waiter {
   }
 
   #cannotConnect(why: string): void {
+    this.#unreachable = true;
     this.setup.report(`console: cannot connect (${why}); the enclave keeps running`);
     this.#finish();
   }

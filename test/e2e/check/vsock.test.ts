@@ -66,7 +66,7 @@ const HOSTS: readonly BrokenHost[] = [
     faults: [
       {
         subject: "port",
-        text: "vsock port 9000 is held by a program that does not share it",
+        text: "vsock port 9000 is in use by a program that does not share it",
         mend: "kill $(ss --vsock -lnpH | grep ':9000 ' | grep -o 'pid=[0-9]*' | cut -c5-)",
       },
     ],

@@ -4,7 +4,9 @@ import { readFileSync } from "node:fs";
 import { floodPattern } from "../../emulated-parent/console.ts";
 import type { ParentResult } from "../../emulated-parent/run.ts";
 import {
+  CAUSE_UNKNOWN,
   entries,
+  exitLine,
   expectNothingLeft,
   LIVE_MS,
   launch,
@@ -21,7 +23,8 @@ const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
 
 const MIB = 2 ** 20;
-const END = "nitro: the enclave (CID 16) ended by itself, and nothing tells why";
+const END = exitLine(CAUSE_UNKNOWN.debug);
+const END_LINE: string = expect.stringMatching(END);
 
 /** Compares without printing megabytes where they differ. */
 function expectFlood(got: Uint8Array, length: number): void {
@@ -74,7 +77,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a flood of the console", () =
     expect(lines(result.stderr)).toEqual([
       expect.stringMatching(/^nitro: enclave started: CID 16, /),
       "second",
-      END,
+      END_LINE,
       "first 5",
     ]);
     expectNothingLeft(result);
@@ -88,7 +91,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a flood of the console", () =
     const [ended, closed] = ["enclave exited", "slot freed"].map((what) => entries(result, what)[0]?.t ?? 0);
     expect((closed ?? 0) - (ended ?? 0)).toBeGreaterThan(1000); // it slept for three seconds from the first byte on
     expectFlood(readFileSync(path), 64 * MIB);
-    expect(lines(result.stderr).slice(1)).toEqual([END, "status 5"]);
+    expect(lines(result.stderr).slice(1)).toEqual([END_LINE, "status 5"]);
     expectNothingLeft(result);
   });
 
@@ -154,13 +157,13 @@ describe.concurrent.skipIf(notHere !== undefined)("stdout as", () => {
     expect(result.status).toBe(5);
   });
 
-  test("a pipe whose reader leaves early is told, and the enclave lives on", async () => {
+  test("a pipe whose reader exits early is reported, and the enclave keeps running", async () => {
     const script = `(${shellWords(here.debug())}; echo status $? >&2) | head -c 10`;
     const result = await launch(["sh", "-c", script], { enclave: { ...enclave, liveMs: 600 } });
     expect(result.stdout).toBe("first\nfloo");
     expect(lines(result.stderr).slice(1)).toEqual([
-      "nitro: console: standard output: Broken pipe (EPIPE); the enclave lives on, its console is no longer kept",
-      END,
+      "nitro: console: standard output: Broken pipe (EPIPE); the enclave keeps running, its console is discarded from here on",
+      END_LINE,
       "status 5",
     ]);
     expect(entries(result, "enclave exited")[0]).toMatchObject({ reason: "its time was over" });
@@ -171,18 +174,18 @@ describe.concurrent.skipIf(notHere !== undefined)("stdout as", () => {
   test("nothing at all is no reason not to launch", async () => {
     const script = `exec ${shellWords([NITRO, "-kernel", here.eif, "-m", "64M"])} >&-`;
     const result = await launch(["sh", "-c", script], { enclave: { heartbeatMs: 1, liveMs: LIVE_MS } });
-    expect(lines(result.stderr).at(-1)).toBe(END);
+    expect(lines(result.stderr).at(-1)).toMatch(exitLine(CAUSE_UNKNOWN.production));
     expect(result.status).toBe(5);
   });
 });
 
 describe.concurrent.skipIf(notHere !== undefined)("a console", () => {
-  test("into a full disk is told, and the enclave lives on", async () => {
+  test("into a full disk is reported, and the enclave keeps running", async () => {
     const enclave = { console: ["hello"], heartbeatMs: 1, liveMs: LIVE_MS };
     const result = await launch(here.debug("-serial", "file:/dev/full"), { enclave });
     expect(lines(result.stderr).slice(1)).toEqual([
-      "nitro: console: /dev/full: No space left on device (ENOSPC); the enclave lives on, its console is no longer kept",
-      END,
+      "nitro: console: /dev/full: No space left on device (ENOSPC); the enclave keeps running, its console is discarded from here on",
+      END_LINE,
     ]);
     expect(result.status).toBe(5);
   });

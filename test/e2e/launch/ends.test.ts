@@ -1,7 +1,17 @@
 /** How an enclave ends by itself, and the status that tells of it. */
 import { afterAll, describe, expect, test } from "bun:test";
 import type { EnclaveBehaviour } from "../../emulated-parent/scenario.ts";
-import { expectNothingLeft, LIVE_MS, launch, lines, notHere, Workplace } from "./nitro.ts";
+import {
+  CAUSE_UNKNOWN,
+  exitLine,
+  expectNothingLeft,
+  LIVE_MS,
+  launch,
+  lines,
+  NO_HEARTBEAT,
+  notHere,
+  Workplace,
+} from "./nitro.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
@@ -17,32 +27,38 @@ interface Ending {
 // The console is connected by then, and all that it says is read.
 const early = { heartbeatMs: null, liveMs: LIVE_MS };
 const late = { heartbeatMs: 1, liveMs: LIVE_MS };
-const none = "ended by itself, and nothing tells why";
-const noBeat = "ended before its heartbeat";
+const none = CAUSE_UNKNOWN.debug;
+const noBeat = `${NO_HEARTBEAT}; the console stayed empty`;
 
 const ENDINGS: Ending[] = [
   { name: "after its heartbeat", enclave: late, status: 5, told: none },
   { name: "before its heartbeat", enclave: early, status: 3, told: noBeat },
   { name: "immediately after its start", enclave: { heartbeatMs: null, liveMs: 0 }, status: 3, told: noBeat },
-  { name: "after its heartbeat in production mode", production: true, enclave: late, status: 5, told: none },
+  {
+    name: "after its heartbeat in production mode",
+    production: true,
+    enclave: late,
+    status: 5,
+    told: CAUSE_UNKNOWN.production,
+  },
   {
     name: "before its heartbeat in production mode",
     production: true,
     enclave: early,
     status: 3,
-    told: noBeat,
+    told: NO_HEARTBEAT,
   },
   {
     name: "powered off",
     enclave: { ...late, console: ["[    1.2] reboot: Power down"] },
     status: 0,
-    told: "powered off in order",
+    told: "powered off after TIME",
   },
   {
     name: "powered off before its heartbeat",
     enclave: { ...early, console: ["[    1.2] reboot: Power down"] },
     status: 0,
-    told: "powered off in order",
+    told: "powered off after TIME",
   },
   {
     name: "by a reboot",
@@ -54,31 +70,31 @@ const ENDINGS: Ending[] = [
     name: "by a panic after its heartbeat",
     enclave: { ...late, console: ["[    1.2] Kernel panic - not syncing: Attempted to kill init!"] },
     status: 4,
-    told: "crashed; its console says: Kernel panic - not syncing: Attempted to kill init!",
+    told: "crashed after TIME; its console says: Kernel panic - not syncing: Attempted to kill init!",
   },
   {
     name: "by a panic before its heartbeat",
     enclave: { ...early, console: ["Kernel panic - not syncing: VFS"] },
     status: 3,
-    told: "ended before its heartbeat; its console says: Kernel panic - not syncing: VFS",
+    told: "exited TIME after start, without a heartbeat; its console says: Kernel panic - not syncing: VFS",
   },
   {
     name: "because its application failed",
     enclave: { ...late, console: ["child exited with error 7", "reboot: Restarting system"] },
     status: 4,
-    told: "crashed; its console says: child exited with error 7",
+    told: "crashed after TIME; its console says: child exited with error 7",
   },
   {
     name: "because its application was killed",
     enclave: { ...late, console: ["child exited by signal 9"] },
     status: 4,
-    told: "crashed; its console says: child exited by signal 9",
+    told: "crashed after TIME; its console says: child exited by signal 9",
   },
   {
     name: "by a panic that stands at the end of a long console",
     enclave: { ...late, console: [...Array(200).fill("x".repeat(99)), "Kernel panic - not syncing: late"] },
     status: 4,
-    told: "crashed; its console says: Kernel panic - not syncing: late",
+    told: "crashed after TIME; its console says: Kernel panic - not syncing: late",
   },
 ];
 
@@ -87,7 +103,7 @@ describe.concurrent.skipIf(notHere !== undefined)("an enclave that ended", () =>
     test(`${name} gives status ${status}`, async () => {
       const command = production === undefined ? here.debug() : here.production();
       const result = await launch(command, { enclave });
-      expect(lines(result.stderr).at(-1)).toBe(`nitro: the enclave (CID 16) ${told}`);
+      expect(lines(result.stderr).at(-1)).toMatch(exitLine(told));
       expect(result.status).toBe(status);
       expect(lines(result.stdout)).toEqual(production === undefined ? (enclave.console ?? []) : []);
       expectNothingLeft(result);
@@ -103,7 +119,7 @@ describe.concurrent.skipIf(notHere !== undefined)("an enclave that ended", () =>
 
   test("by the hypervisor's refusal of a bad heartbeat answers is told as such", async () => {
     const result = await launch(here.debug(), { enclave: { heartbeatByte: 0x11, heartbeatMs: 1 } });
-    expect(result.stderr).toContain("the enclave sent byte 0x11 in place of 0xb7; it is not answered");
+    expect(result.stderr).toContain("the enclave sent byte 0x11 instead of 0xb7; not answered");
     expect(result.status).toBe(3);
     expectNothingLeft(result);
   });

@@ -72,33 +72,33 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch that meets errors", 
       call: "accept4",
       errno: "EMFILE",
       liveMs: 600,
-      told: /^nitro: heartbeat: accept4 .*EMFILE.*; vsock port 9000 is given back, /,
+      told: /^nitro: heartbeat: accept4 .*EMFILE.*; no longer waiting, /,
     },
     {
       call: "socket",
       errno: "EMFILE",
       nth: 2,
       liveMs: 600,
-      told: /^nitro: console: cannot be had \(.*EMFILE.*\); /,
+      told: /^nitro: console: cannot connect \(.*EMFILE.*\); /,
     },
     // Tried again and again for five seconds: it may take a moment until the console is there.
     {
       call: "connect",
       errno: "ECONNRESET",
       liveMs: 8000,
-      told: /^nitro: console: cannot be had \(CID 0 .*ECONNRESET.*\); /,
+      told: /^nitro: console: cannot connect \(CID 0 .*ECONNRESET.*\); /,
     },
   ];
   for (const problem of behindStart) {
-    test(`${problem.errno} of ${problem.call} behind the start is told, and the enclave lives on`, async () => {
+    test(`${problem.errno} of ${problem.call} after the start is reported, and the enclave keeps running`, async () => {
       const { told, liveMs, ...rest } = problem;
       const enclave = { console: ["hello"], noHeartbeatFatal: false, liveMs };
       const result = await launchAs({ command: here.debug(), scenario: { faults: [rest], enclave } });
       const [started, why = "", ended] = lines(result.stderr);
       expect(started).toContain("enclave started");
       expect(why).toMatch(told);
-      expect(why).toContain("the enclave lives on");
-      expect(ended).toContain("the enclave (CID 16) ended");
+      expect(why).toContain("the enclave keeps running");
+      expect(ended).toContain("the enclave (CID 16) exited after ");
       expect(entries(result, "enclave exited")[0]).toMatchObject({ reason: "its time was over" });
       expectNothingLeft(result);
     });

@@ -125,6 +125,27 @@ export function lines(text: string): string[] {
   return text.split("\n").filter((line) => line !== "");
 }
 
+/** Matches the beginning of the line about an enclave's exit. TIME stands for its run time. */
+export function exitStart(text: string, cid = 16): RegExp {
+  const escaped = text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  return new RegExp(`^nitro: the enclave \\(CID ${cid}\\) ${escaped.replace("TIME", "\\d+(\\.\\d)? s")}`);
+}
+
+/** Matches that line from its beginning to its end. */
+export function exitLine(text: string, cid = 16): RegExp {
+  return new RegExp(`${exitStart(text, cid).source}$`);
+}
+
+/** Exit messages, for exitLine. */
+export const CAUSE_UNKNOWN = {
+  debug: "exited after TIME; cause unknown: its console shows neither a panic nor a power-off",
+  noConsole: "exited after TIME; cause unknown: its console was not connected",
+  production:
+    "exited after TIME; cause unknown: production mode has no console; hint: reproduce it with test data and " +
+    "debug-mode=on (its PCRs are zero)",
+};
+export const NO_HEARTBEAT = "exited TIME after start, without a heartbeat";
+
 /** Whatever happened: no enclave, page or process is left, and nobody has touched donated memory. */
 export function expectNothingLeft(result: ParentResult, lostPages = 0): void {
   const { report } = result;

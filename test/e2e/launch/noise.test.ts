@@ -48,7 +48,7 @@ describe.concurrent.skipIf(notHere !== undefined)("stderr", () => {
     const all = lines(result.stderr);
     expect(all.filter((line) => !OWN.test(line) && !line.startsWith("vsock: "))).toEqual([]);
     expect(all).toContain("vsock: console: connected to CID 0 port 10016");
-    expect(all).toContain("vsock: console: ended after 6 bytes");
+    expect(all).toContain("vsock: console: closed after 6 bytes");
     expect(all).toContain("vsock: heartbeat: the enclave's own, from CID 16");
   });
 

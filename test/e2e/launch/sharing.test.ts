@@ -16,7 +16,7 @@ import { together, type Went, went } from "./together.ts";
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
 
-const HELD = "nitro: vsock port 9000 is held by another launcher; waiting up to 30 s";
+const HELD = "nitro: port 9000 is in use by another process; waiting for it, up to 30 s";
 const COUNTED: Went = { status: 0, counted: true };
 const DOOR = "nitro-heartbeat-1";
 
@@ -192,9 +192,9 @@ describe.concurrent.skipIf(notHere !== undefined)("strangers", () => {
     });
     expect(went(result.stdout)).toEqual(repeated(4, COUNTED));
     expect(result.report.heartbeats.map(({ outcome }) => outcome)).toEqual(repeated(5, "answered"));
-    const told = lines(result.stderr).filter((line) => line.includes("answered one from CID"));
+    const told = lines(result.stderr).filter((line) => line.includes("heartbeat from CID"));
     expect(told).toHaveLength(1);
-    expect(told[0]).toContain("heartbeat: answered one from CID 77, which is not this enclave");
+    expect(told[0]).toContain("heartbeat from CID 77 answered, but not counted: this enclave has CID");
     expectNothingLeft(result);
   });
 
@@ -203,7 +203,7 @@ describe.concurrent.skipIf(notHere !== undefined)("strangers", () => {
     const words = here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=1");
     const result = await launchAs({ command: together(here, [words, words]), scenario: { enclave } });
     expect(result.report.heartbeats.map(({ outcome }) => outcome)).toEqual(repeated(2, "answered"));
-    expect(result.stderr).toContain("heartbeat: none came within 1 s; heartbeat=require stops the enclave");
+    expect(result.stderr).toContain("no heartbeat within 1 s; stopping the enclave (heartbeat=require)");
     expect(went(result.stdout)).toEqual(repeated(2, { status: 3, counted: false }));
   });
 });
@@ -330,7 +330,7 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
     const waits = `kill -STOP $first; timeout 3 ${next}; echo $?; kill -CONT $first; ${next}`;
     const result = await launchAs({ command: beside(first, waits), scenario: keeper });
     expect(lines(result.stderr)).toContain(
-      "nitro: vsock port 9000 is held by another launch of nitro's, which is busy; waiting up to 150 s for a share in it",
+      "nitro: port 9000 is in use by another nitro, which does not reply; waiting for it, up to 150 s",
     );
     expect(result.stdout).toBe("124\n5\n0\n");
     expectNothingLeft(result);

@@ -3,9 +3,11 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { assembledEif, crcOf, eifOf, fakeInitrd, fakeKernel, sha256 } from "./images.ts";
 import {
+  CAUSE_UNKNOWN,
   COMMAND_LINE,
   entries,
   eventually,
+  exitLine,
   expectNothingLeft,
   HELLO,
   launch,
@@ -76,11 +78,13 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
         : "production mode (no console; -accel nitro,debug-mode=on gives one)";
       // How its pages lie depends on the machine that this runs on.
       const told = result.stderr.replace(/ in \d+ regions?(?=[, ])/, "");
-      expect(lines(told)).toEqual([
+      const [started, exited, ...more] = lines(told);
+      expect(started).toBe(
         `nitro: enclave started: CID 21, ${vcpus} vCPUs (CPUs ${cpus.join(", ")}), ` +
           `memory 66M, 33 huge pages of 2 MiB, ${mode}`,
-        "nitro: the enclave (CID 21) ended by itself, and nothing tells why",
-      ]);
+      );
+      expect(exited).toMatch(exitLine(debug ? CAUSE_UNKNOWN.debug : CAUSE_UNKNOWN.production, 21));
+      expect(more).toEqual([]);
       expectNothingLeft(result);
     });
   }
