@@ -6,7 +6,7 @@ import { launch } from "./launch/launch.ts";
 import { HANDED_OVER } from "./launch/options.ts";
 import { errnoText, UserError } from "./sys/errors.ts";
 import { escapeControl } from "./sys/escape-control.ts";
-import { patientWriter, readText, writeAll } from "./sys/files.ts";
+import { messageWriter, readText, writeAll } from "./sys/files.ts";
 import { restoreJitThresholds } from "./sys/jit.ts";
 import { ERRNO } from "./sys/linux/errno.ts";
 import { openSystem, type System } from "./sys/system.ts";
@@ -52,7 +52,7 @@ async function main(): Promise<number> {
     await Bun.write(Bun.stderr, failureText(error, plainPrefix()));
     return EXIT.notLaunched;
   }
-  const toStderr = patientWriter(system, STDERR);
+  const toStderr = messageWriter(system, STDERR);
   let prefix = plainPrefix;
   try {
     const args = process.argv.slice(2);

@@ -162,7 +162,7 @@ describe("one door", () => {
     none(
       places(
         others,
-        /process\.(exit|abort|kill|stdout|stderr)|\bconsole\.\w+\(|(writeAll|patientWriter)\(system, (1|2|STDOUT|STDERR)\b/,
+        /process\.(exit|abort|kill|stdout|stderr)|\bconsole\.\w+\(|(writeAll|messageWriter)\(system, (1|2|STDOUT|STDERR)\b/,
       ),
       "throw a UserError, or take a `tell` from above",
     );

@@ -5,7 +5,7 @@
  */
 import { writeSome } from "../sys/files.ts";
 import { cString } from "../sys/libc.ts";
-import { removerOf } from "../sys/output-files.ts";
+import { fileRemover } from "../sys/output-files.ts";
 import { checked, type System } from "../sys/system.ts";
 import { openPty } from "../sys/terminal.ts";
 import type { Chardev, Frontend } from "./chardev.ts";
@@ -21,7 +21,7 @@ export function ptyChardev(system: System, label: string, link: string | undefin
   stack.use(other);
   if (link !== undefined) {
     createLink(system, path, link);
-    stack.defer(removerOf(system, link));
+    stack.defer(fileRemover(system, link));
   }
   let frontend: Frontend | undefined;
   const reader = fdReader(system, {

@@ -14,9 +14,9 @@ import {
   connectSocket,
   type Listener,
   listenSocket,
-  sendAtOnce,
+  setNoDelay,
 } from "../sys/socket/stream.ts";
-import { connectResult, isUnderWay, sendSome } from "../sys/socket/vsock.ts";
+import { connectResult, isPending, sendSome } from "../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../sys/system.ts";
 import type { Chardev, Frontend, SocketBackend } from "./chardev.ts";
 import { fdReader } from "./fd-reader.ts";
@@ -147,8 +147,8 @@ export class SocketChardev implements Chardev {
     const { socket, result } = connectSocket(this.system, this.backend.address);
     this.#connecting = socket;
     // On loopback, connect(2) returns EINPROGRESS although SO_ERROR already holds ECONNREFUSED.
-    const known = isUnderWay(result) ? connectResult(this.system, socket) || result : result;
-    if (!isUnderWay(known)) this.#finishConnect(known);
+    const known = isPending(result) ? connectResult(this.system, socket) || result : result;
+    if (!isPending(known)) this.#finishConnect(known);
   }
 
   #completeConnect(): void {
@@ -170,7 +170,7 @@ export class SocketChardev implements Chardev {
   }
 
   #serve(socket: Fd): void {
-    if (this.backend.address.kind === "tcp" && this.backend.nodelay) sendAtOnce(this.system, socket);
+    if (this.backend.address.kind === "tcp" && this.backend.nodelay) setNoDelay(this.system, socket);
     this.#client = socket;
     this.#neverConnected = false;
     if (this.backend.telnet) this.#telnet = new Telnet(this.system, socket.number);

@@ -10,11 +10,11 @@ import { fileSizeProblem, openFilesProblem } from "../host/process/limits.ts";
 import type { LaunchOptions } from "../launch/options.ts";
 import { planMemoryPages } from "../launch/plan/huge-pages.ts";
 import { type MemorySize, type PageRange, pageText, planPages, rangesText } from "../launch/plan/memory.ts";
-import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
+import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
 import { attempt, type Finding, failed, found } from "./finding.ts";
 
-const SIZES = [GIANT_PAGE_BYTES, HUGE_PAGE_BYTES];
+const SIZES = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES];
 
 /** What the pages are for. */
 export interface PagesWanted {
@@ -56,7 +56,7 @@ export function checkPages(
 function pagesOfSomeNode(system: System, topology: Topology, memory: MemorySize, command: string): Finding {
   const able = topology.nodes.filter((node) => {
     const supply = {
-      giant: availablePages(system, GIANT_PAGE_BYTES, node),
+      giant: availablePages(system, GIGANTIC_PAGE_BYTES, node),
       huge: availablePages(system, HUGE_PAGE_BYTES, node),
     };
     return planPages(memory.bytes, supply) !== undefined;

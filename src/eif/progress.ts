@@ -1,7 +1,7 @@
 /** Long work over many bytes: the one buffer that they pass through, and what is done between two pieces. */
 import { UserError } from "../sys/errors.ts";
 import { progressBar } from "../sys/progress-bar.ts";
-import { type StopSignal, takeSignals } from "../sys/signals.ts";
+import { catchSignals, type StopSignal } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 
 /** What a command is given to do its work with. */
@@ -52,7 +52,7 @@ export function beginWork({ system, draw }: Around, title: string): Work & Dispo
     takeBack() {
       if (taken) return;
       taken = true;
-      const signals = kept.use(takeSignals(system));
+      const signals = kept.use(catchSignals(system));
       stop = () => {
         const signal = signals.next();
         if (signal !== undefined) throw stoppedBy(signal);

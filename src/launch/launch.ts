@@ -4,7 +4,7 @@
  * enclave's descriptor terminates the enclave.
  */
 import { threadsPerCore } from "../host/cpu/cpus.ts";
-import { takeSignals } from "../sys/signals.ts";
+import { catchSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 import { createContext, type LaunchContext, type LaunchRequest } from "./context.ts";
 import { createDevices } from "./devices.ts";
@@ -37,7 +37,7 @@ import { launchFailed } from "./undiagnosed.ts";
 export async function launch(system: System, request: LaunchRequest): Promise<number> {
   if (startsDaemon(request)) return await startDaemon(system, request);
   using launcher = await prepareLauncher(system, request);
-  using signals = takeSignals(system);
+  using signals = catchSignals(system);
   const context = createContext(system, request, signals);
   try {
     return await launchEnclave(context, launcher);

@@ -5,7 +5,7 @@ import { hugePageDirectory, hugePages } from "../host/memory/huge-pages.ts";
 import { UserError } from "../sys/errors.ts";
 import { readSmallFile, writeSetting } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
-import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
+import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
 import { notAllowed } from "./ne-cpus.ts";
 import { bytesOf, type PageCounts, pageTargets } from "./plan.ts";
@@ -27,7 +27,7 @@ export class NodePages {
 
   /** How many there are; a size that the kernel does not know counts as none. */
   counts(): PageCounts {
-    return { giant: this.#count(GIANT_PAGE_BYTES), huge: this.#count(HUGE_PAGE_BYTES) };
+    return { giant: this.#count(GIGANTIC_PAGE_BYTES), huge: this.#count(HUGE_PAGE_BYTES) };
   }
 
   /** Without those beyond the pool's size (surplus), which go as soon as their user gives them back. */
@@ -39,7 +39,7 @@ export class NodePages {
   /** As counts, with those that are there only until their user gives them back. */
   all(): PageCounts {
     const total = (pageBytes: number) => hugePages(this.system, pageBytes, this.node).total ?? 0;
-    return { giant: total(GIANT_PAGE_BYTES), huge: total(HUGE_PAGE_BYTES) };
+    return { giant: total(GIGANTIC_PAGE_BYTES), huge: total(HUGE_PAGE_BYTES) };
   }
 
   /**
@@ -64,13 +64,13 @@ export class NodePages {
    */
   provide(enclaves: readonly number[]): boolean {
     const have = this.counts();
-    const knowsGiant = hugePages(this.system, GIANT_PAGE_BYTES, this.node).total !== undefined;
+    const knowsGiant = hugePages(this.system, GIGANTIC_PAGE_BYTES, this.node).total !== undefined;
     let target = pageTargets(enclaves, have, knowsGiant ? Number.POSITIVE_INFINITY : have.giant);
     if (target.giant === have.giant && target.huge === have.huge) return false;
     this.#checkRoom(have, target);
     // What is to go makes room for what is to come.
     if (target.huge < have.huge) this.#set(HUGE_PAGE_BYTES, target.huge);
-    const giant = target.giant === have.giant ? have.giant : this.#set(GIANT_PAGE_BYTES, target.giant);
+    const giant = target.giant === have.giant ? have.giant : this.#set(GIGANTIC_PAGE_BYTES, target.giant);
     if (giant < target.giant) target = pageTargets(enclaves, { ...have, giant }, giant);
     const huge =
       target.huge > this.#count(HUGE_PAGE_BYTES) ? this.#set(HUGE_PAGE_BYTES, target.huge) : target.huge;
@@ -101,7 +101,7 @@ export class NodePages {
   restore(before: PageCounts): string | undefined {
     const now = this.counts();
     if (now.huge > before.huge) this.#set(HUGE_PAGE_BYTES, before.huge);
-    if (now.giant !== before.giant) this.#set(GIANT_PAGE_BYTES, before.giant);
+    if (now.giant !== before.giant) this.#set(GIGANTIC_PAGE_BYTES, before.giant);
     if (now.huge < before.huge) this.#set(HUGE_PAGE_BYTES, before.huge);
     const { giant, huge } = this.counts();
     if (giant === before.giant && huge === before.huge) return undefined;

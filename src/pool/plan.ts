@@ -2,7 +2,7 @@
 import { ascending, cpuListText } from "../host/cpu/cpu-list.ts";
 import { coreOf, poolShapeOf, type Topology } from "../host/cpu/topology.ts";
 import { UserError } from "../sys/errors.ts";
-import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
+import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 
 /** What the pool is to be. */
 export interface PoolRequest {
@@ -131,7 +131,7 @@ export interface PageCounts {
 
 /** Their bytes. */
 export function bytesOf({ giant, huge }: PageCounts): number {
-  return giant * GIANT_PAGE_BYTES + huge * HUGE_PAGE_BYTES;
+  return giant * GIGANTIC_PAGE_BYTES + huge * HUGE_PAGE_BYTES;
 }
 
 /**
@@ -142,9 +142,9 @@ export function bytesOf({ giant, huge }: PageCounts): number {
 export function pageTargets(enclaves: readonly number[], have: PageCounts, mostGiant: number): PageCounts {
   const whole = enclaves.map((bytes) => Math.ceil(bytes / HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES);
   const wanted = whole.reduce((all, bytes) => all + bytes, 0);
-  const fit = whole.reduce((all, bytes) => all + Math.floor(bytes / GIANT_PAGE_BYTES), 0);
+  const fit = whole.reduce((all, bytes) => all + Math.floor(bytes / GIGANTIC_PAGE_BYTES), 0);
   const lacking = Math.max(0, wanted - bytesOf(have));
-  const more = Math.min(Math.floor(lacking / GIANT_PAGE_BYTES), mostGiant - have.giant);
+  const more = Math.min(Math.floor(lacking / GIGANTIC_PAGE_BYTES), mostGiant - have.giant);
   const giant = Math.min(have.giant + Math.max(0, more), fit);
-  return { giant, huge: (wanted - giant * GIANT_PAGE_BYTES) / HUGE_PAGE_BYTES };
+  return { giant, huge: (wanted - giant * GIGANTIC_PAGE_BYTES) / HUGE_PAGE_BYTES };
 }

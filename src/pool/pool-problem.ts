@@ -5,7 +5,7 @@ import { type PoolShape, poolShapeOf, type Topology } from "../host/cpu/topology
 import { coresInUse, enclavesText, MAX_ENCLAVES, type RunningEnclaves } from "../host/driver/enclaves.ts";
 import { availablePages, hugePages } from "../host/memory/huge-pages.ts";
 import { asRoot, type Problem } from "../host/problem.ts";
-import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
+import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
 import { freeCores } from "./plan.ts";
 
@@ -38,7 +38,7 @@ export function nodesWithCores(topology: Topology, pool: readonly number[], vcpu
 }
 
 const MIB = 2 ** 20;
-const SIZES = [GIANT_PAGE_BYTES, HUGE_PAGE_BYTES];
+const SIZES = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES];
 
 /**
  * What is typed for a pool of so many CPUs. Where there are several nodes and no pool says which, it is a node that has

@@ -6,7 +6,7 @@
 import { cpuListText } from "../host/cpu/cpu-list.ts";
 import { poolShapeOf, readTopology, type Topology } from "../host/cpu/topology.ts";
 import { UserError } from "../sys/errors.ts";
-import { type Signals, takeSignals } from "../sys/signals.ts";
+import { catchSignals, type Signals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 import { lockPool } from "./lock.ts";
 import { FatalPoolError, readPool, restorePool, writePool } from "./ne-cpus.ts";
@@ -34,7 +34,7 @@ export function preparePool(
   request: PoolRequest,
   report: (line: string) => void,
 ): PreparedPool {
-  using signals = takeSignals(system);
+  using signals = catchSignals(system);
   readPool(system); // without a driver there is nothing to wait for
   using _lock = lockPool(system, report, signals);
   return prepareLocked(system, request, readPool(system), signals);

@@ -2,8 +2,8 @@
 
 import { type Core, poolShapeOf, readTopology, type Topology } from "../host/cpu/topology.ts";
 import { availablePages, hugePages } from "../host/memory/huge-pages.ts";
-import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
-import { takeSignals } from "../sys/signals.ts";
+import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
+import { catchSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 import { lockPool } from "./lock.ts";
 import { emptyPool, readPool } from "./ne-cpus.ts";
@@ -31,7 +31,7 @@ export interface PoolStatus {
   readonly availableBytes: number;
 }
 
-const SIZES = [GIANT_PAGE_BYTES, HUGE_PAGE_BYTES];
+const SIZES = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES];
 
 /** Reads the pool, its cores and all huge pages. Throws UserError where the driver is not loaded. */
 export function poolStatus(system: System): PoolStatus {
@@ -74,7 +74,7 @@ export interface ReleasedPool {
  * left. Throws UserError while an enclave runs.
  */
 export function releasePool(system: System, report: (line: string) => void): ReleasedPool {
-  using signals = takeSignals(system);
+  using signals = catchSignals(system);
   readPool(system); // without a driver there is nothing to wait for
   using _lock = lockPool(system, report, signals);
   const pool = readPool(system);

@@ -1,7 +1,8 @@
 /** The CPUs that this process may run on. */
+
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { addressOf } from "./libc.ts";
-import { NR_SCHED_GETAFFINITY } from "./linux/sched.ts";
+import { SYSCALLS } from "./linux/unistd.ts";
 import { resultOrErrno, type System } from "./system.ts";
 
 /** Size in bytes of a CPU mask for 8192 CPUs, the kernel's limit (CONFIG_NR_CPUS). */
@@ -12,7 +13,7 @@ const MASK_BYTES = 1024;
  */
 export function usableCpus(system: System): number {
   const mask = new Uint8Array(MASK_BYTES);
-  const number = NR_SCHED_GETAFFINITY[KERNEL_ARCHITECTURE];
+  const number = SYSCALLS.sched_getaffinity[KERNEL_ARCHITECTURE];
   const got = Number(system.libc.syscall(number, 0, MASK_BYTES, addressOf(mask), 0, 0));
   const bytes = resultOrErrno(system, "sched_getaffinity", got, () => `0, ${MASK_BYTES}, …`);
   if (bytes < 0) return 1;

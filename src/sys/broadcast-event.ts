@@ -17,7 +17,7 @@ export function createBroadcastEvent(system: System): Fd {
 }
 
 /** Wakes all watchers. */
-export function announce(system: System, announcement: Fd): void {
+export function signalBroadcast(system: System, announcement: Fd): void {
   const one = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
   writeSome(system, announcement.number, addressOf(one), one.length);
 }
@@ -47,7 +47,7 @@ export function watchBroadcastEvent(system: System, announcement: Fd): Fd {
 }
 
 /** Acknowledges the signals so far. Call it before reading the state that the event announces. */
-export function quiet(system: System, watch: Fd): void {
+export function acknowledgeBroadcast(system: System, watch: Fd): void {
   const event = new Uint8Array(epoll.EPOLL_EVENT_SIZE);
   const got = system.libc.sharingCalls.epoll_wait(watch.number, event, 1, 0);
   resultOrErrno(system, "epoll_wait", got, () => `${watch.number}, …, 1, 0`);

@@ -1,9 +1,11 @@
 /** Directory listings with getdents64(2). */
+
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { Fd } from "./files.ts";
 import { addressOf, cString } from "./libc.ts";
-import { DIRENT64, NR_GETDENTS64 } from "./linux/dirent.ts";
+import { DIRENT64 } from "./linux/dirent.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "./linux/fcntl.ts";
+import { SYSCALLS } from "./linux/unistd.ts";
 import { resultOrErrno, type System } from "./system.ts";
 import { quoted } from "./trace.ts";
 
@@ -14,18 +16,18 @@ export function listDirectory(system: System, path: string): string[] | undefine
   const opened = resultOrErrno(system, "open", number, () => `${quoted(path)}, O_CLOEXEC|O_DIRECTORY`);
   if (opened < 0) return undefined;
   using fd = new Fd(system, number);
-  const names = namesOf(system, fd);
+  const names = directoryNames(system, fd);
   return typeof names === "number" ? undefined : names.sort();
 }
 
 /**
  * Returns the names in an open directory, in the kernel's order, or the negative errno. The directory must be unread.
  */
-export function namesOf(system: System, directory: Fd): string[] | number {
+export function directoryNames(system: System, directory: Fd): string[] | number {
   const buffer = new Uint8Array(32 * 1024);
   const names: string[] = [];
   for (;;) {
-    const nr = NR_GETDENTS64[KERNEL_ARCHITECTURE];
+    const nr = SYSCALLS.getdents64[KERNEL_ARCHITECTURE];
     const result = Number(system.libc.syscall(nr, directory.number, addressOf(buffer), buffer.length, 0, 0));
     const got = resultOrErrno(system, "getdents64", result, () => `${directory.number}, …, ${buffer.length}`);
     if (got < 0) return got;

@@ -1,9 +1,11 @@
 /** The status of files with statx(2) (Linux 4.11); files are not opened. */
+
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import type { Fd } from "./files.ts";
 import { addressOf, cString } from "./libc.ts";
 import { AT_FDCWD } from "./linux/fcntl.ts";
 import * as stat from "./linux/stat.ts";
+import { SYSCALLS } from "./linux/unistd.ts";
 import { resultOrErrno, type System } from "./system.ts";
 import { quoted } from "./trace.ts";
 
@@ -34,7 +36,7 @@ export function linkStatus(system: System, path: string): FileStatus | undefined
 }
 
 /** Returns the status of an open file. */
-export function openStatus(system: System, file: Fd): FileStatus | undefined {
+export function fdStatus(system: System, file: Fd): FileStatus | undefined {
   return statusAt(system, file.number, "", stat.AT_EMPTY_PATH);
 }
 
@@ -45,7 +47,7 @@ export function statusIn(system: System, directory: Fd, name: string): FileStatu
 
 function statusAt(system: System, directory: number, path: string, flags: number): FileStatus | undefined {
   const [name, into] = [cString(path), new Uint8Array(stat.statx.size)];
-  const number = stat.NR_STATX[KERNEL_ARCHITECTURE];
+  const number = SYSCALLS.statx[KERNEL_ARCHITECTURE];
   // AT_FDCWD is negative; the kernel reads the low 32 bits as an int.
   const args = [directory >>> 0, addressOf(name), flags, stat.STATX_BASIC_STATS, addressOf(into)] as const;
   const result = Number(system.libc.syscall(number, ...args));

@@ -54,7 +54,7 @@ export function openFile(system: System, path: string, flags: number, mode = 0):
 }
 
 /** Returns the size in bytes, by lseek(2). Throws SyscallError, ESPIPE for a pipe or a terminal. */
-export function sizeOf(system: System, fd: Fd, path: string): number {
+export function fileSize(system: System, fd: Fd, path: string): number {
   const end = system.libc.lseek(fd.number, 0, fcntl.SEEK_END);
   return checked(system, "lseek", Number(end), () => `${fd.number}, 0, SEEK_END`, path);
 }
@@ -164,7 +164,7 @@ const PATIENCE_MS = 1_000;
 /**
  * Returns a function that writes messages. A reader that does not read loses messages instead of blocking the launch.
  */
-export function patientWriter(system: System, fd: number): (text: string) => void {
+export function messageWriter(system: System, fd: number): (text: string) => void {
   let patienceMs = PATIENCE_MS;
   return (text) => {
     patienceMs = writeAll(system, fd, text, patienceMs) === 0 ? PATIENCE_MS : 0;
@@ -201,7 +201,7 @@ export function openDirectory(system: System, path: string): Fd {
 }
 
 /** Like removeFile, for a name in an open directory. */
-export function removeIn(system: System, directory: Fd, name: string): void {
+export function removeAt(system: System, directory: Fd, name: string): void {
   const text = cString(name);
   const removed = system.libc.processCalls.unlinkat(directory.number, text, 0);
   resultOrErrno(system, "unlinkat", removed, () => `${directory.number}, ${quoted(name)}, 0`);

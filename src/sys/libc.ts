@@ -7,7 +7,10 @@
  * A pointer argument is a typed array, which bun:ffi keeps until the call returns, or 0 for NULL. An address argument
  * is a number, as mmap(2) returned it.
  */
+
 import { dlopen, FFIType, ptr, read, toArrayBuffer } from "bun:ffi";
+import { KERNEL_ARCHITECTURE } from "./architecture.ts";
+import { SYSCALLS } from "./linux/unistd.ts";
 
 const { cstring, i32, u32, i64_fast: i64, u64_fast: u64, ptr: pointer } = FFIType;
 /** Addresses of mappings are below 2^53 and are passed as numbers. */
@@ -150,9 +153,6 @@ const SHARING_SYMBOLS = {
   epoll_wait: { args: [i32, pointer, i32, i32], returns: i32 },
 } as const;
 
-/** __NR_memfd_create: asm/unistd_64.h on x86_64, asm-generic/unistd.h on aarch64. */
-const NR_MEMFD_CREATE = process.arch === "arm64" ? 279 : 319;
-
 /** Opens libc. Throws if it is not glibc, which the runtime needs as well. */
 export function openLibc() {
   const symbols = dlopen("libc.so.6", SYMBOLS).symbols;
@@ -165,7 +165,7 @@ export function openLibc() {
     ...symbols,
     /** memfd_create(2). */
     memfd_create: (name: Uint8Array, flags: number): number =>
-      Number(symbols.syscall(NR_MEMFD_CREATE, ptr(name), flags, 0, 0, 0)),
+      Number(symbols.syscall(SYSCALLS.memfd_create[KERNEL_ARCHITECTURE], ptr(name), flags, 0, 0, 0)),
     /** The functions of PROCESS_SYMBOLS. */
     get processCalls() {
       opened ??= openProcessCalls();

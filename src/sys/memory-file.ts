@@ -7,7 +7,7 @@ import { checked, type System } from "./system.ts";
 import { quoted } from "./trace.ts";
 
 /** Creates an empty file to which every write(2) appends, in any process. Throws SyscallError. */
-export function makeAppendedFile(system: System, name: string): Fd {
+export function createAppendFile(system: System, name: string): Fd {
   const number = system.libc.memfd_create(cString(name), MFD_CLOEXEC);
   const file = new Fd(
     system,

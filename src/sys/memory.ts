@@ -25,13 +25,13 @@ import { flagNames, hex, quoted } from "./trace.ts";
 export const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
 
 /** 1 GiB. Each page is one region of the driver. */
-export const GIANT_PAGE_BYTES = 1024 * 1024 * 1024;
+export const GIGANTIC_PAGE_BYTES = 1024 * 1024 * 1024;
 
 const MEMFD_FLAGS = { MFD_CLOEXEC, MFD_HUGETLB, MFD_HUGE_1GB, MFD_HUGE_2MB };
 const NAME = "nitro-enclave";
 
 /** Size of a view onto the mapping. */
-const WINDOW_BYTES = GIANT_PAGE_BYTES;
+const WINDOW_BYTES = GIGANTIC_PAGE_BYTES;
 
 /** Limit of a vectored call (linux/uio.h: UIO_MAXIOV). */
 const IOV_MAX = 1024;
@@ -105,7 +105,7 @@ export class HugePageFile implements Disposable {
   private constructor(
     private readonly system: System,
     private readonly fd: Fd,
-    /** HUGE_PAGE_BYTES or GIANT_PAGE_BYTES. */
+    /** HUGE_PAGE_BYTES or GIGANTIC_PAGE_BYTES. */
     readonly pageBytes: number,
     /** In bytes, a multiple of the page size. */
     readonly size: number,
@@ -116,7 +116,8 @@ export class HugePageFile implements Disposable {
     const { libc } = system;
     using stack = new DisposableStack();
     const name = cString(NAME);
-    const flags = MFD_CLOEXEC | MFD_HUGETLB | (pageBytes === GIANT_PAGE_BYTES ? MFD_HUGE_1GB : MFD_HUGE_2MB);
+    const flags =
+      MFD_CLOEXEC | MFD_HUGETLB | (pageBytes === GIGANTIC_PAGE_BYTES ? MFD_HUGE_1GB : MFD_HUGE_2MB);
     const number = libc.memfd_create(name, flags);
     const args = () => `${quoted(NAME)}, ${flagNames(flags, MEMFD_FLAGS)}`;
     const fd = stack.use(new Fd(system, checked(system, "memfd_create", number, args, "")));
@@ -153,14 +154,14 @@ export class HugePageFile implements Disposable {
 }
 
 /** A range of a file, in bytes, whole pages. */
-export interface FilePiece {
+export interface FileRange {
   readonly file: HugePageFile;
   readonly offset: number;
   readonly length: number;
 }
 
 /** Returns the range of a whole file. */
-export function wholeFile(file: HugePageFile): FilePiece {
+export function wholeFileRange(file: HugePageFile): FileRange {
   return { file, offset: 0, length: file.size };
 }
 
@@ -168,7 +169,7 @@ export function wholeFile(file: HugePageFile): FilePiece {
  * Maps ranges of files one after another, shared; those of larger pages come first. A first mapping reserves the
  * pages: ENOMEM means that there are not enough. Throws SyscallError and leaves nothing mapped.
  */
-export function mapPieces(system: System, pieces: readonly FilePiece[]): Mapping {
+export function mapRanges(system: System, pieces: readonly FileRange[]): Mapping {
   const [first, ...others] = pieces;
   if (first === undefined) throw new RangeError("nothing to map");
   if (others.length === 0) {
@@ -189,7 +190,7 @@ export function mapPieces(system: System, pieces: readonly FilePiece[]): Mapping
 }
 
 /** mmap(2) of a range; address 0 leaves the place to the kernel. */
-function mapAt(system: System, address: number, flags: number, { file, offset, length }: FilePiece): number {
+function mapAt(system: System, address: number, flags: number, { file, offset, length }: FileRange): number {
   const access = PROT_READ | PROT_WRITE;
   const start = Number(system.libc.mmap(address, length, access, flags, file.number, offset));
   const args = () =>

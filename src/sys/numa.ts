@@ -3,12 +3,14 @@
  * policy of a mapping (mbind(2)) counts for page faults only, where a missing page is a SIGBUS. So the thread's
  * policy is set during the allocation.
  */
+
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { SyscallError } from "./errors.ts";
 import { readText } from "./files.ts";
 import { addressOf } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";
-import { MPOL, NR_GET_MEMPOLICY, NR_MOVE_PAGES, NR_SET_MEMPOLICY } from "./linux/mempolicy.ts";
+import { MPOL } from "./linux/mempolicy.ts";
+import { SYSCALLS } from "./linux/unistd.ts";
 import { checked, type System } from "./system.ts";
 import { hex } from "./trace.ts";
 
@@ -29,7 +31,7 @@ export function nodeMask(nodes: readonly number[]): Uint8Array {
  * Runs `allocate` under a policy and restores the previous one. Throws SyscallError: EINVAL for a node that does not
  * exist.
  */
-export function underPolicy<T>(
+export function withNumaPolicy<T>(
   system: System,
   policy: NumaPolicy,
   nodes: readonly number[],
@@ -39,7 +41,7 @@ export function underPolicy<T>(
   const { libc } = system;
   const [modeAddress, maskAddress] = [addressOf(former.mode), addressOf(former.mask)];
   const asked = Number(
-    libc.syscall(NR_GET_MEMPOLICY[KERNEL_ARCHITECTURE], modeAddress, maskAddress, MASK_BITS, 0, 0),
+    libc.syscall(SYSCALLS.get_mempolicy[KERNEL_ARCHITECTURE], modeAddress, maskAddress, MASK_BITS, 0, 0),
   );
   checked(system, "get_mempolicy", asked, () => `…, ${MASK_BITS}, NULL, 0`, "");
   setPolicy(system, MPOL[policy], nodeMask(nodes), `${policy}, nodes ${nodes.join(", ")}`);
@@ -54,7 +56,14 @@ export function underPolicy<T>(
 function setPolicy(system: System, mode: number, mask: Uint8Array, words: string): void {
   // The kernel reads one bit less than maxnode, and MPOL_DEFAULT requires an empty mask.
   const result = Number(
-    system.libc.syscall(NR_SET_MEMPOLICY[KERNEL_ARCHITECTURE], mode, addressOf(mask), MASK_BITS + 1, 0, 0),
+    system.libc.syscall(
+      SYSCALLS.set_mempolicy[KERNEL_ARCHITECTURE],
+      mode,
+      addressOf(mask),
+      MASK_BITS + 1,
+      0,
+      0,
+    ),
   );
   checked(system, "set_mempolicy", result, () => words, words);
 }
@@ -81,7 +90,7 @@ export function pagesByNode(
     }
     return counts;
   } catch (error) {
-    if (!(error instanceof SyscallError && mayNotCall(error))) throw error;
+    if (!(error instanceof SyscallError && isNotPermitted(error))) throw error;
   }
   const maps = readWhole(system, "/proc/self/numa_maps");
   const counts = maps === undefined ? undefined : countNumaMaps(maps, start, start + pageBytes * pages);
@@ -90,7 +99,7 @@ export function pagesByNode(
 }
 
 /** Whether a call failed because it is not permitted or not implemented. */
-export function mayNotCall({ errno }: SyscallError): boolean {
+export function isNotPermitted({ errno }: SyscallError): boolean {
   return errno === ERRNO.EPERM || errno === ERRNO.ENOSYS;
 }
 
@@ -135,7 +144,7 @@ function nodesOfPages(system: System, start: number, pageBytes: number, pages: n
     );
     const list = addressOf(new Uint8Array(addresses.buffer));
     const into = addressOf(bytes) + 4 * first;
-    const asked = Number(syscall(NR_MOVE_PAGES[KERNEL_ARCHITECTURE], 0, count, list, 0, into, 0));
+    const asked = Number(syscall(SYSCALLS.move_pages[KERNEL_ARCHITECTURE], 0, count, list, 0, into, 0));
     checked(
       system,
       "move_pages",

@@ -5,7 +5,7 @@
  */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { UserError } from "./errors.ts";
-import { fileStatus, linkStatus, openStatus } from "./file-status.ts";
+import { fdStatus, fileStatus, linkStatus } from "./file-status.ts";
 import { type Fd, openFile, realPath, removeFile } from "./files.ts";
 import { O_NOFOLLOW, O_TRUNC } from "./linux/fcntl.ts";
 import * as stat from "./linux/stat.ts";
@@ -28,7 +28,7 @@ export function openOutput(system: System, path: string, flags: number, mode: nu
     if (!trusted.includes(there.uid)) throw foreign(path, "link", there.uid);
     return openFile(system, path, flags, mode);
   }
-  const { kind, uid } = openStatus(system, file) ?? {};
+  const { kind, uid } = fdStatus(system, file) ?? {};
   if (kind !== stat.S_IFREG && kind !== stat.S_IFIFO) return file;
   if (uid === undefined || !trusted.includes(uid)) {
     file.close();
@@ -52,7 +52,7 @@ function foreign(path: string, kind: string, uid: number | undefined): UserError
  * Returns a function that removes a file just created. It uses the absolute path, because the working directory may
  * change; it does nothing if the path names another file by then, or if the root directory has changed.
  */
-export function removerOf(system: System, path: string): () => void {
+export function fileRemover(system: System, path: string): () => void {
   const directory = path.startsWith("/") ? "" : `${realPath(system, ".") ?? "."}/`;
   const made = linkStatus(system, path)?.identity;
   return () => {

@@ -1,6 +1,6 @@
 /** The process: starting the program again, its session, root directory and user. */
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
-import { namesOf } from "./directory.ts";
+import { directoryNames } from "./directory.ts";
 import { SyscallError } from "./errors.ts";
 import { Fd, openFile, readSome } from "./files.ts";
 import { addressOf, cString } from "./libc.ts";
@@ -72,7 +72,7 @@ export function isPipe(system: System, fd: number): boolean {
 }
 
 /** Sets close-on-exec on a descriptor. */
-export function keepToSelf(system: System, fd: number): void {
+export function setCloseOnExec(system: System, fd: number): void {
   checked(
     system,
     "fcntl",
@@ -93,7 +93,7 @@ export function replaceFd(system: System, from: number, to: number): void {
 }
 
 /** chdir(2) to /. Throws SyscallError. */
-export function goToRoot(system: System): void {
+export function changeToRoot(system: System): void {
   checked(system, "chdir", system.libc.processCalls.chdir(cString("/")), () => '"/"', "/");
 }
 
@@ -103,18 +103,18 @@ export function changeRoot(system: System, directory: Fd, path: string): void {
   checked(system, "fchdir", calls.fchdir(directory.number), () => `${directory.number}`, path);
   checked(system, "chroot", calls.chroot(cString(".")), () => '"."', path);
   system.rootChanged = true;
-  goToRoot(system);
+  changeToRoot(system);
 }
 
 /** A user with primary and supplementary groups. */
-export interface Identity {
+export interface UserIdentity {
   readonly uid: number;
   readonly gid: number;
   readonly groups: readonly number[];
 }
 
 /** Changes user and groups on all threads that libc knows: groups first, because that needs the old user's rights. */
-export function becomeUser(system: System, { uid, gid, groups }: Identity): void {
+export function becomeUser(system: System, { uid, gid, groups }: UserIdentity): void {
   const calls = system.libc.processCalls;
   const list = new Uint32Array(groups.length + 1);
   list.set(groups);
@@ -125,13 +125,13 @@ export function becomeUser(system: System, { uid, gid, groups }: Identity): void
 }
 
 /** Opens the directory of this process's threads in /proc, to be read after /proc may be out of reach. */
-export function openThreads(system: System): Fd {
+export function openThreadDirectory(system: System): Fd {
   return openFile(system, "/proc/self/task", O_RDONLY | O_DIRECTORY[KERNEL_ARCHITECTURE]);
 }
 
 /** Returns the status of every thread (proc_pid_status(5)). Throws SyscallError. */
 export function threadStatuses(system: System, threads: Fd): string[] {
-  const names = namesOf(system, threads);
+  const names = directoryNames(system, threads);
   if (typeof names === "number") throw new SyscallError("getdents64", -names, "/proc/self/task");
   return names.filter((name) => /^\d+$/.test(name)).map((name) => statusOf(system, threads, name));
 }
@@ -148,7 +148,7 @@ function statusOf(system: System, threads: Fd, name: string): string {
 }
 
 /** Sets the process name; the kernel keeps 15 bytes of it. */
-export function nameProcess(system: System, name: string): void {
+export function setProcessName(system: System, name: string): void {
   const text = cString(name);
   const named = system.libc.processCalls.prctl(PR_SET_NAME, addressOf(text), 0, 0, 0);
   checked(system, "prctl", named, () => `PR_SET_NAME, ${JSON.stringify(name)}`, "");
@@ -158,13 +158,13 @@ export function nameProcess(system: System, name: string): void {
  * Makes the kernel send SIGTERM when the parent process exits. Returns the id of the parent, 1 if it has exited
  * already.
  */
-export function endWithParent(system: System): number {
+export function setParentDeathSignal(system: System): number {
   const set = system.libc.processCalls.prctl(PR_SET_PDEATHSIG, SIGNALS.SIGTERM, 0, 0, 0);
   checked(system, "prctl", set, () => "PR_SET_PDEATHSIG, SIGTERM", "");
   return system.libc.processCalls.getppid();
 }
 
 /** umask(2): the mode bits that new files of this process do not get. */
-export function setFileMask(system: System, mask: number): void {
+export function setUmask(system: System, mask: number): void {
   system.libc.umask(mask);
 }

@@ -8,7 +8,6 @@ import { PR_SET_NO_NEW_PRIVS } from "./linux/prctl.ts";
 import {
   AUDIT_ARCH,
   BPF,
-  NR_SECCOMP,
   SECCOMP_DATA,
   SECCOMP_FILTER_FLAG_TSYNC,
   SECCOMP_RET_ALLOW,
@@ -26,38 +25,38 @@ import { checked, type System } from "./system.ts";
 export type SyscallName = keyof typeof SYSCALLS;
 
 /** The result of a call: it is made, it fails with an errno, or the process is killed. */
-export type Verdict = "allow" | "kill" | { readonly errno: number };
+export type FilterAction = "allow" | "kill" | { readonly errno: number };
 
 /**
  * A rule for some calls. `when` compares the low 32 bits of an argument; `otherwise` applies if the comparison fails.
  */
-export interface Rule {
+export interface FilterRule {
   readonly calls: readonly SyscallName[];
-  readonly verdict: Verdict;
+  readonly verdict: FilterAction;
   readonly when?: {
     readonly argument: number;
     /** One of these values, or a bit that must be set. */
     readonly is: { readonly oneOf: readonly number[] } | { readonly bit: number };
-    readonly otherwise: Verdict;
+    readonly otherwise: FilterAction;
   };
 }
 
-function code(verdict: Verdict): number {
+function code(verdict: FilterAction): number {
   if (verdict === "allow") return SECCOMP_RET_ALLOW;
   return verdict === "kill" ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO + verdict.errno;
 }
 
 type Instruction = readonly [code: number, jumpTrue: number, jumpFalse: number, k: number];
 
-const ret = (verdict: Verdict): Instruction => [BPF.return, 0, 0, code(verdict)];
+const ret = (verdict: FilterAction): Instruction => [BPF.return, 0, 0, code(verdict)];
 
 /**
  * Compiles rules. Calls with another architecture's numbering are killed; then the rules apply in their order, so
  * frequent calls come first; `otherwise` applies to calls without a rule.
  */
 export function filterProgram(
-  rules: readonly Rule[],
-  otherwise: Verdict,
+  rules: readonly FilterRule[],
+  otherwise: FilterAction,
   architecture: keyof typeof AUDIT_ARCH = KERNEL_ARCHITECTURE,
 ): Uint8Array {
   const program: Instruction[] = [
@@ -79,7 +78,7 @@ export function filterProgram(
   return encode(program);
 }
 
-function bodyOf({ verdict, when }: Rule): Instruction[] {
+function bodyOf({ verdict, when }: FilterRule): Instruction[] {
   if (when === undefined) return [ret(verdict)];
   const load: Instruction = [BPF.load, 0, 0, SECCOMP_DATA.args + 8 * when.argument];
   const tests: Instruction[] =
@@ -115,7 +114,7 @@ export function applyFilter(system: System, program: Uint8Array): void {
   const view = new DataView(fprog.buffer);
   view.setUint16(0, program.length / SOCK_FILTER_SIZE, true);
   view.setBigUint64(8, BigInt(addressOf(program)), true);
-  const number = NR_SECCOMP[KERNEL_ARCHITECTURE];
+  const number = SYSCALLS.seccomp[KERNEL_ARCHITECTURE];
   const [mode, flags] = [SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC];
   const result = Number(libc.syscall(number, mode, flags, addressOf(fprog), 0, 0));
   checked(system, "seccomp", result, () => "SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC", "");

@@ -24,7 +24,7 @@ export interface Signals extends Disposable {
  * Installs handlers for the stop signals and ignores SIGPIPE, so that a lost reader is EPIPE. Disposal closes the
  * read end; the handlers remain until the process ends. Throws SyscallError.
  */
-export function takeSignals(system: System): Signals {
+export function catchSignals(system: System): Signals {
   const { reading, writing } = openPipe(system);
   const handler = mapCode(system, signalHandler(writing));
   const handled = actionOf(handler, SA_RESTART);

@@ -1,9 +1,10 @@
 /** Terminals: raw mode of the user's terminal, and pseudo terminals. */
+
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { type Fd, openFile, readSmallFile } from "./files.ts";
 import { O_NOCTTY, O_NONBLOCK, O_RDWR } from "./linux/fcntl.ts";
-import { NR_FCHMOD } from "./linux/stat.ts";
 import * as tty from "./linux/termios.ts";
+import { SYSCALLS } from "./linux/unistd.ts";
 import { checked, resultOrErrno, type System } from "./system.ts";
 
 const OWNER_ONLY = 0o600;
@@ -114,7 +115,9 @@ export function openPty(system: System): { readonly master: Fd; readonly other: 
  */
 function keepToOwner(system: System, terminal: Fd, path: string): void {
   const { libc } = system;
-  const result = Number(libc.syscall(NR_FCHMOD[KERNEL_ARCHITECTURE], terminal.number, OWNER_ONLY, 0, 0, 0));
+  const result = Number(
+    libc.syscall(SYSCALLS.fchmod[KERNEL_ARCHITECTURE], terminal.number, OWNER_ONLY, 0, 0, 0),
+  );
   checked(system, "fchmod", result, () => `${terminal.number}, 0600`, path);
 }
 

@@ -20,7 +20,7 @@ export interface Trace {
 }
 
 /** Creates a trace of the selected items; `write` gets lines without a newline. */
-export function traceOf(flags: ReadonlySet<TraceFlag>, write: (line: string) => void): Trace {
+export function createTrace(flags: ReadonlySet<TraceFlag>, write: (line: string) => void): Trace {
   const trace: Trace = {};
   if (flags.has("syscalls")) {
     trace.call = (name, args, result, errno) => {

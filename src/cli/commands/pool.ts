@@ -14,7 +14,7 @@ import {
 } from "../../pool/status.ts";
 import { SyscallError, UserError } from "../../sys/errors.ts";
 import { readText } from "../../sys/files.ts";
-import { GIANT_PAGE_BYTES } from "../../sys/memory.ts";
+import { GIGANTIC_PAGE_BYTES } from "../../sys/memory.ts";
 import { parseSize } from "../numbers.ts";
 import { commandHelp, type SubcommandArgs, subcommandArgs } from "../subcommand-args.ts";
 import { ALLOCATOR_FILE, allocatorRequest } from "./allocator-file.ts";
@@ -219,7 +219,7 @@ function statusText({ pool, cores, node, pages, availableBytes, topology }: Pool
 }
 
 function pagesText({ pageBytes, total, free }: NodePageCount, place: string): string {
-  const giant = pageBytes === GIANT_PAGE_BYTES;
+  const giant = pageBytes === GIGANTIC_PAGE_BYTES;
   const count = giant ? { giant: total, huge: 0 } : { giant: 0, huge: total };
   return `${pageCountText(count)}${place}, ${free} free`;
 }

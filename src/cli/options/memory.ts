@@ -2,7 +2,7 @@
 import * as z from "zod/mini";
 import type { LaunchOptions, MemoryBackend, Typed } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
-import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
+import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
 import { MACHINE, type Machine } from "./machine.ts";
 import { checkProperties, type ParsedOption, type ParsedOptions, typedText } from "./option.ts";
 import {
@@ -109,7 +109,7 @@ function notZero(name: string) {
 function pageSize() {
   return size("b").check(
     rule<number>(
-      (bytes) => bytes === HUGE_PAGE_BYTES || bytes === GIANT_PAGE_BYTES,
+      (bytes) => bytes === HUGE_PAGE_BYTES || bytes === GIGANTIC_PAGE_BYTES,
       "must be 2M or 1G, the page sizes that nitro allocates",
     ),
   );

@@ -7,7 +7,7 @@ import { errnoText, SyscallError } from "../../sys/errors.ts";
 import { ERRNO } from "../../sys/linux/errno.ts";
 import { POLLIN } from "../../sys/linux/poll.ts";
 import { isReadable, nowMs, runLoop, type Waiter, waiter } from "../../sys/poll.ts";
-import { acceptVsock, type Incoming } from "../../sys/socket/vsock.ts";
+import { acceptVsock, type VsockConnection } from "../../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../../sys/system.ts";
 import type { Device, ExitEvidence } from "../device.ts";
 import { limitedReport, OtherCids } from "./other-cids.ts";
@@ -39,7 +39,7 @@ export interface HeartbeatSetup {
 }
 
 interface Peer extends Waiter {
-  readonly incoming: Incoming;
+  readonly incoming: VsockConnection;
 }
 
 /** The heartbeat as a device. */
@@ -175,7 +175,7 @@ export class Heartbeat implements Device {
     this.#addPeer(incoming, incoming.cid === this.#cid);
   }
 
-  #addPeer(incoming: Incoming, own: boolean): void {
+  #addPeer(incoming: VsockConnection, own: boolean): void {
     this.#peers.push({
       incoming,
       fd: incoming.socket.number,
@@ -192,7 +192,7 @@ export class Heartbeat implements Device {
     if (oldest !== undefined) this.#dropPeer(oldest.incoming, "dropped for a newer one");
   }
 
-  #readPeer(incoming: Incoming, own: boolean): void {
+  #readPeer(incoming: VsockConnection, own: boolean): void {
     const { system, report } = this.setup;
     const result = answerPeer(system, incoming, () => {
       if (!own) this.#port?.log?.heartbeat(incoming.cid);
@@ -212,7 +212,7 @@ export class Heartbeat implements Device {
     if (own && this.isAwaited) this.#arrive("");
   }
 
-  #dropPeer(incoming: Incoming, why: string): void {
+  #dropPeer(incoming: VsockConnection, why: string): void {
     this.setup.system.trace.vsock?.(`heartbeat: CID ${incoming.cid} port ${incoming.port} ${why}`);
     incoming.socket.close();
     this.#peers = this.#peers.filter((peer) => peer.incoming !== incoming);

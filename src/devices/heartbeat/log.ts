@@ -3,11 +3,16 @@
  * nothing is removed. It outlives the launcher that wrote an entry, so a heartbeat in it counts whatever becomes of the
  * launcher that answered it.
  */
-import { announce, createBroadcastEvent, quiet, watchBroadcastEvent } from "../../sys/broadcast-event.ts";
+import {
+  acknowledgeBroadcast,
+  createBroadcastEvent,
+  signalBroadcast,
+  watchBroadcastEvent,
+} from "../../sys/broadcast-event.ts";
 import type { Fd } from "../../sys/files.ts";
 import { readBytesAt, writeSome } from "../../sys/files.ts";
 import { addressOf } from "../../sys/libc.ts";
-import { makeAppendedFile } from "../../sys/memory-file.ts";
+import { createAppendFile } from "../../sys/memory-file.ts";
 import { struct, u32 } from "../../sys/struct.ts";
 import type { System } from "../../sys/system.ts";
 
@@ -29,7 +34,7 @@ export type LogFds = readonly [file: Fd, event: Fd];
 /** Creates the descriptors. Throws SyscallError. */
 export function createLog(system: System): LogFds {
   using stack = new DisposableStack();
-  const file = stack.use(makeAppendedFile(system, "nitro-heartbeats"));
+  const file = stack.use(createAppendFile(system, "nitro-heartbeats"));
   const event = stack.use(createBroadcastEvent(system));
   stack.move();
   return [file, event];
@@ -69,7 +74,7 @@ export class HeartbeatLog implements Disposable {
 
   /** Reads the new entries. */
   read(): void {
-    quiet(this.system, this.#watch);
+    acknowledgeBroadcast(this.system, this.#watch);
     const bytes = new Uint8Array(ENTRIES_PER_READ * entry.size);
     for (;;) {
       const got = readBytesAt(this.system, this.fds[0], "the heartbeat log", bytes, this.#readBytes);
@@ -96,7 +101,7 @@ export class HeartbeatLog implements Disposable {
   #append(kind: number, cid: number): void {
     const bytes = entry.encode({ kind, cid, launch: this.#launch, padding: 0 });
     writeSome(this.system, this.fds[0].number, addressOf(bytes), bytes.length);
-    announce(this.system, this.fds[1]);
+    signalBroadcast(this.system, this.fds[1]);
   }
 
   /** Records that this launcher is about to start its enclave. Earlier heartbeats do not count for it. */

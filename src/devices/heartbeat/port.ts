@@ -12,7 +12,7 @@ import type { Fd } from "../../sys/files.ts";
 import { ERRNO } from "../../sys/linux/errno.ts";
 import { POLLIN } from "../../sys/linux/poll.ts";
 import { isReadable, nowMs, type Waiter, waiter } from "../../sys/poll.ts";
-import { acceptVsock, boundVsockPort, type Incoming, listenVsock } from "../../sys/socket/vsock.ts";
+import { acceptVsock, boundVsockPort, listenVsock, type VsockConnection } from "../../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../../sys/system.ts";
 import { openHandoff, receiveShared, type SharedFds, serveHandoff, type Waits } from "./handoff.ts";
 import { createLog, HeartbeatLog } from "./log.ts";
@@ -33,7 +33,7 @@ export class HeartbeatPort implements Disposable {
   #handoff: Fd | undefined;
   #log: HeartbeatLog | undefined;
   #cid: number | undefined;
-  readonly #early: Incoming[] = [];
+  readonly #early: VsockConnection[] = [];
   /** CIDs whose heartbeats were answered before the start. */
   readonly answeredEarly: number[] = [];
   readonly #handoffWaiter: Waiter;
@@ -85,7 +85,7 @@ export class HeartbeatPort implements Disposable {
   }
 
   /** Returns the connections from before the start that have sent nothing yet. The caller owns them. */
-  takeEarly(): Incoming[] {
+  takeEarly(): VsockConnection[] {
     return this.#early.splice(0);
   }
 

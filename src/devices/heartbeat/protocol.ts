@@ -5,7 +5,7 @@
  */
 import { readSome } from "../../sys/files.ts";
 import { addressOf } from "../../sys/libc.ts";
-import { type Incoming, sendSome } from "../../sys/socket/vsock.ts";
+import { sendSome, type VsockConnection } from "../../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../../sys/system.ts";
 
 /** The vsock port of the parent instance that init connects to. */
@@ -20,7 +20,11 @@ export type PeerResult =
   | { readonly kind: "answered"; readonly sent: number };
 
 /** Reads a peer's byte and answers a heartbeat. @param beforeAnswer records it first: the answer may not be lost. */
-export function answerPeer(system: System, { socket }: Incoming, beforeAnswer: () => void): PeerResult {
+export function answerPeer(
+  system: System,
+  { socket }: VsockConnection,
+  beforeAnswer: () => void,
+): PeerResult {
   const buffer = new Uint8Array(1);
   const got = readSome(system, socket.number, buffer);
   if (wouldBlock(got)) return { kind: "nothing yet" };

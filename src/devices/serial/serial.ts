@@ -16,7 +16,7 @@ import { type Fd, readSome } from "../../sys/files.ts";
 import { POLLIN, POLLOUT } from "../../sys/linux/poll.ts";
 import { VMADDR_CID_HYPERVISOR } from "../../sys/linux/vm_sockets.ts";
 import { nowMs, type Waiter, waiter } from "../../sys/poll.ts";
-import { connectResult, connectVsock, isUnderWay } from "../../sys/socket/vsock.ts";
+import { connectResult, connectVsock, isPending } from "../../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../../sys/system.ts";
 import type { Device, ExitEvidence } from "../device.ts";
 import { ConsoleBuffer } from "./console-buffer.ts";
@@ -147,7 +147,7 @@ export class SerialConsole implements Device, Waiter {
     try {
       const { socket, result } = connectVsock(this.setup.system, VMADDR_CID_HYPERVISOR, this.#port);
       this.#socket = socket;
-      if (isUnderWay(result)) {
+      if (isPending(result)) {
         this.#state = "connecting";
         this.#deadlineMs = NEVER;
       } else this.#connectReturned(result);

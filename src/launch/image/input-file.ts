@@ -2,7 +2,7 @@
 import type { ImageBytes } from "../../eif/format/reader.ts";
 import { KERNEL_HEAD_BYTES } from "../../eif/kernel/format.ts";
 import { SyscallError, UserError } from "../../sys/errors.ts";
-import { type Fd, openFile, readAt, readBytesAt, sizeOf } from "../../sys/files.ts";
+import { type Fd, fileSize, openFile, readAt, readBytesAt } from "../../sys/files.ts";
 import { ERRNO } from "../../sys/linux/errno.ts";
 import { O_NONBLOCK, O_RDONLY } from "../../sys/linux/fcntl.ts";
 import type { Mapping } from "../../sys/memory.ts";
@@ -47,7 +47,7 @@ export class InputFile implements Disposable, ImageBytes, Payload {
     // Read before it is sized: a directory opens and may have a size, but says EISDIR here, and a pipe ESPIPE.
     const bytes = new Uint8Array(KERNEL_HEAD_BYTES);
     this.head = bytes.subarray(0, this.read(bytes, 0));
-    this.size = this.#named(() => sizeOf(around.system, fd, path));
+    this.size = this.#named(() => fileSize(around.system, fd, path));
   }
 
   /** The first bytes, as they were when the file was opened. */
@@ -91,7 +91,7 @@ export class InputFile implements Disposable, ImageBytes, Payload {
       if (threads !== undefined) return threads.finish(file, part);
       for (const { at, length } of readChunks(file)) part(at, length, 0);
     });
-    const size = this.#named(() => sizeOf(system, this.fd, this.path));
+    const size = this.#named(() => fileSize(system, this.fd, this.path));
     if (size !== this.size) throw this.changed(`it has ${size} bytes now, it had ${this.size}`);
   }
 

@@ -6,11 +6,11 @@
  */
 
 import { SyscallError, UserError } from "../../sys/errors.ts";
-import { type FilePiece, HugePageFile, type Mapping, mapPieces, wholeFile } from "../../sys/memory.ts";
-import { mayNotCall, pagesByNode, underPolicy } from "../../sys/numa.ts";
+import { type FileRange, HugePageFile, type Mapping, mapRanges, wholeFileRange } from "../../sys/memory.ts";
+import { isNotPermitted, pagesByNode, withNumaPolicy } from "../../sys/numa.ts";
 import type { PageMap } from "../../sys/page-map.ts";
 import type { System } from "../../sys/system.ts";
-import type { Watch } from "../../sys/threads/prealloc.ts";
+import type { PreallocCallbacks } from "../../sys/threads/prealloc.ts";
 import { type MemoryPlan, type PageRange, pageText } from "../plan/memory.ts";
 import { ascendingOrder, regionsOf, runsOf } from "./physical-order.ts";
 import type { Filling, Together } from "./prealloc.ts";
@@ -48,7 +48,7 @@ export interface Preparing {
   /** Whether pages may be mapped again by so many mappings. */
   readonly mayMap: (mappings: number) => boolean;
   /** Waits for the threads; is told between pieces of the bytes of the last. Either may throw to stop. */
-  readonly watch: Watch;
+  readonly watch: PreallocCallbacks;
 }
 
 /** Pages of one size, and the files that they are in, one after another in the mapping; the last may be shorter. */
@@ -68,9 +68,9 @@ export function beginMemory(system: System, preparing: Preparing): MemoryBegun {
   using stack = new DisposableStack();
   const begun = bound(system, plan, (): Begun => {
     const ranges = plan.ranges.map((range) => filed(system, range, preparing, stack));
-    const pieces: FilePiece[] = [];
-    for (const { files } of ranges) for (const file of files) pieces.push(wholeFile(file));
-    const mapping = stack.use(mapPieces(system, pieces));
+    const pieces: FileRange[] = [];
+    for (const { files } of ranges) for (const file of files) pieces.push(wholeFileRange(file));
+    const mapping = stack.use(mapRanges(system, pieces));
     const filling = stack.use(together?.begin(ranges.map(({ files }) => files)));
     return { ranges, mapping, filling };
   });
@@ -133,10 +133,10 @@ function bound<T extends object>(system: System, plan: MemoryPlan, allocate: () 
   const { node } = plan;
   if (node === undefined) return { ...allocate(), bound: false };
   try {
-    return { ...underPolicy(system, "bind", [node], allocate), bound: true };
+    return { ...withNumaPolicy(system, "bind", [node], allocate), bound: true };
   } catch (error) {
     const ofPolicy = error instanceof SyscallError && /_mempolicy$/.test(error.call);
-    if (!ofPolicy || !mayNotCall(error)) throw error;
+    if (!ofPolicy || !isNotPermitted(error)) throw error;
     return { ...allocate(), bound: false };
   }
 }
@@ -158,14 +158,14 @@ function filed(
 }
 
 /** Allocates all files: with the threads that are at it, or each from its first page to its last. */
-function filled(begun: Begun, watch: Watch): Begun {
+function filled(begun: Begun, watch: PreallocCallbacks): Begun {
   const { filling, ranges } = begun;
   if (filling !== undefined) filling.finish(watch);
   else for (const { files } of ranges) for (const file of files) allocateAll(file, watch);
   return begun;
 }
 
-function allocateAll(file: HugePageFile, { step }: Watch): void {
+function allocateAll(file: HugePageFile, { step }: PreallocCallbacks): void {
   const most = Math.max(PIECE_BYTES, file.pageBytes);
   for (let at = 0; at < file.size; at += most) {
     const length = Math.min(most, file.size - at);
@@ -223,7 +223,7 @@ function inOrder(
 ): Ordered | undefined {
   let [asTheyAre, atBest] = [0, 0];
   // One after another, for there may be more pieces than a call has arguments.
-  const pieces: FilePiece[] = [];
+  const pieces: FileRange[] = [];
   for (const range of placed(ranges, mapping.start)) {
     const { address, pageBytes, pages, files } = range;
     const addresses = pageMap.addresses(address, pageBytes, pages);
@@ -233,7 +233,7 @@ function inOrder(
     asTheyAre += before;
     atBest += order.regions;
     const asIs = order.regions === before;
-    const own = asIs ? files.map(wholeFile) : piecesInOrder(files, pageBytes, order.places);
+    const own = asIs ? files.map(wholeFileRange) : piecesInOrder(files, pageBytes, order.places);
     for (const piece of own) pieces.push(piece);
   }
   // No call, yet what the calls around it are made for.
@@ -241,7 +241,7 @@ function inOrder(
   const worthIt = asTheyAre - atBest > pieces.length / PIECES_PER_REGION || asTheyAre > SURELY_TAKEN;
   if (atBest === asTheyAre || !worthIt || !mayMap(pieces.length)) return { regions: asTheyAre };
   try {
-    return { regions: atBest, mapping: mapPieces(system, pieces) };
+    return { regions: atBest, mapping: mapRanges(system, pieces) };
   } catch (error) {
     // Too many mappings, whatever limits them: the pages do as they are, if the driver has regions enough.
     if (error instanceof SyscallError) return { regions: asTheyAre };
@@ -249,9 +249,9 @@ function inOrder(
   }
 }
 
-function piecesInOrder(files: readonly HugePageFile[], pageBytes: number, places: Uint32Array): FilePiece[] {
+function piecesInOrder(files: readonly HugePageFile[], pageBytes: number, places: Uint32Array): FileRange[] {
   const perFile = (files[0]?.size ?? 0) / pageBytes;
-  const pieces: FilePiece[] = [];
+  const pieces: FileRange[] = [];
   for (const { first, pages } of runsOf(places, perFile)) {
     const file = files[Math.floor(first / perFile)];
     const offset = (first % perFile) * pageBytes;

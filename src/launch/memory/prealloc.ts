@@ -7,7 +7,7 @@ import { usableCpus } from "../../sys/affinity.ts";
 import { readSmallFile } from "../../sys/files.ts";
 import { HUGE_PAGE_BYTES, type HugePageFile } from "../../sys/memory.ts";
 import type { System } from "../../sys/system.ts";
-import { PreallocThreads, type Watch } from "../../sys/threads/prealloc.ts";
+import { type PreallocCallbacks, PreallocThreads } from "../../sys/threads/prealloc.ts";
 import type { MemoryPlan } from "../plan/memory.ts";
 
 /** Each thread has so much to do at least: some milliseconds' work, many times what it costs. */
@@ -25,7 +25,7 @@ const USUAL_MAPPINGS = 65_530;
 /** Files that threads are filling; the end of it stops them. */
 export interface Filling extends Disposable {
   /** Takes part until all of it is done. Throws SyscallError, and what the watch throws. */
-  finish(watch: Watch): void;
+  finish(watch: PreallocCallbacks): void;
 }
 
 /** Several threads that fill files, the one that asks for them among them. */

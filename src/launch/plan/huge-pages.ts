@@ -14,7 +14,7 @@ import {
 } from "../../host/memory/huge-pages.ts";
 import { asRoot } from "../../host/problem.ts";
 import { type Fix, UserError } from "../../sys/errors.ts";
-import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
+import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
 import type { System } from "../../sys/system.ts";
 import type { MemoryBackend } from "../options.ts";
 import {
@@ -110,7 +110,7 @@ function supplyOf(
 ): PageSupply {
   const wanted = (each: number) => (pageBytes ?? each) === each && size.bytes >= each;
   return {
-    giant: wanted(GIANT_PAGE_BYTES) ? availablePages(system, GIANT_PAGE_BYTES, node) : 0,
+    giant: wanted(GIGANTIC_PAGE_BYTES) ? availablePages(system, GIGANTIC_PAGE_BYTES, node) : 0,
     huge: wanted(HUGE_PAGE_BYTES) ? availablePages(system, HUGE_PAGE_BYTES, node) : 0,
   };
 }
@@ -130,16 +130,16 @@ function shortage(
   backend: MemoryBackend | undefined,
 ): UserError {
   const pageBytes = backend?.pageBytes;
-  const sizes = [GIANT_PAGE_BYTES, HUGE_PAGE_BYTES].filter((each) => (pageBytes ?? each) === each);
-  const giant = availablePages(system, GIANT_PAGE_BYTES, node);
+  const sizes = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES].filter((each) => (pageBytes ?? each) === each);
+  const giant = availablePages(system, GIGANTIC_PAGE_BYTES, node);
   const supply = { giant, huge: availablePages(system, HUGE_PAGE_BYTES, node) };
   const most = mostMemory(size.bytes, supply, pageBytes);
   const others = node === undefined ? [] : nodes.filter((each) => each !== node);
   const elsewhere = others.map((each) => `${countsText(system, sizes, each)} on node ${each}`).join(", ");
   const where = node === undefined ? "" : ` on NUMA node ${node}, where the CPU pool is`;
-  const up = Math.ceil(size.bytes / GIANT_PAGE_BYTES);
+  const up = Math.ceil(size.bytes / GIGANTIC_PAGE_BYTES);
   const option = backend === undefined ? "-m " : "size=";
-  const larger = pageBytes === undefined && up <= (giant ?? 0) ? up * GIANT_PAGE_BYTES : undefined;
+  const larger = pageBytes === undefined && up <= (giant ?? 0) ? up * GIGANTIC_PAGE_BYTES : undefined;
   const why =
     `${sizeText(most)} of it can be had: ${countsText(system, sizes, node)} are free${where}` +
     (elsewhere === "" ? "" : `; the driver does not take those of other nodes (${elsewhere})`) +
@@ -186,7 +186,7 @@ function countsText(system: System, sizes: readonly number[], node: number | und
   const texts = sizes.map((each) => {
     const total = hugePages(system, each, node).total ?? 0;
     // Where nobody has reserved pages of 1 GiB, most users know nothing of them.
-    if (total === 0 && sizes.length > 1 && each === GIANT_PAGE_BYTES) return "";
+    if (total === 0 && sizes.length > 1 && each === GIGANTIC_PAGE_BYTES) return "";
     return `${availablePages(system, each, node) ?? 0} of ${total} pages of ${pageText(each)}`;
   });
   return texts.filter((text) => text !== "").join(", ");
@@ -215,8 +215,10 @@ function reserving(system: System, missing: number, node: number | undefined, pa
     return `echo ${wanted} > ${directory}/nr_hugepages`;
   };
   const room = cached ? "sync; echo 3 > /proc/sys/vm/drop_caches; " : "";
-  if (pageBytes === GIANT_PAGE_BYTES) {
-    const command = asRoot(`${room}${echo(GIANT_PAGE_BYTES, hugePageDirectory(GIANT_PAGE_BYTES, node))}`);
+  if (pageBytes === GIGANTIC_PAGE_BYTES) {
+    const command = asRoot(
+      `${room}${echo(GIGANTIC_PAGE_BYTES, hugePageDirectory(GIGANTIC_PAGE_BYTES, node))}`,
+    );
     return { command, words: `${command} (or at boot: hugepagesz=1G hugepages=N)`, beyond };
   }
   const huge = node === undefined ? "/proc/sys/vm" : hugePageDirectory(HUGE_PAGE_BYTES, node);
@@ -226,7 +228,7 @@ function reserving(system: System, missing: number, node: number | undefined, pa
     const command = asRoot(`${room}${small}`);
     return { command, words: command, beyond };
   }
-  const totals = [GIANT_PAGE_BYTES, HUGE_PAGE_BYTES].map(
+  const totals = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES].map(
     (each) => each * (hugePages(system, each, node).total ?? 0),
   );
   const wanted = totals.reduce((sum, bytes) => sum + bytes, missing);

@@ -1,7 +1,7 @@
 /** The enclave's memory: how much it has, of which huge pages, and from which NUMA node they must come. */
 import { UserError } from "../../sys/errors.ts";
 import { NE_MIN_ENCLAVE_MEM_SIZE } from "../../sys/linux/nitro_enclaves.ts";
-import { GIANT_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
+import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
 import type { MemoryBackend, Typed } from "../options.ts";
 
 const MIB = 1024 * 1024;
@@ -101,28 +101,28 @@ export function planPages(
   supply: PageSupply,
   pageBytes?: number,
 ): readonly PageRange[] | undefined {
-  const whole = Math.floor(bytes / GIANT_PAGE_BYTES);
+  const whole = Math.floor(bytes / GIGANTIC_PAGE_BYTES);
   const giant =
     pageBytes === HUGE_PAGE_BYTES
       ? 0
-      : pageBytes === GIANT_PAGE_BYTES
+      : pageBytes === GIGANTIC_PAGE_BYTES
         ? whole
         : Math.min(whole, supply.giant ?? 0);
-  const huge = (bytes - giant * GIANT_PAGE_BYTES) / HUGE_PAGE_BYTES;
+  const huge = (bytes - giant * GIGANTIC_PAGE_BYTES) / HUGE_PAGE_BYTES;
   if (giant > (supply.giant ?? giant) || huge > (supply.huge ?? huge)) return undefined;
   return [
-    { pageBytes: GIANT_PAGE_BYTES, pages: giant },
+    { pageBytes: GIGANTIC_PAGE_BYTES, pages: giant },
     { pageBytes: HUGE_PAGE_BYTES, pages: huge },
   ].filter(({ pages }) => pages > 0);
 }
 
 /** The most bytes, up to those asked for, that a supply can make up. */
 export function mostMemory(bytes: number, supply: PageSupply, pageBytes?: number): number {
-  const whole = Math.floor(bytes / GIANT_PAGE_BYTES);
+  const whole = Math.floor(bytes / GIGANTIC_PAGE_BYTES);
   const giant = pageBytes === HUGE_PAGE_BYTES ? 0 : Math.min(whole, supply.giant ?? 0);
-  const rest = bytes - giant * GIANT_PAGE_BYTES;
-  const huge = pageBytes === GIANT_PAGE_BYTES ? 0 : (supply.huge ?? 0) * HUGE_PAGE_BYTES;
-  return giant * GIANT_PAGE_BYTES + Math.min(rest, huge);
+  const rest = bytes - giant * GIGANTIC_PAGE_BYTES;
+  const huge = pageBytes === GIGANTIC_PAGE_BYTES ? 0 : (supply.huge ?? 0) * HUGE_PAGE_BYTES;
+  return giant * GIGANTIC_PAGE_BYTES + Math.min(rest, huge);
 }
 
 /** Throws UserError when the image does not fit, naming the least that would do. */

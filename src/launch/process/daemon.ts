@@ -13,16 +13,16 @@ import { runLoop, waiter } from "../../sys/poll.ts";
 import {
   inheritedPipe,
   isPipe,
-  keepToSelf,
-  nameProcess,
   newSession,
   replaceFd,
-  setFileMask,
+  setCloseOnExec,
+  setProcessName,
+  setUmask,
   signalChild,
   spawnSelf,
   waitForExit,
 } from "../../sys/process.ts";
-import { takeSignals } from "../../sys/signals.ts";
+import { catchSignals } from "../../sys/signals.ts";
 import { type System, wouldBlock } from "../../sys/system.ts";
 import { EXIT } from "../exit-status.ts";
 import { HANDED_OVER } from "../options.ts";
@@ -36,7 +36,7 @@ export function launchInBackground(
   words: readonly string[],
   report: (line: string) => void,
 ): number {
-  using signals = takeSignals(system);
+  using signals = catchSignals(system);
   const { reading, writing } = inheritedPipe(system);
   using pipe = reading;
   let pid: number;
@@ -87,11 +87,11 @@ export interface DaemonStatus {
 export function becomeDaemon(system: System, word: string, logFd: () => number | undefined): DaemonStatus {
   const fd = Number(word.slice(HANDED_OVER.length) || Number.NaN);
   if (!Number.isInteger(fd) || fd <= 2 || !isPipe(system, fd)) throw new UserError(word, "invalid option");
-  keepToSelf(system, fd);
+  setCloseOnExec(system, fd);
   newSession(system);
   // It was started as /proc/self/exe, and would be called `exe`.
-  nameProcess(system, process.argv0.slice(process.argv0.lastIndexOf("/") + 1));
-  setFileMask(system, FILE_MASK);
+  setProcessName(system, process.argv0.slice(process.argv0.lastIndexOf("/") + 1));
+  setUmask(system, FILE_MASK);
   // Opened now: the root may be another one later.
   const nothing = openFile(system, "/dev/null", O_RDWR);
   return {

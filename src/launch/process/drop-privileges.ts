@@ -9,12 +9,12 @@ import { type Fd, openDirectory, readText } from "../../sys/files.ts";
 import {
   becomeUser,
   changeRoot,
-  endWithParent,
-  goToRoot,
-  type Identity,
-  nameProcess,
-  openThreads,
+  changeToRoot,
+  openThreadDirectory,
+  setParentDeathSignal,
+  setProcessName,
   threadStatuses,
+  type UserIdentity,
 } from "../../sys/process.ts";
 import type { System } from "../../sys/system.ts";
 import type { Account, ProcessOptions, Typed } from "../options.ts";
@@ -34,7 +34,7 @@ export async function prepareProcess(
 ): Promise<Prepared> {
   using stack = new DisposableStack();
   const { user, chroot } = options;
-  if (options.processName !== undefined) nameProcess(system, options.processName);
+  if (options.processName !== undefined) setProcessName(system, options.processName);
   const parent = options.exitWithParent ? system.libc.processCalls.getppid() : undefined;
   const identity = user === undefined ? undefined : identityOf(system, user);
   const root =
@@ -42,7 +42,8 @@ export async function prepareProcess(
       ? undefined
       : stack.use(named(`-run-with chroot=${chroot.value}`, () => openDirectory(system, chroot.value)));
   // Opened before the root changes: there may be no /proc in the other one.
-  const threads = user === undefined ? undefined : stack.use(named(user.typed, () => openThreads(system)));
+  const threads =
+    user === undefined ? undefined : stack.use(named(user.typed, () => openThreadDirectory(system)));
   const sandbox = options.sandbox ? await import("./sandbox.ts") : undefined;
   const settle = () => {
     if (root !== undefined && chroot !== undefined) enterRoot(system, root, chroot);
@@ -52,7 +53,7 @@ export async function prepareProcess(
     threads?.close();
     root?.close(); // an open directory outside of the root would be a way out of it
     if (parent !== undefined) followParent(system, parent);
-    if (daemon !== undefined) goToRoot(system);
+    if (daemon !== undefined) changeToRoot(system);
     sandbox?.enterSandbox(system);
     daemon?.started();
   };
@@ -68,7 +69,7 @@ function named<T>(what: string, attempt: () => T): T {
   }
 }
 
-function identityOf(system: System, { value, typed }: Typed<Account>): Identity {
+function identityOf(system: System, { value, typed }: Typed<Account>): UserIdentity {
   if ("gid" in value) return { ...value, groups: [value.gid] };
   const users = parsePasswd(named(`${typed}: /etc/passwd`, () => readText(system, "/etc/passwd")));
   const user = users.find((each) => ("name" in value ? each.name === value.name : each.uid === value.uid));
@@ -97,7 +98,7 @@ function enterRoot(system: System, root: Fd, { value, typed }: Typed<string>): v
 }
 
 /** libc changes all threads that it has made; whether these were all is looked at, thread by thread. */
-function become(system: System, identity: Identity, threads: Fd, typed: string): void {
+function become(system: System, identity: UserIdentity, threads: Fd, typed: string): void {
   try {
     becomeUser(system, identity);
   } catch (error) {
@@ -115,7 +116,7 @@ function become(system: System, identity: Identity, threads: Fd, typed: string):
 }
 
 /** Whether a thread's status (proc_pid_status(5)) tells of this identity, and of no capability but root's. */
-export function isOf(status: string, { uid, gid, groups }: Identity): boolean {
+export function isOf(status: string, { uid, gid, groups }: UserIdentity): boolean {
   const field = (name: string) => new RegExp(`^${name}:\\s*(.*?)\\s*$`, "m").exec(status)?.[1];
   const ids = (name: string) =>
     (field(name) ?? "")
@@ -132,7 +133,7 @@ export function isOf(status: string, { uid, gid, groups }: Identity): boolean {
 }
 
 function followParent(system: System, before: number): void {
-  if (endWithParent(system) !== before) {
+  if (setParentDeathSignal(system) !== before) {
     throw new UserError(
       "-run-with exit-with-parent=on",
       "the parent has ended before the enclave was started",

@@ -1,7 +1,7 @@
 /** -pidfile: the launcher's process id, locked while it runs and removed when it ends, as QEMU does. */
 import { SyscallError, UserError } from "../../sys/errors.ts";
-import { type FileStatus, fileStatus, openStatus, statusIn } from "../../sys/file-status.ts";
-import { type Fd, openDirectory, removeFile, removeIn, writeSome } from "../../sys/files.ts";
+import { type FileStatus, fdStatus, fileStatus, statusIn } from "../../sys/file-status.ts";
+import { type Fd, openDirectory, removeAt, removeFile, writeSome } from "../../sys/files.ts";
 import { addressOf } from "../../sys/libc.ts";
 import { ERRNO } from "../../sys/linux/errno.ts";
 import { LOCK_EX, LOCK_NB, O_CREAT, O_NONBLOCK, O_WRONLY } from "../../sys/linux/fcntl.ts";
@@ -50,7 +50,7 @@ export function writePidFile(
       [Symbol.dispose]() {
         const name = path.slice(slash + 1);
         if (parent !== undefined) {
-          if (isSame(system, statusIn(system, parent, name), file)) removeIn(system, parent, name);
+          if (isSame(system, statusIn(system, parent, name), file)) removeAt(system, parent, name);
         } else if (end === "by path" && isSame(system, fileStatus(system, path), file))
           removeFile(system, path);
         // Whoever has given up the right to remove it can still empty it: no process id is left to be believed.
@@ -85,6 +85,6 @@ function lockedFile(system: System, path: string): Fd {
 
 /** Whether what is found at a path is this file, as far as the kernel can tell. */
 function isSame(system: System, there: FileStatus | undefined, file: Fd): boolean {
-  const own = openStatus(system, file);
+  const own = fdStatus(system, file);
   return own === undefined || there?.identity === own.identity;
 }

@@ -11,10 +11,16 @@ import { CLONE_THREAD } from "../../sys/linux/seccomp.ts";
 import { AF_INET, AF_INET6, AF_UNIX } from "../../sys/linux/socket.ts";
 import { TERMINAL_IOCTLS } from "../../sys/linux/termios.ts";
 import { AF_VSOCK } from "../../sys/linux/vm_sockets.ts";
-import { applyFilter, filterProgram, type Rule, type SyscallName, type Verdict } from "../../sys/seccomp.ts";
+import {
+  applyFilter,
+  type FilterAction,
+  type FilterRule,
+  filterProgram,
+  type SyscallName,
+} from "../../sys/seccomp.ts";
 import type { System } from "../../sys/system.ts";
 
-const REFUSED: Verdict = { errno: ERRNO.EPERM };
+const REFUSED: FilterAction = { errno: ERRNO.EPERM };
 
 /** What the loop does, the most frequent first; then what it does now and then; then what only the runtime does. */
 const ALLOWED: readonly SyscallName[] = [
@@ -118,8 +124,8 @@ const FATAL: readonly SyscallName[] = [
 const NAMES_OF_THINGS = [PR_SET_NAME, PR_SET_VMA];
 
 /** The rules. @param pid the only process that signals may be sent to. */
-export function sandboxRules(pid: number): Rule[] {
-  const oneOf = (argument: number, values: readonly number[], otherwise: Verdict = REFUSED) => ({
+export function sandboxRules(pid: number): FilterRule[] {
+  const oneOf = (argument: number, values: readonly number[], otherwise: FilterAction = REFUSED) => ({
     argument,
     is: { oneOf: values },
     otherwise,

@@ -1,10 +1,10 @@
 /** -d and -D: turns the trace on, to stderr or to a file of its own. */
 import { SyscallError, UserError } from "../../sys/errors.ts";
-import { patientWriter } from "../../sys/files.ts";
+import { messageWriter } from "../../sys/files.ts";
 import { O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY } from "../../sys/linux/fcntl.ts";
 import { openOutput } from "../../sys/output-files.ts";
 import type { System } from "../../sys/system.ts";
-import { traceOf } from "../../sys/trace.ts";
+import { createTrace } from "../../sys/trace.ts";
 import type { LaunchOptions } from "../options.ts";
 
 /** The trace; `fd` is -D's file. */
@@ -27,7 +27,7 @@ export function openTraceFile(
         openOutput(system, options.traceFile.value, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0o600),
       );
       fd = file.number;
-      write = patientWriter(system, file.number);
+      write = messageWriter(system, file.number);
     } catch (error) {
       if (!(error instanceof SyscallError)) throw error;
       throw new UserError(options.traceFile.typed, error.why);
@@ -36,7 +36,7 @@ export function openTraceFile(
   stack.defer(() => {
     system.trace = {};
   });
-  system.trace = traceOf(options.trace, (line) => write(`${line}\n`));
+  system.trace = createTrace(options.trace, (line) => write(`${line}\n`));
   const owned = stack.move();
   return { fd, [Symbol.dispose]: () => owned.dispose() };
 }

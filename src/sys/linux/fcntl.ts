@@ -1,4 +1,4 @@
-/** include/uapi/asm-generic/fcntl.h, linux/fs.h, sys/file.h, asm/unistd: common to x86_64 and aarch64. Data only. */
+/** include/uapi/asm-generic/fcntl.h, linux/fs.h, sys/file.h: common to x86_64 and aarch64. Data only. */
 export const O_RDONLY = 0o0;
 export const O_WRONLY = 0o1;
 export const O_RDWR = 0o2;
@@ -22,5 +22,3 @@ export const F_SETFL = 4;
 export const F_GETPIPE_SZ = 1032;
 /** -100 as an unsigned int. */
 export const AT_FDCWD = 2 ** 32 - 100;
-export const NR_FALLOCATE = { x86_64: 285, aarch64: 47 } as const;
-export const NR_PREAD64 = { x86_64: 17, aarch64: 67 } as const;

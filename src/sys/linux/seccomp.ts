@@ -4,7 +4,6 @@ export const SECCOMP_FILTER_FLAG_TSYNC = 1;
 export const SECCOMP_RET_KILL_PROCESS = 0x80000000;
 export const SECCOMP_RET_ERRNO = 0x00050000;
 export const SECCOMP_RET_ALLOW = 0x7fff0000;
-export const NR_SECCOMP = { x86_64: 317, aarch64: 277 } as const;
 export const AUDIT_ARCH = { x86_64: 0xc000003e, aarch64: 0xc00000b7 } as const;
 /** x86's x32 calls have this bit (asm/unistd.h). */
 export const X32_SYSCALL_BIT = 0x40000000;

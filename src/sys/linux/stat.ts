@@ -1,9 +1,6 @@
-/** include/uapi/linux/stat.h, linux/fcntl.h, asm/unistd: statx(2) and fchmod(2). Data only. */
+/** include/uapi/linux/stat.h, linux/fcntl.h: statx(2) and fchmod(2). Data only. */
 import { array, struct, u16, u32, u64 } from "../struct.ts";
 
-export const NR_STATX = { x86_64: 332, aarch64: 291 } as const;
-export const NR_FCHMOD = { x86_64: 91, aarch64: 52 } as const;
-export const AT_FDCWD = -100;
 export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_EMPTY_PATH = 0x1000;
 export const STATX_BASIC_STATS = 0x7ff;

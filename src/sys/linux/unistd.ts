@@ -125,4 +125,11 @@ export const SYSCALLS = {
   io_uring_enter: { x86_64: 426, aarch64: 426 },
   io_uring_register: { x86_64: 427, aarch64: 427 },
   open_by_handle_at: { x86_64: 304, aarch64: undefined },
+  set_mempolicy: { x86_64: 238, aarch64: 237 },
+  move_pages: { x86_64: 279, aarch64: 239 },
+  get_mempolicy: { x86_64: 239, aarch64: 236 },
+  seccomp: { x86_64: 317, aarch64: 277 },
+  fchmod: { x86_64: 91, aarch64: 52 },
+  getdents64: { x86_64: 217, aarch64: 61 },
+  fallocate: { x86_64: 285, aarch64: 47 },
 } as const;

@@ -53,7 +53,7 @@ export function sendDescriptors(system: System, socket: Fd, body: Uint8Array, fd
 }
 
 /** A received message: its bytes, and descriptors that the receiver owns. */
-export interface Received {
+export interface ReceivedMessage {
   readonly body: Uint8Array;
   readonly fds: readonly Fd[];
 }
@@ -67,7 +67,7 @@ export function receiveDescriptors(
   socket: Fd,
   bytes: number,
   count: number,
-): Received | undefined {
+): ReceivedMessage | undefined {
   const body = new Uint8Array(bytes);
   const control = new Uint8Array(controlSpace(count));
   const { header, held } = message(body, control);

@@ -7,7 +7,7 @@ import { ERRNO } from "../linux/errno.ts";
 import * as net from "../linux/socket.ts";
 import { S_IFSOCK } from "../linux/stat.ts";
 import { sockaddrIn, sockaddrIn6, sockaddrUn, UNIX_PATH_MAX } from "../linux/un.ts";
-import { removerOf } from "../output-files.ts";
+import { fileRemover } from "../output-files.ts";
 import { checked, resultOrErrno, type System } from "../system.ts";
 import { addressText, ipv4Bytes, ipv6Bytes, type SocketAddress } from "./address.ts";
 
@@ -100,7 +100,7 @@ export function listenSocket(system: System, address: SocketAddress): Listener {
     socket.close();
     throw error;
   }
-  const remove = address.kind === "unix" ? removerOf(system, address.path) : () => {};
+  const remove = address.kind === "unix" ? fileRemover(system, address.path) : () => {};
   return {
     fd: socket.number,
     address: address.kind === "unix" ? address : { ...address, port: boundPort(system, socket) },
@@ -156,6 +156,6 @@ export function connectSocket(system: System, address: SocketAddress): { socket:
 }
 
 /** Sets TCP_NODELAY, so that short answers are sent at once. */
-export function sendAtOnce(system: System, socket: Fd): void {
+export function setNoDelay(system: System, socket: Fd): void {
   setOption(system, socket, net.IPPROTO_TCP, net.TCP_NODELAY);
 }

@@ -108,14 +108,14 @@ export function boundVsockPort(system: System, socket: Fd): number | undefined {
 }
 
 /** An accepted connection, with CID and port of the peer. */
-export interface Incoming {
+export interface VsockConnection {
   readonly socket: Fd;
   readonly cid: number;
   readonly port: number;
 }
 
 /** accept4(2): returns the next connection, or the negative errno. */
-export function acceptVsock(system: System, listener: Fd): Incoming | number {
+export function acceptVsock(system: System, listener: Fd): VsockConnection | number {
   const address = new Uint8Array(sockaddrVm.size);
   const length = new Uint8Array(4);
   new DataView(length.buffer).setUint32(0, address.length, true);
@@ -131,14 +131,14 @@ export function acceptVsock(system: System, listener: Fd): Incoming | number {
 }
 
 /** A pending connection. It is established when the socket is writable and connectResult returns 0. */
-export interface Connecting {
+export interface PendingConnection {
   readonly socket: Fd;
   /** 0 if connected at once, -EINPROGRESS while pending, else the negative errno. */
   readonly result: number;
 }
 
 /** Non-blocking connect(2). Throws SyscallError if no socket can be created. */
-export function connectVsock(system: System, cid: number, port: number): Connecting {
+export function connectVsock(system: System, cid: number, port: number): PendingConnection {
   const socket = openVsock(system);
   const address = vsockAddress(cid, port);
   const number = system.libc.connect(socket.number, address, address.length);
@@ -165,6 +165,6 @@ export function sendSome(system: System, fd: number, address: number, length: nu
 }
 
 /** Whether a connect result means that the connection is pending. */
-export function isUnderWay(result: number): boolean {
+export function isPending(result: number): boolean {
   return result === -ERRNO.EINPROGRESS || result === -ERRNO.EALREADY;
 }

@@ -3,9 +3,10 @@
  * memory. The kernel allocates in a file one thread at a time, so consecutive calls belong to different files. The
  * threads work while the launch goes on; the main thread joins in when it has nothing else to do.
  */
+
 import { KERNEL_ARCHITECTURE } from "../architecture.ts";
 import { SyscallError } from "../errors.ts";
-import { NR_FALLOCATE } from "../linux/fcntl.ts";
+import { SYSCALLS } from "../linux/unistd.ts";
 import type { HugePageFile } from "../memory.ts";
 import type { System } from "../system.ts";
 import { type ThreadCall, ThreadPool } from "./pool.ts";
@@ -16,7 +17,7 @@ const CHUNK_FRACTION = 1 / 4;
 const MAX_CHUNK_BYTES = 32 * 1024 * 1024;
 
 /** Callbacks of a wait for the threads. Both may throw to cancel it. */
-export interface Watch {
+export interface PreallocCallbacks {
   /** Waits for a short time until a descriptor is readable; returns whether it is. */
   readonly wait: (fd: number) => boolean;
   /** Called with the number of bytes allocated since the previous call. */
@@ -72,7 +73,7 @@ export class PreallocThreads implements Disposable {
     groups: readonly (readonly HugePageFile[])[],
     threads: number,
   ): PreallocThreads | undefined {
-    const number = NR_FALLOCATE[KERNEL_ARCHITECTURE];
+    const number = SYSCALLS.fallocate[KERNEL_ARCHITECTURE];
     const chunks: PreallocChunk<HugePageFile>[] = [];
     for (const files of groups) chunks.push(...preallocChunks(files));
     const calls = chunks.map(
@@ -87,7 +88,7 @@ export class PreallocThreads implements Disposable {
   }
 
   /** Allocates on this thread as well until all is done. Throws SyscallError, and what the callbacks throw. */
-  finish(watch: Watch): void {
+  finish(watch: PreallocCallbacks): void {
     const { system, chunks, pool } = this;
     let [own, reported] = [0, 0];
     const report = () => {

@@ -2,11 +2,12 @@
  * Reading of files into memory by several threads, including the calling one. For files in the page cache, one
  * processor is slower than the memory.
  */
+
 import { usableCpus } from "../affinity.ts";
 import { KERNEL_ARCHITECTURE } from "../architecture.ts";
 import { SyscallError } from "../errors.ts";
 import { type Fd, readAt } from "../files.ts";
-import { NR_PREAD64 } from "../linux/fcntl.ts";
+import { SYSCALLS } from "../linux/unistd.ts";
 import { isReadable } from "../poll.ts";
 import type { System } from "../system.ts";
 import { type ThreadCall, ThreadPool } from "./pool.ts";
@@ -54,7 +55,7 @@ export class ReadThreads implements Disposable {
     if (threads < 1) return undefined;
     const chunks: ReadChunk[] = [];
     for (const file of files) chunks.push(...readChunks(file));
-    const number = NR_PREAD64[KERNEL_ARCHITECTURE];
+    const number = SYSCALLS.pread64[KERNEL_ARCHITECTURE];
     const calls = chunks.map(
       ({ file: { fd, to }, at, length }): ThreadCall => ({
         number,

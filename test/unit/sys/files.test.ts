@@ -5,15 +5,15 @@ import { join } from "node:path";
 import { SyscallError } from "../../../src/sys/errors.ts";
 import {
   Fd,
+  fileSize,
   isSeekable,
+  messageWriter,
   openFile,
   pathExists,
-  patientWriter,
   readBytesAt,
   readSmallFile,
   readSome,
   removeFile,
-  sizeOf,
   writeAll,
 } from "../../../src/sys/files.ts";
 import { O_CREAT, O_RDONLY, O_WRONLY } from "../../../src/sys/linux/fcntl.ts";
@@ -89,11 +89,11 @@ describe("open", () => {
 describe("reading", () => {
   test("the size is that of the file, and a pipe has none", () => {
     using fd = openFile(system, path, O_RDONLY);
-    expect(sizeOf(system, fd, path)).toBe(10);
+    expect(fileSize(system, fd, path)).toBe(10);
     const pipe = Bun.spawnSync(["sh", "-c", `mkfifo ${join(directory, "fifo")}`]);
     expect(pipe.exitCode).toBe(0);
     using fifo = openFile(system, join(directory, "fifo"), 0o4000);
-    expect(errnoOf(() => sizeOf(system, fifo, "fifo"))).toBe(29);
+    expect(errnoOf(() => fileSize(system, fifo, "fifo"))).toBe(29);
     expect(isSeekable(system, fifo.number)).toBe(false);
     expect(isSeekable(system, fd.number)).toBe(true);
   });
@@ -200,7 +200,7 @@ describe("writing a whole text", () => {
         return readable ? 1 : 0;
       },
     });
-    const write = patientWriter(fake, 2);
+    const write = messageWriter(fake, 2);
     write("missed");
     write("missed, too");
     expect([waits[0], waits[1], waits.length, written]).toEqual([1000, 0, 2, []]);

@@ -2,12 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { SyscallError } from "../../../src/sys/errors.ts";
 import {
-  GIANT_PAGE_BYTES,
+  GIGANTIC_PAGE_BYTES,
   HUGE_PAGE_BYTES,
   HugePageFile,
   Mapping,
-  mapPieces,
-  wholeFile,
+  mapRanges,
+  wholeFileRange,
 } from "../../../src/sys/memory.ts";
 import { openSystem, type System } from "../../../src/sys/system.ts";
 import { fakeLibc } from "./fake-libc.ts";
@@ -37,7 +37,7 @@ function withPages(failing?: string, errno = 12): { system: System; calls: strin
 function filled(system: System, pageBytes = HUGE_PAGE_BYTES): Mapping {
   using file = HugePageFile.create(system, pageBytes, SIZE);
   using stack = new DisposableStack();
-  const mapping = stack.use(mapPieces(system, [wholeFile(file)]));
+  const mapping = stack.use(mapRanges(system, [wholeFileRange(file)]));
   file.allocate(0, SIZE);
   stack.move();
   return mapping;
@@ -60,7 +60,7 @@ describe("huge pages", () => {
 
   test("of 1 GiB are asked for by that", () => {
     const { system, calls } = withPages();
-    filled(system, GIANT_PAGE_BYTES);
+    filled(system, GIGANTIC_PAGE_BYTES);
     expect(calls[0]).toBe("memfd_create 0x78000005");
   });
 
@@ -131,10 +131,10 @@ describe("pieces of files", () => {
 
   test("follow one another at addresses that nothing else has, those of larger pages first", () => {
     const { system, calls } = placing(0x7f0000200000);
-    const giant = HugePageFile.create(system, GIANT_PAGE_BYTES, GIANT_PAGE_BYTES);
+    const giant = HugePageFile.create(system, GIGANTIC_PAGE_BYTES, GIGANTIC_PAGE_BYTES);
     const huge = HugePageFile.create(system, page, 3 * page);
-    const mapping = mapPieces(system, [
-      wholeFile(giant),
+    const mapping = mapRanges(system, [
+      wholeFileRange(giant),
       { file: huge, offset: 2 * page, length: page },
       { file: huge, offset: 0, length: 2 * page },
     ]);
@@ -153,7 +153,7 @@ describe("pieces of files", () => {
     const { system, calls } = placing(0x7f0000200000, 3);
     const file = HugePageFile.create(system, page, 2 * page);
     const pieces = [page, 0].map((offset) => ({ file, offset, length: page }));
-    expect(() => mapPieces(system, pieces)).toThrow(SyscallError);
+    expect(() => mapRanges(system, pieces)).toThrow(SyscallError);
     expect(calls).toEqual([
       "mmap 7f0000200000 600000 0 4022 -1 0",
       "munmap 7f0000600000 200000",
@@ -226,7 +226,7 @@ describe("pages are put into the page table", () => {
 
   test("by the kernel, too: they are there, and zeros", () => {
     using file = ofSmallPages();
-    using mapping = mapPieces(openSystem(), [wholeFile(file)]);
+    using mapping = mapRanges(openSystem(), [wholeFileRange(file)]);
     expect(residentKib(mapping.start)).toBe(0);
     mapping.populate(0, SIZE, HUGE_PAGE_BYTES, file);
     expect(residentKib(mapping.start)).toBeGreaterThanOrEqual(4 * 4);
@@ -237,7 +237,7 @@ describe("pages are put into the page table", () => {
   test("or not at all, where the mapping has no more pages: nobody is killed", () => {
     using file = ofSmallPages();
     const system = openSystem();
-    using mapping = mapPieces(system, [wholeFile(file)]);
+    using mapping = mapRanges(system, [wholeFileRange(file)]);
     expect(system.libc.ftruncate(file.number, HUGE_PAGE_BYTES)).toBe(0);
     expect(() => mapping.populate(0, SIZE, HUGE_PAGE_BYTES, file)).toThrow(SyscallError);
   });

@@ -2,15 +2,15 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import {
-  announce,
+  acknowledgeBroadcast,
   createBroadcastEvent,
-  quiet,
+  signalBroadcast,
   watchBroadcastEvent,
 } from "../../../src/sys/broadcast-event.ts";
 import { Fd, readSome, writeSome } from "../../../src/sys/files.ts";
 import { addressOf } from "../../../src/sys/libc.ts";
 import { ERRNO } from "../../../src/sys/linux/errno.ts";
-import { makeAppendedFile } from "../../../src/sys/memory-file.ts";
+import { createAppendFile } from "../../../src/sys/memory-file.ts";
 import { isReadable } from "../../../src/sys/poll.ts";
 import {
   acceptAbstract,
@@ -41,7 +41,7 @@ function pair(): { name: string; near: Fd; far: Fd } {
 }
 
 function file(): Fd {
-  return stack.use(makeAppendedFile(system, "nitro-test"));
+  return stack.use(createAppendFile(system, "nitro-test"));
 }
 
 function openDescriptors(): number {
@@ -142,19 +142,19 @@ describe("an announcement", () => {
     const awake = () => watches.map(({ number }) => isReadable(system, number));
     expect(awake()).toEqual([false, false, false]);
     for (let time = 0; time < 3; time++) {
-      announce(system, announcement);
+      signalBroadcast(system, announcement);
       expect(awake()).toEqual([true, true, true]);
       const [first, ...others] = watches;
-      if (first !== undefined) quiet(system, first);
+      if (first !== undefined) acknowledgeBroadcast(system, first);
       expect(awake()).toEqual([false, true, true]);
-      for (const watch of others) quiet(system, watch);
+      for (const watch of others) acknowledgeBroadcast(system, watch);
       expect(awake()).toEqual([false, false, false]);
     }
   });
 
   test("does not fill up", () => {
     const announcement = stack.use(createBroadcastEvent(system));
-    for (let i = 0; i < 100_000; i++) announce(system, announcement);
+    for (let i = 0; i < 100_000; i++) signalBroadcast(system, announcement);
     const count = new Uint8Array(8);
     expect(readSome(system, announcement.number, count)).toBe(8);
     expect(new DataView(count.buffer).getBigUint64(0, true)).toBe(100_000n);

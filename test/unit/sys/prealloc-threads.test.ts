@@ -2,7 +2,11 @@ import { describe, expect, test } from "bun:test";
 import { SyscallError } from "../../../src/sys/errors.ts";
 import { HugePageFile } from "../../../src/sys/memory.ts";
 import { openSystem, type System } from "../../../src/sys/system.ts";
-import { PreallocThreads, preallocChunks, type Watch } from "../../../src/sys/threads/prealloc.ts";
+import {
+  type PreallocCallbacks,
+  PreallocThreads,
+  preallocChunks,
+} from "../../../src/sys/threads/prealloc.ts";
 import { fakeLibc } from "./fake-libc.ts";
 
 const MIB = 2 ** 20;
@@ -78,7 +82,7 @@ function allocated(file: HugePageFile): number {
   return blocks * bytes;
 }
 
-function watching(system: System, steps: number[]): Watch {
+function watching(system: System, steps: number[]): PreallocCallbacks {
   const pollfd = new Uint8Array(8);
   return {
     wait(fd) {
@@ -91,7 +95,7 @@ function watching(system: System, steps: number[]): Watch {
 }
 
 /** Waits for all of it, and ends it however that goes. */
-function filled(filling: PreallocThreads | undefined, watch: Watch): void {
+function filled(filling: PreallocThreads | undefined, watch: PreallocCallbacks): void {
   if (filling === undefined) throw new Error("no threads");
   using _ = filling;
   filling.finish(watch);

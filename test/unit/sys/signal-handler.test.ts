@@ -31,9 +31,9 @@ test("signal handler: a flood of signals does not change the results of a comput
   const root = join(import.meta.dir, "../../..");
   writeFileSync(
     script,
-    `import { takeSignals } from "${root}/src/sys/signals.ts";
+    `import { catchSignals } from "${root}/src/sys/signals.ts";
 import { openSystem } from "${root}/src/sys/system.ts";
-const signals = takeSignals(openSystem());
+const signals = catchSignals(openSystem());
 const flood = Bun.spawn(["sh", "-c", "i=0; while [ $i -lt 3000 ]; do kill -HUP " + process.pid + "; /bin/true; i=$((i+1)); done"]);
 const sum = () => { let all = 0.5; for (let i = 0; i < 300000; i++) all = (all * 1.000001 + i) % 1e6; return all; };
 const first = sum();

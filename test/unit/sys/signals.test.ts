@@ -6,10 +6,10 @@ const ROOT = join(import.meta.dir, "../../..");
 /** Runs a script in a process of its own: a handler stays for good. */
 function inChild(body: string) {
   const script = `
-    import { takeSignals } from "./src/sys/signals.ts";
+    import { catchSignals } from "./src/sys/signals.ts";
     import { openSystem } from "./src/sys/system.ts";
     const system = openSystem();
-    const signals = takeSignals(system);
+    const signals = catchSignals(system);
     // Any thread may run the handler, a moment later.
     const raise = (name) => {
       process.kill(process.pid, name);

@@ -1,4 +1,5 @@
 /** Thread pools: results and failures of calls, and files that several threads read. */
+
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,8 +7,9 @@ import { join } from "node:path";
 import { KERNEL_ARCHITECTURE } from "../../../src/sys/architecture.ts";
 import { Fd, openFile } from "../../../src/sys/files.ts";
 import { viewOf } from "../../../src/sys/libc.ts";
-import { NR_PREAD64, O_RDONLY } from "../../../src/sys/linux/fcntl.ts";
+import { O_RDONLY } from "../../../src/sys/linux/fcntl.ts";
 import { PROT_NONE } from "../../../src/sys/linux/mman.ts";
+import { SYSCALLS } from "../../../src/sys/linux/unistd.ts";
 import { unmap } from "../../../src/sys/memory.ts";
 import { openSystem, type System } from "../../../src/sys/system.ts";
 import { type ThreadCall, ThreadPool } from "../../../src/sys/threads/pool.ts";
@@ -39,7 +41,7 @@ function waitForAll(pool: ThreadPool): void {
 }
 
 describe("threads that make calls", () => {
-  const number = NR_PREAD64[KERNEL_ARCHITECTURE];
+  const number = SYSCALLS.pread64[KERNEL_ARCHITECTURE];
 
   test.each([1, 3])("%d give each call's own result, and count what is done", (threads) => {
     const { path, bytes } = fileOf("results", 10_000);

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { flagNames, hex, quoted, traceOf } from "../../../src/sys/trace.ts";
+import { createTrace, flagNames, hex, quoted } from "../../../src/sys/trace.ts";
 
 function traced(...flags: ("syscalls" | "vsock")[]) {
   const lines: string[] = [];
-  return { lines, trace: traceOf(new Set(flags), (line) => lines.push(line)) };
+  return { lines, trace: createTrace(new Set(flags), (line) => lines.push(line)) };
 }
 
 describe("a trace", () => {
