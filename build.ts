@@ -1,8 +1,8 @@
 /**
- * Makes dist/nitro-x86_64, dist/nitro-aarch64 and dist/nitro, a copy of the one for this machine.
+ * Builds dist/nitro-x86_64, dist/nitro-aarch64 and dist/nitro, a copy of the one for this machine.
  *
- * The other architecture's runtime is brought by npm, in the version and with the integrity that package-lock.json
- * states. The same tree gives the same bytes: `bun build` is run in a directory of its own, on the same file names.
+ * npm provides the runtime of the other architecture, in the version and with the integrity of package-lock.json. The
+ * same tree gives the same bytes, because the compiler always runs on the same file names.
  */
 import { createHash } from "node:crypto";
 import {
@@ -26,7 +26,7 @@ const DIST = join(ROOT, "dist");
 
 interface Target {
   readonly architecture: "x86_64" | "aarch64";
-  /** Node's name for it. */
+  /** Node's name of the architecture. */
   readonly node: "x64" | "arm64";
   readonly runtime: "@oven/bun-linux-x64" | "@oven/bun-linux-aarch64";
 }
@@ -36,47 +36,88 @@ const TARGETS: readonly Target[] = [
   { architecture: "aarch64", node: "arm64", runtime: "@oven/bun-linux-aarch64" },
 ];
 
+/** Environment variables of the runtime that have no effect in the built program. */
+interface ClosedVariables {
+  /** What an attacker who controls them could do to a program that runs as root. */
+  readonly risk: string;
+  /** What to look for when Bun is updated. */
+  readonly onUpdate: string;
+  /** Each name, and how often it occurs in the data of the pinned runtime as a name of its own. */
+  readonly names: readonly (readonly [name: string, count: number])[];
+}
+
 /**
- * Names in the environment by which Bun's runtime can be made to run, load, listen, fetch or write what nitro does not
- * ask for, with how often each stands in the runtime's data as a name (not inside a message or a script's text). The
- * first byte of each is replaced by NUL in the built program: no environment holds such a name. The counts are
- * those of the pinned Bun; another count fails the build, for then somebody must look anew. A name comes after the
- * longer ones that begin with it.
+ * A compiled Bun program still obeys these variables, and no build option turns all of them off. `closeVariables`
+ * replaces the first byte of each name with NUL, so that no environment can contain it. A count that differs fails
+ * the build: after an update of Bun, list the names of the new runtime (`strings`), read its sources for new ones,
+ * and correct the table. A name that begins with another one comes before it.
  */
-const CLOSED_NAMES: readonly (readonly [name: string, count: number])[] = [
-  ["BUN_OPTIONS", 2], // arguments of bun's own, --preload among them
-  ["BUN_BE_BUN", 1], // the whole of bun in place of nitro
-  ["BUN_INSPECT_CONNECT_TO", 2], // a debugger that may run anything
-  ["BUN_INSPECT_NOTIFY", 1],
-  ["BUN_INSPECT_PRELOAD", 2],
-  ["BUN_INSPECT", 2],
-  ["BUN_TCC_OPTIONS", 1], // the compiler behind bun:ffi
-  ["C_INCLUDE_PATH", 1],
-  ["BUN_BYTECODE_ORDER_NAMES_OUT", 1], // files that are written
-  ["BUN_BYTECODE_ORDER_OUT", 1],
-  ["BUN_BYTECODE_DIGEST_OUT", 1],
-  ["BUN_WATCHER_TRACE", 1],
-  ["BUN_TRACE", 1],
-  ["JSC_PROFILER_PATH", 1],
-  ["BUN_RUNTIME_TRANSPILER_CACHE_PATH", 1],
-  ["BUN_CRASH_REPORT_URL", 1], // what leaves the machine
-  ["BUN_ENABLE_CRASH_REPORTING", 1],
-  ["NODE_CHANNEL_FD", 2], // a descriptor that is read from
-  ["NODE_EXTRA_CA_CERTS", 1], // files that are read
-  ["BUN_GARBAGE_COLLECTOR_LEVEL", 2], // timers and memory
-  ["BUN_GC_TIMER_INTERVAL", 2],
-  ["BUN_GC_TIMER_DISABLE", 1],
-  ["BUN_IDLE_GC_SECONDS", 1],
-  ["BUN_DESTRUCT_VM_ON_EXIT", 1],
-  ["BUN_FEATURE_FLAG_NO_ORPHANS", 2], // SIGKILL when the parent ends
-  ["JavaScriptCoreUseJIT", 1], // without a JIT there is no bun:ffi
-  ["JSC_SIGNAL_FOR_GC", 1], // the signal by which threads are stopped
+const CLOSED_VARIABLES: readonly ClosedVariables[] = [
+  {
+    risk: "run other code in place of nitro or before it",
+    onUpdate: "new ways to pass arguments, to preload, or to become the plain bun command",
+    names: [
+      ["BUN_OPTIONS", 2], // arguments of bun, --preload among them
+      ["BUN_BE_BUN", 1], // behave as the bun command
+      ["BUN_TCC_OPTIONS", 1], // the compiler behind bun:ffi
+      ["C_INCLUDE_PATH", 1],
+    ],
+  },
+  {
+    risk: "attach a debugger, which can evaluate code",
+    onUpdate: "new transports of the inspector",
+    names: [
+      ["BUN_INSPECT_CONNECT_TO", 2],
+      ["BUN_INSPECT_NOTIFY", 1],
+      ["BUN_INSPECT_PRELOAD", 2],
+      ["BUN_INSPECT", 2],
+    ],
+  },
+  {
+    risk: "create or overwrite files",
+    onUpdate: "new traces, caches and profiles whose path comes from the environment",
+    names: [
+      ["BUN_BYTECODE_ORDER_NAMES_OUT", 1],
+      ["BUN_BYTECODE_ORDER_OUT", 1],
+      ["BUN_BYTECODE_DIGEST_OUT", 1],
+      ["BUN_WATCHER_TRACE", 1],
+      ["BUN_TRACE", 1],
+      ["JSC_PROFILER_PATH", 1],
+      ["BUN_RUNTIME_TRANSPILER_CACHE_PATH", 1],
+    ],
+  },
+  {
+    risk: "send data to another machine, read a descriptor or a file",
+    onUpdate: "new reporting, channels and certificate stores",
+    names: [
+      ["BUN_CRASH_REPORT_URL", 1],
+      ["BUN_ENABLE_CRASH_REPORTING", 1],
+      ["NODE_CHANNEL_FD", 2],
+      ["NODE_EXTRA_CA_CERTS", 1],
+    ],
+  },
+  {
+    risk: "end the enclave or change its timing: garbage collection, the JIT, exit with the parent",
+    onUpdate: "new options of the collector and the compiler; bun:ffi needs the JIT",
+    names: [
+      ["BUN_GARBAGE_COLLECTOR_LEVEL", 2],
+      ["BUN_GC_TIMER_INTERVAL", 2],
+      ["BUN_GC_TIMER_DISABLE", 1],
+      ["BUN_IDLE_GC_SECONDS", 1],
+      ["BUN_DESTRUCT_VM_ON_EXIT", 1],
+      ["BUN_FEATURE_FLAG_NO_ORPHANS", 2], // SIGKILL when the parent exits
+      ["JavaScriptCoreUseJIT", 1],
+      ["JSC_SIGNAL_FOR_GC", 1], // the signal that suspends threads
+    ],
+  },
 ];
 
 /**
- * BUN_JSC_x sets the engine's option x, functionOverrides=FILE among them, which replaces the program's functions. The
- * runtime compares the name byte by byte in code, `J` at 4 and then `S` at 5. The second comparison is made to look at
- * byte 4 as well: no byte is both. Patterns are for a compare of that kind; `.` stands for any byte.
+ * BUN_JSC_X sets option X of the JavaScript engine; functionOverrides=FILE replaces functions of the program. The
+ * runtime compares the prefix byte by byte in code: `J` at offset 4, `S` at offset 5. The patch makes the second
+ * comparison read offset 4 as well, which no name satisfies. When Bun is updated and the pattern is not found exactly
+ * once, disassemble the place where the environment is scanned for BUN_JSC_ and write the new pattern; `.` stands for
+ * any byte.
  */
 const JSC_PREFIX: Readonly<
   Record<Target["architecture"], { code: RegExp; patch: (program: Buffer, at: number) => void }>
@@ -100,11 +141,11 @@ const JSC_PREFIX: Readonly<
 };
 
 /**
- * MIMALLOC_x sets the allocator's option x: MIMALLOC_RESERVE_HUGE_OS_PAGES and MIMALLOC_ALLOW_LARGE_OS_PAGES, which
- * hosts set for all of their programs, take the huge pages that the enclave is to have, and others print. The names are
- * put together from this prefix, whose first byte becomes `=`: a shell cannot set a name that begins so. Without any
- * first byte (NUL) the bare names of the options would be read. It is a number of eight bytes: in an instruction on
- * x86_64, among constants on aarch64.
+ * MIMALLOC_X sets option X of the allocator. MIMALLOC_RESERVE_HUGE_OS_PAGES and MIMALLOC_ALLOW_LARGE_OS_PAGES, which
+ * some hosts set for all programs, would take the huge pages that the enclave needs; others print. The allocator
+ * builds the names from a prefix of eight bytes, whose first byte becomes `=`, with which a shell cannot begin a
+ * name. (NUL would leave the bare option names.) The prefix is an immediate operand on x86_64 and a constant on
+ * aarch64. When Bun is updated and it is not found exactly once, look for the new form of the constant.
  */
 const MIMALLOC_PREFIX: Readonly<Record<Target["architecture"], { constant: RegExp; at: number }>> = {
   // movabs $'mimalloc', %r
@@ -126,9 +167,9 @@ function run(command: readonly string[], cwd: string): string {
   return stdout.toString();
 }
 
-/** The runtime's executable for a target: what npm installed, or fetched by npm and checked. */
+/** Returns the path of the runtime for a target: the one that npm installed, or one fetched with npm and verified. */
 function runtimeFor(target: Target): string {
-  // The bun that runs this is the very file that npm installed and checked.
+  // The bun that runs this file was installed and verified by npm.
   if (process.arch === target.node) return process.execPath;
   const locked = lock.packages[`node_modules/${target.runtime}`];
   const directory = join(CACHE, `${target.runtime.replace("/", "-")}-${locked.version}`);
@@ -141,7 +182,9 @@ function runtimeFor(target: Target): string {
     const tarball = join(work, `${target.runtime.slice(1).replace("/", "-")}-${locked.version}.tgz`);
     const integrity = `sha512-${createHash("sha512").update(readFileSync(tarball)).digest("base64")}`;
     if (integrity !== locked.integrity) {
-      fail(`${target.runtime}@${locked.version} is ${integrity}, package-lock.json says ${locked.integrity}`);
+      fail(
+        `${target.runtime}@${locked.version} has ${integrity}, package-lock.json requires ${locked.integrity}`,
+      );
     }
     run(["tar", "-xzf", tarball, "package/bin/bun"], work);
     rmSync(tarball);
@@ -153,32 +196,49 @@ function runtimeFor(target: Target): string {
   return runtime;
 }
 
-/** Replaces the first byte of every name of CLOSED_NAMES and of the allocator's, and mends the comparison with BUN_JSC_. */
-function close(program: Buffer, runtimeSize: number, architecture: Target["architecture"]): void {
-  for (const [name, expected] of CLOSED_NAMES) {
-    let found = 0;
-    for (let at = program.indexOf(name); at !== -1 && at < runtimeSize; at = program.indexOf(name, at + 1)) {
-      const before = String.fromCharCode(program[at - 1] ?? 0);
-      const after = String.fromCharCode(program[at + name.length] ?? 0);
-      // In a message or a script a name stands after a blank, a dot, a quote; a longer name goes on with an underscore.
-      if (/[ ."'`[(_]/.test(before) || /[_=]/.test(after)) continue;
-      program[at] = 0;
-      found++;
-    }
-    if (found !== expected)
-      fail(`${name} stands ${found} times in the runtime, not ${expected}: see CLOSED_NAMES`);
-  }
+/**
+ * Makes the environment variables of the runtime ineffective. Fails if the runtime is not the one that was examined.
+ */
+function closeEnvironment(program: Buffer, runtimeSize: number, architecture: Target["architecture"]): void {
+  closeVariables(program, runtimeSize);
   const text = program.toString("latin1", 0, runtimeSize);
   const { constant, at } = MIMALLOC_PREFIX[architecture];
-  const prefixes = [...text.matchAll(constant)];
-  if (prefixes.length !== 1)
-    fail(`the prefix of the allocator's names was found ${prefixes.length} times: see MIMALLOC_PREFIX`);
-  for (const { index } of prefixes) program[index + at] = "=".charCodeAt(0);
+  program[theOnly(text, constant, "MIMALLOC_PREFIX") + at] = "=".charCodeAt(0);
   const { code, patch } = JSC_PREFIX[architecture];
-  const matches = [...text.matchAll(code)];
-  if (matches.length !== 1)
-    fail(`the comparison with BUN_JSC_ was found ${matches.length} times: see JSC_PREFIX`);
-  for (const { index } of matches) patch(program, index);
+  patch(program, theOnly(text, code, "JSC_PREFIX"));
+}
+
+function closeVariables(program: Buffer, runtimeSize: number): void {
+  for (const { risk, onUpdate, names } of CLOSED_VARIABLES) {
+    for (const [name, expected] of names) {
+      const found = occurrences(program, runtimeSize, name);
+      for (const at of found) program[at] = 0;
+      if (found.length === expected) continue;
+      fail(
+        `${name} occurs ${found.length} times in the runtime, not ${expected}.\n` +
+          `This variable could ${risk}. Examine the runtime for ${onUpdate}, and correct CLOSED_VARIABLES.`,
+      );
+    }
+  }
+}
+
+/** Returns the offsets of a name, not as a part of a longer name, a message or a script. */
+function occurrences(program: Buffer, runtimeSize: number, name: string): number[] {
+  const found: number[] = [];
+  for (let at = program.indexOf(name); at !== -1 && at < runtimeSize; at = program.indexOf(name, at + 1)) {
+    const before = String.fromCharCode(program[at - 1] ?? 0);
+    const after = String.fromCharCode(program[at + name.length] ?? 0);
+    if (!/[ ."'`[(_]/.test(before) && !/[_=]/.test(after)) found.push(at);
+  }
+  return found;
+}
+
+/** Returns the offset of the only match of a pattern, or fails. @param table the table that has the pattern. */
+function theOnly(text: string, pattern: RegExp, table: string): number {
+  const [match, second] = text.matchAll(pattern);
+  if (match !== undefined && second === undefined) return match.index;
+  const count = match === undefined ? "not found" : "found more than once";
+  fail(`the code of ${table} was ${count} in the runtime. Examine the new runtime, and correct ${table}.`);
 }
 
 function build(target: Target): string {
@@ -198,7 +258,7 @@ function build(target: Target): string {
         "--bytecode",
         "--splitting",
         "--format=esm",
-        "--compile-jit-policy=8", // until sys/jit.ts says otherwise
+        "--compile-jit-policy=8", // sys/jit.ts restores the usual thresholds
         "--no-compile-autoload-bunfig",
         "--no-compile-autoload-dotenv",
         "--no-compile-autoload-tsconfig",
@@ -208,7 +268,7 @@ function build(target: Target): string {
       ROOT,
     );
     const program = readFileSync(join(work, "nitro"));
-    close(program, statSync(runtime).size, target.architecture);
+    closeEnvironment(program, statSync(runtime).size, target.architecture);
     writeFileSync(join(work, "nitro"), program);
     chmodSync(join(work, "nitro"), 0o755);
     renameSync(join(work, "nitro"), output);
