@@ -90,10 +90,11 @@ const UNITS = [
   { ms: 60_000, name: "min" },
 ] as const;
 
-/** A duration such as `2.4 s`, `15 s`, `3 min`: the largest unit of which there are at least two. */
+/** A duration such as `40 ms`, `2.4 s`, `15 s`, `3 min`. From minutes on, the largest unit of which there are two. */
 function elapsedText(ms: number): string {
   const unit = UNITS.find((each) => ms >= 2 * each.ms);
   if (unit !== undefined) return `${Math.floor(ms / unit.ms)} ${unit.name}`;
+  if (ms < 1_000) return `${Math.round(ms)} ms`;
   return ms < 10_000 ? `${Math.round(ms / 100) / 10} s` : `${Math.round(ms / 1000)} s`;
 }
 

@@ -31,7 +31,7 @@ import {
 } from "./process/launcher-process.ts";
 import { runUntilExit } from "./run-loop.ts";
 import { prepareStart } from "./start-enclave.ts";
-import { launchFailed } from "./undiagnosed.ts";
+import { launchFailed, reportVsockProblem } from "./undiagnosed.ts";
 
 /** Launches an enclave and runs until it exits. Returns the exit status. Throws UserError if it cannot be launched. */
 export async function launch(system: System, request: LaunchRequest): Promise<number> {
@@ -40,7 +40,9 @@ export async function launch(system: System, request: LaunchRequest): Promise<nu
   using signals = catchSignals(system);
   const context = createContext(system, request, signals);
   try {
-    return await launchEnclave(context, launcher);
+    const status = await launchEnclave(context, launcher);
+    if (status === EXIT.noHeartbeat) await reportVsockProblem(context);
+    return status;
   } catch (error) {
     return await launchFailed(context, error);
   }

@@ -49,3 +49,9 @@ export async function launchFailed(context: LaunchContext, error: unknown): Prom
   const { diagnoseOther } = await import("./diagnose.ts");
   throw diagnoseOther(context.system, failure, context.options);
 }
+
+/** Reports a vsock that cannot carry a heartbeat. */
+export async function reportVsockProblem({ system, report }: LaunchContext): Promise<void> {
+  const { diagnoseSilence } = await import("./diagnose.ts");
+  diagnoseSilence(system, report);
+}

@@ -128,7 +128,7 @@ export function lines(text: string): string[] {
 /** Matches the beginning of the line about an enclave's exit. TIME stands for its run time. */
 export function exitStart(text: string, cid = 16): RegExp {
   const escaped = text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-  return new RegExp(`^nitro: the enclave \\(CID ${cid}\\) ${escaped.replace("TIME", "\\d+(\\.\\d)? s")}`);
+  return new RegExp(`^nitro: the enclave \\(CID ${cid}\\) ${escaped.replace("TIME", "\\d+(\\.\\d)? m?s")}`);
 }
 
 /** Matches that line from its beginning to its end. */
