@@ -5,6 +5,9 @@
 import * as z from "zod/mini";
 import { parseOnOff, parseSize, parseUint64 } from "../numbers.ts";
 
+// zod would compile each object schema with `new Function`, which costs more than the one value that it checks.
+z.config({ jitless: true });
+
 /** What help, completion and QMP say of a property. */
 export interface PropertyRow {
   readonly help: string;
