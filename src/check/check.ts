@@ -1,7 +1,6 @@
 /**
- * `nitro check`: everything that a launch with these options would meet on this parent, all at once. Nothing is
- * created, allocated or kept: files are read, the device's node is opened and let go of, a vsock port is bound for an
- * instant.
+ * `nitro check`: reports everything on this parent that would keep a launch with these options from starting. It
+ * creates and allocates nothing: it reads files, opens and closes the driver's device, and binds a vsock port briefly.
  */
 import { readTopology } from "../host/cpu/topology.ts";
 import type { LaunchOptions } from "../launch/options.ts";
@@ -14,26 +13,27 @@ import { checkImage } from "./image.ts";
 import { checkPages } from "./pages.ts";
 import { checkVsock } from "./vsock.ts";
 
-/** What was found, in the order in which it is to be mended. */
+/** The findings of all checks. */
 export interface CheckReport {
-  /** Whether a launch would pass, as far as can be told. */
+  /** Whether no check failed. */
   readonly ready: boolean;
+  /** In the order of SUBJECTS, which is also the order of the fixes. */
   readonly findings: readonly Finding[];
-  /** What no look from outside tells. */
+  /** What cannot be checked before the launch. */
   readonly notCheckable: readonly string[];
 }
 
-/** Looks at everything. */
+/** Runs all checks. */
 export async function checkLaunch(system: System, options: LaunchOptions): Promise<CheckReport> {
   const topology = readTopology(system);
   const image = await checkImage(system, options);
   const cores = checkCores(system, options, topology, image.memory.bytes);
-  const wanted = { memory: image.memory, imageBytes: image.imageBytes, poolCommand: cores.poolCommand };
+  const demand = { memory: image.memory, imageBytes: image.imageBytes, poolCommand: cores.poolCommand };
   const findings = [
     ...checkDriver(system),
     ...cores.findings,
     ...image.findings,
-    ...checkPages(system, options, topology, wanted),
+    ...checkPages(system, options, topology, demand),
     ...checkVsock(system, options),
     ...(await checkFiles(system, options)),
   ];
@@ -47,10 +47,10 @@ export async function checkLaunch(system: System, options: LaunchOptions): Promi
 }
 
 function notCheckable({ enclaveCid }: LaunchOptions): string[] {
-  const cid = enclaveCid === 0n ? [] : [`whether another enclave has CID ${enclaveCid}`];
+  const cid = enclaveCid === 0n ? [] : [`whether another enclave uses CID ${enclaveCid}`];
   return [
     ...cid,
-    "in how many pieces the free huge pages lie in physical memory, which the driver limits",
+    "huge page fragmentation, which can exceed the driver's limit on memory regions",
     "whether the hypervisor accepts the image",
   ];
 }

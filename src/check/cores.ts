@@ -1,4 +1,4 @@
-/** The pool's CPUs, and what running enclaves leave of them. */
+/** Checks -smp or cpu-ids=, the CPU pool, and the cores that running enclaves use. */
 import { cpuListText } from "../host/cpu/cpu-list.ts";
 import { poolShapeOf, type Topology } from "../host/cpu/topology.ts";
 import { moduleProblem } from "../host/driver/driver.ts";
@@ -20,95 +20,83 @@ import {
   poolState,
 } from "../pool/pool-problem.ts";
 import type { System } from "../sys/system.ts";
-import { attempt, type Finding, failed, found } from "./finding.ts";
+import { attempt, type Finding, failure, finding } from "./finding.ts";
 
-/** Findings, and the command that makes the pool where there is none yet. */
-export interface CoresChecked {
+/** The findings, and the command that creates the pool. */
+export interface CoresReport {
   readonly findings: readonly Finding[];
-  /** undefined where the pool is there. */
+  /** undefined if there is a pool already. */
   readonly poolCommand: string | undefined;
 }
 
-/**
- * Looks at -smp or cpu-ids=, the pool and the enclaves.
- * @param memoryBytes what the enclave is to have, for the pool's node.
- */
+/** Runs the checks. @param memoryBytes the enclave's memory, by which a pool's node is chosen. */
 export function checkCores(
   system: System,
   options: LaunchOptions,
   topology: Topology,
   memoryBytes: number,
-): CoresChecked {
-  const threads = topology.threadsPerCore;
-  const { cpuIds } = options;
-  const asked = cpuIds === undefined ? options.vcpus : { ...cpuIds, value: cpuIds.value.length };
-  const planned = attempt("vcpus", () =>
-    cpuIds === undefined ? planVcpus(asked, threads) : pickCpus(system, cpuIds),
-  );
-  // A part of a core is refused; the rest is looked at for as many CPUs as would do.
-  const demand: CpuDemand =
-    "value" in planned
-      ? planned.value
-      : {
-          value: Math.ceil((asked?.value ?? 1) / threads) * threads,
-          typed: asked?.typed ?? "",
-        };
-  const smp =
-    "value" in planned
-      ? found(
-          "vcpus",
-          "ok",
-          `${demand.typed}: ${demand.value / threads} whole core${demand.value === threads ? "" : "s"}`,
-        )
-      : planned.refusal;
+): CoresReport {
+  const { demand, line: vcpus } = checkVcpus(system, options, topology.threadsPerCore);
   const state = poolState(system, topology);
   if (state === undefined) {
-    const none = { topology, cpus: [], shape: poolShapeOf(topology, []) };
-    const problem = poolProblem(system, none, demand, memoryBytes);
-    const why = "the CPU pool comes with the driver, and is empty then unless something fills it";
-    const line =
+    const emptyPool = { topology, cpus: [], shape: poolShapeOf(topology, []) };
+    const problem = poolProblem(system, emptyPool, demand, memoryBytes);
+    const why = "the CPU pool comes with the driver and is empty, unless it is configured at boot";
+    const pool =
       problem === undefined || moduleProblem(system) === undefined
-        ? found("pool", "note", "the driver does not tell its pool")
-        : failed("pool", { ...problem, why });
-    return { findings: [smp, line], poolCommand: problem?.command };
+        ? finding("pool", "note", "the driver does not report its CPU pool")
+        : failure("pool", { ...problem, why });
+    return { findings: [vcpus, pool], poolCommand: problem?.command };
   }
   const problem = poolProblem(system, state, demand, memoryBytes);
   if (problem !== undefined) {
     return {
-      findings: [smp, failed("pool", problem)],
+      findings: [vcpus, failure("pool", problem)],
       poolCommand: state.cpus.length === 0 ? problem.command : undefined,
     };
   }
-  const running = runningEnclaves(system, threads);
-  const taken = coresInUseProblem(state, running, demand);
-  const line = taken === undefined ? enclavesLine(state, running) : failed("enclaves", taken);
-  return { findings: [smp, found("pool", "ok", poolText(state)), line], poolCommand: undefined };
+  const running = runningEnclaves(system, topology.threadsPerCore);
+  const inUse = coresInUseProblem(state, running, demand);
+  const enclaves = inUse === undefined ? enclavesLine(state, running) : failure("enclaves", inUse);
+  return { findings: [vcpus, finding("pool", "ok", poolText(state)), enclaves], poolCommand: undefined };
+}
+
+function checkVcpus(
+  system: System,
+  { cpuIds, vcpus }: LaunchOptions,
+  threads: number,
+): { readonly demand: CpuDemand; readonly line: Finding } {
+  const planned = attempt("vcpus", () =>
+    cpuIds === undefined ? planVcpus(vcpus, threads) : pickCpus(system, cpuIds),
+  );
+  if ("value" in planned) {
+    const demand = planned.value;
+    const cores = `${demand.value / threads} whole core${demand.value === threads ? "" : "s"}`;
+    return { demand, line: finding("vcpus", "ok", `${demand.typed}: ${cores}`) };
+  }
+  // The other checks continue with the number of CPUs rounded up to whole cores.
+  const asked = cpuIds === undefined ? vcpus?.value : cpuIds.value.length;
+  const value = Math.ceil((asked ?? 1) / threads) * threads;
+  return { demand: { value, typed: (cpuIds ?? vcpus)?.typed ?? "" }, line: planned.failure };
 }
 
 function poolText({ cpus, shape, topology }: PoolState): string {
   const { threadsPerCore: threads, nodes } = topology;
   const cores = `${shape.cores.length} whole core${shape.cores.length === 1 ? "" : "s"}`;
-  const of = threads === 1 ? "" : ` of ${threads} threads`;
+  const perCore = threads === 1 ? "" : ` of ${threads} threads`;
   const node = nodes.length > 1 ? ` on NUMA node ${shape.nodes.join(", ")}` : "";
-  return `CPUs ${cpuListText(cpus)}: ${cores}${of}${node}`;
+  return `CPUs ${cpuListText(cpus)}: ${cores}${perCore}${node}`;
 }
 
 function enclavesLine({ shape, topology }: PoolState, running: RunningEnclaves): Finding {
   const { enclaves, complete } = running;
+  const hidden = complete ? "" : "; other users' processes cannot be inspected";
+  if (enclaves.length === 0) return finding("enclaves", complete ? "ok" : "note", `none found${hidden}`);
   const threads = topology.threadsPerCore;
-  const left = shape.cores.length - coresInUse(running, threads);
-  const unsure = enclaves.some(({ vcpus }) => vcpus === undefined) ? " at the most" : "";
-  const hidden = complete ? "" : "; others' processes cannot be looked at, so there may be more";
-  const told = "the driver does not tell which CPUs are in use";
-  if (enclaves.length === 0) {
-    return found(
-      "enclaves",
-      complete ? "ok" : "note",
-      `none is seen to run${complete ? "" : `${hidden} (${told})`}`,
-    );
-  }
+  const free = (shape.cores.length - coresInUse(running, threads)) * threads;
+  const known = enclaves.every(({ vcpus }) => vcpus !== undefined);
   const text =
-    `${enclaves.length} of ${MAX_ENCLAVES} run: ${enclavesText(enclaves)}; by that ${left * threads} CPUs are ` +
-    `left${unsure}, for ${told}${hidden}`;
-  return found("enclaves", complete && unsure === "" ? "ok" : "note", text);
+    `${enclaves.length} of at most ${MAX_ENCLAVES} running: ${enclavesText(enclaves)}; ` +
+    `${known ? "" : "at most "}${free} CPUs of the pool are free, judging by the command lines${hidden}`;
+  return finding("enclaves", complete && known ? "ok" : "note", text);
 }

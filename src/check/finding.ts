@@ -1,68 +1,68 @@
-/** What `nitro check` finds: a line for each subject, and what mends it. */
+/** What `nitro check` reports: a line per subject, with the fix for a failure. */
 
 import type { Problem } from "../host/problem.ts";
 import { UserError } from "../sys/errors.ts";
 
-/** What is looked at, in the order in which it is told and mended. */
+/** What is checked, in the order in which it is reported and has to be fixed. */
 export const SUBJECTS = {
-  instance: "the instance's Nitro Enclaves device",
-  kernel: "the kernel's version",
-  driver: "the driver's module",
-  device: "the driver's node and who may open it",
-  vcpus: "-smp against cores",
-  pool: "the driver's CPU pool",
-  enclaves: "enclaves that run, and what they leave",
-  image: "the files of the image",
-  memory: "-m against the image",
+  instance: "Nitro Enclaves device of the instance",
+  kernel: "kernel version",
+  driver: "driver module",
+  device: "device node and its permissions",
+  vcpus: "-smp and whole cores",
+  pool: "CPU pool of the driver",
+  enclaves: "running enclaves and the cores they use",
+  image: "image files",
+  memory: "-m and the size of the image",
   pages: "huge pages",
-  cgroup: "limits of control groups",
-  limits: "limits of the process",
+  cgroup: "control group limits",
+  limits: "resource limits of the process",
   vsock: "vsock",
-  port: "the heartbeat's port",
+  port: "vsock port of the heartbeat",
   files: "files that the launch writes",
-  process: "what the process is to become",
+  process: "-run-with and -sandbox",
 } as const;
 
 /** A subject's name. */
 export type Subject = keyof typeof SUBJECTS;
 
-/** `note`: nothing is known against it, and nothing for it. */
-export type Status = "ok" | "warning" | "failure" | "note";
+/** `note`: the check could not determine whether the subject is in order. */
+export type Status = "ok" | "note" | "warning" | "failure";
 
-/** One line. */
+/** One line of the report. */
 export interface Finding {
   readonly subject: Subject;
   readonly status: Status;
   readonly text: string;
-  /** A line for a shell that mends it. */
+  /** A shell command that fixes the failure. */
   readonly command?: string | undefined;
-  /** Options that the launch is to be given in place of those that it had; beside the command where there are both. */
+  /** Options to launch with instead, or in addition to the command if there are both. */
   readonly options?: readonly string[] | undefined;
   readonly advice?: string | undefined;
 }
 
-/** A finding that is no failure. */
-export function found(subject: Subject, status: Exclude<Status, "failure">, text: string): Finding {
+/** Makes a finding that is not a failure. */
+export function finding(subject: Subject, status: Exclude<Status, "failure">, text: string): Finding {
   return { subject, status, text };
 }
 
-/** A fault as a finding. */
-export function failed(subject: Subject, { why, command, options, advice }: Problem): Finding {
+/** Makes a failure of a problem. */
+export function failure(subject: Subject, { why, command, options, advice }: Problem): Finding {
   return { subject, status: "failure", text: why, command, options, advice };
 }
 
-/** A launch's own refusal as a finding: what it names is part of the text. */
-export function refused(subject: Subject, error: UserError): Finding {
+/** Makes a failure of a launch's own error; its text includes what the error is about. */
+export function failureFromError(subject: Subject, error: UserError): Finding {
   const { command, options } = error.remedy ?? {};
   return { subject, status: "failure", text: error.message, command, options, advice: error.hint };
 }
 
-/** Runs what may throw a UserError: its findings, or the refusal. */
-export function attempt<T>(subject: Subject, run: () => T): { value: T } | { refusal: Finding } {
+/** Calls a function; returns its value, or the failure if it throws a UserError. */
+export function attempt<T>(subject: Subject, run: () => T): { value: T } | { failure: Finding } {
   try {
     return { value: run() };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    return { refusal: refused(subject, error) };
+    return { failure: failureFromError(subject, error) };
   }
 }

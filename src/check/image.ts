@@ -1,4 +1,4 @@
-/** The image, opened and checked as a launch does it, and -m against it. */
+/** Checks the image as a launch does, and whether -m suffices for it. */
 import { isEif } from "../eif/format/reader.ts";
 import { ARCHITECTURE, type Image, openImage } from "../launch/image/image-files.ts";
 import { openRegular } from "../launch/image/input-file.ts";
@@ -15,51 +15,53 @@ import {
 import { NO_PROGRESS } from "../launch/progress.ts";
 import { UserError } from "../sys/errors.ts";
 import type { System } from "../sys/system.ts";
-import { attempt, type Finding, found, refused } from "./finding.ts";
+import { attempt, type Finding, failureFromError, finding } from "./finding.ts";
 
-/** Findings, and what the memory would be. */
-export interface ImageChecked {
+/** The findings, and what the other checks need to know of the image. */
+export interface ImageReport {
   readonly findings: readonly Finding[];
+  /** 0 if the image cannot be read. */
   readonly imageBytes: number;
+  /** The memory that a launch would plan. */
   readonly memory: MemorySize;
 }
 
-/** Opens and reads the files. */
-export async function checkImage(system: System, options: LaunchOptions): Promise<ImageChecked> {
-  const told: string[] = [];
+/** Runs the checks. */
+export async function checkImage(system: System, options: LaunchOptions): Promise<ImageReport> {
+  const warnings: string[] = [];
   try {
     using image = await openImage(
-      { system, report: (line) => told.push(line), progress: NO_PROGRESS },
+      { system, report: (line) => warnings.push(line), progress: NO_PROGRESS },
       options,
     );
-    const measured = await measuredLine(system, image, options);
-    const signed = image.signature === undefined ? "" : ", signed, with a certificate that is valid now";
+    const measurements = await measurementLines(system, image, options);
+    const signed = image.signature === undefined ? "" : ", signed with a valid certificate";
     const findings = [
-      found("image", "ok", `${image.what}: ${image.size} bytes for ${ARCHITECTURE}${signed}`),
-      ...measured,
-      ...told.map((line) => found("image", "warning", line.replace(/^warning: /, ""))),
+      finding("image", "ok", `${image.what}: ${image.size} bytes for ${ARCHITECTURE}${signed}`),
+      ...measurements,
+      ...warnings.map((line) => finding("image", "warning", line.replace(/^warning: /, ""))),
     ];
     const { memory, lines } = memoryOf(options, image.size);
     return { findings: [...findings, ...lines], imageBytes: image.size, memory };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const { memory, lines } = memoryOf(options, 0);
-    const unknown = found(
+    const unknown = finding(
       "memory",
       "note",
-      `whether ${memory.typed} holds the image shows once it can be read`,
+      `cannot tell whether ${memory.typed} suffices until the image can be read`,
     );
     const failures = lines.filter(({ status }) => status === "failure");
     return {
-      findings: [refused("image", error), ...(failures.length > 0 ? failures : [unknown])],
+      findings: [failureFromError("image", error), ...(failures.length > 0 ? failures : [unknown])],
       imageBytes: 0,
       memory,
     };
   }
 }
 
-/** With expect-pcr0= and its like: what the image measures, against that. */
-async function measuredLine(system: System, image: Image, options: LaunchOptions): Promise<Finding[]> {
+/** Compares the image's measurements with expect-pcr0= and its siblings. */
+async function measurementLines(system: System, image: Image, options: LaunchOptions): Promise<Finding[]> {
   const { measure, debugMode, kernel, initrd, ramdisks, commandLine, anyKernel } = options;
   if (measure === undefined) return [];
   const { contentPcrs, imagePcrs } = await import("../eif/pcr.ts");
@@ -76,7 +78,7 @@ async function measuredLine(system: System, image: Image, options: LaunchOptions
     ? imagePcrs(around, kernel.value)
     : await contentPcrs(around, contents);
   judge(measure, debugMode, image, measurement);
-  return measure.expected.length === 0 ? [] : [found("image", "ok", "its PCRs are those that are expected")];
+  return measure.expected.length === 0 ? [] : [finding("image", "ok", "its PCRs are as expected")];
 }
 
 function isEifFile(system: System, { value, typed }: Typed<string>): boolean {
@@ -86,17 +88,17 @@ function isEifFile(system: System, { value, typed }: Typed<string>): boolean {
 
 function memoryOf(options: LaunchOptions, imageBytes: number): { memory: MemorySize; lines: Finding[] } {
   const planned = attempt("memory", () => planMemory(options.memoryBytes, imageBytes, options.memoryBackend));
-  if ("refusal" in planned) {
-    // The rest is looked at for what an enclave has without -m.
-    return { memory: planMemory(undefined, imageBytes), lines: [planned.refusal] };
+  if ("failure" in planned) {
+    // The other checks continue with the default memory size.
+    return { memory: planMemory(undefined, imageBytes), lines: [planned.failure] };
   }
   const memory = planned.value;
   const fits = attempt("memory", () => checkFits(memory, EXPECTED_IMAGE_OFFSET, imageBytes));
-  if ("refusal" in fits) return { memory, lines: [fits.refusal] };
+  if ("failure" in fits) return { memory, lines: [fits.failure] };
   const tight = tightMemory(memory, imageBytes)?.replace(/^warning: /, "");
   const line =
     tight === undefined
-      ? found("memory", "ok", `${memory.typed}: ${sizeText(memory.bytes)}`)
-      : found("memory", "warning", tight);
+      ? finding("memory", "ok", `${memory.typed}: ${sizeText(memory.bytes)}`)
+      : finding("memory", "warning", tight);
   return { memory, lines: [line] };
 }

@@ -1,4 +1,4 @@
-/** Huge pages for the enclave's memory: free on the right node, and not held back by limits. */
+/** Checks that the huge pages for the enclave are free on the right node, and that no limit withholds them. */
 
 import { poolNode } from "../host/cpu/nodes.ts";
 import type { Topology } from "../host/cpu/topology.ts";
@@ -12,49 +12,51 @@ import { planMemoryPages } from "../launch/plan/huge-pages.ts";
 import { type MemorySize, type PageRange, pageText, planPages, rangesText } from "../launch/plan/memory.ts";
 import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
-import { attempt, type Finding, failed, found } from "./finding.ts";
+import { attempt, type Finding, failure, finding } from "./finding.ts";
 
 const SIZES = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES];
 
-/** What the pages are for. */
-export interface PagesWanted {
+/** What the pages are needed for. */
+export interface PageDemand {
   readonly memory: MemorySize;
   readonly imageBytes: number;
-  /** Where the pool has to be made first: it decides on the node, and may bring the pages. */
+  /** The command for a missing CPU pool, which decides the node and may reserve the pages; undefined with a pool. */
   readonly poolCommand: string | undefined;
 }
 
-/** Looks at pages, control groups and limits. */
+/** Runs the checks of huge pages, control groups and resource limits. */
 export function checkPages(
   system: System,
   options: LaunchOptions,
   topology: Topology,
-  wanted: PagesWanted,
+  demand: PageDemand,
 ): Finding[] {
-  const { memory, imageBytes, poolCommand } = wanted;
-  const undecided = poolCommand !== undefined && topology.nodes.length > 1;
-  if (undecided) {
-    const line = pagesOfSomeNode(system, topology, memory, poolCommand);
-    return [line, ...limitLines(system, options, rangesOf(memory, options), undefined)];
+  const { memory, imageBytes, poolCommand } = demand;
+  if (poolCommand !== undefined && topology.nodes.length > 1) {
+    const line = pagesOfAnyNode(system, topology, memory, poolCommand);
+    return [line, ...limitLines(system, options, pagesNeeded(memory, options), undefined)];
   }
-  const sizes = [...new Set(rangesOf(memory, options).map(({ pageBytes }) => pageBytes))];
-  const unknown = pageSizeProblem(system, sizes);
-  if (unknown !== undefined) {
-    return [failed("pages", unknown), ...limitLines(system, options, rangesOf(memory, options), undefined)];
+  const sizes = [...new Set(pagesNeeded(memory, options).map(({ pageBytes }) => pageBytes))];
+  const unsupported = pageSizeProblem(system, sizes);
+  if (unsupported !== undefined) {
+    return [
+      failure("pages", unsupported),
+      ...limitLines(system, options, pagesNeeded(memory, options), undefined),
+    ];
   }
   const planned = attempt("pages", () => planMemoryPages(system, memory, options.memoryBackend, imageBytes));
-  if ("refusal" in planned) {
+  if ("failure" in planned) {
     const node = topology.nodes.length > 1 ? poolNode(system) : undefined;
-    return [planned.refusal, ...limitLines(system, options, rangesOf(memory, options), node)];
+    return [planned.failure, ...limitLines(system, options, pagesNeeded(memory, options), node)];
   }
   const { ranges, node } = planned.value;
-  const line = found("pages", "ok", `${rangesText(ranges)}${placeText(node)}; ${supplyText(system, node)}`);
+  const line = finding("pages", "ok", `${rangesText(ranges)}${placeText(node)}; ${supplyText(system, node)}`);
   return [line, ...limitLines(system, options, ranges, node)];
 }
 
-/** The pool will be on a node that has the pages or can have them. */
-function pagesOfSomeNode(system: System, topology: Topology, memory: MemorySize, command: string): Finding {
-  const able = topology.nodes.filter((node) => {
+/** Without a pool, any node may provide the pages. */
+function pagesOfAnyNode(system: System, topology: Topology, memory: MemorySize, command: string): Finding {
+  const sufficient = topology.nodes.filter((node) => {
     const supply = {
       giant: availablePages(system, GIGANTIC_PAGE_BYTES, node),
       huge: availablePages(system, HUGE_PAGE_BYTES, node),
@@ -62,13 +64,20 @@ function pagesOfSomeNode(system: System, topology: Topology, memory: MemorySize,
     return planPages(memory.bytes, supply) !== undefined;
   });
   const each = topology.nodes.map((node) => `node ${node}: ${supplyText(system, node)}`).join("; ");
-  if (able.length > 0)
-    return found("pages", "ok", `NUMA node ${able.join(", ")} has enough for ${memory.typed}; ${each}`);
-  return failed("pages", { why: `${memory.typed}: no NUMA node has enough huge pages (${each})`, command });
+  if (sufficient.length > 0)
+    return finding(
+      "pages",
+      "ok",
+      `NUMA node ${sufficient.join(", ")} has enough free huge pages for ${memory.typed}; ${each}`,
+    );
+  return failure("pages", {
+    why: `${memory.typed}: no NUMA node has enough free huge pages (${each})`,
+    command,
+  });
 }
 
-/** What would be taken if it were there. */
-function rangesOf(memory: MemorySize, { memoryBackend }: LaunchOptions): readonly PageRange[] {
+/** The pages that a launch would use if they existed. */
+function pagesNeeded(memory: MemorySize, { memoryBackend }: LaunchOptions): readonly PageRange[] {
   const pageBytes = memoryBackend?.pageBytes ?? HUGE_PAGE_BYTES;
   return [{ pageBytes, pages: Math.ceil(memory.bytes / pageBytes) }];
 }
@@ -77,22 +86,22 @@ function placeText(node: number | undefined): string {
   return node === undefined ? "" : ` on NUMA node ${node}`;
 }
 
-/** `300 of 512 of 2 MiB free, 20 promised to others; 4000 more could be made at once`. */
+/** Formats the supply: `300 of 512 of 2 MiB free, 40 more of 2 MiB could be allocated now, 80 after compaction`. */
 function supplyText(system: System, node: number | undefined): string {
   const texts = SIZES.flatMap((each) => {
     const { total = 0, free = 0 } = hugePages(system, each, node);
     const { reserved = 0 } = hugePages(system, each);
     if (total === 0) return [];
-    const promised = reserved === 0 ? "" : `, ${reserved} of all nodes promised to others`;
-    return [`${free} of ${total} of ${pageText(each)} free${promised}`];
+    const elsewhere = reserved === 0 ? "" : `, ${reserved} on all nodes reserved by other processes`;
+    return [`${free} of ${total} of ${pageText(each)} free${elsewhere}`];
   });
   const memory = freeMemory(system, node);
   const more =
     memory === undefined
       ? []
       : [
-          `${memory.contiguousPages} more of 2 MiB could be made at once, ` +
-            `${Math.floor(memory.free / HUGE_PAGE_BYTES)} of all that is free`,
+          `${memory.contiguousPages} more of 2 MiB could be allocated now, ` +
+            `${Math.floor(memory.free / HUGE_PAGE_BYTES)} after compaction`,
         ];
   return [...(texts.length === 0 ? ["none reserved"] : texts), ...more].join(", ");
 }
@@ -104,15 +113,17 @@ function limitLines(
   node: number | undefined,
 ): Finding[] {
   const groups = [hugetlbProblem(system, ranges), cpusetProblem(system, node), memoryProblem(system)].flatMap(
-    (problem) => (problem === undefined ? [] : [failed("cgroup", problem)]),
+    (problem) => (problem === undefined ? [] : [failure("cgroup", problem)]),
   );
   const largest = Math.max(0, ...ranges.map(({ pages, pageBytes }) => pages * pageBytes));
-  const more = options.ramdisks.length + 4 * options.chardevs.length;
-  const limits = [openFilesProblem(system, more), fileSizeProblem(system, largest)].flatMap((problem) =>
-    problem === undefined ? [] : [failed("limits", problem)],
+  const moreFiles = options.ramdisks.length + 4 * options.chardevs.length;
+  const limits = [openFilesProblem(system, moreFiles), fileSizeProblem(system, largest)].flatMap((problem) =>
+    problem === undefined ? [] : [failure("limits", problem)],
   );
   return [
-    ...(groups.length > 0 ? groups : [found("cgroup", "ok", "no control group or cpuset is in the way")]),
-    ...(limits.length > 0 ? limits : [found("limits", "ok", "enough open files, and files large enough")]),
+    ...(groups.length > 0
+      ? groups
+      : [finding("cgroup", "ok", "no control group or cpuset restricts the launch")]),
+    ...(limits.length > 0 ? limits : [finding("limits", "ok", "open files and file size suffice")]),
   ];
 }

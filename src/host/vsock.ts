@@ -1,4 +1,4 @@
-/** Whether vsock works on this parent: the socket family, and what carries it to the hypervisor. */
+/** Whether vsock works on this parent: the socket family, and the transport to the hypervisor. */
 import { SyscallError } from "../sys/errors.ts";
 import { pathExists } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
@@ -9,44 +9,47 @@ import { missingModule, moduleState } from "./modules.ts";
 import { asRoot, type Problem } from "./problem.ts";
 
 const FAMILY = "vsock";
-/** The parent has a virtio-pci device of vsock (Documentation/virt/ne_overview.rst). */
+/** The parent reaches its enclaves through a virtio-pci vsock device (Documentation/virt/ne_overview.rst). */
 const TRANSPORT = "vmw_vsock_virtio_transport";
 const DEVICE = "/dev/vsock";
 
-/** Why this process cannot reach enclaves by vsock; undefined where it can, or nothing tells. */
+/** Returns why this process cannot reach enclaves over vsock; undefined if it can, or if that cannot be determined. */
 export function vsockProblem(system: System): Problem | undefined {
   const family = moduleState(system, FAMILY);
-  if (family === "missing") return { ...missingModule(system, FAMILY), ...install(system) };
-  // Asked for only where the answer loads no module.
+  // The transport's package contains the family as well.
+  if (family === "missing")
+    return { ...missingModule(system, TRANSPORT), why: missingModule(system, FAMILY).why };
+  // Creating a socket would load a module that is not loaded; a check must not.
   if (family === "loaded" || pathExists(system, DEVICE)) {
-    const refused = refusal(system);
+    const refused = socketProblem(system);
     if (refused !== undefined) return refused;
     const cid = localCid(system);
     if (cid !== undefined && cid !== VMADDR_CID_ANY && cid !== VMADDR_CID_LOCAL) return undefined;
     if (cid === undefined && moduleState(system, TRANSPORT) !== "loadable") return undefined;
   }
-  const transport = moduleState(system, TRANSPORT);
-  if (transport === "unknown") return undefined;
-  if (transport === "missing") return missingModule(system, TRANSPORT);
-  if (transport === "loaded") {
-    return {
-      why: `nothing carries vsock to enclaves: ${TRANSPORT} is loaded, and has found no device`,
-      advice: "the device comes with Nitro Enclaves: lspci -d 1af4: lists it; dmesg | grep vsock",
-    };
+  return transportProblem(system);
+}
+
+function transportProblem(system: System): Problem | undefined {
+  switch (moduleState(system, TRANSPORT)) {
+    case "unknown":
+      return undefined;
+    case "missing":
+      return missingModule(system, TRANSPORT);
+    case "loaded":
+      return {
+        why: `vsock has no transport to enclaves: ${TRANSPORT} is loaded, but found no device`,
+        advice: "the device comes with Nitro Enclaves; lspci -d 1af4: lists it, dmesg | grep vsock explains",
+      };
+    case "loadable":
+      return {
+        why: `vsock has no transport to enclaves: module ${TRANSPORT} is not loaded`,
+        command: asRoot(`modprobe ${TRANSPORT}`),
+      };
   }
-  return {
-    why: `nothing carries vsock to enclaves: the module ${TRANSPORT} is not loaded`,
-    command: asRoot(`modprobe ${TRANSPORT}`),
-  };
 }
 
-/** Of the transport's package: it brings the family as well. */
-function install(system: System): Partial<Problem> {
-  const { command, advice } = missingModule(system, TRANSPORT);
-  return { command, advice };
-}
-
-function refusal(system: System): Problem | undefined {
+function socketProblem(system: System): Problem | undefined {
   try {
     vsockAvailable(system);
     return undefined;

@@ -1,7 +1,7 @@
 /**
- * One `nitro pool` at a time: a second one would read what the first is about to change, and put it back. The lock is
- * the kernel's (flock(2)) on a file that only root may open, so it ends with its holder, however that comes about, and
- * nobody else can keep it. The file itself is empty and stays until the next boot.
+ * Serializes `nitro pool`: a second instance would read what the first is about to change, and restore it. The lock is
+ * flock(2) on an empty file that only root may open: the kernel releases it with its holder, and no other user can hold
+ * it. The file stays until the next boot.
  */
 import { SyscallError, UserError } from "../sys/errors.ts";
 import { type Fd, openFile } from "../sys/files.ts";
@@ -12,36 +12,37 @@ import type { Signals } from "../sys/signals.ts";
 import { checked, type System } from "../sys/system.ts";
 
 const POOL_LOCK = "/run/nitro-pool.lock";
-const TRY_EVERY_MS = 50;
-const TELL_AFTER_MS = 1_000;
-/** Offlining many CPUs and compacting much memory take their time. */
-const PATIENCE_MS = 300_000;
+const RETRY_MS = 50;
+const REPORT_AFTER_MS = 1_000;
+/** Taking many CPUs offline and compacting much memory take minutes. */
+const TIMEOUT_MS = 300_000;
 
 /**
- * Takes the lock, or waits for it; disposing of it gives it back. Where it cannot be had at all (no /run, not root)
- * there is none: the kernel says what may not be done. Throws UserError when a signal comes, or patience has run out.
+ * Acquires the lock, waiting if another process holds it; disposing of the result releases it. If the file cannot be
+ * opened (no /run, not root), there is no lock: the writes that follow fail with the kernel's reason. Throws UserError
+ * on a signal and after the timeout.
  */
 export function lockPool(system: System, report: (line: string) => void, signals: Signals): Disposable {
   using stack = new DisposableStack();
   const file = openLock(system);
   if (file === undefined) return stack.move();
   stack.use(file);
-  const beganMs = nowMs();
-  for (let told = false; !tryLock(system, file); ) {
-    const waitedMs = nowMs() - beganMs;
-    if (waitedMs >= PATIENCE_MS) {
+  const startedMs = nowMs();
+  for (let reported = false; !tryLock(system, file); ) {
+    const waitedMs = nowMs() - startedMs;
+    if (waitedMs >= TIMEOUT_MS) {
       throw new UserError(
         POOL_LOCK,
-        `another nitro pool has held it for ${PATIENCE_MS / 1000} s`,
-        `see what it does: fuser -v ${POOL_LOCK}`,
+        `another nitro pool has held the lock for ${TIMEOUT_MS / 1000} s`,
+        `find the process: fuser -v ${POOL_LOCK}`,
       );
     }
-    if (!told && waitedMs >= TELL_AFTER_MS) {
-      told = true;
-      report("another nitro pool is at work; waiting for its end");
+    if (!reported && waitedMs >= REPORT_AFTER_MS) {
+      reported = true;
+      report(`another nitro pool is running; waiting for it, up to ${TIMEOUT_MS / 1000} s`);
     }
-    if (isReadable(system, signals.fd, TRY_EVERY_MS)) {
-      throw new UserError("pool", `stopped by ${signals.next()} while it waited for another nitro pool`);
+    if (isReadable(system, signals.fd, RETRY_MS)) {
+      throw new UserError("pool", `stopped by ${signals.next()} while waiting for another nitro pool`);
     }
   }
   return stack.move();

@@ -1,125 +1,126 @@
-/** The huge pages of one node, counted and set; what cannot be had is tried again once memory has been compacted. */
-
-import { NODE_DIRECTORY } from "../host/cpu/nodes.ts";
+/** Counts and sets the huge pages of one NUMA node, compacting memory if the kernel finds too few contiguous blocks. */
+import type { Topology } from "../host/cpu/topology.ts";
 import { hugePageDirectory, hugePages } from "../host/memory/huge-pages.ts";
+import { readMeminfo } from "../host/memory/meminfo.ts";
+import { NODE_DIRECTORY } from "../host/paths.ts";
 import { UserError } from "../sys/errors.ts";
-import { readSmallFile, writeSetting } from "../sys/files.ts";
+import { writeSetting } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
-import { notAllowed } from "./ne-cpus.ts";
+import { roundedSize, sizeWithUnit } from "../sys/units.ts";
+import { notPermitted } from "./ne-cpus.ts";
 import { bytesOf, type PageCounts, pageTargets } from "./plan.ts";
 
-const MIB = 1024 * 1024;
-
-/** A node's huge pages. @param node undefined where the kernel knows no NUMA. */
+/** A node's huge pages. */
 export class NodePages {
-  readonly words: string;
+  /** For messages: `NUMA node 0`. */
+  readonly name: string;
+  /** undefined on a kernel without NUMA, whose pages are the machine's. */
+  readonly #node: number | undefined;
 
-  /** @param check called between writes: throws where the command is asked to stop. */
+  /** @param throwIfStopped called between writes; throws if a signal asks the command to stop. */
   constructor(
     private readonly system: System,
-    readonly node: number | undefined,
-    private readonly check: () => void = () => {},
+    { nodes }: Topology,
+    node: number,
+    private readonly throwIfStopped: () => void = () => {},
   ) {
-    this.words = node === undefined ? "this machine" : `NUMA node ${node}`;
+    this.#node = nodes.length === 0 ? undefined : node;
+    this.name = nodes.length === 0 ? "this machine" : `NUMA node ${node}`;
   }
 
-  /** How many there are; a size that the kernel does not know counts as none. */
+  /** Returns the pool's pages: without surplus ones, which the kernel frees as soon as their user does. */
   counts(): PageCounts {
-    return { giant: this.#count(GIGANTIC_PAGE_BYTES), huge: this.#count(HUGE_PAGE_BYTES) };
+    return { of1GiB: this.#count(GIGANTIC_PAGE_BYTES), of2MiB: this.#count(HUGE_PAGE_BYTES) };
   }
 
-  /** Without those beyond the pool's size (surplus), which go as soon as their user gives them back. */
+  /** A page size that the kernel does not support counts as no pages. */
   #count(pageBytes: number): number {
-    const { total = 0, surplus = 0 } = hugePages(this.system, pageBytes, this.node);
+    const { total = 0, surplus = 0 } = hugePages(this.system, pageBytes, this.#node);
     return Math.max(0, total - surplus);
   }
 
-  /** As counts, with those that are there only until their user gives them back. */
-  all(): PageCounts {
-    const total = (pageBytes: number) => hugePages(this.system, pageBytes, this.node).total ?? 0;
-    return { giant: total(GIGANTIC_PAGE_BYTES), huge: total(HUGE_PAGE_BYTES) };
+  /** Returns all pages, including surplus ones. */
+  countsWithSurplus(): PageCounts {
+    const total = (pageBytes: number) => hugePages(this.system, pageBytes, this.#node).total ?? 0;
+    return { of1GiB: total(GIGANTIC_PAGE_BYTES), of2MiB: total(HUGE_PAGE_BYTES) };
   }
 
   /**
-   * Memory that pages could be made of, in bytes: free, cached from files, or, with swap space, of programs. Not all of
-   * it will do.
+   * Returns an upper limit of the memory that could become huge pages, in bytes: free memory, caches, and as much
+   * anonymous memory as swap space can take.
    */
   obtainableBytes(): number {
-    const directory =
-      this.node === undefined ? "/proc/meminfo" : `${NODE_DIRECTORY}/node${this.node}/meminfo`;
-    const text = readSmallFile(this.system, directory) ?? "";
-    const kib = (name: string, of = text) =>
-      Number(new RegExp(`^(?:Node \\d+ )?${name}:\\s+(\\d+) kB$`, "m").exec(of)?.[1] ?? 0);
-    const sum = (names: readonly string[]) => names.reduce((all, name) => all + kib(name), 0);
-    const swap = kib("SwapFree", readSmallFile(this.system, "/proc/meminfo"));
-    const swapped = Math.min(swap, sum(["Active\\(anon\\)", "Inactive\\(anon\\)"]));
-    return (sum(["MemFree", "Active\\(file\\)", "Inactive\\(file\\)", "SReclaimable"]) + swapped) * 1024;
+    const onNode = readMeminfo(this.system, this.#node) ?? (() => 0);
+    const swap = readMeminfo(this.system)?.("SwapFree") ?? 0;
+    const anonymous = onNode("Active(anon)") + onNode("Inactive(anon)");
+    const caches = onNode("Active(file)") + onNode("Inactive(file)") + onNode("SReclaimable");
+    return onNode("MemFree") + caches + Math.min(swap, anonymous);
   }
 
   /**
-   * Makes the pages those that the enclaves' memory needs. Gives false where nothing had to be changed.
-   * @param enclaves bytes of each. Throws UserError where they cannot be had; what was changed until then stays so.
+   * Sets the pages to what the enclaves' memory needs. Returns false if nothing had to be changed. Throws UserError if
+   * the node cannot provide the pages; changes made until then remain. @param enclaves bytes of each.
    */
   provide(enclaves: readonly number[]): boolean {
     const have = this.counts();
-    const knowsGiant = hugePages(this.system, GIGANTIC_PAGE_BYTES, this.node).total !== undefined;
-    let target = pageTargets(enclaves, have, knowsGiant ? Number.POSITIVE_INFINITY : have.giant);
-    if (target.giant === have.giant && target.huge === have.huge) return false;
-    this.#checkRoom(have, target);
-    // What is to go makes room for what is to come.
-    if (target.huge < have.huge) this.#set(HUGE_PAGE_BYTES, target.huge);
-    const giant = target.giant === have.giant ? have.giant : this.#set(GIGANTIC_PAGE_BYTES, target.giant);
-    if (giant < target.giant) target = pageTargets(enclaves, { ...have, giant }, giant);
-    const huge =
-      target.huge > this.#count(HUGE_PAGE_BYTES) ? this.#set(HUGE_PAGE_BYTES, target.huge) : target.huge;
-    if (bytesOf({ giant, huge }) < bytesOf(target)) this.#refuse({ giant, huge }, target);
+    const supports1GiB = hugePages(this.system, GIGANTIC_PAGE_BYTES, this.#node).total !== undefined;
+    let target = pageTargets(enclaves, have, supports1GiB ? Number.POSITIVE_INFINITY : have.of1GiB);
+    if (target.of1GiB === have.of1GiB && target.of2MiB === have.of2MiB) return false;
+    this.#checkCapacity(have, target);
+    // Free the pages that are no longer needed before allocating others.
+    if (target.of2MiB < have.of2MiB) this.#set(HUGE_PAGE_BYTES, target.of2MiB);
+    const of1GiB =
+      target.of1GiB === have.of1GiB ? have.of1GiB : this.#set(GIGANTIC_PAGE_BYTES, target.of1GiB);
+    if (of1GiB < target.of1GiB) target = pageTargets(enclaves, { ...have, of1GiB }, of1GiB);
+    const of2MiB =
+      target.of2MiB > this.#count(HUGE_PAGE_BYTES)
+        ? this.#set(HUGE_PAGE_BYTES, target.of2MiB)
+        : target.of2MiB;
+    const got = { of1GiB, of2MiB };
+    if (bytesOf(got) < bytesOf(target)) throw this.#fragmented(got, target);
     return true;
   }
 
-  /** The kernel would press everybody else's memory out before it says that so many pages cannot be had. */
-  #checkRoom(have: PageCounts, target: PageCounts): void {
-    const more = (count: PageCounts, than: PageCounts): PageCounts => ({
-      giant: Math.max(0, count.giant - than.giant),
-      huge: Math.max(0, count.huge - than.huge),
-    });
-    const needed = bytesOf(more(target, have));
-    const room = this.obtainableBytes() + bytesOf(more(have, target));
-    if (needed <= room) return;
-    const most = Math.max(0, bytesOf(target) - needed + room);
+  /** Refuses an impossible size at once: the kernel would first evict the memory of all other processes. */
+  #checkCapacity(have: PageCounts, target: PageCounts): void {
+    const excess = (a: PageCounts, b: PageCounts) =>
+      bytesOf({ of1GiB: Math.max(0, a.of1GiB - b.of1GiB), of2MiB: Math.max(0, a.of2MiB - b.of2MiB) });
+    const needed = excess(target, have);
+    const capacity = this.obtainableBytes() + excess(have, target);
+    if (needed <= capacity) return;
+    const most = Math.max(0, bytesOf(target) - needed + capacity);
     throw new UserError(
-      `${bytesOf(target) / MIB}M of huge pages on ${this.words}`,
-      `${needed / MIB}M more are needed for that, and ${Math.floor(room / MIB)}M of its memory are free or ` +
-        "could be freed",
-      `ask for less than ${Math.floor(most / HUGE_PAGE_BYTES) * 2}M, for its programs need some as well; ` +
-        "or use a larger instance",
+      `${sizeWithUnit(bytesOf(target))} of huge pages`,
+      `${this.name} can provide at most ${roundedSize(most)}`,
+      "ask for less, since the parent's own programs need memory as well; or use a larger instance type",
     );
   }
 
-  /** Sets the pages back to what they were, as far as the kernel can do it. Gives what could not be. */
+  /** Sets the pages back to a former state as far as the kernel can. Returns what is different then. */
   restore(before: PageCounts): string | undefined {
     const now = this.counts();
-    if (now.huge > before.huge) this.#set(HUGE_PAGE_BYTES, before.huge);
-    if (now.giant !== before.giant) this.#set(GIGANTIC_PAGE_BYTES, before.giant);
-    if (now.huge < before.huge) this.#set(HUGE_PAGE_BYTES, before.huge);
-    const { giant, huge } = this.counts();
-    if (giant === before.giant && huge === before.huge) return undefined;
-    return `${this.words} has ${pageCountText({ giant, huge })} now, it had ${pageCountText(before)}`;
+    if (now.of2MiB > before.of2MiB) this.#set(HUGE_PAGE_BYTES, before.of2MiB);
+    if (now.of1GiB !== before.of1GiB) this.#set(GIGANTIC_PAGE_BYTES, before.of1GiB);
+    if (now.of2MiB < before.of2MiB) this.#set(HUGE_PAGE_BYTES, before.of2MiB);
+    const after = this.counts();
+    if (after.of1GiB === before.of1GiB && after.of2MiB === before.of2MiB) return undefined;
+    return `${this.name} has ${pageCountText(after)}, before it had ${pageCountText(before)}`;
   }
 
-  /** Writes a number of pages, and again after compaction where there came fewer. Gives how many there are then. */
+  /** Writes the number of pages, and once more after compaction if there are fewer. Returns how many there are. */
   #set(pageBytes: number, count: number): number {
-    const path = `${hugePageDirectory(pageBytes, this.node)}/nr_hugepages`;
+    const path = `${hugePageDirectory(pageBytes, this.#node)}/nr_hugepages`;
     for (const compact of [false, true]) {
       if (compact) this.#compact();
       const result = writeSetting(this.system, path, `${count}\n`);
-      // A signal has ended the write early (set_max_huge_pages); by then it has been noted.
-      this.check();
+      // A signal ends the kernel's loop early (set_max_huge_pages); it is pending by now.
+      this.throwIfStopped();
       if (result === -ERRNO.EACCES || result === -ERRNO.EPERM || result === -ERRNO.EROFS) {
-        throw notAllowed("huge pages", path, -result);
+        throw notPermitted("huge pages", path, -result);
       }
-      // Other refusals (a kernel that makes no 1 GiB pages while it runs: EINVAL) show in the count.
+      // Other errors (EINVAL from a kernel that cannot allocate 1 GiB pages at run time) show in the count.
       if (this.#count(pageBytes) >= count) break;
     }
     return this.#count(pageBytes);
@@ -127,29 +128,30 @@ export class NodePages {
 
   #compact(): void {
     const path =
-      this.node === undefined ? "/proc/sys/vm/compact_memory" : `${NODE_DIRECTORY}/node${this.node}/compact`;
+      this.#node === undefined
+        ? "/proc/sys/vm/compact_memory"
+        : `${NODE_DIRECTORY}/node${this.#node}/compact`;
     writeSetting(this.system, path, "1\n");
   }
 
-  #refuse(got: PageCounts, target: PageCounts): never {
-    const rest = Math.floor(this.obtainableBytes() / MIB);
+  #fragmented(got: PageCounts, target: PageCounts): UserError {
     const boot = [
-      ...(target.giant > 0 ? [`hugepagesz=1G hugepages=${target.giant}`] : []),
-      `hugepagesz=2M hugepages=${target.huge}`,
+      ...(target.of1GiB > 0 ? [`hugepagesz=1G hugepages=${target.of1GiB}`] : []),
+      `hugepagesz=2M hugepages=${target.of2MiB}`,
     ].join(" ");
-    throw new UserError(
-      `${bytesOf(target) / MIB}M of huge pages on ${this.words}`,
-      `only ${bytesOf(got) / MIB}M could be had (${pageCountText(got)}), after compaction too; ${rest}M more of its ` +
-        "memory are free or cached, but in smaller pieces",
-      "free the page cache and try again: sync; echo 3 > /proc/sys/vm/drop_caches; " +
-        `or ask for less; or reserve them at boot, on the kernel's command line: ${boot}`,
+    return new UserError(
+      `${sizeWithUnit(bytesOf(target))} of huge pages`,
+      `${this.name} provided ${sizeWithUnit(bytesOf(got))} (${pageCountText(got)}), even after compaction; ` +
+        `${roundedSize(this.obtainableBytes())} more are free or cached, but fragmented`,
+      "free the page cache and run it again: sync; echo 3 > /proc/sys/vm/drop_caches; " +
+        `or ask for less; or reserve them at boot, on the kernel command line: ${boot}`,
     );
   }
 }
 
-/** `2 huge pages of 1 GiB and 256 of 2 MiB`. */
-export function pageCountText({ giant, huge }: PageCounts): string {
+/** Formats page counts: `2 huge pages of 1 GiB and 256 of 2 MiB`. */
+export function pageCountText({ of1GiB, of2MiB }: PageCounts): string {
   const pages = (count: number) => `${count} huge page${count === 1 ? "" : "s"}`;
-  if (giant === 0) return `${pages(huge)} of 2 MiB`;
-  return huge === 0 ? `${pages(giant)} of 1 GiB` : `${pages(giant)} of 1 GiB and ${huge} of 2 MiB`;
+  if (of1GiB === 0) return `${pages(of2MiB)} of 2 MiB`;
+  return of2MiB === 0 ? `${pages(of1GiB)} of 1 GiB` : `${pages(of1GiB)} of 1 GiB and ${of2MiB} of 2 MiB`;
 }

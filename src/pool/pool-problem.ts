@@ -1,21 +1,23 @@
-/** Why the driver's pool has no CPUs for an enclave, as far as that is told, and what gives it some. */
+/** Why the driver's CPU pool has no CPUs for an enclave, and how to provide them. */
 import { cpuListText, parseCpuList } from "../host/cpu/cpu-list.ts";
 import { cpuPool } from "../host/cpu/cpus.ts";
 import { type PoolShape, poolShapeOf, type Topology } from "../host/cpu/topology.ts";
 import { coresInUse, enclavesText, MAX_ENCLAVES, type RunningEnclaves } from "../host/driver/enclaves.ts";
 import { availablePages, hugePages } from "../host/memory/huge-pages.ts";
+import { onlineCommand } from "../host/paths.ts";
 import { asRoot, type Problem } from "../host/problem.ts";
 import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
-import { freeCores } from "./plan.ts";
+import { MIB } from "../sys/units.ts";
+import { freeCores, maxCpus, nodesOf } from "./plan.ts";
 
-/** vCPUs that a launch asks for, and how: `-smp 4`. */
+/** The number of vCPUs that a launch asks for, and the option as typed: `-smp 4`. */
 export interface CpuDemand {
   readonly value: number;
   readonly typed: string;
 }
 
-/** The pool as it is. */
+/** The pool's present state. */
 export interface PoolState {
   readonly topology: Topology;
   /** Ascending. */
@@ -23,7 +25,7 @@ export interface PoolState {
   readonly shape: PoolShape;
 }
 
-/** Reads the pool; undefined where the driver is not there to tell it. */
+/** Reads the pool; undefined if the driver is not loaded. */
 export function poolState(system: System, topology: Topology): PoolState | undefined {
   const list = cpuPool(system);
   if (list === undefined) return undefined;
@@ -31,18 +33,11 @@ export function poolState(system: System, topology: Topology): PoolState | undef
   return { topology, cpus, shape: poolShapeOf(topology, cpus) };
 }
 
-/** The nodes with so many vCPUs' whole cores for a pool, the likeliest first. */
-export function nodesWithCores(topology: Topology, pool: readonly number[], vcpus: number): number[] {
-  const nodes = topology.nodes.length === 0 ? [0] : topology.nodes;
-  return nodes.filter((node) => freeCores(topology, node, pool).length * topology.threadsPerCore >= vcpus);
-}
-
-const MIB = 2 ** 20;
-const SIZES = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES];
+const PAGE_SIZES = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES];
 
 /**
- * What is typed for a pool of so many CPUs. Where there are several nodes and no pool says which, it is a node that has
- * the enclave's memory as well, or can have it: then that is asked for too.
+ * Returns the command that makes a pool of so many CPUs. If there are several nodes and no pool yet, it names the node
+ * with the most huge pages, and asks for the rest of the enclave's memory there.
  */
 function poolCommand(
   system: System,
@@ -50,19 +45,28 @@ function poolCommand(
   vcpus: number,
   memoryBytes: number,
 ): string {
-  const nodes = nodesWithCores(topology, cpus, vcpus);
   if (topology.nodes.length <= 1 || cpus.length > 0) return asRoot(`nitro pool --cpus ${vcpus}`);
+  const nodes = nodesWithCores(topology, cpus, vcpus);
   const bytes = (count: (pageBytes: number) => number | undefined) =>
-    SIZES.filter((each) => each <= memoryBytes).reduce((sum, each) => sum + each * (count(each) ?? 0), 0);
-  const free = (node: number) => bytes((each) => availablePages(system, each, node));
+    PAGE_SIZES.filter((pageBytes) => pageBytes <= memoryBytes).reduce(
+      (sum, pageBytes) => sum + pageBytes * (count(pageBytes) ?? 0),
+      0,
+    );
+  const free = (node: number) => bytes((pageBytes) => availablePages(system, pageBytes, node));
   const best = nodes.reduce((a, b) => (free(b) > free(a) ? b : a), nodes[0] ?? 0);
   const missing = Math.max(0, memoryBytes - free(best));
-  const reserved = bytes((each) => hugePages(system, each, best).total);
+  const reserved = bytes((pageBytes) => hugePages(system, pageBytes, best).total);
   const memory = missing === 0 ? "" : ` --memory ${Math.ceil((reserved + missing) / MIB)}`;
   return asRoot(`nitro pool --cpus ${vcpus} --node ${best}${memory}`);
 }
 
-/** Why the pool itself does not do, whatever runs; undefined where it does. */
+function nodesWithCores(topology: Topology, pool: readonly number[], vcpus: number): number[] {
+  return nodesOf(topology).filter(
+    (node) => freeCores(topology, node, pool).length * topology.threadsPerCore >= vcpus,
+  );
+}
+
+/** Returns why the pool does not suffice, regardless of running enclaves; undefined if it does. */
 export function poolProblem(
   system: System,
   state: PoolState,
@@ -70,31 +74,31 @@ export function poolProblem(
   memoryBytes: number,
 ): Problem | undefined {
   const { cpus, shape, topology } = state;
-  const threads = topology.threadsPerCore;
   const list = cpuListText(cpus);
-  const whole = shape.cores.length * threads;
-  const more = larger(system, state, demand, memoryBytes);
-  if (cpus.length === 0) return { why: "the CPU pool is empty", ...more };
+  const wholeCpus = shape.cores.length * topology.threadsPerCore;
+  if (cpus.length === 0)
+    return { why: "the CPU pool is empty", ...largerPool(system, state, demand, memoryBytes) };
   if (shape.missing.length > 0) {
-    const missing = cpuListText(shape.missing);
     const offline = shape.missing.filter((cpu) => !topology.online.includes(cpu));
-    const online = offline.map((cpu) => `echo 1 > /sys/devices/system/cpu/cpu${cpu}/online`);
-    const pool = `nitro pool --cpus ${Math.max(demand.value, whole)}`;
+    const online = offline.length === 0 ? [] : [onlineCommand(offline)];
+    const pool = `nitro pool --cpus ${Math.max(demand.value, wholeCpus)}`;
     return {
-      why: `the CPU pool ${list} has a part of a core: CPU ${missing} is missing, and enclaves take whole cores`,
+      why:
+        `the CPU pool ${list} contains part of a core: CPU ${cpuListText(shape.missing)} is missing; ` +
+        "enclaves need whole cores",
       command: asRoot([...online, pool].join(" && ")),
     };
   }
-  if (whole >= demand.value) return undefined;
+  if (wholeCpus >= demand.value) return undefined;
   const cores = `${shape.cores.length} core${shape.cores.length === 1 ? "" : "s"}`;
   return {
-    why: `${demand.typed} needs ${demand.value} CPUs, and the CPU pool ${list} has ${cpus.length} (${cores})`,
-    ...more,
+    why: `${demand.typed} needs ${demand.value} CPUs, but the CPU pool ${list} has ${cpus.length} (${cores})`,
+    ...largerPool(system, state, demand, memoryBytes),
   };
 }
 
-/** How the pool comes to have as many CPUs as are asked for; where no node has them, how the launch does with less. */
-function larger(
+/** Returns how to enlarge the pool as demanded or, if no node has so many CPUs, how to launch with fewer. */
+function largerPool(
   system: System,
   state: PoolState,
   demand: CpuDemand,
@@ -103,18 +107,15 @@ function larger(
   const { topology, cpus, shape } = state;
   const command = (vcpus: number) => poolCommand(system, state, vcpus, memoryBytes);
   if (nodesWithCores(topology, cpus, demand.value).length > 0) return { command: command(demand.value) };
-  const nodes = topology.nodes.length === 0 ? [0] : topology.nodes;
-  const most = Math.max(
-    ...nodes.map((node) => freeCores(topology, node, cpus).length * topology.threadsPerCore),
-  );
-  const advice = "or use an instance type with more CPUs: CPU 0's core stays the parent's";
-  if (most === 0) return { advice: advice.slice(3) };
+  const most = maxCpus(topology, cpus);
+  if (most === 0) return { advice: "use a larger instance type: CPU 0's core stays with the parent" };
+  const advice = `this instance can give enclaves at most ${most} CPUs; a larger instance type has more`;
   const options = ["-smp", String(most)];
   if (most <= shape.cores.length * topology.threadsPerCore) return { options, advice };
   return { command: command(most), options, advice };
 }
 
-/** Why running enclaves leave none of a pool that would do; undefined where they do, or nothing tells. */
+/** Returns why running enclaves leave too few cores of the pool; undefined if none is found or enough are free. */
 export function coresInUseProblem(
   { cpus, shape, topology }: PoolState,
   running: RunningEnclaves,
@@ -122,23 +123,20 @@ export function coresInUseProblem(
 ): Problem | undefined {
   const { enclaves } = running;
   const threads = topology.threadsPerCore;
-  const left = Math.max(0, shape.cores.length - coresInUse(running, threads));
+  const free = threads * Math.max(0, shape.cores.length - coresInUse(running, threads));
   const full = enclaves.length >= MAX_ENCLAVES;
-  if (enclaves.length === 0 || (left * threads >= demand.value && !full)) return undefined;
-  const newest = enclaves.at(-1);
-  const run = `${enclaves.length} enclave${enclaves.length === 1 ? " runs" : "s run"}: ${enclavesText(enclaves)}`;
-  const lacks =
-    left === 0
-      ? `no core of the CPU pool ${cpuListText(cpus)} is left`
-      : `${left * threads} CPUs of the CPU pool ${cpuListText(cpus)} are left, and ` +
-        `${demand.typed} needs ${demand.value}`;
+  if (enclaves.length === 0 || (free >= demand.value && !full)) return undefined;
+  const list = enclavesText(enclaves);
+  const count = `${enclaves.length} enclave${enclaves.length === 1 ? "" : "s"}`;
+  const pool = `the CPU pool ${cpuListText(cpus)}`;
+  const stopOne = "stop one of them first; the CPU pool cannot be changed while an enclave runs";
+  if (full)
+    return { why: `${count} are running, the most that a parent instance can run: ${list}`, advice: stopOne };
+  if (free === 0) return { why: `all cores of ${pool} are used by ${count}: ${list}`, advice: stopOne };
   return {
-    why: full
-      ? `a parent instance runs ${MAX_ENCLAVES} enclaves at the most, and ${run}`
-      : `${lacks}; ${run}`,
-    command: newest === undefined ? undefined : asRoot(`kill ${newest.pid}`),
-    advice:
-      `that stops an enclave${left > 0 && !full ? `; -smp ${left * threads} needs none stopped` : ""}; ` +
-      "the pool cannot be changed while one runs",
+    why:
+      `${demand.typed} needs ${demand.value} CPUs, but ${free} of ${pool} ${free === 1 ? "is" : "are"} free; ` +
+      `the others are used by ${count}: ${list}`,
+    advice: `use -smp ${free}, or ${stopOne}`,
   };
 }

@@ -1,198 +1,94 @@
 /**
- * `nitro pool`: CPUs for the driver's pool, and huge pages on their node. All of it is done or none: what has been
- * changed is changed back where the rest cannot be had, or where the command is asked to stop. The CPUs come first, for
- * the driver refuses them while an enclave runs, and then nothing has been touched yet.
+ * `nitro pool`: prepares the driver's CPU pool and the huge pages on its NUMA node. It plans, applies the plan and
+ * verifies the result. It rolls back if the parent cannot provide everything, or if a signal arrives. The CPUs come
+ * first: the driver refuses to change them while an enclave runs, and nothing else has been changed by then.
  */
 import { cpuListText } from "../host/cpu/cpu-list.ts";
+import { poolCpus } from "../host/cpu/cpus.ts";
 import { poolShapeOf, readTopology, type Topology } from "../host/cpu/topology.ts";
 import { UserError } from "../sys/errors.ts";
 import { catchSignals, type Signals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 import { lockPool } from "./lock.ts";
-import { FatalPoolError, readPool, restorePool, writePool } from "./ne-cpus.ts";
+import { FatalPoolError, readPool, restorePool, withOutcome, writePool } from "./ne-cpus.ts";
 import { NodePages } from "./node-pages.ts";
-import { bytesOf, cpusOnNode, freeCores, type PageCounts, type PoolRequest, validateCpus } from "./plan.ts";
+import { type NodePlan, planPool } from "./node-plans.ts";
+import { bytesOf, type PageCounts, type PoolRequest } from "./plan.ts";
 
-/** The pool and its node's huge pages after a command, and whether it had to change them. */
+/** The pool and its node's huge pages after the command, and whether it changed them. */
 export interface PreparedPool {
   readonly pool: readonly number[];
   readonly poolChanged: boolean;
-  /** The pool's; undefined where it is empty, and so on none. */
+  /** The pool's NUMA node; undefined if the pool is empty. */
   readonly poolNode: number | undefined;
-  /** Where the pages are. */
+  /** The node of the huge pages. */
   readonly node: number;
   readonly pages: PageCounts;
   readonly pagesChanged: boolean;
-  /** Huge pages of other nodes, which enclaves of this pool cannot have. */
+  /** Huge pages of other nodes, which enclaves of this pool cannot use. */
   readonly elsewhere: readonly { readonly node: number; readonly pages: PageCounts }[];
   readonly topology: Topology;
 }
 
-/** Prepares the parent. Throws UserError where that cannot be done as a whole; everything is as it was then. */
+/** What applying a plan needs. */
+interface PoolContext {
+  readonly system: System;
+  readonly topology: Topology;
+  readonly request: PoolRequest;
+  /** The pool's CPUs before the command. */
+  readonly before: readonly number[];
+  /** Throws if a signal has arrived. */
+  readonly throwIfStopped: () => void;
+}
+
+/** Prepares the parent. Throws UserError if that is not possible as a whole; its message has the state left behind. */
 export function preparePool(
   system: System,
   request: PoolRequest,
   report: (line: string) => void,
 ): PreparedPool {
   using signals = catchSignals(system);
-  readPool(system); // without a driver there is nothing to wait for
+  readPool(system); // Without a driver there is nothing to wait for.
   using _lock = lockPool(system, report, signals);
-  return prepareLocked(system, request, readPool(system), signals);
+  const before = readPool(system);
+  const topology = readTopology(system);
+  const plans = planPool(system, topology, request, before);
+  const throwIfStopped = () => stopOnSignal(signals);
+  return applyFirstPossible({ system, topology, request, before, throwIfStopped }, plans);
 }
 
-function prepareLocked(
-  system: System,
-  request: PoolRequest,
-  before: readonly number[],
-  signals: Signals,
-): PreparedPool {
-  const topology = readTopology(system);
-  if (request.cpus !== undefined) validateCpus(topology, request.cpus, before);
-  const check = () => {
-    const signal = signals.next();
-    if (signal === undefined) return;
-    throw new FatalPoolError("pool", `stopped by ${signal}`, "start it again");
-  };
-  const refusals: UserError[] = [];
-  for (const { node, cpus } of candidates(system, topology, request, before)) {
+function stopOnSignal(signals: Signals): void {
+  const signal = signals.next();
+  if (signal !== undefined) throw new FatalPoolError("pool", `stopped by ${signal}`, "run it again");
+}
+
+function applyFirstPossible(context: PoolContext, plans: readonly NodePlan[]): PreparedPool {
+  const failures: UserError[] = [];
+  const rollBacks: RollBack[] = [];
+  for (const plan of plans) {
+    const pages = new NodePages(context.system, context.topology, plan.node, context.throwIfStopped);
+    const pagesBefore = pages.counts();
     try {
-      return attempt({ system, topology, before, check }, request, node, cpus);
+      return applyPlan(context, plan, pages);
     } catch (error) {
-      if (!(error instanceof UserError) || error instanceof FatalPoolError) throw error;
-      refusals.push(error);
+      rollBacks.push(rollBack(context, plan, pagesBefore));
+      if (!(error instanceof UserError)) throw error;
+      if (error instanceof FatalPoolError) throw withOutcome(error, outcomeText(context, rollBacks));
+      failures.push(error);
     }
   }
-  throw ofAll(refusals);
+  throw withOutcome(combined(failures), outcomeText(context, rollBacks));
 }
 
-/** One failure of those that each node has brought. */
-function ofAll([first, ...others]: readonly UserError[]): UserError {
-  const { what, why, hint } = first ?? new UserError("pool", "there is no node");
-  const also = others.filter((each) => each.why !== why).map((each) => `; ${each.what}: ${each.why}`);
-  return new UserError(what, `${why}${also.join("")}`, hint);
-}
-
-interface Candidate {
-  readonly node: number;
-  /** The pool that it would have; undefined leaves it. */
-  readonly cpus: readonly number[] | undefined;
-}
-
-/** The nodes that could have the pool, the likeliest first. Throws UserError where none could. */
-function candidates(
-  system: System,
-  topology: Topology,
-  request: PoolRequest,
-  pool: readonly number[],
-): Candidate[] {
-  const nodes = topology.nodes.length === 0 ? [0] : topology.nodes;
-  const current = topology.cores.find(({ cpus }) => cpus.includes(pool[0] ?? -1))?.node;
-  const looked = nodes.filter((node) => request.node === undefined || request.node.value === node);
-  if (request.node !== undefined && looked.length === 0) {
-    throw new UserError(
-      request.node.typed,
-      "there is no such NUMA node",
-      `the nodes are ${cpuListText(nodes)}`,
-    );
-  }
-  const { cpus, memory } = request;
-  if (cpus === undefined) return [{ node: nodeOfPages(nodes, current, request), cpus: undefined }];
-  const possible = looked.flatMap((node) => {
-    const chosen = cpusOnNode(topology, cpus, node, pool);
-    return chosen === undefined ? [] : [{ node, cpus: chosen }];
-  });
-  if (possible.length === 0) throw tooFewCpus(topology, cpus.typed, looked, pool);
-  const wanted = memory?.bytes.reduce((all, bytes) => all + bytes, 0) ?? 0;
-  const rank = ({ node }: Candidate) => {
-    const pages = pagesOf(system, topology, node);
-    const reserved = bytesOf(pages.counts());
-    const lacks = reserved + pages.obtainableBytes() < wanted ? 4 : 0;
-    return lacks + (node === current ? 0 : 2) + (wanted > 0 && reserved >= wanted ? 0 : 1);
-  };
-  const ranked = possible.map((candidate) => ({ candidate, rank: rank(candidate) }));
-  return ranked
-    .sort((a, b) => a.rank - b.rank || a.candidate.node - b.candidate.node)
-    .map(({ candidate }) => candidate);
-}
-
-/** Where huge pages go whose CPUs are not asked for. */
-function nodeOfPages(
-  nodes: readonly number[],
-  current: number | undefined,
-  { node, memory }: PoolRequest,
-): number {
-  const bytes = memory?.bytes.reduce((all, each) => all + each, 0) ?? 0;
-  if (node !== undefined && current !== undefined && node.value !== current && bytes > 0) {
-    throw new UserError(
-      node.typed,
-      `the CPU pool is on NUMA node ${current}, and its enclaves cannot have pages of another`,
-      `leave out ${node.typed}, or let the CPUs come from there as well: --cpus N`,
-    );
-  }
-  const only = node?.value ?? current ?? (nodes.length === 1 ? nodes[0] : undefined);
-  if (only !== undefined) return only;
-  throw new UserError(
-    memory?.typed ?? "--memory",
-    `the CPU pool is empty, so nothing tells which of the NUMA nodes ${cpuListText(nodes)} the pages are to be on`,
-    "give --cpus as well, or --node",
-  );
-}
-
-function tooFewCpus(
-  topology: Topology,
-  typed: string,
-  nodes: readonly number[],
-  pool: readonly number[],
-): UserError {
-  const threads = topology.threadsPerCore;
-  const counts = nodes.map((node) => ({ node, cpus: freeCores(topology, node, pool).length * threads }));
-  const most = Math.max(0, ...counts.map(({ cpus }) => cpus));
-  const each = counts.map(({ node, cpus }) => `${cpus} on NUMA node ${node}`).join(", ");
-  return new UserError(
-    typed,
-    `the driver takes whole cores of one NUMA node, without CPU 0's; there are ${each}`,
-    most === 0
-      ? "use an instance type with more CPUs: an enclave takes a whole core"
-      : `use --cpus ${most} or less`,
-  );
-}
-
-interface Scene {
-  readonly system: System;
-  readonly topology: Topology;
-  readonly before: readonly number[];
-  /** Throws where the command is asked to stop. */
-  readonly check: () => void;
-}
-
-function attempt(
-  scene: Scene,
-  request: PoolRequest,
-  node: number,
-  cpus: readonly number[] | undefined,
-): PreparedPool {
-  const { system, topology, before, check } = scene;
-  const pages = pagesOf(system, topology, node, check);
-  const countsBefore = pages.counts();
+/** Throws UserError if the parent refuses a part of the plan, with the changes made until then in place. */
+function applyPlan(context: PoolContext, { node, cpus }: NodePlan, pages: NodePages): PreparedPool {
+  const { system, topology, request, before, throwIfStopped } = context;
   const poolChanged = cpus !== undefined && !isPool(cpus, before, topology);
-  let pagesChanged = false;
-  check();
-  if (poolChanged) writePool(system, cpus, before);
-  try {
-    check();
-    if (request.memory !== undefined) pagesChanged = pages.provide(request.memory.bytes);
-    check();
-  } catch (error) {
-    // Whatever signals come now, this is done to its end.
-    const left = [
-      pagesOf(system, topology, node).restore(countsBefore),
-      poolChanged ? restorePool(system, before) : undefined,
-    ];
-    throw withRemains(
-      error,
-      left.filter((each) => each !== undefined),
-    );
-  }
+  throwIfStopped();
+  if (poolChanged) writePool(system, cpus);
+  throwIfStopped();
+  const pagesChanged = request.memory !== undefined && pages.provide(request.memory.bytes);
+  throwIfStopped();
   const pool = cpus ?? before;
   return {
     pool,
@@ -206,7 +102,7 @@ function attempt(
   };
 }
 
-/** Whether these CPUs are the pool already: a CPU of the list that is online has been taken out of it by somebody. */
+/** Returns whether these CPUs are the pool already. One that is online was brought online behind the driver's back. */
 function isPool(cpus: readonly number[], before: readonly number[], topology: Topology): boolean {
   return cpuListText(cpus) === cpuListText(before) && !cpus.some((cpu) => topology.online.includes(cpu));
 }
@@ -219,19 +115,44 @@ function pagesElsewhere(
   const [own] = poolShapeOf(topology, pool).nodes;
   return topology.nodes
     .filter((node) => node !== own)
-    .map((node) => ({ node, pages: pagesOf(system, topology, node).counts() }))
+    .map((node) => ({ node, pages: new NodePages(system, topology, node).counts() }))
     .filter(({ pages }) => bytesOf(pages) > 0);
 }
 
-function pagesOf(system: System, topology: Topology, node: number, check?: () => void): NodePages {
-  return new NodePages(system, topology.nodes.length === 0 ? undefined : node, check);
+/** What a roll back restored, and what is different from before all the same. */
+interface RollBack {
+  readonly pool: boolean;
+  readonly pages: boolean;
+  readonly different: readonly string[];
 }
 
-/** A failure tells whether everything could be put back. */
-function withRemains(error: unknown, remains: readonly string[]): unknown {
-  if (!(error instanceof UserError)) return error;
-  const after =
-    remains.length === 0 ? "everything is as it was" : `not all could be put back: ${remains.join(", ")}`;
-  const Kind = error instanceof FatalPoolError ? FatalPoolError : UserError;
-  return new Kind(error.what, `${error.why}; ${after}`, error.hint);
+/** Restores the pages and the pool. Signals that arrive now do not interrupt it. */
+function rollBack(context: PoolContext, { node }: NodePlan, pagesBefore: PageCounts): RollBack {
+  const { system, topology, before } = context;
+  const pages = new NodePages(system, topology, node);
+  const now = pages.counts();
+  const pagesDiffer = now.of1GiB !== pagesBefore.of1GiB || now.of2MiB !== pagesBefore.of2MiB;
+  const poolDiffers = cpuListText(poolCpus(system)) !== cpuListText(before);
+  const different = [
+    pages.restore(pagesBefore),
+    poolDiffers ? restorePool(system, before) : undefined,
+  ].filter((text) => text !== undefined);
+  return { pool: poolDiffers, pages: pagesDiffer, different };
+}
+
+function outcomeText({ before }: PoolContext, rollBacks: readonly RollBack[]): string {
+  const different = rollBacks.flatMap((each) => each.different);
+  const restored = [
+    ...(rollBacks.some(({ pool }) => pool) ? [`pool ${cpuListText(before) || "(empty)"}`] : []),
+    ...(rollBacks.some(({ pages }) => pages) ? ["huge pages"] : []),
+  ];
+  if (different.length > 0) return `not everything could be restored: ${different.join(", ")}`;
+  return restored.length === 0 ? "nothing was changed" : `restored the previous ${restored.join(" and ")}`;
+}
+
+/** Combines the errors of all nodes into one; parts that they have in common are printed once. */
+function combined([first, ...others]: readonly UserError[]): UserError {
+  if (first === undefined) return new UserError("pool", "there is no NUMA node");
+  const reasons = others.map(({ what, why }) => (what === first.what ? why : `${what}: ${why}`));
+  return new UserError(first.what, [...new Set([first.why, ...reasons])].join("; "), first.hint);
 }

@@ -1,5 +1,4 @@
 /** `nitro pool status` and `nitro pool release`. */
-
 import { type Core, poolShapeOf, readTopology, type Topology } from "../host/cpu/topology.ts";
 import { availablePages, hugePages } from "../host/memory/huge-pages.ts";
 import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
@@ -12,44 +11,47 @@ import type { PageCounts } from "./plan.ts";
 
 /** Huge pages of one size on one node. */
 export interface NodePageCount {
-  /** undefined where the kernel knows no NUMA. */
+  /** undefined on a kernel without NUMA. */
   readonly node: number | undefined;
   readonly pageBytes: number;
   readonly total: number;
   readonly free: number;
 }
 
-/** The pool as it is. */
+/** The pool and the parent's huge pages. */
 export interface PoolStatus {
   readonly pool: readonly number[];
   readonly cores: readonly Core[];
   readonly node: number | undefined;
   readonly topology: Topology;
-  /** Of every node and size that has any. */
+  /** For every node and page size with at least one page. */
   readonly pages: readonly NodePageCount[];
-  /** Bytes of huge pages that an enclave of this pool can have. */
+  /** Bytes of huge pages that an enclave of this pool could use. */
   readonly availableBytes: number;
 }
 
-const SIZES = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES];
+const PAGE_SIZES = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES];
 
-/** Reads the pool, its cores and all huge pages. Throws UserError where the driver is not loaded. */
+/** Reads the pool, its cores and all huge pages. Throws UserError if the driver is not loaded. */
 export function poolStatus(system: System): PoolStatus {
   const pool = readPool(system);
   const topology = readTopology(system);
   const { cores, nodes } = poolShapeOf(topology, pool);
-  const node = nodes[0];
-  const places = topology.nodes.length === 0 ? [undefined] : topology.nodes;
-  const pages = places.flatMap((place) => SIZES.flatMap((pageBytes) => pagesOn(system, pageBytes, place)));
-  const onNode = topology.nodes.length === 0 ? undefined : node;
-  const available = SIZES.map((pageBytes) => (availablePages(system, pageBytes, onNode) ?? 0) * pageBytes);
+  const [node] = nodes;
+  const numa = topology.nodes.length > 0;
+  const pages = (numa ? topology.nodes : [undefined]).flatMap((each) =>
+    PAGE_SIZES.flatMap((pageBytes) => pagesOn(system, pageBytes, each)),
+  );
+  const available = PAGE_SIZES.map(
+    (pageBytes) => (availablePages(system, pageBytes, numa ? node : undefined) ?? 0) * pageBytes,
+  );
   return {
     pool,
     cores,
     node,
     topology,
     pages,
-    availableBytes: node === undefined ? 0 : available.reduce((all, bytes) => all + bytes, 0),
+    availableBytes: node === undefined ? 0 : available.reduce((sum, bytes) => sum + bytes, 0),
   };
 }
 
@@ -58,33 +60,33 @@ function pagesOn(system: System, pageBytes: number, node: number | undefined): N
   return total === 0 ? [] : [{ node, pageBytes, total, free }];
 }
 
-/** What was given back. */
+/** What `nitro pool release` released. */
 export interface ReleasedPool {
-  /** The pool's CPUs until then. */
+  /** The CPUs that were in the pool. */
   readonly pool: readonly number[];
   readonly node: number | undefined;
   readonly pagesBefore: PageCounts;
-  /** Pages that somebody else holds. */
+  /** Pages that other processes still use. */
   readonly pagesLeft: PageCounts;
   readonly topology: Topology;
 }
 
 /**
- * Empties the pool and gives its node's huge pages back. Without a pool nothing tells whose the pages are, and they are
- * left. Throws UserError while an enclave runs.
+ * Empties the pool and frees the huge pages of its node. If the pool is empty already, the huge pages are kept: they
+ * may be for other programs. Throws UserError while an enclave runs.
  */
 export function releasePool(system: System, report: (line: string) => void): ReleasedPool {
   using signals = catchSignals(system);
-  readPool(system); // without a driver there is nothing to wait for
+  readPool(system); // Without a driver there is nothing to wait for.
   using _lock = lockPool(system, report, signals);
   const pool = readPool(system);
   const topology = readTopology(system);
-  const none = { giant: 0, huge: 0 };
+  const none = { of1GiB: 0, of2MiB: 0 };
   if (pool.length === 0) return { pool, node: undefined, pagesBefore: none, pagesLeft: none, topology };
   const node = poolShapeOf(topology, pool).nodes[0] ?? 0;
   emptyPool(system);
-  const pages = new NodePages(system, topology.nodes.length === 0 ? undefined : node);
-  const pagesBefore = pages.all();
+  const pages = new NodePages(system, topology, node);
+  const pagesBefore = pages.countsWithSurplus();
   pages.restore(none);
-  return { pool, node, pagesBefore, pagesLeft: pages.all(), topology };
+  return { pool, node, pagesBefore, pagesLeft: pages.countsWithSurplus(), topology };
 }

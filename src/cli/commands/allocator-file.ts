@@ -1,19 +1,18 @@
 /**
- * allocator.yaml, the file of Amazon's nitro-enclaves-allocator: memory_mib, and cpu_count or cpu_pool; or a list of
- * such, one for each enclave. Whoever runs the command may not be whoever wrote the file, so it is small, has these
- * keys and no others, and each value is looked at.
+ * Reads allocator.yaml, the configuration of AWS's nitro-enclaves-allocator: memory_mib, and cpu_count or cpu_pool, or
+ * a list of these, one per enclave. The file may come from another user: its size, keys and values are all checked.
  */
 import * as z from "zod/mini";
 import { parseCpuList } from "../../host/cpu/cpu-list.ts";
 import type { PoolRequest } from "../../pool/plan.ts";
 import { UserError } from "../../sys/errors.ts";
+import { MIB } from "../../sys/units.ts";
 
-/** Where that tool has it. */
+/** The allocator's own path. */
 export const ALLOCATOR_FILE = "/etc/nitro_enclaves/allocator.yaml";
 
-const MOST_CHARACTERS = 64 * 1024;
-const MAX_ENCLAVES = 64;
-const MIB = 1024 * 1024;
+const MAX_CHARACTERS = 64 * 1024;
+const MAX_ENTRIES = 64;
 
 const scalar = z.union([z.number(), z.string()]);
 
@@ -23,79 +22,92 @@ const entrySchema = z.strictObject({
   cpu_pool: z.optional(scalar),
 });
 
-/** Reads the file's text. @param typed how messages name it: `--config FILE`. Throws UserError. */
+/** Throws the UserError of a faulty file. */
+type Refuse = (why: string, hint?: string) => never;
+
+/** Parses the file's text. Throws UserError. @param typed how messages name it: `--config FILE`. */
 export function allocatorRequest(text: string, typed: string): Omit<PoolRequest, "node"> {
-  const refuse = (why: string, hint?: string): never => {
-    throw new UserError(typed, why, hint ?? "it has memory_mib and either cpu_count or cpu_pool");
+  const refuse: Refuse = (why, hint = "it must contain memory_mib, and either cpu_count or cpu_pool") => {
+    throw new UserError(typed, why, hint);
   };
-  if (text.length > MOST_CHARACTERS) refuse(`it has more than ${MOST_CHARACTERS} characters`);
-  if ((text.match(/^---(\s|$)/gm)?.length ?? 0) > 1)
-    refuse("it holds several documents", "put one into it, or a list");
-  const entries = entriesOf(text, refuse);
   const list: number[] = [];
-  let more = 0;
   const bytes: number[] = [];
-  entries.forEach((entry, i) => {
-    const which = entries.length > 1 ? `entry ${i + 1}: ` : "";
-    const { memory_mib, cpu_count, cpu_pool } = checkedEntry(entry, which, refuse);
-    if (memory_mib === undefined) refuse(`${which}memory_mib is missing`);
-    if ((cpu_count === undefined) === (cpu_pool === undefined)) {
-      refuse(
-        `${which}${cpu_count === undefined ? "cpu_count is missing" : "cpu_count conflicts with cpu_pool"}`,
-      );
-    }
-    bytes.push(
-      wholeNumber(memory_mib, 1, 2 ** 30) * MIB ||
-        refuse(`${which}memory_mib is no number of MiB: ${shown(memory_mib)}`),
-    );
-    if (cpu_count !== undefined) {
-      more +=
-        wholeNumber(cpu_count, 1, 65_536) ||
-        refuse(`${which}cpu_count is no number of CPUs: ${shown(cpu_count)}`);
-      return;
-    }
-    const cpus = parseCpuList(String(cpu_pool)) ?? [];
-    if (cpus.length === 0)
-      refuse(`${which}cpu_pool is no list of CPUs: ${shown(cpu_pool)}`, "cpu_pool: 2,3,6-9");
-    const again = cpus.filter((cpu) => list.includes(cpu));
-    if (again.length > 0) refuse(`${which}cpu_pool has CPU ${again[0]}, which an entry before it has`);
-    list.push(...cpus);
+  let more = 0;
+  const values = parseEntries(text, refuse);
+  values.forEach((value, i) => {
+    const prefix = values.length > 1 ? `entry ${i + 1}: ` : "";
+    const entry = parseEntry(value, (why, hint) => refuse(`${prefix}${why}`, hint));
+    const repeated = entry.cpus.find((cpu) => list.includes(cpu));
+    if (repeated !== undefined) refuse(`${prefix}cpu_pool repeats CPU ${repeated} of an earlier entry`);
+    list.push(...entry.cpus);
+    bytes.push(entry.memoryBytes);
+    more += entry.more;
   });
   return { cpus: { list, more, typed }, memory: { bytes, typed } };
 }
 
-function entriesOf(text: string, refuse: (why: string, hint?: string) => never): unknown[] {
-  let parsed: unknown;
-  try {
-    parsed = Bun.YAML.parse(text);
-  } catch (error) {
-    refuse(error instanceof Error ? error.message : String(error), "it is no YAML");
-  }
+/** Returns the entries of a list, or the one entry of a file without a list. */
+function parseEntries(text: string, refuse: Refuse): unknown[] {
+  if (text.length > MAX_CHARACTERS) refuse(`it has more than ${MAX_CHARACTERS} characters`);
+  if ((text.match(/^---(\s|$)/gm)?.length ?? 0) > 1)
+    refuse("it contains several documents", "use one document, with a list for several enclaves");
+  const parsed = parseYaml(text, refuse);
   const entries: unknown[] = Array.isArray(parsed) ? parsed : [parsed];
-  if (entries.length === 0) refuse("it is an empty list");
-  if (entries.length > MAX_ENCLAVES) refuse(`it has more than ${MAX_ENCLAVES} entries`);
+  if (entries.length === 0) refuse("the list is empty");
+  if (entries.length > MAX_ENTRIES) refuse(`it has more than ${MAX_ENTRIES} entries`);
   return entries;
 }
 
-function checkedEntry(
-  entry: unknown,
-  which: string,
-  refuse: (why: string) => never,
-): z.output<typeof entrySchema> {
-  const result = entrySchema.safeParse(entry);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  if (issue?.code === "unrecognized_keys") return refuse(`${which}unknown key ${shown(issue.keys[0])}`);
-  const [key] = issue?.path ?? [];
-  if (key === undefined) return refuse(`${which}it has no keys and values`);
-  return refuse(`${which}not a single value for ${shown(key)}`);
+function parseYaml(text: string, refuse: Refuse): unknown {
+  try {
+    return Bun.YAML.parse(text);
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error), "it must be valid YAML");
+  }
 }
 
-/** The number, or 0 for what is none between these. */
-function wholeNumber(value: unknown, least: number, most: number): number {
+interface Entry {
+  readonly memoryBytes: number;
+  /** The CPUs of cpu_pool. */
+  readonly cpus: readonly number[];
+  /** The number of CPUs of cpu_count. */
+  readonly more: number;
+}
+
+function parseEntry(value: unknown, refuse: Refuse): Entry {
+  const { memory_mib, cpu_count, cpu_pool } = checkKeys(value, refuse);
+  if (memory_mib === undefined) refuse("memory_mib is missing");
+  if (cpu_count === undefined && cpu_pool === undefined) refuse("cpu_count is missing");
+  if (cpu_count !== undefined && cpu_pool !== undefined) refuse("cpu_count conflicts with cpu_pool");
+  const mib = wholeNumber(memory_mib, 2 ** 30);
+  const memoryBytes =
+    mib === undefined ? refuse(`memory_mib must be a number of MiB, not ${shown(memory_mib)}`) : mib * MIB;
+  if (cpu_count !== undefined) {
+    const more = wholeNumber(cpu_count, 65_536);
+    if (more === undefined) return refuse(`cpu_count must be a number of CPUs, not ${shown(cpu_count)}`);
+    return { memoryBytes, cpus: [], more };
+  }
+  const cpus = parseCpuList(String(cpu_pool)) ?? [];
+  if (cpus.length === 0)
+    refuse(`cpu_pool must be a list of CPUs, not ${shown(cpu_pool)}`, "such as cpu_pool: 2,3,6-9");
+  return { memoryBytes, cpus, more: 0 };
+}
+
+function checkKeys(value: unknown, refuse: Refuse): z.output<typeof entrySchema> {
+  const result = entrySchema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  if (issue?.code === "unrecognized_keys") return refuse(`unknown key ${shown(issue.keys[0])}`);
+  const [key] = issue?.path ?? [];
+  if (key === undefined) return refuse("it must have keys and values");
+  return refuse(`expected one value for ${shown(key)}`);
+}
+
+/** Returns a whole number from 1 to the maximum; undefined for anything else. */
+function wholeNumber(value: unknown, max: number): number | undefined {
   const text = String(value).trim();
   const number = /^\d{1,12}$/.test(text) ? Number(text) : 0;
-  return number >= least && number <= most ? number : 0;
+  return number >= 1 && number <= max ? number : undefined;
 }
 
 function shown(value: unknown): string {

@@ -1,4 +1,4 @@
-/** `nitro pool`: its words, and what it prints for people and for programs. */
+/** `nitro pool`: its options, and what it prints as text and as JSON. */
 import { type ArgsDef, type CommandDef, defineCommand } from "citty";
 import { cpuListText, parseCpuList } from "../../host/cpu/cpu-list.ts";
 import type { Topology } from "../../host/cpu/topology.ts";
@@ -15,44 +15,51 @@ import {
 import { SyscallError, UserError } from "../../sys/errors.ts";
 import { readText } from "../../sys/files.ts";
 import { GIGANTIC_PAGE_BYTES } from "../../sys/memory.ts";
+import { sizeWithUnit } from "../../sys/units.ts";
 import { parseSize } from "../numbers.ts";
 import { commandHelp, type SubcommandArgs, subcommandArgs } from "../subcommand-args.ts";
 import { ALLOCATOR_FILE, allocatorRequest } from "./allocator-file.ts";
 import type { Printed, Surroundings } from "./command.ts";
 
-const MIB = 1024 * 1024;
-
 const args: ArgsDef = {
-  cpus: { type: "string", valueHint: "N", description: "so many CPUs: whole cores of one NUMA node" },
-  "cpu-list": { type: "string", valueHint: "LIST", description: "these CPUs, such as 2-3,10-11" },
+  cpus: {
+    type: "string",
+    valueHint: "N",
+    description: "put N CPUs into the pool: whole cores of one NUMA node",
+  },
+  "cpu-list": {
+    type: "string",
+    valueHint: "LIST",
+    description: "put these CPUs into the pool, such as 2-3,10-11",
+  },
   memory: {
     type: "string",
     valueHint: "SIZE",
     description:
-      "huge pages for so much memory on the CPUs' node, in MiB without a suffix: so many in all,\n" +
-      "1 GiB ones first; given once for each enclave, the pages suit each of them",
+      "reserve huge pages for an enclave with this memory (MiB, or with a suffix: 4G); repeat it\n" +
+      "for several enclaves; the pages are on the pool's NUMA node, as many of 1 GiB as fit",
   },
-  node: { type: "string", valueHint: "N", description: "on this NUMA node and no other" },
+  node: { type: "string", valueHint: "N", description: "use this NUMA node only" },
   config: {
     type: "string",
     valueHint: "FILE",
     description:
-      "what to prepare from a file as of nitro-enclaves-allocator (memory_mib, and cpu_count or\n" +
-      `cpu_pool), such as ${ALLOCATOR_FILE}`,
+      "read memory_mib and cpu_count or cpu_pool from a file of nitro-enclaves-allocator, such as\n" +
+      ALLOCATOR_FILE,
   },
-  json: { type: "boolean", description: "what is printed is for programs" },
+  json: { type: "boolean", description: "print JSON" },
   help: { type: "boolean", description: "print this help" },
 };
 
-const DESCRIPTION = "prepares the parent instance for enclaves: CPUs in the driver's pool, and huge pages";
+const DESCRIPTION = "prepare the parent instance for enclaves: the driver's CPU pool and huge pages";
 
 const MORE = `
-  nitro pool status     tells what there is; changes nothing
-  nitro pool release    gives the pool's CPUs back to the parent, and its node's huge pages
+  nitro pool status     print the pool and the huge pages
+  nitro pool release    return the pool's CPUs to the parent, and free the huge pages of its NUMA node
 
-What is as asked already is left alone, so it can be run again, and while enclaves run if the CPUs stay the same.
-What is not asked for (CPUs or memory) stays as it is. Where not all can be had, everything is as it was, and the
-status is 1. The driver must be loaded: modprobe nitro_enclaves.
+Running it again changes nothing. CPUs or memory that are not requested stay as they are. If the parent cannot
+provide everything, nitro restores the previous state and exits with status 1. While an enclave runs, the CPUs
+cannot be changed. The driver must be loaded: modprobe nitro_enclaves.
 
 examples:
   nitro pool --cpus 2 --memory 512
@@ -86,7 +93,7 @@ function run({ system, report }: Surroundings, given: SubcommandArgs): Printed {
     const unknown = word === "status" || word === "release" ? second : word;
     throw new UserError(
       `${unknown}`,
-      "nitro pool has no such word",
+      "unknown argument of nitro pool",
       "nitro pool status, or nitro pool release",
     );
   }
@@ -94,7 +101,7 @@ function run({ system, report }: Surroundings, given: SubcommandArgs): Printed {
     print: values.has("json") ? `${JSON.stringify(json(value), undefined, 2)}\n` : text(value),
   });
   if (word !== undefined && asked.length > 0) {
-    throw new UserError(`--${asked[0]}`, `nitro pool ${word} takes no such option`, `nitro pool ${word}`);
+    throw new UserError(`--${asked[0]}`, `not an option of nitro pool ${word}`, `nitro pool ${word}`);
   }
   if (word === "status") return show(poolStatus(system), statusText, statusJson);
   if (word === "release") return show(releasePool(system, report), releasedText, releasedJson);
@@ -110,14 +117,18 @@ function requestOf({ values }: SubcommandArgs, read: (path: string) => string): 
   if (config !== undefined) {
     const other = ["cpus", "cpu-list", "memory"].find((name) => values.has(name));
     if (other !== undefined)
-      throw new UserError(`--${other}`, "the file of --config says that", `leave out --${other}`);
+      throw new UserError(
+        `--${other}`,
+        "conflicts with --config, whose file contains it",
+        `leave out --${other}`,
+      );
     return { ...fileRequest(config, read), node };
   }
   if (count !== undefined && list !== undefined) {
-    throw new UserError("--cpu-list", "--cpus chooses the CPUs already", "leave one of them out");
+    throw new UserError("--cpu-list", "conflicts with --cpus", "leave one of them out");
   }
   if (count === undefined && list === undefined && memory === undefined) {
-    throw new UserError("pool", "what is to be prepared is missing", "nitro pool --cpus 2 --memory 512");
+    throw new UserError("pool", "nothing requested", "nitro pool --cpus 2 --memory 512");
   }
   return { cpus: cpusOf(count, list), memory: memory === undefined ? undefined : memoryOf(memory), node };
 }
@@ -139,7 +150,7 @@ function cpusOf(count: string | undefined, list: string | undefined): PoolReques
   }
   const cpus = parseCpuList(list) ?? [];
   if (cpus.length === 0)
-    throw new UserError(`--cpu-list ${list}`, "is no list of CPUs", "--cpu-list 2-3,10-11");
+    throw new UserError(`--cpu-list ${list}`, "expects a list of CPUs", "such as --cpu-list 2-3,10-11");
   return { list: cpus, more: 0, typed: `--cpu-list ${list}` };
 }
 
@@ -149,8 +160,8 @@ function memoryOf(sizes: readonly string[]): PoolRequest["memory"] {
     if (parsed !== undefined && (parsed > 0 || sizes.length === 1)) return parsed;
     throw new UserError(
       `--memory ${size}`,
-      "expects a size: a number with k, M, G or T, in MiB without one",
-      "--memory 512",
+      "expects a size: MiB, or a number with the suffix k, M, G or T",
+      "such as --memory 512",
     );
   });
   return { bytes, typed: sizes.map((size) => `--memory ${size}`).join(" ") };
@@ -164,36 +175,37 @@ function wholeNumber(
   if (text === undefined) return undefined;
   const typed = `${option} ${text}`;
   if (/^\d{1,5}$/.test(text) && Number(text) >= least) return { value: Number(text), typed };
-  throw new UserError(typed, `expects a whole number from ${least} on`, `${option} 2`);
+  throw new UserError(typed, `expects a whole number, at least ${least}`, `such as ${option} 2`);
 }
 
 function cpusText(cpus: readonly number[], cores: number): string {
   return `CPUs ${cpuListText(cpus)} (${cores} core${cores === 1 ? "" : "s"})`;
 }
 
-/** ` on NUMA node 1`, where there are several. */
+/** Returns ` on NUMA node 1` on a machine with several nodes. */
 function placeText(topology: Topology, node: number | undefined): string {
   return topology.nodes.length > 1 && node !== undefined ? ` on NUMA node ${node}` : "";
 }
 
 function preparedText(prepared: PreparedPool): string {
   const { pool, poolChanged, poolNode, node, pages, pagesChanged, elsewhere, topology } = prepared;
-  const before = (changed: boolean) => (changed ? "" : ", as before");
+  const size = sizeWithUnit(bytesOf(pages));
+  const unchanged = (changed: boolean) => (changed ? "" : ", unchanged");
   const cpus = pool.length === 0 ? "empty" : cpusText(pool, pool.length / topology.threadsPerCore);
   const others = elsewhere.map(
     (other) =>
-      `NUMA node ${other.node}: ${pageCountText(other.pages)} too, which this pool's enclaves cannot have; ` +
-      `to give them back: nitro pool --node ${other.node} --memory 0\n`,
+      `unused: ${pageCountText(other.pages)} on NUMA node ${other.node}, which this pool's enclaves cannot use; ` +
+      `free them: nitro pool --node ${other.node} --memory 0\n`,
   );
   return (
-    `pool: ${cpus}${placeText(topology, poolNode)}${before(poolChanged)}\n` +
-    `memory: ${bytesOf(pages) / MIB}M, ${pageCountText(pages)}${placeText(topology, node)}${before(pagesChanged)}\n` +
+    `pool: ${cpus}${placeText(topology, poolNode)}${unchanged(poolChanged)}\n` +
+    `memory: ${size}, ${pageCountText(pages)}${placeText(topology, node)}${unchanged(pagesChanged)}\n` +
     others.join("")
   );
 }
 
 function countsJson(pages: PageCounts): unknown {
-  return { "2M": pages.huge, "1G": pages.giant };
+  return { "2M": pages.of2MiB, "1G": pages.of1GiB };
 }
 
 function preparedJson({ pool, node, pages, poolChanged, pagesChanged, elsewhere }: PreparedPool): unknown {
@@ -211,7 +223,7 @@ function preparedJson({ pool, node, pages, poolChanged, pagesChanged, elsewhere 
 function statusText({ pool, cores, node, pages, availableBytes, topology }: PoolStatus): string {
   const place = placeText(topology, node);
   const lines = pages.map((each) => `memory: ${pagesText(each, placeText(topology, each.node))}\n`);
-  const free = node === undefined ? "" : `for enclaves: ${availableBytes / MIB}M are free${place}\n`;
+  const free = node === undefined ? "" : `available to enclaves: ${sizeWithUnit(availableBytes)}${place}\n`;
   return (
     `pool: ${pool.length === 0 ? "empty" : cpusText(pool, cores.length)}${place}\n` +
     `${lines.join("") || "memory: no huge pages\n"}${free}`
@@ -219,8 +231,8 @@ function statusText({ pool, cores, node, pages, availableBytes, topology }: Pool
 }
 
 function pagesText({ pageBytes, total, free }: NodePageCount, place: string): string {
-  const giant = pageBytes === GIGANTIC_PAGE_BYTES;
-  const count = giant ? { giant: total, huge: 0 } : { giant: 0, huge: total };
+  const count =
+    pageBytes === GIGANTIC_PAGE_BYTES ? { of1GiB: total, of2MiB: 0 } : { of1GiB: 0, of2MiB: total };
   return `${pageCountText(count)}${place}, ${free} free`;
 }
 
@@ -240,17 +252,17 @@ function releasedText({ pool, pagesBefore, pagesLeft, topology }: ReleasedPool):
   if (pool.length === 0) {
     const node = topology.nodes.length > 1 ? " --node N" : "";
     return (
-      "pool: empty, as before; nothing tells whose the huge pages are (nitro pool status), and they are left; " +
-      `to give them back: nitro pool${node} --memory 0\n`
+      "nothing to release: the CPU pool is empty; huge pages are kept, as they may be for other programs; " +
+      `free them: nitro pool${node} --memory 0\n`
     );
   }
-  const given = { giant: pagesBefore.giant - pagesLeft.giant, huge: pagesBefore.huge - pagesLeft.huge };
+  const freed = {
+    of1GiB: pagesBefore.of1GiB - pagesLeft.of1GiB,
+    of2MiB: pagesBefore.of2MiB - pagesLeft.of2MiB,
+  };
   const left =
-    bytesOf(pagesLeft) === 0 ? "" : `; ${pageCountText(pagesLeft)} are in use and go with their user`;
-  return (
-    `pool: CPUs ${cpuListText(pool)} are the parent's again\n` +
-    `memory: ${pageCountText(given)} given back${left}\n`
-  );
+    bytesOf(pagesLeft) === 0 ? "" : `; ${pageCountText(pagesLeft)} still in use, freed when their user exits`;
+  return `released CPUs ${cpuListText(pool)} to the parent\nfreed ${pageCountText(freed)}${left}\n`;
 }
 
 function releasedJson({ pool, node, pagesBefore, pagesLeft }: ReleasedPool): unknown {

@@ -14,12 +14,11 @@ export function handoffInodes(system: System): string[] {
     .map(({ inode }) => inode);
 }
 
-/** The problem of a port that a program has and does not share, and the command that frees it. */
+/** The problem of a port that a program has and does not share. It prints no command that stops the program. */
 export const PORT_IN_USE = {
   why: `vsock port ${HEARTBEAT_PORT} is in use by a program that does not share it`,
   // ss(8) of iproute2 reads the kernel's vsock_diag module.
-  command: `kill $(ss --vsock -lnpH | grep ':${HEARTBEAT_PORT} ' | grep -o 'pid=[0-9]*' | cut -c5-)`,
   advice:
-    `a launch waits ${PORT_TIMEOUT_MS / 1000} s for it: QEMU and AWS's CLI release it after their enclave's ` +
-    "heartbeat; killing the program terminates its enclave; with -accel nitro,heartbeat=none a launch needs no port",
+    `find it: ss --vsock -lnp | grep ':${HEARTBEAT_PORT} '; a launch waits ${PORT_TIMEOUT_MS / 1000} s for it: QEMU ` +
+    "and AWS's CLI release it after their enclave's heartbeat; with -accel nitro,heartbeat=none a launch needs no port",
 } as const;

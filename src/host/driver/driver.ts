@@ -1,4 +1,4 @@
-/** The nitro_enclaves driver on this parent: the device that it looks for, the module, and what makes it be there. */
+/** Whether the nitro_enclaves driver works on this parent: its PCI device, its module and its device node. */
 
 import { listDirectory } from "../../sys/directory.ts";
 import { readSmallFile } from "../../sys/files.ts";
@@ -9,22 +9,23 @@ import { asRoot, type Problem } from "../problem.ts";
 /** The driver's module. */
 export const DRIVER_MODULE = "nitro_enclaves";
 
-/** PCI vendor and device of the Nitro Enclaves device (drivers/virt/nitro_enclaves/ne_pci_dev.h). */
+/** PCI vendor and device id of the Nitro Enclaves device (drivers/virt/nitro_enclaves/ne_pci_dev.h). */
 const PCI_ID = "0x1d0f:0xe4c1";
-const PCI_FOLDER = "/sys/bus/pci/devices";
+const PCI_DIRECTORY = "/sys/bus/pci/devices";
+const DMI_DIRECTORY = "/sys/devices/virtual/dmi/id";
 
-/** The PCI address of the Nitro Enclaves device; "unknown" where nothing tells of PCI devices. */
+/** Returns the PCI address of the Nitro Enclaves device; "unknown" if sysfs does not list PCI devices. */
 export function enclavePciDevice(system: System): { readonly address: string } | "none" | "unknown" {
-  const addresses = listDirectory(system, PCI_FOLDER);
+  const addresses = listDirectory(system, PCI_DIRECTORY);
   if (addresses === undefined) return "unknown";
-  const address = addresses.find((each) => {
-    const id = (name: string) => readSmallFile(system, `${PCI_FOLDER}/${each}/${name}`)?.trim();
+  const address = addresses.find((candidate) => {
+    const id = (name: string) => readSmallFile(system, `${PCI_DIRECTORY}/${candidate}/${name}`)?.trim();
     return `${id("vendor")}:${id("device")}` === PCI_ID;
   });
   return address === undefined ? "none" : { address };
 }
 
-/** What EC2's firmware tells of the instance; a part is undefined where it tells nothing, or somebody else's does. */
+/** The instance as EC2's firmware describes it; undefined where this is not EC2's firmware. */
 export interface InstanceIdentity {
   /** Such as `m5.xlarge`. */
   readonly type: string | undefined;
@@ -32,9 +33,9 @@ export interface InstanceIdentity {
   readonly id: string | undefined;
 }
 
-/** Reads the DMI tables: product and asset tag are the instance's type and id on the Nitro system. */
+/** Reads the DMI tables: on the Nitro system, product name and asset tag are the instance's type and id. */
 export function instanceIdentity(system: System): InstanceIdentity {
-  const dmi = (name: string) => readSmallFile(system, `/sys/devices/virtual/dmi/id/${name}`)?.trim();
+  const dmi = (name: string) => readSmallFile(system, `${DMI_DIRECTORY}/${name}`)?.trim();
   const [type, id] = [dmi("product_name"), dmi("board_asset_tag")];
   return {
     type: type !== undefined && /^[a-z][\w-]*\.[\w-]+$/.test(type) ? type : undefined,
@@ -42,16 +43,15 @@ export function instanceIdentity(system: System): InstanceIdentity {
   };
 }
 
-/** Enables enclaves for an instance; it must be stopped for that, so this is typed elsewhere. */
-export function enableEnclaves(id = "INSTANCE-ID"): string {
+/** Returns how to enable enclaves for an instance, without a command that would stop it. */
+function enableEnclaves(id = "INSTANCE-ID"): string {
   return (
-    `aws ec2 stop-instances --instance-ids ${id} && aws ec2 wait instance-stopped --instance-ids ${id} && ` +
-    `aws ec2 modify-instance-attribute --instance-id ${id} --enclave-options Enabled=true && ` +
-    `aws ec2 start-instances --instance-ids ${id}`
+    "enclaves can be enabled only while the instance is stopped; run then, on another machine: " +
+    `aws ec2 modify-instance-attribute --instance-id ${id} --enclave-options Enabled=true`
   );
 }
 
-/** Why the instance has no device for the driver; undefined where it has, or nothing tells. */
+/** Returns why the instance has no Nitro Enclaves device; undefined if it has one, or if that cannot be determined. */
 export function instanceProblem(system: System): Problem | undefined {
   if (enclavePciDevice(system) !== "none") return undefined;
   const { type, id } = instanceIdentity(system);
@@ -61,38 +61,38 @@ export function instanceProblem(system: System): Problem | undefined {
       : `this ${type} was started without Nitro Enclaves`;
   return {
     why: `${what} (no PCI device 1d0f:e4c1)`,
-    command: enableEnclaves(id),
     advice:
-      "type it elsewhere, for it stops the instance; not every type has enclaves: those of 4 vCPUs or more on Nitro, " +
-      "and of 2 on Graviton",
+      `${enableEnclaves(id)}; instance types with enclaves are on the Nitro system and have at least 4 vCPUs ` +
+      "(2 on Graviton)",
   };
 }
 
-/** Why the driver's module is not in the kernel; undefined where it is. */
+/** Returns why the driver's module is not in the kernel; undefined if it is. */
 export function moduleProblem(system: System): Problem | undefined {
   const state = moduleState(system, DRIVER_MODULE);
   if (state === "loaded") return undefined;
   if (state === "missing") return missingModule(system, DRIVER_MODULE);
   const problem = { why: "the driver is not loaded", command: asRoot(`modprobe ${DRIVER_MODULE}`) };
   if (enclavePciDevice(system) !== "unknown") return problem;
-  const otherwise = "if that does not make the device, this instance was started without Nitro Enclaves";
-  const advice = `${otherwise}: ${enableEnclaves()}`;
+  const advice =
+    "if the device is still missing after that, this instance was started without Nitro Enclaves: " +
+    enableEnclaves();
   return { ...problem, advice };
 }
 
-/** Why the driver is not at work; undefined where it is. */
+/** Returns why the driver does not work; undefined if nothing is wrong with the instance or the module. */
 export function driverProblem(system: System): Problem | undefined {
   return instanceProblem(system) ?? moduleProblem(system);
 }
 
-/** Why there is no device to be opened. */
+/** Returns why the device node does not exist. */
 export function missingDeviceProblem(system: System): Problem {
   return (
     driverProblem(system) ?? {
-      why: "the driver is loaded, and its device is not here",
+      why: "the driver is loaded, but its device node does not exist",
       advice:
-        "a container has to be given it: docker run --device /dev/nitro_enclaves; " +
-        "else the driver says why: dmesg | grep nitro_enclaves | tail",
+        "in a container, pass the device in: docker run --device /dev/nitro_enclaves; " +
+        "elsewhere, read the driver's messages: dmesg | grep nitro_enclaves | tail",
     }
   );
 }

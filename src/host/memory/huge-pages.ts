@@ -1,24 +1,24 @@
-/** The parent's huge pages, as sysfs counts them: of the whole machine and of each NUMA node. */
+/** The parent's huge page counters in sysfs, of the whole machine and of each NUMA node. */
 import { readSmallFile } from "../../sys/files.ts";
 import type { System } from "../../sys/system.ts";
+import { HUGE_PAGES_DIRECTORY, NODE_DIRECTORY } from "../paths.ts";
 
-/** Where the counters of pages of a size stand, for the whole machine or for one NUMA node. */
+/** Returns the directory with the counters of one page size, for the whole machine or for one NUMA node. */
 export function hugePageDirectory(pageBytes: number, node?: number): string {
-  const place = node === undefined ? "/sys/kernel/mm" : `/sys/devices/system/node/node${node}`;
-  return `${place}/hugepages/hugepages-${pageBytes / 1024}kB`;
+  const parent = node === undefined ? HUGE_PAGES_DIRECTORY : `${NODE_DIRECTORY}/node${node}/hugepages`;
+  return `${parent}/hugepages-${pageBytes / 1024}kB`;
 }
 
-/** Pages of one size; a figure that cannot be read is undefined. */
+/** Pages of one size; a counter that cannot be read is undefined. */
 export interface HugePages {
   readonly total: number | undefined;
   readonly free: number | undefined;
-  /** Promised to mappings that have not touched them yet, so not to be had; counted for the whole machine only. */
+  /** Reserved for mappings that have not touched them yet, so not available; counted for the whole machine only. */
   readonly reserved: number | undefined;
-  /** Beyond the pool's size (overcommit): gone when they are given back. */
+  /** Allocated by overcommit beyond the pool's size; the kernel frees them when their user does. */
   readonly surplus: number | undefined;
 }
 
-/** One counter of a directory; undefined where it cannot be read. */
 function counter(system: System, directory: string, name: string): number | undefined {
   const text = readSmallFile(system, `${directory}/${name}`)?.trim();
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
@@ -36,23 +36,23 @@ export function hugePages(system: System, pageBytes: number, node?: number): Hug
 }
 
 /**
- * How many pages a launch can have: those that are free and not promised to anybody; on a node, at most so many of the
- * node's own. Undefined where the kernel has no pages of that size. A launch asks for no more files than it takes.
+ * Returns how many pages a launch can allocate: those free and not reserved; for a node, at most its free ones.
+ * Returns undefined if the kernel has no pages of that size.
  */
 export function availablePages(system: System, pageBytes: number, node?: number): number | undefined {
   const directory = hugePageDirectory(pageBytes);
   const free = counter(system, directory, "free_hugepages");
   if (free === undefined) return undefined;
-  const everywhere = Math.max(0, free - (counter(system, directory, "resv_hugepages") ?? 0));
-  if (node === undefined) return everywhere;
-  // Without NUMA there are no directories of nodes: the machine's pages are the node's.
-  const own = counter(system, hugePageDirectory(pageBytes, node), "free_hugepages");
-  return Math.min(everywhere, own ?? everywhere);
+  const unreserved = Math.max(0, free - (counter(system, directory, "resv_hugepages") ?? 0));
+  if (node === undefined) return unreserved;
+  // A kernel without NUMA has no node directories: the machine's pages are the node's.
+  const freeOnNode = counter(system, hugePageDirectory(pageBytes, node), "free_hugepages");
+  return Math.min(unreserved, freeOnNode ?? unreserved);
 }
 
-/** Pages of a size that the kernel would make when they are asked for, beyond those that there are (overcommit). */
+/** Returns how many more pages of a size the kernel may allocate on demand (nr_overcommit_hugepages). */
 export function overcommitPages(system: System, pageBytes: number): number {
   const directory = hugePageDirectory(pageBytes);
-  const most = counter(system, directory, "nr_overcommit_hugepages") ?? 0;
-  return Math.max(0, most - (counter(system, directory, "surplus_hugepages") ?? 0));
+  const limit = counter(system, directory, "nr_overcommit_hugepages") ?? 0;
+  return Math.max(0, limit - (counter(system, directory, "surplus_hugepages") ?? 0));
 }

@@ -1,65 +1,61 @@
 /**
- * The parent's users and groups, as /etc/passwd and /etc/group list them (passwd(5), group(5)). Other sources of names
- * (NSS) are not asked: their modules are code, which a launcher that gives up its rights has no use for.
+ * The parent's users and groups from /etc/passwd and /etc/group (passwd(5), group(5)). Other sources of names (NSS) are
+ * not consulted: they would load modules into a launcher that drops its privileges.
  */
 
-/** A row of /etc/passwd. */
+/** A line of /etc/passwd. */
 export interface User {
   readonly name: string;
   readonly uid: number;
   readonly gid: number;
 }
 
-function rows(text: string): string[][] {
+function splitLines(text: string): string[][] {
   return text.split("\n").map((line) => line.split(":"));
 }
 
-/** A decimal id below 2^32 - 1, which stands for no id at all; undefined for anything else. */
-function idOf(text: string | undefined): number | undefined {
+/** Returns a decimal id; undefined for anything else, and for 2^32 - 1, which the kernel uses for "no id". */
+function parseId(text: string | undefined): number | undefined {
   if (text === undefined || !/^\d{1,10}$/.test(text)) return undefined;
   return Number(text) < 0xffff_ffff ? Number(text) : undefined;
 }
 
-/** The users of a passwd file; rows that are none are left out. */
+function parseMembers(text: string): string[] {
+  return text
+    .trim()
+    .split(",")
+    .filter((member) => member !== "");
+}
+
+/** Returns the users of a passwd file; malformed lines are skipped. */
 export function parsePasswd(passwd: string): User[] {
-  return rows(passwd).flatMap(([name, , uidText, gidText]) => {
-    const [uid, gid] = [idOf(uidText), idOf(gidText)];
+  return splitLines(passwd).flatMap(([name, , uidText, gidText]) => {
+    const [uid, gid] = [parseId(uidText), parseId(gidText)];
     return name === undefined || name === "" || uid === undefined || gid === undefined
       ? []
       : [{ name, uid, gid }];
   });
 }
 
-/** A row of /etc/group. */
+/** A line of /etc/group. */
 export interface Group {
   readonly name: string;
   readonly gid: number;
   readonly members: readonly string[];
 }
 
-/** The groups of a group file; rows that are none are left out. */
+/** Returns the groups of a group file; malformed lines are skipped. */
 export function parseGroup(group: string): Group[] {
-  return rows(group).flatMap(([name, , gidText, members = ""]) => {
-    const gid = idOf(gidText);
-    if (name === undefined || name === "" || gid === undefined) return [];
-    return [
-      {
-        name,
-        gid,
-        members: members
-          .trim()
-          .split(",")
-          .filter((member) => member !== ""),
-      },
-    ];
+  return splitLines(group).flatMap(([name, , gidText, members = ""]) => {
+    const gid = parseId(gidText);
+    return name === undefined || name === "" || gid === undefined
+      ? []
+      : [{ name, gid, members: parseMembers(members) }];
   });
 }
 
-/** The groups that initgroups(3) gives a user: the user's own, then those that list the name. */
+/** Returns the group ids that initgroups(3) gives a user: the primary group, then those with the user as a member. */
 export function groupIdsOf(user: User, group: string): number[] {
-  const listed = rows(group).flatMap(([, , gidText, members]) => {
-    const gid = idOf(gidText);
-    return gid !== undefined && members?.trim().split(",").includes(user.name) ? [gid] : [];
-  });
-  return [...new Set([user.gid, ...listed])];
+  const memberOf = parseGroup(group).filter(({ members }) => members.includes(user.name));
+  return [...new Set([user.gid, ...memberOf.map(({ gid }) => gid)])];
 }

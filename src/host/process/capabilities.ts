@@ -1,13 +1,13 @@
-/** What this process may do beyond a user's rights (capabilities(7)), by proc_pid_status(5). */
-import { readSmallFile } from "../../sys/files.ts";
+/** The capabilities of this process (capabilities(7)). */
 import type { System } from "../../sys/system.ts";
+import { selfStatusField } from "./self-status.ts";
 
-/** include/uapi/linux/capability.h: bits of the set. */
+/** Bit numbers from include/uapi/linux/capability.h. */
 const CAPABILITIES = { CAP_SYS_ADMIN: 21n, CAP_SYS_RESOURCE: 24n } as const;
 
-/** Whether a capability is in effect; so it is held where nothing tells. */
+/** Returns whether a capability is in effect; true if that cannot be read. */
 export function hasCapability(system: System, name: keyof typeof CAPABILITIES): boolean {
-  const status = readSmallFile(system, "/proc/self/status") ?? "";
-  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1];
-  return effective === undefined || ((BigInt(`0x${effective}`) >> CAPABILITIES[name]) & 1n) === 1n;
+  const effective = selfStatusField(system, "CapEff");
+  if (effective === undefined || !/^[0-9a-f]+$/.test(effective)) return true;
+  return ((BigInt(`0x${effective}`) >> CAPABILITIES[name]) & 1n) === 1n;
 }

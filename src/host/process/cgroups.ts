@@ -1,173 +1,184 @@
 /**
- * Limits of the control groups that this process is in (cgroups(7)): of its own group and of every one above, in
- * version 2 (Documentation/admin-guide/cgroup-v2.rst) and in version 1, at the places where systemd mounts them.
+ * Limits of the control groups of this process (cgroups(7)): its own group and every group above it, in version 2
+ * (Documentation/admin-guide/cgroup-v2.rst) and in version 1, at systemd's mount points.
  */
 import { readLimited, readSmallFile } from "../../sys/files.ts";
 import type { System } from "../../sys/system.ts";
+import { GIB, MIB, sizeWithUnit } from "../../sys/units.ts";
 import { cpuListText, parseCpuList } from "../cpu/cpu-list.ts";
 import { asRoot, type Problem } from "../problem.ts";
+import { selfStatusField } from "./self-status.ts";
 
-/** A directory of a hierarchy that this process is in or below. */
-interface GroupDirectory {
+/** A control group that this process is in, directly or through a child group. */
+interface ControlGroup {
   readonly version: 1 | 2;
-  /** Of the group: `/user.slice`. */
+  /** Its path within the hierarchy: `/user.slice`. */
   readonly name: string;
-  /** In the file system. */
-  readonly path: string;
+  /** Its path in the file system. */
+  readonly directory: string;
 }
 
 const ROOT = "/sys/fs/cgroup";
 
-/** The directories of a controller's hierarchies, from the top. */
-function directoriesOf(system: System, controller: string): GroupDirectory[] {
-  const rows = (readSmallFile(system, "/proc/self/cgroup") ?? "").split("\n");
-  return rows.flatMap((row): GroupDirectory[] => {
-    const [, names, group] = /^\d+:([^:]*):(\/.*)$/.exec(row) ?? [];
-    if (names === undefined || group === undefined) return [];
-    if (names === "") {
-      // Where version 1 is mounted as well, version 2 has a directory of its own.
+/** Returns the groups of a controller's hierarchies, from the root down. */
+function groupsOfController(system: System, controller: string): ControlGroup[] {
+  const lines = (readSmallFile(system, "/proc/self/cgroup") ?? "").split("\n");
+  return lines.flatMap((line): ControlGroup[] => {
+    const [, controllers, group] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
+    if (controllers === undefined || group === undefined) return [];
+    if (controllers === "") {
+      // Next to version 1, systemd mounts version 2 in a subdirectory.
       const hybrid = readSmallFile(system, `${ROOT}/unified/cgroup.procs`) !== undefined;
-      return chain(2, hybrid ? `${ROOT}/unified` : ROOT, group);
+      return groupAndParents(2, hybrid ? `${ROOT}/unified` : ROOT, group);
     }
-    return names.split(",").includes(controller) ? chain(1, `${ROOT}/${controller}`, group) : [];
+    return controllers.split(",").includes(controller)
+      ? groupAndParents(1, `${ROOT}/${controller}`, group)
+      : [];
   });
 }
 
-function chain(version: 1 | 2, root: string, group: string): GroupDirectory[] {
-  const parts = group.split("/").filter((part) => part !== "");
-  return [...Array(parts.length + 1).keys()].map((depth) => {
-    const name = `/${parts.slice(0, depth).join("/")}`;
-    return { version, name, path: depth === 0 ? root : `${root}${name}` };
+function groupAndParents(version: 1 | 2, root: string, group: string): ControlGroup[] {
+  const segments = group.split("/").filter((segment) => segment !== "");
+  return [...Array(segments.length + 1).keys()].map((depth) => {
+    const name = `/${segments.slice(0, depth).join("/")}`;
+    return { version, name, directory: depth === 0 ? root : `${root}${name}` };
   });
 }
 
-/** A limit that leaves too little, and the file to write for none. */
-interface Narrow {
+/** A limit that leaves less than is needed. */
+interface TightLimit {
   readonly group: string;
   readonly file: string;
+  /** In bytes. */
   readonly limit: bigint;
+  /** Bytes below the limit that are not used yet. */
   readonly left: bigint;
-  readonly none: "max" | "-1";
+  /** What to write into the file to remove the limit. */
+  readonly unlimited: "max" | "-1";
 }
 
-function numberIn(system: System, path: string): bigint | undefined {
+function readNumber(system: System, path: string): bigint | undefined {
   const text = readSmallFile(system, path)?.trim();
   return text !== undefined && /^\d{1,20}$/.test(text) ? BigInt(text) : undefined;
 }
 
-/** Limits of these directories below which so many bytes do not fit, beside what is charged already. */
-function narrow(
+/**
+ * Returns the limits of these groups that do not leave the given number of bytes.
+ * @param counters names without their suffix: `memory`, `hugetlb.2MB`.
+ */
+function tightLimits(
   system: System,
-  directories: readonly GroupDirectory[],
-  names: readonly string[],
+  groups: readonly ControlGroup[],
+  counters: readonly string[],
   bytes: number,
-): Narrow[] {
-  return directories.flatMap(({ version, name, path }) =>
-    names.flatMap((each): Narrow[] => {
+): TightLimit[] {
+  return groups.flatMap(({ version, name, directory }) =>
+    counters.flatMap((counter): TightLimit[] => {
       const [limitName, usageName] =
         version === 2 ? ["max", "current"] : ["limit_in_bytes", "usage_in_bytes"];
-      const file = `${path}/${each}.${limitName}`;
-      const limit = numberIn(system, file);
+      const file = `${directory}/${counter}.${limitName}`;
+      const limit = readNumber(system, file);
       if (limit === undefined) return [];
-      const used = numberIn(system, `${path}/${each}.${usageName}`) ?? 0n;
+      const used = readNumber(system, `${directory}/${counter}.${usageName}`) ?? 0n;
       const left = limit > used ? limit - used : 0n;
       return left < BigInt(bytes)
-        ? [{ group: name, file, limit, left, none: version === 2 ? "max" : "-1" }]
+        ? [{ group: name, file, limit, left, unlimited: version === 2 ? "max" : "-1" }]
         : [];
     }),
   );
 }
 
-/** A page size as the hugetlb controller's files have it. */
-function sizeName(pageBytes: number): string {
-  return pageBytes >= 2 ** 30 ? `${pageBytes / 2 ** 30}GB` : `${pageBytes / 2 ** 20}MB`;
+/** Returns a page size as the hugetlb controller's file names have it. */
+function hugetlbSize(pageBytes: number): string {
+  return pageBytes >= GIB ? `${pageBytes / GIB}GB` : `${pageBytes / MIB}MB`;
 }
 
-/** The huge pages of one size that an enclave takes. */
-interface PagesWanted {
+/** Huge pages of one size that an enclave needs. */
+interface PageDemand {
   readonly pageBytes: number;
   readonly pages: number;
 }
 
-/** Why control groups keep this process from huge pages that are free; undefined where they do not. */
-export function hugetlbProblem(system: System, wanted: readonly PagesWanted[]): Problem | undefined {
-  const directories = directoriesOf(system, "hugetlb");
-  const found = wanted.flatMap(({ pageBytes, pages }) => {
-    const name = `hugetlb.${sizeName(pageBytes)}`;
-    return narrow(system, directories, [name, `${name}.rsvd`], pageBytes * pages).map((each) => ({
-      ...each,
-      wanted: pageBytes * pages,
+const OUTSIDE = "or start nitro outside that control group";
+
+/** Returns the control group limit that keeps this process from free huge pages; undefined if there is none. */
+export function hugetlbProblem(system: System, demands: readonly PageDemand[]): Problem | undefined {
+  const groups = groupsOfController(system, "hugetlb");
+  const limits = demands.flatMap(({ pageBytes, pages }) => {
+    const counter = `hugetlb.${hugetlbSize(pageBytes)}`;
+    const needed = pageBytes * pages;
+    return tightLimits(system, groups, [counter, `${counter}.rsvd`], needed).map((limit) => ({
+      ...limit,
+      needed,
     }));
   });
-  const [first] = found;
+  const [first] = limits;
   if (first === undefined) return undefined;
   return {
-    why:
-      `the control group ${first.group} leaves ${mib(first.left)} of huge pages ` +
-      `(${first.file} is ${mib(first.limit)}), and ${mib(BigInt(first.wanted))} are needed`,
-    command: asRoot(lifting(found)),
-    advice: "or start nitro outside of that group",
+    why: `${limitText(first)} of huge pages, ${sizeWithUnit(first.needed)} needed (${limitSource(first)})`,
+    command: asRoot(removeLimits(limits)),
+    advice: OUTSIDE,
   };
 }
 
-/**
- * What a launcher needs of ordinary memory while it runs, in bytes: it has been seen with 6 MiB of its own, and what
- * else it has is its program's file, which the kernel can read again.
- */
-const OWN_MEMORY_BYTES = 32 * 2 ** 20;
+function limitText({ group, left }: TightLimit): string {
+  return `control group ${group} allows ${sizeWithUnit(Number(left))} more`;
+}
+
+function limitSource({ file, limit }: TightLimit): string {
+  return `${file} is ${sizeWithUnit(Number(limit))}`;
+}
 
 /**
- * Why control groups leave the launcher itself too little memory; undefined where they do not. Huge pages count only
- * where version 2 is mounted so (memory_hugetlb_accounting, Linux 6.6). @param hugeBytes of the enclave.
+ * The ordinary memory that a running launcher needs, in bytes. Measured: 6 MiB of its own; the rest of its memory is
+ * its executable, which the kernel can drop and read again.
+ */
+const LAUNCHER_BYTES = 32 * MIB;
+const MAX_MOUNTINFO_BYTES = 256 * 1024;
+
+/**
+ * Returns the control group limit that leaves the launcher itself too little memory; undefined if there is none. Huge
+ * pages count only if version 2 is mounted with memory_hugetlb_accounting (Linux 6.6). @param hugeBytes the enclave's.
  */
 export function memoryProblem(system: System, hugeBytes = 0): Problem | undefined {
-  const mounts = readLimited(system, "/proc/self/mountinfo", MOST_MOUNTS_BYTES) ?? "";
+  const mounts = readLimited(system, "/proc/self/mountinfo", MAX_MOUNTINFO_BYTES) ?? "";
   const counted = / - cgroup2 .*\bmemory_hugetlb_accounting\b/.test(mounts) ? hugeBytes : 0;
-  const needed = OWN_MEMORY_BYTES + counted;
-  const found = narrow(system, directoriesOf(system, "memory"), ["memory"], needed);
-  const [first] = found;
+  const needed = LAUNCHER_BYTES + counted;
+  const limits = tightLimits(system, groupsOfController(system, "memory"), ["memory"], needed);
+  const [first] = limits;
   if (first === undefined) return undefined;
+  const what = counted > 0 ? "needed with the enclave's huge pages" : "needed";
   return {
-    why:
-      `the control group ${first.group} leaves ${mib(first.left)} of memory (${first.file} is ${mib(first.limit)}), ` +
-      `and ${mib(BigInt(needed))} ${counted > 0 ? "with the enclave's huge pages " : ""}may be needed`,
-    command: asRoot(lifting(found)),
-    advice: "or start nitro outside of that group",
+    why: `${limitText(first)} of memory, ${sizeWithUnit(needed)} ${what} (${limitSource(first)})`,
+    command: asRoot(removeLimits(limits)),
+    advice: OUTSIDE,
   };
 }
 
-const MOST_MOUNTS_BYTES = 256 * 1024;
-
-function lifting(found: readonly Narrow[]): string {
-  return [...new Map(found.map((each) => [each.file, each])).values()]
-    .map(({ file, none }) => `echo ${none} > ${file}`)
-    .join(" && ");
+function removeLimits(limits: readonly TightLimit[]): string {
+  const commands = limits.map(({ file, unlimited }) => `echo ${unlimited} > ${file}`);
+  return [...new Set(commands)].join(" && ");
 }
 
-function mib(bytes: bigint): string {
-  return `${bytes / 2n ** 20n}M`;
-}
-
-/** Why a cpuset keeps this process from the pool's node; undefined where it does not, or any node will do. */
+/** Returns the cpuset that excludes the pool's node; undefined if there is none. @param node undefined for any node. */
 export function cpusetProblem(system: System, node: number | undefined): Problem | undefined {
   if (node === undefined) return undefined;
-  const status = readSmallFile(system, "/proc/self/status") ?? "";
-  const list = /^Mems_allowed_list:\s*(\S+)$/m.exec(status)?.[1];
+  const list = selfStatusField(system, "Mems_allowed_list");
   const allowed = list === undefined ? undefined : parseCpuList(list);
   if (allowed === undefined || allowed.includes(node)) return undefined;
-  const narrowing = directoriesOf(system, "cpuset").flatMap(({ name, path }) => {
-    const file = `${path}/cpuset.mems`;
+  const excluding = groupsOfController(system, "cpuset").flatMap(({ name, directory }) => {
+    const file = `${directory}/cpuset.mems`;
     const mems = parseCpuList(readSmallFile(system, file) ?? "") ?? [];
     return mems.length > 0 && !mems.includes(node)
       ? [{ name, file, mems: cpuListText([...mems, node]) }]
       : [];
   });
-  const [first] = narrowing;
-  const where = first === undefined ? "a cpuset" : `the cpuset of the control group ${first.name}`;
-  const commands = narrowing.map(({ file, mems }) => `echo ${mems} > ${file}`);
+  const [first] = excluding;
+  const where = first === undefined ? "a cpuset" : `the cpuset of control group ${first.name}`;
+  const commands = excluding.map(({ file, mems }) => `echo ${mems} > ${file}`);
   return {
-    why: `${where} leaves out NUMA node ${node}, where the CPU pool is: memory comes from node ${list} only`,
+    why: `${where} allows memory of NUMA node ${list} only, but the CPU pool is on node ${node}`,
     command: commands.length === 0 ? undefined : asRoot(commands.join(" && ")),
-    advice: "or start nitro outside of that group",
+    advice: OUTSIDE,
   };
 }

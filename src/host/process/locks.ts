@@ -1,31 +1,30 @@
-/** Who has locked a file, by /proc/locks (proc(5)): no lock is tried. */
+/** Which process has locked a file, from /proc/locks (proc_locks(5)), without trying to lock it. */
 import { fileStatus } from "../../sys/file-status.ts";
 import { readLimited } from "../../sys/files.ts";
 import type { System } from "../../sys/system.ts";
-import { asRoot, type Problem } from "../problem.ts";
+import type { Problem } from "../problem.ts";
 
-const MOST_TEXT_BYTES = 256 * 1024;
+const MAX_TEXT_BYTES = 256 * 1024;
 
-/** The process that has a lock of flock(2) on a file; undefined where none is seen. */
+/** Returns the process that holds a flock(2) lock on a file; undefined if none is found. */
 function lockHolder(system: System, path: string): number | undefined {
   const status = fileStatus(system, path);
   if (status === undefined) return undefined;
   const hex = (number: number) => number.toString(16).padStart(2, "0");
-  const place = `${status.device.map(hex).join(":")}:${status.inode}`;
-  const locks = readLimited(system, "/proc/locks", MOST_TEXT_BYTES) ?? "";
-  for (const [, pid, where] of locks.matchAll(/^\d+: FLOCK +ADVISORY +WRITE (\d+) (\S+) /gm)) {
-    if (where === place) return Number(pid);
+  const file = `${status.device.map(hex).join(":")}:${status.inode}`;
+  const locks = readLimited(system, "/proc/locks", MAX_TEXT_BYTES) ?? "";
+  for (const [, pid, lockedFile] of locks.matchAll(/^\d+: FLOCK +ADVISORY +WRITE (\d+) (\S+) /gm)) {
+    if (lockedFile === file) return Number(pid);
   }
   return undefined;
 }
 
-/** Why a file cannot be locked, as a pid file is; undefined where nobody is seen to hold it. */
+/** Returns why a pid file cannot be locked; undefined if no process holds its lock. */
 export function lockProblem(system: System, path: string): Problem | undefined {
   const holder = lockHolder(system, path);
   if (holder === undefined) return undefined;
   return {
-    why: `another launcher that runs holds it (process ${holder})`,
-    command: asRoot(`kill ${holder}`),
-    advice: "that stops its enclave; or name another file",
+    why: `in use by another launcher (pid ${holder})`,
+    advice: "choose another file, or stop that launcher first, which also stops its enclave",
   };
 }

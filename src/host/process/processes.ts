@@ -1,4 +1,4 @@
-/** Processes by what they have open: of others' only root may see it. */
+/** Finds processes by their open file descriptors. Only root sees those of other users' processes. */
 
 import { listDirectory } from "../../sys/directory.ts";
 import { fileStatus } from "../../sys/file-status.ts";
@@ -7,49 +7,55 @@ import { cString } from "../../sys/libc.ts";
 import { resultOrErrno, type System } from "../../sys/system.ts";
 import { quoted } from "../../sys/trace.ts";
 
-/** A process that has what is looked for. */
-export interface Holder {
+/** A process with matching file descriptors. */
+export interface DescriptorHolder {
   readonly pid: number;
   readonly uid: number | undefined;
   /** Its command line. */
-  readonly words: readonly string[];
-  /** How many of its descriptors it is. */
+  readonly args: readonly string[];
+  /** The number of its descriptors that match. */
   readonly count: number;
 }
 
-/** Those that were found, and whether every process could be looked at. */
-export interface Holders {
-  readonly holders: readonly Holder[];
+/** The processes found. */
+export interface DescriptorHolders {
+  readonly holders: readonly DescriptorHolder[];
+  /** False if some processes could not be inspected. */
   readonly complete: boolean;
 }
 
-const MOST_WORDS_BYTES = 16 * 1024;
+const MAX_ARGS_BYTES = 16 * 1024;
+const MAX_LINK_BYTES = 256;
 
-/** Looks at every process's descriptors. @param isIt by the text of a descriptor's link in /proc. */
-export function processesWithDescriptor(system: System, isIt: (link: string) => boolean): Holders {
-  const holders: Holder[] = [];
+/** Inspects the descriptors of every process. @param matches decides by the target of the link in /proc/PID/fd. */
+export function processesWithDescriptor(
+  system: System,
+  matches: (link: string) => boolean,
+): DescriptorHolders {
+  const holders: DescriptorHolder[] = [];
   let complete = true;
   for (const pid of (listDirectory(system, "/proc") ?? []).filter((name) => /^\d+$/.test(name))) {
-    const words = commandLine(system, pid);
-    // A thread of the kernel's has no words, and no files either.
-    if (words.length === 0) continue;
+    const args = commandLine(system, pid);
+    // A kernel thread has no arguments and no descriptors.
+    if (args.length === 0) continue;
     const fds = listDirectory(system, `/proc/${pid}/fd`);
     if (fds === undefined) complete = false;
-    const count = (fds ?? []).filter((fd) => isIt(linkOf(system, `/proc/${pid}/fd/${fd}`) ?? "")).length;
+    const count = (fds ?? []).filter((fd) => matches(readLink(system, `/proc/${pid}/fd/${fd}`))).length;
     if (count > 0)
-      holders.push({ pid: Number(pid), uid: fileStatus(system, `/proc/${pid}`)?.uid, words, count });
+      holders.push({ pid: Number(pid), uid: fileStatus(system, `/proc/${pid}`)?.uid, args, count });
   }
   return { holders, complete };
 }
 
 function commandLine(system: System, pid: string): string[] {
-  const text = readLimited(system, `/proc/${pid}/cmdline`, MOST_WORDS_BYTES) ?? "";
+  const text = readLimited(system, `/proc/${pid}/cmdline`, MAX_ARGS_BYTES) ?? "";
   return text === "" ? [] : text.replace(/\0$/, "").split("\0");
 }
 
-function linkOf(system: System, path: string): string | undefined {
-  const bytes = new Uint8Array(256);
-  const got = Number(system.libc.readlink(cString(path), bytes, bytes.length));
-  const result = resultOrErrno(system, "readlink", got, () => `${quoted(path)}, …, ${bytes.length}`);
-  return result < 0 ? undefined : new TextDecoder().decode(bytes.subarray(0, result));
+/** Returns the target of a link, "" if it cannot be read. */
+function readLink(system: System, path: string): string {
+  const bytes = new Uint8Array(MAX_LINK_BYTES);
+  const returned = Number(system.libc.readlink(cString(path), bytes, bytes.length));
+  const length = resultOrErrno(system, "readlink", returned, () => `${quoted(path)}, …, ${bytes.length}`);
+  return length < 0 ? "" : new TextDecoder().decode(bytes.subarray(0, length));
 }

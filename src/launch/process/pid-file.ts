@@ -62,7 +62,7 @@ export function writePidFile(
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
     const held = error.call === "flock" && error.errno === ERRNO.EAGAIN;
-    if (held) throw new UserError(what, "another launcher that runs holds it", `cat ${path} tells which`);
+    if (held) throw new UserError(what, "in use by another launcher", `cat ${path} tells which`);
     throw new UserError(what, error.why);
   }
 }

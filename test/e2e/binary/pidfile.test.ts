@@ -34,8 +34,8 @@ describe("-pidfile", () => {
     const reader = holder.stdout.getReader();
     await reader.read();
     expect(launch(path)).toEqual({
-      line: `nitro: -pidfile ${path}: another launcher that runs holds it (process ${holder.pid})`,
-      hint: `hint: kill ${holder.pid}; that stops its enclave; or name another file`,
+      line: `nitro: -pidfile ${path}: in use by another launcher (pid ${holder.pid})`,
+      hint: "hint: choose another file, or stop that launcher first, which also stops its enclave",
       status: 1,
     });
     holder.kill();
@@ -53,7 +53,7 @@ describe("-pidfile", () => {
 
   test("in a directory that is not there", () => {
     expect(launch("/no/such/pid").line).toBe(
-      "nitro: -pidfile /no/such/pid: No such file or directory (ENOENT): there is no directory /no/such/",
+      "nitro: -pidfile /no/such/pid: No such file or directory (ENOENT): directory /no/such/ does not exist",
     );
   });
 

@@ -1,6 +1,6 @@
 /**
- * A broken host: an emulated parent instance where something keeps a launch from passing. In one run of it, one shell
- * checks, launches, types what the check printed for each failure, checks and launches again.
+ * A broken host: an emulated parent instance with something that keeps a launch from succeeding. One shell in it runs
+ * the check and the launch, applies the fixes that the check printed, and runs the check and the launch again.
  */
 import { expect } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -10,7 +10,7 @@ import type { ScenarioInput } from "../../emulated-parent/scenario.ts";
 import { expectNothingLeft, launchAs, lines, NITRO, shellWords, type Workplace } from "../launch/nitro.ts";
 
 /** A finding as `nitro check -json` prints it. */
-export interface Told {
+export interface JsonFinding {
   readonly subject: string;
   readonly about: string;
   readonly status: "ok" | "note" | "warning" | "failure";
@@ -20,163 +20,164 @@ export interface Told {
   readonly advice: string | null;
 }
 
-/** What `nitro check -json` prints. */
+/** The output of `nitro check -json`. */
 export interface CheckJson {
   readonly ready: boolean;
-  readonly findings: readonly Told[];
+  readonly findings: readonly JsonFinding[];
   readonly untold: readonly string[];
 }
 
-/** A failure that is expected. */
-export interface Problem {
+/** An expected failure. */
+export interface ExpectedFailure {
   readonly subject: string;
   readonly text: string | RegExp;
-  /** The command, or the options, that mend it. */
-  readonly mend: string | RegExp;
+  /** The command, the options, or `command | options`; "" if check prints advice only. */
+  readonly fix: string | RegExp;
 }
 
 /** One host. */
 export interface BrokenHost {
   readonly name: string;
   readonly scenario: ScenarioInput;
-  /** Options beside -kernel and -m 128M; the last of an option counts. */
+  /** Options in addition to -kernel and -m 128M; the last of an option counts. */
   readonly options?: readonly string[];
-  /** Options in place of these that the advice says, where check cannot say them as options. */
+  /** Options that replace these after the fix, following advice that check cannot print as options. */
   readonly relaunch?: readonly string[];
-  /** Every failure that check names, in its order. */
-  readonly faults: readonly Problem[];
-  /** Which of them a launch names: the first that it meets; 0 without it. */
-  readonly launchNames?: number;
-  /** What the launch says in other words than check, and what mends that. */
-  readonly launchSays?: RegExp;
-  /** The exit status of the launch that fails; 1 without it. */
+  /** Every failure that check reports, in order. */
+  readonly failures: readonly ExpectedFailure[];
+  /** The index of the failure that a launch reports, which is the first it meets; default 0. */
+  readonly launchReports?: number;
+  /** The launch's message, if it differs from check's. */
+  readonly launchMessage?: RegExp;
+  /** The exit status of the failing launch; default 1. */
   readonly launchStatus?: number;
-  /** Lines of the shell before everything: what makes the host what it is and is no part of a scenario. */
+  /** Shell commands to run first, for what a scenario cannot describe. */
   readonly before?: string;
-  /** What stands before each check and launch: another user. */
+  /** A prefix of each check and launch, such as to run as another user. */
   readonly as?: string;
-  /** The same after the mend, where that differs. */
-  readonly mendedAs?: string;
+  /** The same after the fix, if it differs. */
+  readonly fixedAs?: string;
   readonly limitSeconds?: number;
-  /** Lines of the shell that are typed where no command can be printed, in place of what the advice says. */
-  readonly byHand?: string;
-  /** Huge pages that others hold all the while. */
-  readonly othersPages?: number;
+  /** Shell commands that follow advice which check prints without a command. */
+  readonly manualFix?: string;
+  /** How many of the printed commands run before the manual fix; default all. */
+  readonly manualFixAfter?: number;
+  /** Huge pages that other processes use throughout. */
+  readonly pagesInUse?: number;
 }
 
-/** Time enough for the slowest machine: tests wait for each other as well. */
-export const PATIENCE_MS = 600_000;
+/** Enough for the slowest machine, where tests also wait for each other. */
+export const TEST_TIMEOUT_MS = 600_000;
 
-/** An enclave that is heard and ends by itself, so late that the slowest launcher has heard it. */
+/** An enclave that sends its heartbeat and exits, late enough for the slowest launcher to receive it. */
 const BRIEF = { heartbeatMs: 1, liveMs: 1500 };
 
-/** What came of one host. */
-interface Course {
+const ALL_COMMANDS = 1000;
+
+interface HostRun {
   readonly result: ParentResult;
   readonly text: (name: string) => string;
   readonly json: (name: string) => CheckJson;
 }
 
-async function run(here: Workplace, host: BrokenHost): Promise<Course> {
+const FILES = [
+  ...["people.txt", "people.status", "check.json", "check.err", "check.status"],
+  ...["launch.out", "launch.err", "launch.status", "fixes.sh", "fixes.err", "options"],
+  ...["after.json", "after.err", "after.status", "relaunch.err", "relaunch.status"],
+];
+
+async function run(here: Workplace, host: BrokenHost): Promise<HostRun> {
   const directory = mkdtempSync(here.path("host-"));
-  const { as = "", mendedAs = as, before = "", limitSeconds = 240 } = host;
-  const words = shellWords(["-kernel", here.eif, "-m", "128M", ...(host.options ?? [])]);
-  const again =
-    host.relaunch === undefined ? words : shellWords(["-kernel", here.eif, "-m", "128M", ...host.relaunch]);
+  const { as = "", fixedAs = as, before = "", manualFix = "", limitSeconds = 240 } = host;
+  const { manualFixAfter = ALL_COMMANDS } = host;
+  const launchArgs = (options: readonly string[]) =>
+    shellWords(["-kernel", here.eif, "-m", "128M", ...options]);
+  const args = launchArgs(host.options ?? []);
+  const fixedArgs = launchArgs(host.relaunch ?? host.options ?? []);
   const script = [
     `cd ${directory}; chmod 777 .`,
     before,
-    `${as} nitro check ${words} >people.txt 2>&1; echo $? >people.status`,
-    `${as} nitro check -json ${words} >check.json 2>check.err; echo $? >check.status`,
-    `${as} nitro ${words} >launch.out 2>launch.err; echo $? >launch.status`,
-    // The commands in their order, each once; what they print is no test's business unless they fail.
-    `sed -n 's/^      "command": "\\(.*\\)",$/\\1/p' check.json | sed 's/\\\\"/"/g' | awk '!seen[$0]++' >mends.sh`,
+    `${as} nitro check ${args} >people.txt 2>&1; echo $? >people.status`,
+    `${as} nitro check -json ${args} >check.json 2>check.err; echo $? >check.status`,
+    `${as} nitro ${args} >launch.out 2>launch.err; echo $? >launch.status`,
+    // The printed commands in their order, each once. Their output does not matter unless they fail.
+    `sed -n 's/^      "command": "\\(.*\\)",$/\\1/p' check.json | sed 's/\\\\"/"/g' | awk '!seen[$0]++' >fixes.sh`,
     `awk '/"options": \\[/ { on = 1; next } /\\]/ { on = 0 } on { gsub(/[ ",]/, ""); print }' check.json >options`,
-    'eval "$(cat mends.sh)" 2>mends.err',
-    host.byHand ?? "",
-    `${mendedAs} nitro check -json ${again} $(cat options) >after.json 2>after.err; echo $? >after.status`,
-    `${mendedAs} nitro ${again} $(cat options) >relaunch.out 2>relaunch.err; echo $? >relaunch.status`,
+    `eval "$(head -n ${manualFixAfter} fixes.sh)" 2>fixes.err`,
+    manualFix,
+    `eval "$(tail -n +${manualFixAfter + 1} fixes.sh)" 2>>fixes.err`,
+    `${fixedAs} nitro check -json ${fixedArgs} $(cat options) >after.json 2>after.err; echo $? >after.status`,
+    `${fixedAs} nitro ${fixedArgs} $(cat options) >relaunch.out 2>relaunch.err; echo $? >relaunch.status`,
     "[ ! -e pids ] || kill $(cat pids) 2>/dev/null; wait",
   ];
   const PATH = `${join(NITRO, "..")}:${process.env["PATH"]}`;
   const result = await launchAs({
-    // A network namespace of its own: other launches of this machine share no port with these.
+    // A network namespace of its own: no port is shared with other launches on this machine.
     command: ["unshare", "-n", "sh", "-c", script.filter((line) => line !== "").join("\n")],
     scenario: { enclave: BRIEF, ...host.scenario },
     limitSeconds,
     env: { PATH },
   });
-  const read = (name: string) => readFileSync(join(directory, name), "utf8");
-  const texts = new Map<string, string>();
-  for (const name of FILES) texts.set(name, read(name));
+  const texts = new Map(FILES.map((name) => [name, readFileSync(join(directory, name), "utf8")]));
   rmSync(directory, { recursive: true, force: true });
   const text = (name: string) => texts.get(name)?.trimEnd() ?? "";
   return { result, text, json: (name) => JSON.parse(text(name)) as CheckJson };
 }
 
-const FILES = [
-  "people.txt",
-  "people.status",
-  "check.json",
-  "check.err",
-  "check.status",
-  "launch.out",
-  "launch.err",
-].concat(
-  ["launch.status", "mends.sh", "mends.err", "options", "after.json", "after.err", "after.status"],
-  ["relaunch.err", "relaunch.status"],
-);
-
-function matches(text: string, wanted: string | RegExp): boolean {
-  return typeof wanted === "string" ? text === wanted : wanted.test(text);
+function matches(text: string, expected: string | RegExp): boolean {
+  return typeof expected === "string" ? text === expected : expected.test(text);
 }
 
-function mendOf({ command, options }: Told): string {
-  return [command, options?.join(" ")].filter((part) => part).join(" | ");
+function fixOf({ command, options }: JsonFinding): string {
+  return [command, options?.join(" ")].filter((text) => text).join(" | ");
 }
 
-/** Check names all faults with their mends; a launch names the same; the mends typed, both pass. */
-export async function expectMended(here: Workplace, host: BrokenHost): Promise<Course> {
-  const course = await run(here, host);
-  const { text, json } = course;
-  const { faults, launchNames = 0, launchStatus = 1 } = host;
+/** Expects check to report all failures with their fixes, and a launch to report the same; after the fixes, both pass. */
+export async function expectFixable(here: Workplace, host: BrokenHost): Promise<void> {
+  const hostRun = await run(here, host);
+  const { text, json } = hostRun;
   expect(text("check.err")).toBe("");
   const before = json("check.json");
   const failures = before.findings.filter(({ status }) => status === "failure");
-  const told = failures.map((each) => ({ subject: each.subject, text: each.text, mend: mendOf(each) }));
-  const agreed = faults.map((problem, i) => {
-    const one = told[i];
-    const fits =
-      one?.subject === problem.subject && matches(one.text, problem.text) && matches(one.mend, problem.mend);
-    return fits ? one : problem;
-  });
-  expect(told as readonly unknown[]).toEqual(agreed);
+  expectFailures(failures, host.failures);
   expect([before.ready, text("check.status"), text("people.status")]).toEqual([false, "1", "1"]);
-  // People read the same.
-  for (const failure of failures) {
-    expect(text("people.txt")).toContain(failure.text);
-    if (failure.command !== null) expect(text("people.txt")).toContain(`type: ${failure.command}`);
-    if (failure.options !== null) expect(text("people.txt")).toContain(`use:  ${failure.options.join(" ")}`);
+  // The output for people has the same texts and fixes.
+  for (const { text: why, command, options } of failures) {
+    expect(text("people.txt")).toContain(why);
+    if (command !== null) expect(text("people.txt")).toContain(`type: ${command}`);
+    if (options !== null) expect(text("people.txt")).toContain(`use:  ${options.join(" ")}`);
   }
-  if (host.launchSays !== undefined) expect(text("launch.err")).toMatch(host.launchSays);
-  else expectLaunchNames(course, failures[launchNames], launchStatus);
-  expect(text("mends.err")).toBe("");
+  if (host.launchMessage !== undefined) expect(text("launch.err")).toMatch(host.launchMessage);
+  else expectLaunchReports(hostRun, failures[host.launchReports ?? 0], host.launchStatus ?? 1);
+  expect(text("fixes.err")).toBe("");
   const after = json("after.json");
   expect(after.findings.filter(({ status }) => status === "failure")).toEqual([]);
   expect([after.ready, text("after.status")]).toEqual([true, "0"]);
   expect(text("relaunch.err")).toContain("nitro: enclave started: ");
-  // The enclave ended by itself, as this one does.
+  // Status 5: the emulated enclave exits by itself.
   expect(text("relaunch.status")).toBe("5");
-  expectNothingLeft(course.result, host.othersPages);
-  return course;
+  expectNothingLeft(hostRun.result, host.pagesInUse);
 }
 
-function expectLaunchNames({ text }: Course, failure: Told | undefined, status: number): void {
-  const said = text("launch.err");
-  expect(said).toContain(failure?.text ?? "?");
-  if (failure?.command) expect(said).toContain(failure.command);
-  else if (failure?.options) expect(said).toContain(failure.options.join(" "));
-  else expect(said).toContain(failure?.advice ?? "?");
+function expectFailures(found: readonly JsonFinding[], expected: readonly ExpectedFailure[]): void {
+  const actual = found.map((finding) => ({
+    ...{ subject: finding.subject, text: finding.text, fix: fixOf(finding) },
+  }));
+  const agreed = expected.map((failure, i) => {
+    const one = actual[i];
+    const agrees =
+      one?.subject === failure.subject && matches(one.text, failure.text) && matches(one.fix, failure.fix);
+    return agrees ? one : failure;
+  });
+  expect(actual as readonly unknown[]).toEqual(agreed);
+}
+
+function expectLaunchReports({ text }: HostRun, failure: JsonFinding | undefined, status: number): void {
+  const stderr = text("launch.err");
+  expect(stderr).toContain(failure?.text ?? "?");
+  if (failure?.command) expect(stderr).toContain(failure.command);
+  else if (failure?.options) expect(stderr).toContain(failure.options.join(" "));
+  else expect(stderr).toContain(failure?.advice ?? "?");
   expect(text("launch.status")).toBe(String(status));
-  expect(lines(said).filter((line) => line.includes("a fault of nitro's own"))).toEqual([]);
+  expect(lines(stderr).filter((line) => line.includes("a fault of nitro's own"))).toEqual([]);
 }

@@ -1,12 +1,12 @@
-/** Hosts whose CPU pool does not do for the enclave. */
+/** Hosts whose CPU pool does not suffice for the enclave. */
 import { afterAll, describe, test } from "bun:test";
 import { notHere, Workplace } from "../launch/nitro.ts";
-import { type BrokenHost, expectMended, PATIENCE_MS } from "./broken-host.ts";
+import { type BrokenHost, expectFixable, TEST_TIMEOUT_MS } from "./broken-host.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
 
-/** Two cores of two threads, CPU 0's among them. */
+/** Two cores of two threads, including CPU 0's. */
 const SMALL = { topology: "m5.xlarge", pool: "1,3", hugePages: 128 };
 /** Four cores. */
 const LARGER = { topology: "m5.2xlarge", pool: "1,5", hugePages: 128 };
@@ -15,7 +15,7 @@ const HOSTS: readonly BrokenHost[] = [
   {
     name: "an empty pool",
     scenario: { ...SMALL, pool: "" },
-    faults: [{ subject: "pool", text: "the CPU pool is empty", mend: "nitro pool --cpus 2" }],
+    failures: [{ subject: "pool", text: "the CPU pool is empty", fix: "nitro pool --cpus 2" }],
   },
   {
     name: "an empty pool on two nodes, one of which has the pages",
@@ -23,16 +23,16 @@ const HOSTS: readonly BrokenHost[] = [
       topology: "c6i.24xlarge",
       host: { nodes: [{ pages: { "2M": 10 } }, { pages: { "2M": 100 } }] },
     },
-    faults: [{ subject: "pool", text: "the CPU pool is empty", mend: "nitro pool --cpus 2 --node 1" }],
+    failures: [{ subject: "pool", text: "the CPU pool is empty", fix: "nitro pool --cpus 2 --node 1" }],
   },
   {
-    name: "a part of a core in the pool",
+    name: "a pool with part of a core",
     scenario: { ...SMALL, pool: "1" },
-    faults: [
+    failures: [
       {
         subject: "pool",
-        text: "the CPU pool 1 has a part of a core: CPU 3 is missing, and enclaves take whole cores",
-        mend: "nitro pool --cpus 2",
+        text: "the CPU pool 1 contains part of a core: CPU 3 is missing; enclaves need whole cores",
+        fix: "nitro pool --cpus 2",
       },
     ],
   },
@@ -40,11 +40,11 @@ const HOSTS: readonly BrokenHost[] = [
     name: "a pool too small for -smp",
     scenario: LARGER,
     options: ["-smp", "4"],
-    faults: [
+    failures: [
       {
         subject: "pool",
-        text: "-smp 4 needs 4 CPUs, and the CPU pool 1,5 has 2 (1 core)",
-        mend: "nitro pool --cpus 4",
+        text: "-smp 4 needs 4 CPUs, but the CPU pool 1,5 has 2 (1 core)",
+        fix: "nitro pool --cpus 4",
       },
     ],
   },
@@ -52,101 +52,105 @@ const HOSTS: readonly BrokenHost[] = [
     name: "an instance too small for -smp",
     scenario: SMALL,
     options: ["-smp", "4"],
-    faults: [
+    failures: [
       {
         subject: "pool",
-        text: "-smp 4 needs 4 CPUs, and the CPU pool 1,3 has 2 (1 core)",
-        mend: "-smp 2",
+        text: "-smp 4 needs 4 CPUs, but the CPU pool 1,3 has 2 (1 core)",
+        fix: "-smp 2",
       },
     ],
   },
   {
-    name: "a part of a core asked for",
+    name: "-smp with part of a core",
     scenario: LARGER,
     options: ["-smp", "1"],
-    faults: [
+    failures: [
       {
         subject: "vcpus",
         text: "-smp 1: an enclave takes whole cores, which have 2 threads on this machine",
-        mend: "-smp 2",
+        fix: "-smp 2",
       },
     ],
   },
   {
-    name: "CPUs picked by hand that are not in the pool",
+    name: "cpu-ids= outside the pool",
     scenario: LARGER,
     options: ["-accel", "nitro,debug-mode=on,cpu-ids=2,,6"],
-    faults: [
+    failures: [
       {
         subject: "vcpus",
         text: "-accel cpu-ids=2,,6: CPUs 2,6 are not in the CPU pool, which is 1,5",
-        mend: "nitro pool --cpu-list 1-2,5-6",
+        fix: "nitro pool --cpu-list 1-2,5-6",
       },
     ],
   },
   {
-    name: "CPUs picked by hand out of an empty pool",
+    name: "cpu-ids= with an empty pool",
     scenario: { ...LARGER, pool: "" },
     options: ["-accel", "nitro,debug-mode=on,cpu-ids=2,,6"],
-    faults: [
+    failures: [
       {
         subject: "vcpus",
         text: "-accel cpu-ids=2,,6: CPUs 2,6 are not in the CPU pool, which is empty",
-        mend: "nitro pool --cpu-list 2,6",
+        fix: "nitro pool --cpu-list 2,6",
       },
-      { subject: "pool", text: "the CPU pool is empty", mend: "nitro pool --cpus 2" },
+      { subject: "pool", text: "the CPU pool is empty", fix: "nitro pool --cpus 2" },
     ],
   },
 ];
 
-/** An enclave of nitro's that is started first, with this pool and so many vCPUs. */
-const running = (smp: number, name: string) =>
+/** Starts an enclave with this many vCPUs before the check. */
+const startEnclave = (smp: number, name: string) =>
   `nitro -accel nitro,heartbeat=none -kernel ${here.eif} -m 64M -smp ${smp} 2>${name} & echo $! >>pids; ` +
   `until grep -q 'enclave started' ${name}; do sleep 0.05; done`;
+const stopLastEnclave = "kill $(tail -n 1 pids); wait $(tail -n 1 pids)";
 const LONG = { liveMs: null, heartbeatMs: null };
 
-const TAKEN: readonly BrokenHost[] = [
+const CORES_IN_USE: readonly BrokenHost[] = [
   {
-    name: "all cores of the pool taken by an enclave",
+    name: "all cores of the pool used by an enclave",
     scenario: { ...SMALL, enclaves: [LONG] },
-    before: running(2, "first"),
-    faults: [
+    before: startEnclave(2, "first"),
+    manualFix: stopLastEnclave,
+    failures: [
       {
         subject: "enclaves",
-        text: /^no core of the CPU pool 1,3 is left; 1 enclave runs: nitro \(process \d+, 2 vCPUs\)$/,
-        mend: /^kill \d+$/,
+        text: /^all cores of the CPU pool 1,3 are used by 1 enclave: nitro \(pid \d+, 2 vCPUs\)$/,
+        fix: "",
       },
     ],
   },
   {
-    name: "too few cores left by an enclave",
+    name: "too few cores not used by an enclave",
     scenario: { ...LARGER, pool: "1-3,5-7", enclaves: [LONG] },
-    before: running(4, "first"),
+    before: startEnclave(4, "first"),
+    manualFix: stopLastEnclave,
     options: ["-smp", "4"],
-    faults: [
+    failures: [
       {
         subject: "enclaves",
-        text: /^2 CPUs of the CPU pool 1-3,5-7 are left, and -smp 4 needs 4; 1 enclave runs: nitro \(process \d+, 4 vCPUs\)$/,
-        mend: /^kill \d+$/,
+        text: /^-smp 4 needs 4 CPUs, but 2 of the CPU pool 1-3,5-7 are free; the others are used by 1 enclave: nitro \(pid \d+, 4 vCPUs\)$/,
+        fix: "",
       },
     ],
   },
   {
     name: "four enclaves",
     scenario: { topology: "r6g.2xlarge", pool: "1-7", hugePages: 400, enclaves: [LONG, LONG, LONG, LONG] },
-    before: ["a", "b", "c", "d"].map((name) => running(1, name)).join("\n"),
+    before: ["a", "b", "c", "d"].map((name) => startEnclave(1, name)).join("\n"),
+    manualFix: stopLastEnclave,
     options: ["-smp", "1"],
-    faults: [
+    failures: [
       {
         subject: "enclaves",
-        text: /^a parent instance runs 4 enclaves at the most, and 4 enclaves run: nitro \(process \d+, 1 vCPU\), nitro /,
-        mend: /^kill \d+$/,
+        text: /^4 enclaves are running, the most that a parent instance can run: nitro \(pid \d+, 1 vCPU\), nitro /,
+        fix: "",
       },
     ],
   },
 ];
 
-describe.concurrent.skipIf(notHere !== undefined)("cores", () => {
-  for (const host of [...HOSTS, ...TAKEN])
-    test(host.name, () => expectMended(here, host).then(() => undefined), PATIENCE_MS);
+describe.concurrent.skipIf(notHere !== undefined)("nitro check, CPU pool: reports and fixes", () => {
+  for (const host of [...HOSTS, ...CORES_IN_USE])
+    test(host.name, () => expectFixable(here, host), TEST_TIMEOUT_MS);
 });

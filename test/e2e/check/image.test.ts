@@ -1,9 +1,9 @@
-/** Hosts whose fault is in the files of the launch: the image, and what it writes. */
+/** Launches whose image or output files are wrong. */
 import { afterAll, describe, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { eifOf, fakeKernel } from "../launch/images.ts";
 import { notHere, Workplace } from "../launch/nitro.ts";
-import { type BrokenHost, expectMended, PATIENCE_MS } from "./broken-host.ts";
+import { type BrokenHost, expectFixable, TEST_TIMEOUT_MS } from "./broken-host.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
@@ -30,7 +30,7 @@ const strange = here.file(
   "strange.eif",
   eifOf([{ ...parts[0], bytes: fakeKernel(6000) }, ...parts.slice(1)]),
 );
-/** Extended once with what is measured, which is the kernel alone: its command line is empty, and it has no ramdisk. */
+/** PCR0 extended once, with the kernel: the command line is empty, and there is no ramdisk. */
 const SOUND_PCR0 = sha384(Buffer.concat([Buffer.alloc(48), sha384(fakeKernel(5000))])).toString("hex");
 const locked = here.path("locked.pid");
 
@@ -39,12 +39,12 @@ const HOSTS: readonly BrokenHost[] = [
     name: "a damaged image",
     scenario: READY,
     options: ["-kernel", damaged],
-    byHand: `cp ${sound} ${damaged}`,
-    faults: [
+    manualFix: `cp ${sound} ${damaged}`,
+    failures: [
       {
         subject: "image",
         text: /^-kernel .*damaged\.eif: not an EIF that could start: its CRC-32 is 0x/,
-        mend: "",
+        fix: "",
       },
     ],
   },
@@ -52,12 +52,12 @@ const HOSTS: readonly BrokenHost[] = [
     name: "an image for another architecture",
     scenario: READY,
     options: ["-kernel", foreign],
-    byHand: `cp ${sound} ${foreign}`,
-    faults: [
+    manualFix: `cp ${sound} ${foreign}`,
+    failures: [
       {
         subject: "image",
         text: /foreign\.eif: .*it is an image for aarch64, this machine is x86_64$/,
-        mend: "",
+        fix: "",
       },
     ],
   },
@@ -65,65 +65,63 @@ const HOSTS: readonly BrokenHost[] = [
     name: "an image larger than -m",
     scenario: READY,
     options: ["-kernel", large, "-m", "80M"],
-    faults: [
+    failures: [
       {
         subject: "memory",
         text: /^-m 80M: the image has \d+ bytes and is loaded 8M into the enclave's memory$/,
-        mend: "-m 90M",
+        fix: "-m 90M",
       },
     ],
   },
   {
-    name: "memory of a part of a huge page",
+    name: "-m with part of a huge page",
     scenario: READY,
     options: ["-m", "127M"],
-    faults: [
+    failures: [
       {
         subject: "memory",
         text: /^-m 127M: 133169152 bytes are not whole huge pages of 2 MiB$/,
-        mend: "-m 128M",
+        fix: "-m 128M",
       },
     ],
   },
   {
-    name: "another image than the one that is expected",
+    name: "an image with another PCR0 than expected",
     scenario: READY,
     options: ["-kernel", strange, "-accel", `nitro,expect-pcr0=${SOUND_PCR0}`],
-    byHand: `cp ${sound} ${strange}`,
-    faults: [
+    manualFix: `cp ${sound} ${strange}`,
+    failures: [
       {
         subject: "image",
         text: new RegExp(
           `^-accel nitro,expect-pcr0=: PCR0 of the image is [0-9a-f]{96}, not ${SOUND_PCR0}; nothing`,
         ),
-        mend: "",
+        fix: "",
       },
     ],
   },
   {
-    name: "no directory for the pid file",
+    name: "a pid file in a directory that does not exist",
     scenario: READY,
     options: ["-pidfile", "run/nitro/app.pid"],
-    faults: [
+    failures: [
       {
         subject: "files",
-        text: "there is no directory run/nitro/",
-        mend: "mkdir -p run/nitro/",
+        text: "directory run/nitro/ does not exist",
+        fix: "mkdir -p run/nitro/",
       },
     ],
   },
   {
-    name: "the pid file of another launcher",
+    name: "a pid file in use by another launcher",
     scenario: READY,
     options: ["-pidfile", locked],
-    before: `flock -F -x ${locked} sleep 600 & until grep -qs FLOCK /proc/locks && ! flock -n ${locked} true; do sleep 0.05; done`,
-    faults: [
-      { subject: "files", text: /^-pidfile .*: another launcher that runs holds it/, mend: /^kill \d+$/ },
-    ],
+    before: `flock -F -x ${locked} sleep 600 & echo $! >holder; until grep -qs FLOCK /proc/locks && ! flock -n ${locked} true; do sleep 0.05; done`,
+    manualFix: "kill $(cat holder); wait $(cat holder)",
+    failures: [{ subject: "files", text: /^-pidfile .*: in use by another launcher \(pid \d+\)$/, fix: "" }],
   },
 ];
 
-describe.concurrent.skipIf(notHere !== undefined)("files", () => {
-  for (const host of HOSTS)
-    test(host.name, () => expectMended(here, host).then(() => undefined), PATIENCE_MS);
+describe.concurrent.skipIf(notHere !== undefined)("nitro check, files: reports and fixes", () => {
+  for (const host of HOSTS) test(host.name, () => expectFixable(here, host), TEST_TIMEOUT_MS);
 });

@@ -1,157 +1,157 @@
-/** Hosts whose huge pages do not do for the enclave. */
+/** Hosts whose huge pages do not suffice for the enclave. */
 import { afterAll, describe, test } from "bun:test";
 import { notHere, Workplace } from "../launch/nitro.ts";
-import { type BrokenHost, expectMended, PATIENCE_MS } from "./broken-host.ts";
+import { type BrokenHost, expectFixable, TEST_TIMEOUT_MS } from "./broken-host.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
 
 const ONE_NODE = { topology: "m5.xlarge", pool: "1,3" };
-/** Its pool on node 0. */
+/** The pool is on node 0. */
 const TWO_NODES = { topology: "c6i.24xlarge", pool: "2,50" };
 
 const HOSTS: readonly BrokenHost[] = [
   {
     name: "no huge pages",
     scenario: ONE_NODE,
-    faults: [
+    failures: [
       {
         subject: "pages",
         text: "-m 128M: 0M of it can be had: 0 of 0 pages of 2 MiB are free",
-        mend: "nitro pool --memory 128",
+        fix: "nitro pool --memory 128",
       },
     ],
   },
   {
-    name: "too few",
+    name: "too few huge pages",
     scenario: { ...ONE_NODE, hugePages: 40 },
-    faults: [
+    failures: [
       {
         subject: "pages",
         text: "-m 128M: 80M of it can be had: 40 of 40 pages of 2 MiB are free",
-        mend: "nitro pool --memory 128",
+        fix: "nitro pool --memory 128",
       },
     ],
   },
   {
-    name: "others use them",
-    othersPages: 70,
+    name: "huge pages used by other processes",
+    pagesInUse: 70,
     scenario: { ...ONE_NODE, host: { nodes: [{ pages: { "2M": { total: 100, used: 70 } } }] } },
-    faults: [
+    failures: [
       {
         subject: "pages",
         text: "-m 128M: 60M of it can be had: 30 of 100 pages of 2 MiB are free",
-        mend: "nitro pool --memory 268",
+        fix: "nitro pool --memory 268",
       },
     ],
   },
   {
-    name: "they are promised to others",
+    name: "huge pages reserved by other processes",
     scenario: { ...ONE_NODE, host: { nodes: [{ pages: { "2M": { total: 100, reserved: 90 } } }] } },
-    faults: [
+    failures: [
       {
         subject: "pages",
         text: "-m 128M: 20M of it can be had: 10 of 100 pages of 2 MiB are free",
-        mend: "nitro pool --memory 308",
+        fix: "nitro pool --memory 308",
       },
     ],
   },
   {
-    name: "all of them on the other node",
+    name: "all huge pages on the other node",
     scenario: { ...TWO_NODES, host: { nodes: [{}, { pages: { "2M": 200 } }] } },
-    faults: [
+    failures: [
       {
         subject: "pages",
         text:
           "-m 128M: 0M of it can be had: 0 of 0 pages of 2 MiB are free on NUMA node 0, where the CPU pool is; " +
           "the driver does not take those of other nodes (200 of 200 pages of 2 MiB on node 1)",
-        mend: "nitro pool --memory 128",
+        fix: "nitro pool --memory 128",
       },
     ],
   },
   {
-    name: "enough on two nodes together",
+    name: "enough huge pages only on both nodes together",
     scenario: { ...TWO_NODES, host: { nodes: [{ pages: { "2M": 40 } }, { pages: { "2M": 40 } }] } },
-    faults: [
+    failures: [
       {
         subject: "pages",
         text: /80M of it can be had: 40 of 40 .* on NUMA node 0/,
-        mend: "nitro pool --memory 128",
+        fix: "nitro pool --memory 128",
       },
     ],
   },
   {
-    name: "a pool that has to be made on the node that can have them",
+    name: "no pool yet, and one node with enough memory",
     scenario: { ...TWO_NODES, pool: "", host: { nodes: [{ pages: { "2M": 20 } }, { pages: { "2M": 50 } }] } },
-    faults: [
-      { subject: "pool", text: "the CPU pool is empty", mend: "nitro pool --cpus 2 --node 1 --memory 128" },
+    failures: [
+      { subject: "pool", text: "the CPU pool is empty", fix: "nitro pool --cpus 2 --node 1 --memory 128" },
       {
         subject: "pages",
-        text: /^-m 128M: no NUMA node has enough huge pages \(node 0: 20 of 20 of 2 MiB free, .*; node 1: 50 of 50 /,
-        mend: "nitro pool --cpus 2 --node 1 --memory 128",
+        text: /^-m 128M: no NUMA node has enough free huge pages \(node 0: 20 of 20 of 2 MiB free, .*; node 1: 50 of 50 /,
+        fix: "nitro pool --cpus 2 --node 1 --memory 128",
       },
     ],
   },
   {
-    name: "larger ones only",
+    name: "1 GiB pages only",
     scenario: { ...ONE_NODE, hugePages1G: 1 },
-    faults: [
+    failures: [
       {
         subject: "pages",
         text:
           "-m 128M: 0M of it can be had: 1 of 1 pages of 1 GiB, 0 of 0 pages of 2 MiB are free; " +
           "a page of 1 GiB is donated whole",
-        mend: "nitro pool --memory 1152",
+        fix: "nitro pool --memory 1152",
       },
     ],
   },
   {
-    name: "larger ones asked for, and none there",
+    name: "hugetlbsize=1G without 1 GiB pages",
     scenario: { ...ONE_NODE, hugePages: 600 },
     options: [
       ...["-object", "memory-backend-memfd,id=m,size=1G,hugetlbsize=1G"],
       ...["-machine", "memory-backend=m", "-m", "1G"],
     ],
-    faults: [
+    failures: [
       {
         subject: "pages",
         text: /0M of it can be had: 0 of 0 pages of 1 GiB are free$/,
-        mend: "echo 1 > /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages",
+        fix: "echo 1 > /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages",
       },
     ],
   },
   {
-    name: "larger ones asked for, and a kernel without",
+    name: "hugetlbsize=1G on a kernel without 1 GiB pages",
     scenario: { ...ONE_NODE, hugePages: 600, host: { hugePageSizes: ["2M"] } },
     options: [
       ...["-object", "memory-backend-memfd,id=m,size=1G,hugetlbsize=1G"],
       ...["-machine", "memory-backend=m", "-m", "1G"],
     ],
     relaunch: ["-m", "1G"],
-    faults: [
+    failures: [
       {
         subject: "pages",
         text: "this kernel has no huge pages of 1 GiB (/sys/kernel/mm/hugepages: 2 MiB)",
-        mend: "",
+        fix: "",
       },
     ],
   },
   {
-    name: "memory in pieces",
+    name: "fragmented memory",
     scenario: {
       ...ONE_NODE,
       host: { nodes: [{ pages: { "2M": { total: 10, obtainable: 20, obtainableCompacted: 500 } } }] },
     },
-    faults: [{ subject: "pages", text: /20M of it can be had/, mend: "nitro pool --memory 128" }],
+    failures: [{ subject: "pages", text: /20M of it can be had/, fix: "nitro pool --memory 128" }],
   },
   {
     name: "memory full of page cache",
     scenario: { ...ONE_NODE, host: { nodes: [{ freeMiB: 60, cachedMiB: 4000 }] } },
-    faults: [
+    failures: [
       {
         subject: "pages",
         text: /0M of it can be had/,
-        mend: "sync; echo 3 > /proc/sys/vm/drop_caches; nitro pool --memory 128",
+        fix: "sync; echo 3 > /proc/sys/vm/drop_caches; nitro pool --memory 128",
       },
     ],
   },
@@ -159,25 +159,24 @@ const HOSTS: readonly BrokenHost[] = [
     name: "more than the instance has",
     scenario: { ...ONE_NODE, hugePages: 100 },
     options: ["-m", "20G"],
-    faults: [
+    failures: [
       {
         subject: "pages",
         text: /^-m 20G: 200M of it can be had: .*; not so much memory is free that more could be reserved$/,
-        mend: "-m 200M",
+        fix: "-m 200M",
       },
     ],
   },
   {
-    name: "more than the node has, and nothing reserved",
+    name: "more than the node has, and no huge pages",
     scenario: { ...TWO_NODES, host: { nodes: [{ freeMiB: 300 }, {}] } },
     options: ["-m", "1G"],
-    faults: [
-      { subject: "pages", text: /not so much memory is free/, mend: "nitro pool --memory 270 | -m 270M" },
+    failures: [
+      { subject: "pages", text: /not so much memory is free/, fix: "nitro pool --memory 270 | -m 270M" },
     ],
   },
 ];
 
-describe.concurrent.skipIf(notHere !== undefined)("huge pages", () => {
-  for (const host of HOSTS)
-    test(host.name, () => expectMended(here, host).then(() => undefined), PATIENCE_MS);
+describe.concurrent.skipIf(notHere !== undefined)("nitro check, huge pages: reports and fixes", () => {
+  for (const host of HOSTS) test(host.name, () => expectFixable(here, host), TEST_TIMEOUT_MS);
 });

@@ -1,8 +1,8 @@
-/** Hosts with several faults: check names all of them at once, and all mends together let the launch pass. */
+/** Hosts with several problems: check reports all of them at once, and the fixes together let the launch pass. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync } from "node:fs";
 import { launchAs, NITRO, notHere, Workplace } from "../launch/nitro.ts";
-import { type BrokenHost, type CheckJson, expectMended, PATIENCE_MS } from "./broken-host.ts";
+import { type BrokenHost, type CheckJson, expectFixable, TEST_TIMEOUT_MS } from "./broken-host.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
@@ -11,30 +11,30 @@ const UNIT = "/system.slice/enclave.service";
 
 const HOSTS: readonly BrokenHost[] = [
   {
-    name: "a fresh instance: neither pool nor pages",
+    name: "a new instance without pool and huge pages",
     scenario: { topology: "m5.xlarge" },
-    launchNames: 1,
-    faults: [
-      { subject: "pool", text: "the CPU pool is empty", mend: "nitro pool --cpus 2" },
-      { subject: "pages", text: /0M of it can be had/, mend: "nitro pool --memory 128" },
+    launchReports: 1,
+    failures: [
+      { subject: "pool", text: "the CPU pool is empty", fix: "nitro pool --cpus 2" },
+      { subject: "pages", text: /0M of it can be had/, fix: "nitro pool --memory 128" },
     ],
   },
   {
-    name: "a fresh instance of two nodes",
+    name: "a new instance with two nodes",
     scenario: { topology: "c6i.24xlarge" },
-    launchSays:
+    launchMessage:
       /^nitro: -m 128M: 0M of it can be had.*\nhint: the CPU pool is empty.*nitro pool --cpus 2 --memory 128$/m,
-    faults: [
-      { subject: "pool", text: "the CPU pool is empty", mend: "nitro pool --cpus 2 --node 0 --memory 128" },
+    failures: [
+      { subject: "pool", text: "the CPU pool is empty", fix: "nitro pool --cpus 2 --node 0 --memory 128" },
       {
         subject: "pages",
-        text: /^-m 128M: no NUMA node has enough huge pages \(node 0: none reserved, /,
-        mend: "nitro pool --cpus 2 --node 0 --memory 128",
+        text: /^-m 128M: no NUMA node has enough free huge pages \(node 0: none reserved, /,
+        fix: "nitro pool --cpus 2 --node 0 --memory 128",
       },
     ],
   },
   {
-    name: "a fresh Graviton with the driver unloaded, no vsock loaded, and a limit of the control group",
+    name: "a new Graviton instance without driver and vsock, and with a control group limit",
     scenario: {
       topology: "r6g.2xlarge",
       host: {
@@ -47,20 +47,20 @@ const HOSTS: readonly BrokenHost[] = [
         cgroup: { path: UNIT, limits: { [UNIT]: { "hugetlb.2MB.max": "0" } } },
       },
     },
-    faults: [
-      { subject: "driver", text: "the driver is not loaded", mend: "modprobe nitro_enclaves" },
-      { subject: "pool", text: /comes with the driver/, mend: "nitro pool --cpus 1" },
-      { subject: "pages", text: /0M of it can be had/, mend: "nitro pool --memory 128" },
+    failures: [
+      { subject: "driver", text: "the driver is not loaded", fix: "modprobe nitro_enclaves" },
+      { subject: "pool", text: /comes with the driver and is empty/, fix: "nitro pool --cpus 1" },
+      { subject: "pages", text: /0M of it can be had/, fix: "nitro pool --memory 128" },
       {
         subject: "cgroup",
-        text: /leaves 0M of huge pages/,
-        mend: `echo max > /sys/fs/cgroup${UNIT}/hugetlb.2MB.max`,
+        text: /allows 0 MiB more of huge pages/,
+        fix: `echo max > /sys/fs/cgroup${UNIT}/hugetlb.2MB.max`,
       },
-      { subject: "vsock", text: /nothing carries vsock/, mend: "modprobe vmw_vsock_virtio_transport" },
+      { subject: "vsock", text: /vsock has no transport/, fix: "modprobe vmw_vsock_virtio_transport" },
     ],
   },
   {
-    name: "an instance without enclaves, the wrong -smp, pages on the wrong node, and a cpuset",
+    name: "an instance without enclaves, a wrong -smp, huge pages on the wrong node, and a cpuset",
     scenario: {
       topology: "c6i.24xlarge",
       pool: "24-25,72-73",
@@ -71,21 +71,23 @@ const HOSTS: readonly BrokenHost[] = [
       },
     },
     options: ["-smp", "3"],
-    // The launch has met its own words first.
-    launchNames: 1,
-    faults: [
-      { subject: "instance", text: /started without Nitro Enclaves/, mend: /^aws ec2 / },
-      { subject: "vcpus", text: /^-smp 3: an enclave takes whole cores/, mend: "-smp 4" },
-      { subject: "pages", text: /128 of 128 pages of 2 MiB on node 0/, mend: "nitro pool --memory 128" },
+    manualFix: "aws ec2 modify-instance-attribute --instance-id i-0 --enclave-options Enabled=true",
+    manualFixAfter: 0,
+    // The launch meets its own option first.
+    launchReports: 1,
+    failures: [
+      { subject: "instance", text: /started without Nitro Enclaves/, fix: "" },
+      { subject: "vcpus", text: /^-smp 3: an enclave takes whole cores/, fix: "-smp 4" },
+      { subject: "pages", text: /128 of 128 pages of 2 MiB on node 0/, fix: "nitro pool --memory 128" },
       {
         subject: "cgroup",
-        text: /leaves out NUMA node 1/,
-        mend: `echo 0-1 > /sys/fs/cgroup${UNIT}/cpuset.mems`,
+        text: /allows memory of NUMA node 0 only/,
+        fix: `echo 0-1 > /sys/fs/cgroup${UNIT}/cpuset.mems`,
       },
     ],
   },
   {
-    name: "a user without group, pages, and a directory for the pid file",
+    name: "a user outside the group, no huge pages, and no directory for the pid file",
     scenario: {
       topology: "m5.xlarge",
       pool: "1,3",
@@ -94,27 +96,26 @@ const HOSTS: readonly BrokenHost[] = [
     },
     as: "setpriv --reuid 1000 --regid 1000 --init-groups",
     options: ["-pidfile", "run/app.pid"],
-    // Made by root, who gives it away.
-    byHand: "chmod 777 run",
-    launchNames: 2,
-    faults: [
-      { subject: "device", text: /alice is not in$/, mend: "sudo usermod -aG ne alice" },
-      { subject: "pages", text: /0M of it can be had/, mend: "sudo nitro pool --memory 128" },
-      { subject: "files", text: "there is no directory run/", mend: "mkdir -p run/" },
+    // The test runs the printed commands as root.
+    manualFix: "chmod 777 run",
+    launchReports: 2,
+    failures: [
+      { subject: "device", text: /alice is not in it$/, fix: "sudo usermod -aG ne alice" },
+      { subject: "pages", text: /0M of it can be had/, fix: "sudo nitro pool --memory 128" },
+      { subject: "files", text: "directory run/ does not exist", fix: "mkdir -p run/" },
     ],
   },
 ];
 
-describe.concurrent.skipIf(notHere !== undefined)("several faults", () => {
-  for (const host of HOSTS)
-    test(host.name, () => expectMended(here, host).then(() => undefined), PATIENCE_MS);
+describe.concurrent.skipIf(notHere !== undefined)("nitro check, several problems: reports and fixes", () => {
+  for (const host of HOSTS) test(host.name, () => expectFixable(here, host), TEST_TIMEOUT_MS);
 });
 
-describe.concurrent.skipIf(notHere !== undefined)("a host that is ready", () => {
+describe.concurrent.skipIf(notHere !== undefined)("nitro check on a host that is ready", () => {
   const READY = { topology: "m5.xlarge", pool: "1,3", hugePages: 128 };
 
   test(
-    "has nothing but good lines, status 0, and is as it was: no call of the driver, no page, no file",
+    "reports ok for every subject, and changes nothing: no driver call, no huge page, no file",
     async () => {
       const look = "ls -a; cat /proc/meminfo | grep Huge; cat /sys/module/nitro_enclaves/parameters/ne_cpus";
       const directory = mkdtempSync(here.path("ready-"));
@@ -148,11 +149,11 @@ describe.concurrent.skipIf(notHere !== undefined)("a host that is ready", () => 
         expect([what, called.has(what)]).toEqual([what, false]);
       expect(result.trace.filter(({ what, error }) => what === "write" && error === undefined)).toEqual([]);
     },
-    PATIENCE_MS,
+    TEST_TIMEOUT_MS,
   );
 
   test(
-    "may share the port with a launch that runs",
+    "accepts the heartbeat port of a launch that shares it",
     async () => {
       const script =
         `nitro -kernel ${here.eif} -m 64M -smp 2 2>${here.path("first")} & ` +
@@ -172,17 +173,15 @@ describe.concurrent.skipIf(notHere !== undefined)("a host that is ready", () => 
       const { ready, findings } = JSON.parse(result.stdout) as CheckJson;
       const textOf = (name: string) => findings.find(({ subject }) => subject === name)?.text;
       expect(ready).toBe(true);
-      expect(textOf("port")).toMatch(
-        /^vsock port 9000 is held by launches of nitro's, which share it \(process \d+\)$/,
-      );
+      expect(textOf("port")).toMatch(/^vsock port 9000 is in use by nitro \(pid \d+\), which shares it$/);
       expect(textOf("enclaves")).toMatch(
-        /^1 of 4 run: nitro \(process \d+, 2 vCPUs\); by that 2 CPUs are left, /,
+        /^1 of at most 4 running: nitro \(pid \d+, 2 vCPUs\); 2 CPUs of the pool are free, /,
       );
     },
-    PATIENCE_MS,
+    TEST_TIMEOUT_MS,
   );
 
-  test("-json is this command's own, unless it is what an option is given", () => {
+  test("-json is check's own option, unless it is the argument of another", () => {
     const print = (...words: string[]) => Bun.spawnSync([NITRO, "check", ...words]).stdout.toString();
     const kernel = ["-kernel", here.eif];
     for (const words of [
@@ -194,7 +193,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a host that is ready", () => 
     expect(print(...kernel, "-append", "-json")).toMatch(/^(ok|-|warn|FAIL) +instance /);
   });
 
-  test("words that are wrong are told as a launch tells them", async () => {
+  test("reports wrong options exactly as a launch does", async () => {
     for (const words of [["-nosuch"], ["-m", "abc", "-kernel", "x"], ["-drive", "x"], ["x.eif"], []]) {
       const run = (all: string[]) => Bun.spawnSync([NITRO, ...all]);
       const [checked, launched] = [run(["check", ...words]), run(words)];

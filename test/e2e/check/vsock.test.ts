@@ -1,7 +1,7 @@
-/** Hosts whose vsock does not work, or whose port is another's. */
+/** Hosts whose vsock does not work, or whose heartbeat port is in use. */
 import { afterAll, describe, test } from "bun:test";
 import { notHere, Workplace } from "../launch/nitro.ts";
-import { type BrokenHost, expectMended, PATIENCE_MS } from "./broken-host.ts";
+import { type BrokenHost, expectFixable, TEST_TIMEOUT_MS } from "./broken-host.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
@@ -17,7 +17,7 @@ const off = {
   vmw_vsock_virtio_transport_common: "unloaded" as const,
   vmw_vsock_virtio_transport: "unloaded" as const,
 };
-/** Holds port 9000 as QEMU does, and shares it with nobody. */
+/** Listens on port 9000 as QEMU does, without sharing it. */
 const FOREIGN =
   "socat VSOCK-LISTEN:9000,fork - </dev/null >/dev/null 2>&1 & " +
   "until ss --vsock -lnpH | grep -q ':9000 '; do sleep 0.05; done";
@@ -26,54 +26,54 @@ const HOSTS: readonly BrokenHost[] = [
   {
     name: "a kernel without vsock",
     scenario: { ...READY, files: UBUNTU, host: { kernel: "6.8.0-1021-aws", modules: absent } },
-    faults: [
+    failures: [
       {
         subject: "vsock",
-        text: "the kernel 6.8.0-1021-aws has no module vsock",
-        mend: "apt-get install -y linux-modules-extra-6.8.0-1021-aws && modprobe vmw_vsock_virtio_transport",
+        text: "kernel 6.8.0-1021-aws has no module vsock",
+        fix: "apt-get install -y linux-modules-extra-6.8.0-1021-aws && modprobe vmw_vsock_virtio_transport",
       },
     ],
   },
   {
-    name: "vsock that nothing carries",
+    name: "vsock without a transport",
     scenario: { ...READY, host: { modules: off } },
-    // Nothing is refused: the enclave starts, and ends without having been heard of.
+    // No call fails: the enclave starts, and exits without a heartbeat.
     launchStatus: 3,
-    faults: [
+    failures: [
       {
         subject: "vsock",
-        text: "nothing carries vsock to enclaves: the module vmw_vsock_virtio_transport is not loaded",
-        mend: "modprobe vmw_vsock_virtio_transport",
+        text: "vsock has no transport to enclaves: module vmw_vsock_virtio_transport is not loaded",
+        fix: "modprobe vmw_vsock_virtio_transport",
       },
     ],
   },
   {
-    name: "vsock that leads nowhere but to this machine",
+    name: "vsock with the loopback transport only",
     scenario: { ...READY, host: { modules: { ...off, vsock_loopback: "loaded" } } },
     launchStatus: 3,
-    faults: [
+    failures: [
       {
         subject: "vsock",
-        text: /^nothing carries vsock to enclaves: /,
-        mend: "modprobe vmw_vsock_virtio_transport",
+        text: /^vsock has no transport to enclaves: /,
+        fix: "modprobe vmw_vsock_virtio_transport",
       },
     ],
   },
   {
-    name: "port 9000 of a program that does not share it",
+    name: "port 9000 in use by a program that does not share it",
     scenario: READY,
     before: FOREIGN,
-    faults: [
+    manualFix: "kill $(ss --vsock -lnpH | grep ':9000 ' | grep -o 'pid=[0-9]*' | cut -c5-)",
+    failures: [
       {
         subject: "port",
         text: "vsock port 9000 is in use by a program that does not share it",
-        mend: "kill $(ss --vsock -lnpH | grep ':9000 ' | grep -o 'pid=[0-9]*' | cut -c5-)",
+        fix: "",
       },
     ],
   },
 ];
 
-describe.concurrent.skipIf(notHere !== undefined)("vsock", () => {
-  for (const host of HOSTS)
-    test(host.name, () => expectMended(here, host).then(() => undefined), PATIENCE_MS);
+describe.concurrent.skipIf(notHere !== undefined)("nitro check, vsock: reports and fixes", () => {
+  for (const host of HOSTS) test(host.name, () => expectFixable(here, host), TEST_TIMEOUT_MS);
 });

@@ -101,7 +101,7 @@ describe.skipIf(notHere !== undefined)("a second launch with the same words", ()
     const result = await launch(["sh", "-c", script], { enclave });
     expect(result.stdout).toBe("second 1\nsame\nfirst 0\n");
     expect(readFileSync(`${log}.told`, "utf8")).toStartWith(
-      `nitro: -pidfile ${pid}: another launcher that runs holds it`,
+      `nitro: -pidfile ${pid}: in use by another launcher`,
     );
     expect(readFileSync(log, "utf8")).toContain("hello");
     expectNothingLeft(result);

@@ -246,9 +246,7 @@ describe.concurrent.skipIf(notHere !== undefined)("an option", () => {
     const script = `${first} & until grep -qs up ${here.path("first")}; do sleep 0.02; done; ${second}; echo $?; kill $!; wait $!; echo $?`;
     const result = await launch(["sh", "-c", script], { enclave: { console: ["up"] } });
     expect(result.stdout).toBe("1\n0\n");
-    expect(result.stderr).toContain(
-      `nitro: -pidfile ${pidFile}: another launcher that runs holds it (process `,
-    );
+    expect(result.stderr).toContain(`nitro: -pidfile ${pidFile}: in use by another launcher (pid `);
     expect(entries(result, "NE_CREATE_VM")).toHaveLength(1);
     expect(existsSync(pidFile)).toBe(false);
     expectNothingLeft(result);

@@ -4,43 +4,43 @@ import { systemWith } from "../sys/fake-files.ts";
 
 const HUGE = 2 ** 21;
 const MIB = 2 ** 20;
-const WANTED = [{ pageBytes: HUGE, pages: 64 }];
+const DEMAND = [{ pageBytes: HUGE, pages: 64 }];
 const ROOT = "/sys/fs/cgroup";
 
-describe("version 2", () => {
+describe("cgroup version 2", () => {
   const own = "0::/a/b";
 
-  test("no limit, and none that is read, are in nobody's way", () => {
-    expect(hugetlbProblem(systemWith({}), WANTED)).toBeUndefined();
+  test("no limit, or an unreadable one, is no problem", () => {
+    expect(hugetlbProblem(systemWith({}), DEMAND)).toBeUndefined();
     const files = { "/proc/self/cgroup": own, [`${ROOT}/a/b/hugetlb.2MB.max`]: "max" };
-    expect(hugetlbProblem(systemWith(files), WANTED)).toBeUndefined();
+    expect(hugetlbProblem(systemWith(files), DEMAND)).toBeUndefined();
   });
 
-  test("what is charged already counts, of every group on the way", () => {
+  test("usage counts against the limit, in every group up to the root", () => {
     const files = {
       "/proc/self/cgroup": own,
       [`${ROOT}/a/hugetlb.2MB.max`]: 200 * MIB,
       [`${ROOT}/a/hugetlb.2MB.current`]: 72 * MIB,
     };
-    expect(hugetlbProblem(systemWith(files), WANTED)).toBeUndefined();
+    expect(hugetlbProblem(systemWith(files), DEMAND)).toBeUndefined();
     const fuller = { ...files, [`${ROOT}/a/hugetlb.2MB.current`]: 74 * MIB };
-    expect(hugetlbProblem(systemWith(fuller), WANTED)).toEqual({
+    expect(hugetlbProblem(systemWith(fuller), DEMAND)).toEqual({
       why:
-        "the control group /a leaves 126M of huge pages (/sys/fs/cgroup/a/hugetlb.2MB.max is 200M), " +
-        "and 128M are needed",
+        "control group /a allows 126 MiB more of huge pages, 128 MiB needed " +
+        "(/sys/fs/cgroup/a/hugetlb.2MB.max is 200 MiB)",
       command: "echo max > /sys/fs/cgroup/a/hugetlb.2MB.max",
-      advice: "or start nitro outside of that group",
+      advice: "or start nitro outside that control group",
     });
   });
 
-  test("the root of a container's own namespace has limits as well", () => {
+  test("the root of a container's cgroup namespace can have limits as well", () => {
     const files = { "/proc/self/cgroup": "0::/", [`${ROOT}/hugetlb.1GB.max`]: 0 };
     expect(hugetlbProblem(systemWith(files), [{ pageBytes: 2 ** 30, pages: 1 }])?.command).toBe(
       `echo max > ${ROOT}/hugetlb.1GB.max`,
     );
   });
 
-  test("the launcher's own memory", () => {
+  test("memory: the launcher needs 32 MiB, plus its huge pages if they are accounted", () => {
     const files = { "/proc/self/cgroup": own, [`${ROOT}/a/b/memory.max`]: 8 * MIB };
     expect(memoryProblem(systemWith(files))?.command).toBe(`echo max > ${ROOT}/a/b/memory.max`);
     const larger = { ...files, [`${ROOT}/a/b/memory.max`]: 2 ** 30 };
@@ -51,14 +51,14 @@ describe("version 2", () => {
     };
     expect(memoryProblem(systemWith(counting), 2 ** 29)).toBeUndefined();
     expect(memoryProblem(systemWith(counting), 2 ** 31)?.why).toBe(
-      `the control group /a/b leaves 1024M of memory (${ROOT}/a/b/memory.max is 1024M), ` +
-        "and 2080M with the enclave's huge pages may be needed",
+      "control group /a/b allows 1 GiB more of memory, 2080 MiB needed with the enclave's huge pages " +
+        `(${ROOT}/a/b/memory.max is 1 GiB)`,
     );
   });
 });
 
-describe("version 1", () => {
-  test("each controller has a hierarchy of its own, and so it may be beside version 2", () => {
+describe("cgroup version 1", () => {
+  test("each controller has its own hierarchy, possibly next to version 2", () => {
     const files = {
       "/proc/self/cgroup": "5:cpu,cpuacct:/c\n4:hugetlb:/x/y\n0::/u",
       [`${ROOT}/unified/cgroup.procs`]: "1",
@@ -66,7 +66,7 @@ describe("version 1", () => {
       [`${ROOT}/hugetlb/x/y/hugetlb.2MB.rsvd.limit_in_bytes`]: 0,
       [`${ROOT}/unified/u/hugetlb.2MB.max`]: 4 * MIB,
     };
-    expect(hugetlbProblem(systemWith(files), WANTED)?.command).toBe(
+    expect(hugetlbProblem(systemWith(files), DEMAND)?.command).toBe(
       `echo -1 > ${ROOT}/hugetlb/x/hugetlb.2MB.limit_in_bytes && ` +
         `echo -1 > ${ROOT}/hugetlb/x/y/hugetlb.2MB.rsvd.limit_in_bytes && ` +
         `echo max > ${ROOT}/unified/u/hugetlb.2MB.max`,
@@ -74,16 +74,16 @@ describe("version 1", () => {
   });
 });
 
-describe("a cpuset", () => {
+describe("cpuset", () => {
   const status = (list: string) => ({ "/proc/self/status": `Name:\tnitro\nMems_allowed_list:\t${list}` });
 
-  test("that leaves the node is in nobody's way, nor is any where nodes do not matter", () => {
+  test("no problem if it includes the node, or if any node will do", () => {
     expect(cpusetProblem(systemWith(status("0-1")), 1)).toBeUndefined();
     expect(cpusetProblem(systemWith(status("0")), undefined)).toBeUndefined();
     expect(cpusetProblem(systemWith({}), 1)).toBeUndefined();
   });
 
-  test("that leaves it out is widened where it does so", () => {
+  test("the fix adds the node to the group that excludes it", () => {
     const files = {
       ...status("2-3"),
       "/proc/self/cgroup": "0::/a/b",
@@ -91,9 +91,7 @@ describe("a cpuset", () => {
       [`${ROOT}/a/b/cpuset.mems`]: "",
     };
     expect(cpusetProblem(systemWith(files), 1)).toMatchObject({
-      why:
-        "the cpuset of the control group /a leaves out NUMA node 1, where the CPU pool is: " +
-        "memory comes from node 2-3 only",
+      why: "the cpuset of control group /a allows memory of NUMA node 2-3 only, but the CPU pool is on node 1",
       command: `echo 1-3 > ${ROOT}/a/cpuset.mems`,
     });
     expect(cpusetProblem(systemWith(status("0")), 1)).toMatchObject({ command: undefined });

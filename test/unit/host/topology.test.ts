@@ -1,43 +1,40 @@
-/** The machine that the tests run on, read as the parent's CPUs, nodes and pages are read. */
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
-import { cpus } from "node:os";
-import { threadsPerCore } from "../../../src/host/cpu/cpus.ts";
-import { nodeOfCpu, numaNodes } from "../../../src/host/cpu/nodes.ts";
-import { readTopology } from "../../../src/host/cpu/topology.ts";
-import { availablePages, hugePages } from "../../../src/host/memory/huge-pages.ts";
-import { openSystem } from "../../../src/sys/system.ts";
+import { parseCpuList } from "../../../src/host/cpu/cpu-list.ts";
+import { type Core, poolShapeOf, siblingsByPattern, type Topology } from "../../../src/host/cpu/topology.ts";
 
-const system = openSystem();
-
-describe("this machine", () => {
-  test("has each of its online CPUs in one core, on one of its nodes", () => {
-    const { online, present, cores, nodes, threadsPerCore: threads, maxCores } = readTopology(system);
-    expect(online).toHaveLength(cpus().length);
-    expect(cores.flatMap((core) => core.cpus).sort((a, b) => a - b)).toEqual([...present]);
-    for (const core of cores) {
-      expect(core.cpus.length).toBeLessThanOrEqual(threads);
-      expect(nodes.length === 0 ? [0] : nodes).toContain(core.node);
-    }
-    expect(threads).toBe(threadsPerCore(system));
-    expect(maxCores).toBeGreaterThanOrEqual(Math.floor(present.length / threads));
+describe("siblings of an offline CPU", () => {
+  test.each([
+    [3, [0, 8], [3, 11]],
+    [11, [0, 8], [3, 11]],
+    [5, [0, 1], [4, 5]],
+    // c6i.24xlarge: 96 CPUs, the second threads from 48 on.
+    [95, [0, 48], [47, 95]],
+    [7, [0], [7]],
+    [6, [0, 1, 2, 3], [4, 5, 6, 7]],
+  ])("CPU %d, with %j for CPU 0: %j", (cpu, siblings, expected) => {
+    expect(siblingsByPattern(cpu, siblings)).toEqual(expected);
   });
+});
 
-  test("has a node for CPU 0, and none for a CPU that there is not, unless it has but one node", () => {
-    const nodes = numaNodes(system);
-    expect(nodes.length === 0 ? [0] : nodes).toContain(nodeOfCpu(system, 0, nodes) ?? -1);
-    expect(nodeOfCpu(system, 9999, [0, 1])).toBeUndefined();
+/** Two nodes of two cores each: 0,4 and 1,5 on node 0, 2,6 and 3,7 on node 1. */
+const cores: readonly Core[] = [0, 1, 2, 3].map((first) => ({
+  cpus: [first, first + 4],
+  node: first < 2 ? 0 : 1,
+  coreId: first,
+}));
+const present = [0, 1, 2, 3, 4, 5, 6, 7];
+const machine: Topology = { present, online: present, threadsPerCore: 2, cores, nodes: [0, 1], maxCores: 4 };
+
+describe("pool shape", () => {
+  test.each([
+    ["2,6", { whole: 1, missing: [], absent: [], nodes: [1], hasCore0: false }],
+    ["2-3,6-7", { whole: 2, missing: [], absent: [], nodes: [1], hasCore0: false }],
+    ["1-2", { whole: 0, missing: [5, 6], absent: [], nodes: [0, 1], hasCore0: false }],
+    ["4-5", { whole: 0, missing: [0, 1], absent: [], nodes: [0], hasCore0: true }],
+    ["3,7-9", { whole: 1, missing: [], absent: [8, 9], nodes: [1], hasCore0: false }],
+    ["", { whole: 0, missing: [], absent: [], nodes: [], hasCore0: false }],
+  ])("CPUs %j", (list, expected) => {
+    const { cores: whole, ...rest } = poolShapeOf(machine, parseCpuList(list) ?? []);
+    expect({ whole: whole.length, ...rest }).toEqual(expected);
   });
-
-  test.skipIf(!existsSync("/sys/kernel/mm/hugepages/hugepages-2048kB"))(
-    "counts its huge pages, all of them and by node",
-    () => {
-      const { total = -1, free = -1, reserved = -1, surplus = -1 } = hugePages(system, 2 ** 21);
-      expect(Math.min(total, free, reserved, surplus)).toBeGreaterThanOrEqual(0);
-      const [node] = numaNodes(system);
-      const onNode = availablePages(system, 2 ** 21, node);
-      expect(onNode).toBeLessThanOrEqual(availablePages(system, 2 ** 21) ?? -1);
-      expect(availablePages(system, 3 * 4096)).toBeUndefined();
-    },
-  );
 });
