@@ -11,7 +11,7 @@ import { argumentHelp } from "./options/describe.ts";
 import { HELP, READCONFIG, VERSION } from "./options/general.ts";
 import { launchOptions } from "./options/launch-options.ts";
 import { mirroredOptions } from "./options/machine.ts";
-import { fullText, type ParsedOption, ParsedOptions, typedText } from "./options/option.ts";
+import { fullText, type ParsedOption, ParsedOptions, typedText } from "./options/parsed-options.ts";
 import { findOption } from "./options/table.ts";
 
 /** Text to print, a launch, or the arguments of a subcommand. */
@@ -45,13 +45,13 @@ export function parseCommandLine(args: readonly string[], readFile: (path: strin
 function parseOption({ name, dashed, value }: Occurrence): { parsed: ParsedOption; help?: string } {
   const plain: ParsedOption = { name, dashed, argument: value, value, pairs: [] };
   const option = findOption(name);
-  if (option?.properties === undefined) {
+  if (option?.syntax === undefined) {
     const isHelp = option?.listing !== undefined && (value === "help" || value === "?");
     return isHelp ? { parsed: plain, help: argumentHelp(option, plain) } : { parsed: plain };
   }
   let keyvals: Keyvals;
   try {
-    keyvals = parseKeyvals(value, option.properties);
+    keyvals = parseKeyvals(value, option.syntax);
   } catch (error) {
     throw error instanceof KeyvalError ? new UserError(typedText(plain), error.message) : error;
   }

@@ -4,7 +4,8 @@
  */
 import { UserError } from "../sys/errors.ts";
 import { type Pair, pairText } from "./keyval.ts";
-import type { Option, ParsedOption } from "./options/option.ts";
+import type { Option } from "./options/option.ts";
+import type { ParsedOption } from "./options/parsed-options.ts";
 import { refusalOf } from "./options/refused.ts";
 import { LAUNCH_OPTIONS } from "./options/table.ts";
 

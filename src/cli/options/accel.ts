@@ -1,48 +1,51 @@
 /** -accel: how the enclave runs, which CPUs it gets, its heartbeat, and what its image must measure. */
-import * as z from "zod/mini";
 import type { HeartbeatOptions, LaunchOptions, MeasureOptions } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
-import { type ParsedOptions, typedProperty, typedText } from "./option.ts";
-import { enclaveCid, integer, numberList, oneOf, only, onOff, parsedText, property, rule } from "./values.ts";
+import type { Values } from "./option.ts";
+import { type ParsedOptions, typedProperty, typedText } from "./parsed-options.ts";
+import { enclaveCid, integer, numberList, oneOf, only, onOff, parsedText, rule } from "./values.ts";
 
-const schema = () =>
-  z
-    .strictObject({
-      accel: z.optional(
-        only("nitro", "an enclave runs on the Nitro hypervisor: use -accel nitro, which is the default"),
-      ),
-      "cpu-ids": property(cpuIds(), {
-        help: "the parent's CPUs for the vCPUs, whole cores of the pool: 2-3 or 2-3,,6-7",
-        default: "the driver chooses",
-        repeats: true,
-      }),
-      "debug-mode": property(onOff(), {
-        help: "give the enclave a console; its attested PCRs are then zeros",
-        default: "off",
-      }),
-      "enclave-cid": property(enclaveCid(), {
-        help: "the enclave's vsock CID, 4 to 4294967294; 0: one is chosen",
-        default: "0",
-      }),
-      heartbeat: property(oneOf(["auto", "require", "none"]), {
-        help:
-          "wait for AWS's init to report that it has booted; " +
-          "require: stop an enclave that does not; none: do not listen",
-        default: "auto",
-      }),
-      "heartbeat-timeout": property(integer(1, 86_400, "seconds, 1 to 86400"), {
-        help: "seconds to wait for the heartbeat, 1 to 86400",
-        default: "180, more for large images and memories",
-      }),
-      measure: property(onOff(), { help: "print the image's PCRs", default: "off" }),
-      "expect-pcr0": property(pcr(), { help: "refuse an image whose PCR0 differs: 96 hexadecimal digits" }),
-      "expect-pcr1": property(pcr(), { help: "the same for PCR1, kernel and boot ramdisk" }),
-      "expect-pcr2": property(pcr(), { help: "the same for PCR2, the application" }),
-      "expect-pcr8": property(pcr(), { help: "the same for PCR8, the signing certificate" }),
-    })
-    .check(consoleHasPort(), timeoutHasHeartbeat());
+const PROPERTIES = {
+  accel: {
+    schema: () =>
+      only("nitro", "an enclave runs on the Nitro hypervisor: use -accel nitro, which is the default"),
+  },
+  "cpu-ids": {
+    schema: cpuIds,
+    repeats: true,
+    help: "the parent's CPUs for the vCPUs, whole cores of the pool: 2-3 or 2-3,,6-7",
+    default: "the driver chooses",
+  },
+  "debug-mode": {
+    schema: onOff,
+    help: "give the enclave a console; its attested PCRs are then zeros",
+    default: "off",
+  },
+  "enclave-cid": {
+    schema: enclaveCid,
+    help: "the enclave's vsock CID, 4 to 4294967294; 0: one is chosen",
+    default: "0",
+  },
+  heartbeat: {
+    schema: () => oneOf(["auto", "require", "none"]),
+    help:
+      "wait for AWS's init to report that it has booted; " +
+      "require: stop an enclave that does not; none: do not listen",
+    default: "auto",
+  },
+  "heartbeat-timeout": {
+    schema: () => integer(1, 86_400, "seconds, 1 to 86400"),
+    help: "seconds to wait for the heartbeat, 1 to 86400",
+    default: "180, more for large images and memories",
+  },
+  measure: { schema: onOff, help: "print the image's PCRs", default: "off" },
+  "expect-pcr0": { schema: pcr, help: "refuse an image whose PCR0 differs: 96 hexadecimal digits" },
+  "expect-pcr1": { schema: pcr, help: "the same for PCR1, kernel and boot ramdisk" },
+  "expect-pcr2": { schema: pcr, help: "the same for PCR2, the application" },
+  "expect-pcr8": { schema: pcr, help: "the same for PCR8, the signing certificate" },
+} as const;
 
-type Accelerator = Partial<z.output<ReturnType<typeof schema>>>;
+type Accelerator = Partial<Values<typeof PROPERTIES>>;
 
 /** -accel */
 export const ACCEL = {
@@ -52,8 +55,8 @@ export const ACCEL = {
   default: "nitro",
   machines: ["nitro"],
   repeats: "refuse",
-  properties: { implied: "accel", type: "nitro-accel", helpArgument: "nitro,help" },
-  schema,
+  properties: PROPERTIES,
+  syntax: { implied: "accel", type: "nitro-accel", helpArgument: "nitro,help" },
   listing: () => "Accelerators supported by nitro:\nnitro\n",
   group: { name: "accel" },
 } as const;
@@ -83,23 +86,19 @@ function pcr() {
   return parsedText(parse, "96 hexadecimal digits, a SHA-384 hash", { type: "string", form: "HEX" });
 }
 
-/** The largest CID whose console has a port: 10000 + CID must be below VMADDR_PORT_ANY. */
+/** The largest CID whose console has a port below VMADDR_PORT_ANY. */
 const MAX_DEBUG_CID = 0xfffffffe - 10_000;
 
-function consoleHasPort() {
-  return rule<{ "debug-mode"?: boolean | undefined; "enclave-cid"?: bigint | undefined }>(
-    ({ "debug-mode": debugMode = false, "enclave-cid": cid = 0n }) => !debugMode || cid <= MAX_DEBUG_CID,
-    ({ "enclave-cid": cid }) =>
-      `the console of CID ${cid} would be at port 10000 + ${cid}, and the last port is 4294967294`,
+/** Throws UserError where the console's port, 10000 + CID, would not exist. */
+function checkConsolePort(
+  { "debug-mode": debugMode, "enclave-cid": cid = 0n }: Accelerator,
+  typed: string,
+): void {
+  if (!debugMode || cid <= MAX_DEBUG_CID) return;
+  throw new UserError(
+    typed,
+    `the console of CID ${cid} would be at port 10000 + ${cid}, and the last port is 4294967294`,
     `in debug mode use 4 to ${MAX_DEBUG_CID}, or 0 to have one chosen`,
-  );
-}
-
-function timeoutHasHeartbeat() {
-  return rule<{ heartbeat?: string | undefined; "heartbeat-timeout"?: number | undefined }>(
-    ({ heartbeat, "heartbeat-timeout": seconds }) => heartbeat !== "none" || seconds === undefined,
-    "heartbeat=none does not wait for a heartbeat, so heartbeat-timeout has no effect",
-    "leave out heartbeat-timeout, or use heartbeat=auto or heartbeat=require",
   );
 }
 
@@ -116,21 +115,30 @@ export function acceleratorOptions(
     );
   }
   const accel: Accelerator = parsed.properties(ACCEL);
+  const typed = parsed.typed(ACCEL) ?? "";
+  checkConsolePort(accel, typed);
   const cpus = accel["cpu-ids"];
   return {
     debugMode: accel["debug-mode"] ?? false,
     enclaveCid: accel["enclave-cid"] ?? 0n,
-    heartbeat: heartbeatOptions(accel),
+    heartbeat: heartbeatOptions(accel, typed),
     measure: measureOptions(accel),
     cpuIds: cpus && first && { value: cpus, typed: typedProperty(first, "cpu-ids") },
   };
 }
 
-function heartbeatOptions({
-  heartbeat = "auto",
-  "heartbeat-timeout": seconds,
-}: Accelerator): HeartbeatOptions {
-  return { policy: heartbeat, timeoutMs: seconds === undefined ? undefined : 1000 * seconds };
+function heartbeatOptions(
+  { heartbeat: policy = "auto", "heartbeat-timeout": seconds }: Accelerator,
+  typed: string,
+): HeartbeatOptions {
+  if (policy === "none" && seconds !== undefined) {
+    throw new UserError(
+      typed,
+      "heartbeat=none does not wait for a heartbeat, so heartbeat-timeout has no effect",
+      "leave out heartbeat-timeout, or use heartbeat=auto or heartbeat=require",
+    );
+  }
+  return { policy, timeoutMs: seconds === undefined ? undefined : 1000 * seconds };
 }
 
 function measureOptions(accel: Accelerator): MeasureOptions | undefined {

@@ -1,118 +1,92 @@
 /** -chardev: character devices, `socket,id=ID,path=PATH,server=on`. */
-import * as z from "zod/mini";
 import type { Backend, ChardevSpec } from "../../chardev/chardev.ts";
 import { UserError } from "../../sys/errors.ts";
 import { isNumericHost, type SocketAddress } from "../../sys/socket/address.ts";
 import { KeyvalError, parseKeyvals } from "../keyval.ts";
 import { wrapText } from "../wrap.ts";
-import { checkProperties, type ParsedOption, type ParsedOptions, typedText } from "./option.ts";
-import {
-  filePath,
-  identifier,
-  integer,
-  onOff,
-  property,
-  propertyRow,
-  rule,
-  size,
-  text,
-  valueForm,
-} from "./values.ts";
+import type { Properties, Values } from "./option.ts";
+import { checkProperties, type ParsedOption, type ParsedOptions, typedText } from "./parsed-options.ts";
+import { filePath, identifier, integer, onOff, rule, size, text, valueForm } from "./values.ts";
 
 /** Properties of every backend. */
-const common = () => ({
-  backend: z.optional(z.string()),
-  id: property(identifier(), { help: "the name that other options refer to" }),
-  mux: property(onOff(), { help: "share it between several users", default: "off" }),
-  logfile: property(filePath(), { help: "also write its output to this file" }),
-  logappend: property(onOff(), { help: "append to the log file", default: "off" }),
-});
+const COMMON = {
+  backend: { schema: text },
+  id: { schema: identifier, help: "the name that other options refer to" },
+  mux: { schema: onOff, help: "share it between several users", default: "off" },
+  logfile: { schema: filePath, help: "also write its output to this file" },
+  logappend: { schema: onOff, help: "append to the log file", default: "off" },
+} as const;
 
-/** A backend: the schema of its properties, and what they stand for. */
+/** A backend: its own properties, and what they stand for. */
 interface BackendRow {
-  readonly schema: () => z.ZodMiniObject;
+  readonly properties: Properties;
   readonly read: (parsed: ParsedOption) => Backend;
 }
 
-function backend<S extends z.ZodMiniObject>(
-  schema: () => S,
-  build: (values: z.output<S>, typed: string) => Backend,
+function backend<P extends Properties>(
+  properties: P,
+  build: (values: Values<P>, typed: string) => Backend,
 ): BackendRow {
-  const read = (parsed: ParsedOption) =>
-    build(checkProperties(CHARDEV, schema(), [parsed]), typedText(parsed));
-  return { schema, read };
+  const read = (parsed: ParsedOption) => {
+    const own = { ...parsed, pairs: parsed.pairs.filter(([key]) => !Object.hasOwn(COMMON, key)) };
+    return build(checkProperties(CHARDEV, properties, [own]), typedText(parsed));
+  };
+  return { properties, read };
 }
 
 const BACKENDS = {
-  null: backend(
-    () => z.strictObject(common()),
-    () => ({ kind: "null" }),
-  ),
+  null: backend({}, () => ({ kind: "null" })),
   stdio: backend(
-    () =>
-      z.strictObject({
-        ...common(),
-        signal: property(onOff(), { help: "Ctrl-C stops the enclave", default: "on" }),
-      }),
+    { signal: { schema: onOff, help: "Ctrl-C stops the enclave", default: "on" } },
     ({ signal = true }) => ({ kind: "stdio", signal }),
   ),
   file: backend(
-    () =>
-      z.strictObject({
-        ...common(),
-        path: property(filePath(), { help: "the file" }),
-        append: property(onOff(), { help: "append to it", default: "off" }),
-      }),
+    {
+      path: { schema: filePath, help: "the file" },
+      append: { schema: onOff, help: "append to it", default: "off" },
+    },
     ({ path, append = false }, typed) => {
       if (path === undefined) throw new UserError(typed, "chardev: file: no filename given");
       return { kind: "file", path, append };
     },
   ),
-  pipe: backend(
-    () => z.strictObject({ ...common(), path: property(filePath(), { help: "the FIFO" }) }),
-    ({ path }, typed) => {
-      if (path === undefined) throw new UserError(typed, "chardev: pipe: no device path given");
-      return { kind: "pipe", path };
-    },
-  ),
-  pty: backend(
-    () =>
-      z.strictObject({ ...common(), path: property(filePath("LINK"), { help: "a symbolic link to it" }) }),
-    ({ path }) => ({ kind: "pty", link: path }),
-  ),
+  pipe: backend({ path: { schema: filePath, help: "the FIFO" } }, ({ path }, typed) => {
+    if (path === undefined) throw new UserError(typed, "chardev: pipe: no device path given");
+    return { kind: "pipe", path };
+  }),
+  pty: backend({ path: { schema: () => filePath("LINK"), help: "a symbolic link to it" } }, ({ path }) => ({
+    kind: "pty",
+    link: path,
+  })),
   ringbuf: backend(
-    () =>
-      z.strictObject({
-        ...common(),
-        size: property(ringSize(), { help: "its size, a power of two", default: "64k" }),
-      }),
+    { size: { schema: ringSize, help: "its size, a power of two", default: "64k" } },
     ({ size = RING_BYTES }) => ({ kind: "ringbuf", size }),
   ),
   socket: backend(
-    () =>
-      z.strictObject({
-        ...common(),
-        path: property(filePath(), { help: "a Unix socket" }),
-        host: property(host(), {
-          help: "a TCP address, in numbers",
-          default: "all addresses, or the local host",
-        }),
-        port: property(integer(0, 65_535, "a port, 0 to 65535"), { help: "a TCP port" }),
-        server: property(onOff(), { help: "listen; otherwise connect", default: "off" }),
-        wait: property(onOff(), { help: "wait for the first client before the start", default: "on" }),
-        telnet: property(onOff(), { help: "speak telnet", default: "off" }),
-        nodelay: property(onOff(), { help: "set TCP_NODELAY", default: "off" }),
-        ipv4: z.optional(onOff()),
-        ipv6: z.optional(onOff()),
-        reconnect: z.optional(integer(0, MAX_SECONDS, "a number of seconds")),
-        "reconnect-ms": property(integer(0, MAX_SECONDS * 1000, "a number of milliseconds"), {
-          help: "connect again after this time, in milliseconds",
-          default: "0, never",
-        }),
-      }),
+    {
+      path: { schema: filePath, help: "a Unix socket" },
+      host: {
+        schema: host,
+        help: "a TCP address, in numbers",
+        default: "all addresses, or the local host",
+      },
+      port: { schema: () => integer(0, 65_535, "a port, 0 to 65535"), help: "a TCP port" },
+      server: { schema: onOff, help: "listen; otherwise connect", default: "off" },
+      wait: { schema: onOff, help: "wait for the first client before the start", default: "on" },
+      telnet: { schema: onOff, help: "speak telnet", default: "off" },
+      nodelay: { schema: onOff, help: "set TCP_NODELAY", default: "off" },
+      ipv4: { schema: onOff },
+      ipv6: { schema: onOff },
+      reconnect: { schema: () => integer(0, MAX_SECONDS, "a number of seconds") },
+      "reconnect-ms": {
+        schema: () => integer(0, MAX_SECONDS * 1000, "a number of milliseconds"),
+        help: "connect again after this time, in milliseconds",
+        default: "0, never",
+      },
+    },
     socketBackend,
   ),
-} satisfies Readonly<Record<string, BackendRow>>;
+} as const;
 
 /** The name of a backend. */
 export type BackendName = keyof typeof BACKENDS;
@@ -178,27 +152,24 @@ export const CHARDEV = {
   argument: "BACKEND,id=ID[,mux=on][,logfile=PATH][,logappend=on][,prop=value...]",
   help: `a character device: ${backendNames().join(", ")}; '-chardev help' describes them`,
   repeats: "append",
-  properties: { implied: "backend", flags: ["server", "wait", "telnet", "nodelay", "mux", "ipv4", "ipv6"] },
-  /** The properties of all backends together. */
-  schema: (): z.ZodMiniObject =>
-    z.strictObject(Object.assign({}, ...backendNames().map((name) => BACKENDS[name].schema().shape))),
+  /** The properties of all backends together; each backend accepts its own and the common ones. */
+  properties: Object.assign({}, COMMON, ...backendNames().map((name) => BACKENDS[name].properties)),
+  syntax: { implied: "backend", flags: ["server", "wait", "telnet", "nodelay", "mux", "ipv4", "ipv6"] },
   listing: backendHelp,
   group: { name: "chardev", hasId: true },
 } as const;
 
 /** A line for each backend with its own properties, then the properties of all. */
 function backendHelp(): string {
-  const shared = Object.keys(common());
-  const own = backendNames().map((name) => {
-    const properties = Object.entries(BACKENDS[name].schema().shape).filter(([key]) => !shared.includes(key));
-    return wrapText(`  ${name}`, formsOf(properties), 8);
-  });
-  return `Available chardev backend types:\n${own.join("")}each with ${formsOf(Object.entries(common()))}\n`;
+  const own = backendNames().map((name) => wrapText(`  ${name}`, formsOf(BACKENDS[name].properties), 8));
+  return `Available chardev backend types:\n${own.join("")}each with ${formsOf(COMMON)}\n`;
 }
 
-function formsOf(properties: readonly (readonly [string, z.core.$ZodType])[]): string {
-  const listed = properties.filter(([, schema]) => propertyRow(schema) !== undefined);
-  return listed.map(([key, schema]) => `${key}=${valueForm(schema).form}`).join(", ");
+function formsOf(properties: Properties): string {
+  return Object.entries(properties)
+    .filter(([, { help }]) => help !== undefined)
+    .map(([key, { schema }]) => `${key}=${valueForm(schema()).form}`)
+    .join(", ");
 }
 
 /** The names of the backends. */
@@ -217,7 +188,7 @@ export function chardevOptions(parsed: ParsedOptions): ChardevSpec[] {
  */
 export function readChardev(argument: string, typed: string, label?: string): ChardevSpec {
   try {
-    const { pairs } = parseKeyvals(argument, CHARDEV.properties);
+    const { pairs } = parseKeyvals(argument, CHARDEV.syntax);
     return readBackend({ name: CHARDEV.name, dashed: typed, argument: "", value: "", pairs }, label);
   } catch (error) {
     throw error instanceof KeyvalError ? new UserError(typed, error.message) : error;
@@ -241,7 +212,8 @@ function readBackend(parsed: ParsedOption, label?: string): ChardevSpec {
 
 /** Checks the properties of a backend. Throws UserError. */
 export function chardevSpec(name: BackendName, parsed: ParsedOption, label: string): ChardevSpec {
-  const { mux = false, logfile, logappend = false } = checkProperties(CHARDEV, z.object(common()), [parsed]);
+  const common = { ...parsed, pairs: parsed.pairs.filter(([key]) => Object.hasOwn(COMMON, key)) };
+  const { mux = false, logfile, logappend = false } = checkProperties(CHARDEV, COMMON, [common]);
   const log = logfile === undefined ? undefined : { path: logfile, append: logappend };
   return { label, typed: typedText(parsed), backend: BACKENDS[name].read(parsed), mux, log };
 }

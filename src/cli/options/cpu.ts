@@ -1,10 +1,10 @@
 /** -cpu and -smp: the enclave's vCPUs. */
-import * as z from "zod/mini";
 import type { LaunchOptions, Typed } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
 import { parseUint64 } from "../numbers.ts";
-import type { ParsedOptions } from "./option.ts";
-import { only, parsedText, property, rule } from "./values.ts";
+import type { Values } from "./option.ts";
+import type { ParsedOptions } from "./parsed-options.ts";
+import { only, parsedText, rule } from "./values.ts";
 
 /** -cpu */
 export const CPU = {
@@ -18,7 +18,7 @@ export const CPU = {
 
 /** A level of QEMU's topology that an enclave has one of. */
 function onlyOne(level: string) {
-  return z.optional(only("1", `an enclave's CPUs have no ${level}: leave it out`));
+  return { schema: () => only("1", `an enclave's CPUs have no ${level}: leave it out`) };
 }
 
 /** More than any machine has. */
@@ -34,19 +34,18 @@ function count() {
   );
 }
 
-const schema = () =>
-  z.strictObject({
-    cpus: property(count(), { help: "the number of vCPUs" }),
-    sockets: property(count(), { help: "sockets, where cpus is left out or to be checked" }),
-    cores: property(count(), { help: "cores of a socket" }),
-    threads: property(count(), { help: "threads of a core" }),
-    maxcpus: property(count(), { help: "must be cpus: no vCPU can be added later" }),
-    dies: onlyOne("dies"),
-    clusters: onlyOne("clusters"),
-    modules: onlyOne("modules"),
-    books: onlyOne("books"),
-    drawers: onlyOne("drawers"),
-  });
+const PROPERTIES = {
+  cpus: { schema: count, help: "the number of vCPUs" },
+  sockets: { schema: count, help: "sockets; a level that is left out follows from the others" },
+  cores: { schema: count, help: "cores of a socket" },
+  threads: { schema: count, help: "threads of a core" },
+  maxcpus: { schema: count, help: "must be cpus: no vCPU can be added later" },
+  dies: onlyOne("dies"),
+  clusters: onlyOne("clusters"),
+  modules: onlyOne("modules"),
+  books: onlyOne("books"),
+  drawers: onlyOne("drawers"),
+} as const;
 
 /** -smp */
 export const SMP = {
@@ -55,8 +54,8 @@ export const SMP = {
   help: "vCPUs, whole cores",
   default: "one core",
   repeats: "merge",
-  properties: { implied: "cpus", type: "smp" },
-  schema,
+  properties: PROPERTIES,
+  syntax: { implied: "cpus", type: "smp" },
   group: { name: "smp-opts" },
 } as const;
 
@@ -81,7 +80,7 @@ export function cpuOptions(
 }
 
 function vcpuCount(
-  { cpus, sockets, cores, threads, maxcpus }: Partial<z.output<ReturnType<typeof schema>>>,
+  { cpus, sockets, cores, threads, maxcpus }: Partial<Values<typeof PROPERTIES>>,
   typed: string,
 ): number {
   const levels = [sockets, cores, threads].filter((level) => level !== undefined);

@@ -2,7 +2,7 @@
 import type { LaunchOptions } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
 import { TRACE_FLAGS, type TraceFlag } from "../../sys/trace.ts";
-import { type ParsedOptions, typedText } from "./option.ts";
+import { type ParsedOptions, typedText } from "./parsed-options.ts";
 import { filePath } from "./values.ts";
 
 const ITEMS = Object.keys(TRACE_FLAGS) as TraceFlag[];

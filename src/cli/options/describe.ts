@@ -2,17 +2,20 @@
  * The option table as plain data, for whatever lists options: `-accel help`, QMP, the manual and shell completion. It
  * builds the schemas of all options it describes; a launch does not call it.
  */
-import * as z from "zod/mini";
 import type { CommandLineOptionInfo } from "../../monitor/machine-view.ts";
 import type { Keyvals } from "../keyval.ts";
 import { wrapText } from "../wrap.ts";
 import type { MachineType, Mirror, Option } from "./option.ts";
 import { findOption, LAUNCH_OPTIONS } from "./table.ts";
-import { type PropertyRow, propertyRow, type ValueForm, valueForm } from "./values.ts";
+import { type ValueForm, valueForm } from "./values.ts";
 
 /** A property of an option, as help lists it. */
-export interface PropertyDescription extends PropertyRow, ValueForm {
+export interface PropertyDescription extends ValueForm {
   readonly name: string;
+  readonly help: string;
+  readonly default: string | undefined;
+  /** Whether each repeat adds a value to a list; otherwise the last value counts. */
+  readonly repeats: boolean;
 }
 
 /** An option as help lists it. */
@@ -39,7 +42,7 @@ export function describeOptions(): OptionDescription[] {
 /** Describes one option. */
 export function describeOption(option: Option): OptionDescription {
   const { name, alias, argument, help, machines, repeats = "last" } = option;
-  const plain = option.properties === undefined ? option.schema?.() : undefined;
+  const plain = option.schema?.();
   return {
     ...{ name, alias, argument, help, repeats, machines, default: option.default },
     values: (plain && valueForm(plain).values) ?? [],
@@ -47,16 +50,13 @@ export function describeOption(option: Option): OptionDescription {
   };
 }
 
-function describeProperties(option: Option): PropertyDescription[] {
-  const schema = option.properties === undefined ? undefined : option.schema?.();
-  const shape = schema instanceof z.ZodMiniObject ? Object.entries(schema.shape) : [];
-  const own = shape.flatMap(([name, property]) => {
-    const row = propertyRow(property);
-    return row === undefined ? [] : [{ name, ...row, ...valueForm(property) }];
+function describeProperties({ properties = {}, syntax }: Option): PropertyDescription[] {
+  const own = Object.entries(properties).flatMap(([name, { schema, help, default: fallback, repeats }]) => {
+    if (help === undefined) return [];
+    return [{ ...valueForm(schema()), name, help, default: fallback, repeats: repeats ?? false }];
   });
-  const mirrored = Object.entries(option.properties?.mirrors ?? {}).map(([name, mirror]) =>
-    describeMirror(name, mirror),
-  );
+  const mirrors = Object.entries(syntax?.mirrors ?? {});
+  const mirrored = mirrors.map(([name, mirror]) => describeMirror(name, mirror));
   return [...own, ...mirrored].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
@@ -65,14 +65,14 @@ function describeMirror(name: string, { option, property }: Mirror): PropertyDes
   const help = `as -${option}${property === undefined ? "" : ` ${property}=`}`;
   const described = target && describeProperties(target).find((each) => each.name === property);
   const { type, form } = described ?? { type: "string", form: target?.argument ?? "" };
-  return { name, help, type, form };
+  return { name, help, type, form, default: undefined, repeats: false };
 }
 
 /** Returns what an option prints where its argument asks for help: `-accel help`, `-accel nitro,help`. */
 export function argumentHelp(option: Option, { pairs }: Pick<Keyvals, "pairs">): string {
   if (option.listing !== undefined && pairs.length === 0) return option.listing();
   const rows = describeProperties(option).map(propertyHelp);
-  return `${option.properties?.type ?? `-${option.name}`} options:\n${rows.join("")}`;
+  return `${option.syntax?.type ?? `-${option.name}`} options:\n${rows.join("")}`;
 }
 
 /** A row as QEMU prints it: `  debug-mode=<bool>      - give the enclave a console (default: off)`. */

@@ -3,7 +3,7 @@ import type { LaunchOptions, Typed } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
 import { pairText } from "../keyval.ts";
 import { MACHINE, type Machine } from "./machine.ts";
-import type { ParsedOption, ParsedOptions } from "./option.ts";
+import type { ParsedOption, ParsedOptions } from "./parsed-options.ts";
 import { filePath, rule, text } from "./values.ts";
 
 /** -kernel */

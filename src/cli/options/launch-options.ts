@@ -11,7 +11,7 @@ import { MACHINE } from "./machine.ts";
 import { memoryOptions } from "./memory.ts";
 import { frontendOptions } from "./monitor.ts";
 import { nameOptions } from "./name.ts";
-import { fullText, type ParsedOptions } from "./option.ts";
+import { fullText, type ParsedOptions } from "./parsed-options.ts";
 import { processOptions } from "./process.ts";
 
 /** Checks a whole command line. Throws UserError, naming the option as it was typed. */

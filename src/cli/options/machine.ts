@@ -1,26 +1,22 @@
 /** -machine: the kind of machine, and properties that stand for options of their own. */
 import * as z from "zod/mini";
 import { type Pair, pairText } from "../keyval.ts";
-import type { Mirror, ParsedOption } from "./option.ts";
-import { filePath, identifier, only, onOff, property } from "./values.ts";
+import type { Mirror, Values } from "./option.ts";
+import type { ParsedOption } from "./parsed-options.ts";
+import { filePath, identifier, only, onOff } from "./values.ts";
 
-const schema = () =>
-  z.strictObject({
-    type: z.optional(only("nitro", otherMachine)),
-    accel: property(
+const PROPERTIES = {
+  type: { schema: () => only("nitro", otherMachine) },
+  accel: {
+    schema: () =>
       only("nitro", "an enclave runs on the Nitro hypervisor: use accel=nitro, which is the default"),
-      { help: "the accelerator", default: "nitro" },
-    ),
-    "any-kernel": property(onOff(), {
-      help: "launch whatever file -kernel names, unchecked",
-      default: "off",
-    }),
-    "memory-backend": property(identifier(), { help: "the id of the -object that the memory is made of" }),
-    ramdisk: property(z.array(filePath()), {
-      help: "another ramdisk, after -initrd's",
-      repeats: true,
-    }),
-  });
+    help: "the accelerator",
+    default: "nitro",
+  },
+  "any-kernel": { schema: onOff, help: "launch whatever file -kernel names, unchecked", default: "off" },
+  "memory-backend": { schema: identifier, help: "the id of the -object that the memory is made of" },
+  ramdisk: { schema: () => z.array(filePath()), repeats: true, help: "another ramdisk, after -initrd's" },
+} as const;
 
 function otherMachine(type: string): string {
   return type === "nitro-enclave"
@@ -37,7 +33,8 @@ export const MACHINE = {
   help: "the machine",
   default: "nitro",
   repeats: "merge",
-  properties: {
+  properties: PROPERTIES,
+  syntax: {
     implied: "type",
     type: "nitro-machine",
     helpArgument: "nitro,help",
@@ -54,15 +51,14 @@ export const MACHINE = {
       "smp.maxcpus": { option: "smp", property: "maxcpus" },
     },
   },
-  schema,
   listing: () => "Supported machines are:\nnitro                AWS Nitro Enclave (default)\n",
   group: { name: "machine" },
 } as const;
 
 /** The properties of -machine, checked. */
-export type Machine = Partial<z.output<ReturnType<typeof schema>>>;
+export type Machine = Partial<Values<typeof PROPERTIES>>;
 
-const MIRRORS: Readonly<Record<string, Mirror>> = MACHINE.properties.mirrors;
+const MIRRORS: Readonly<Record<string, Mirror>> = MACHINE.syntax.mirrors;
 
 /**
  * Replaces the properties of -machine that stand for other options by these options; any other option is returned as

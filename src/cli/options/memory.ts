@@ -1,23 +1,10 @@
 /** -m and -object: how much memory the enclave has, and what it is made of. */
-import * as z from "zod/mini";
 import type { LaunchOptions, MemoryBackend, Typed } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
 import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
 import { MACHINE, type Machine } from "./machine.ts";
-import { checkProperties, type ParsedOption, type ParsedOptions, typedText } from "./option.ts";
-import {
-  always,
-  identifier,
-  integer,
-  numberList,
-  oneOf,
-  only,
-  property,
-  refused,
-  required,
-  rule,
-  size,
-} from "./values.ts";
+import { checkProperties, type ParsedOption, type ParsedOptions, typedText } from "./parsed-options.ts";
+import { always, identifier, integer, numberList, oneOf, only, refused, rule, size } from "./values.ts";
 
 const FIXED = "an enclave's memory is fixed: it has no slots and no maxmem";
 
@@ -28,55 +15,51 @@ export const MEMORY = {
   help: "memory, in MiB without a suffix, in whole huge pages of 2 MiB",
   default: "four times the image, at least 128M",
   repeats: "merge",
-  properties: { implied: "size", type: "memory" },
-  schema: () =>
-    z.strictObject({
-      size: property(size("M"), { help: "the size of the memory" }),
-      slots: refused(FIXED),
-      maxmem: refused(FIXED),
-    }),
+  properties: {
+    size: { schema: () => size("M"), help: "the size of the memory" },
+    slots: { schema: () => refused(FIXED) },
+    maxmem: { schema: () => refused(FIXED) },
+  },
+  syntax: { implied: "size", type: "memory" },
   group: { name: "memory" },
 } as const;
 
 const HUGE = "an enclave's memory is huge pages and nothing else";
+const SHARED = "the memory is donated as a mapping of a shared file";
 const ALLOCATED = "the driver accepts only memory that is allocated";
 
-const backendSchema = () =>
-  z
-    .strictObject({
-      "qom-type": only("memory-backend-memfd", otherType),
-      id: required(identifier(), { help: "the name that -machine memory-backend= refers to" }),
-      size: required(size("b").check(notZero("size")), { help: "the size of the memory" }),
-      hugetlb: property(always("on", HUGE), { help: "always on", default: "on" }),
-      hugetlbsize: property(pageSize(), {
-        help: "the size of its pages: 2M or 1G",
-        default: "1G for each whole GiB that is free, 2M for the rest",
-      }),
-      "host-nodes": property(numberList(MAX_NODE, "nodes", "NUMA nodes, such as 0 or 0-1"), {
-        help: "the NUMA nodes that it comes from, together with policy",
-        repeats: true,
-      }),
-      policy: property(oneOf(["default", "preferred", "bind", "interleave"]), {
-        help: "how host-nodes is applied",
-        default: "default",
-      }),
-      prealloc: property(always("on", ALLOCATED), { help: "always on", default: "on" }),
-      "prealloc-threads": property(threadCount(), {
-        help: "threads that allocate and zero it, 1 to 256",
-        default: "nitro chooses",
-      }),
-      reserve: z.optional(always("on", ALLOCATED)),
-      share: property(always("on", "the memory is donated as a mapping of a shared file"), {
-        help: "always on",
-        default: "on",
-      }),
-      seal: z.optional(always("on", "the file is closed before its size could change")),
-      merge: z.optional(always("off", "huge pages cannot be merged, and an enclave's cannot be read")),
-      dump: z.optional(always("off", "an enclave's memory cannot be dumped by the launcher")),
-    })
-    .check(nodesHavePolicy(), policyHasNodes());
-
-type Backend = z.output<ReturnType<typeof backendSchema>>;
+const BACKEND_PROPERTIES = {
+  "qom-type": { schema: () => only("memory-backend-memfd", otherType), required: true },
+  id: { schema: identifier, required: true, help: "the name that -machine memory-backend= refers to" },
+  size: { schema: () => size("b").check(notZero("size")), required: true, help: "the size of the memory" },
+  hugetlb: { schema: () => always("on", HUGE), help: "always on", default: "on" },
+  hugetlbsize: {
+    schema: pageSize,
+    help: "the size of its pages: 2M or 1G",
+    default: "1G for each whole GiB that is free, 2M for the rest",
+  },
+  "host-nodes": {
+    schema: () => numberList(MAX_NODE, "nodes", "NUMA nodes, such as 0 or 0-1"),
+    repeats: true,
+    help: "the NUMA nodes that it comes from, together with policy",
+  },
+  policy: {
+    schema: () => oneOf(["default", "preferred", "bind", "interleave"]),
+    help: "how host-nodes is applied",
+    default: "default",
+  },
+  prealloc: { schema: () => always("on", ALLOCATED), help: "always on", default: "on" },
+  "prealloc-threads": {
+    schema: threadCount,
+    help: "threads that allocate and zero it, 1 to 256",
+    default: "nitro chooses",
+  },
+  reserve: { schema: () => always("on", ALLOCATED) },
+  share: { schema: () => always("on", SHARED), help: "always on", default: "on" },
+  seal: { schema: () => always("on", "the file is closed before its size could change") },
+  merge: { schema: () => always("off", "huge pages cannot be merged, and an enclave's cannot be read") },
+  dump: { schema: () => always("off", "an enclave's memory cannot be dumped by the launcher") },
+} as const;
 
 /** -object */
 export const OBJECT = {
@@ -84,13 +67,13 @@ export const OBJECT = {
   argument: "memory-backend-memfd,id=ID,size=SIZE[,prop=value...]",
   help: "the memory for -machine memory-backend=ID",
   repeats: "append",
-  properties: {
+  properties: BACKEND_PROPERTIES,
+  syntax: {
     implied: "qom-type",
     type: "memory-backend-memfd",
     helpArgument: "memory-backend-memfd,help",
     json: true,
   },
-  schema: backendSchema,
   listing: () => "List of user creatable objects:\n  memory-backend-memfd\n",
   group: { name: "object", hasId: true },
 } as const;
@@ -124,24 +107,6 @@ function threadCount() {
   return integer(0, 2 ** 32 - 1, "uint32").check(
     notZero("prealloc-threads"),
     rule<number>((threads) => threads <= MAX_THREADS, `must be 1 to ${MAX_THREADS}`),
-  );
-}
-
-type Placement = { policy?: string | undefined; "host-nodes"?: readonly number[] | undefined };
-
-function nodesHavePolicy() {
-  return rule<Placement>(
-    ({ policy = "default", "host-nodes": nodes = [] }) => policy !== "default" || nodes.length === 0,
-    "host-nodes must be empty for policy default, or you should explicitly specify a policy other than default",
-    "add policy=bind",
-  );
-}
-
-function policyHasNodes() {
-  return rule<Placement>(
-    ({ policy = "default", "host-nodes": nodes = [] }) => policy === "default" || nodes.length > 0,
-    ({ policy }) => `host-nodes must be set for policy ${policy}`,
-    "ls -d /sys/devices/system/node/node*",
   );
 }
 
@@ -194,17 +159,22 @@ function usedObject(parsed: ParsedOptions, machine: Machine): MemoryObject | und
 
 function memoryObject(object: ParsedOption): MemoryObject {
   const typed = typedText(object);
-  const values: Backend = checkProperties(OBJECT, backendSchema(), [object]);
-  const hostNodes = new Set(values["host-nodes"]);
-  return {
-    backend: {
-      id: values.id,
+  const values = checkProperties(OBJECT, BACKEND_PROPERTIES, [object]);
+  const { id, size, policy = "default", hugetlbsize: pageBytes, "prealloc-threads": threads } = values;
+  const hostNodes = [...new Set(values["host-nodes"])].sort((a, b) => a - b);
+  if (policy === "default" && hostNodes.length > 0) {
+    throw new UserError(
       typed,
-      pageBytes: values.hugetlbsize,
-      policy: values.policy ?? "default",
-      hostNodes: [...hostNodes].sort((a, b) => a - b),
-      threads: values["prealloc-threads"],
-    },
-    bytes: { value: values.size, typed },
-  };
+      "host-nodes must be empty for policy default, or you should explicitly specify a policy other than default",
+      "add policy=bind",
+    );
+  }
+  if (policy !== "default" && hostNodes.length === 0) {
+    throw new UserError(
+      typed,
+      `host-nodes must be set for policy ${policy}`,
+      "ls -d /sys/devices/system/node/node*",
+    );
+  }
+  return { backend: { id, typed, pageBytes, policy, hostNodes, threads }, bytes: { value: size, typed } };
 }

@@ -2,14 +2,13 @@
  * The users of character devices: -serial for the console, -monitor, -qmp, -qmp-pretty and -mon for the monitors, and
  * what -nographic, -nodefaults and -daemonize change. The result is one list of devices with their users.
  */
-import * as z from "zod/mini";
 import type { ChardevSpec } from "../../chardev/chardev.ts";
 import type { LaunchOptions, MonitorSpec, Typed } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
 import { chardevOptions } from "./chardev.ts";
-import { checkProperties, type ParsedOption, type ParsedOptions, typedText } from "./option.ts";
+import { checkProperties, type ParsedOption, type ParsedOptions, typedText } from "./parsed-options.ts";
 import { readTarget, TARGETS, type Target } from "./target.ts";
-import { identifier, oneOf, onOff, property } from "./values.ts";
+import { identifier, oneOf, onOff, text } from "./values.ts";
 
 /** -serial */
 export const SERIAL = {
@@ -50,14 +49,14 @@ export const MON = {
   argument: "[chardev=]ID[,mode=readline|control][,pretty=on|off]",
   help: "a monitor on a character device",
   repeats: "append",
-  properties: { implied: "chardev" },
-  schema: () =>
-    z.strictObject({
-      id: z.optional(z.string()),
-      chardev: property(identifier(), { help: "the id of the -chardev" }),
-      mode: property(oneOf(["readline", "control"]), { help: "HMP or QMP", default: "readline" }),
-      pretty: property(onOff(), { help: "with control: JSON over several lines", default: "off" }),
-    }),
+  properties: {
+    // The group's own name in a -readconfig file.
+    id: { schema: text },
+    chardev: { schema: identifier, help: "the id of the -chardev" },
+    mode: { schema: () => oneOf(["readline", "control"]), help: "HMP or QMP", default: "readline" },
+    pretty: { schema: onOff, help: "with control: JSON over several lines", default: "off" },
+  },
+  syntax: { implied: "chardev" },
   group: { name: "mon", hasId: true },
 } as const;
 
@@ -186,7 +185,7 @@ class FrontendPlan {
 
   #addMon(option: ParsedOption): void {
     const typed = typedText(option);
-    const { chardev, mode = "readline", pretty = false } = checkProperties(MON, MON.schema(), [option]);
+    const { chardev, mode = "readline", pretty = false } = checkProperties(MON, MON.properties, [option]);
     if (chardev === undefined) throw new UserError(typed, "names no chardev", "-mon chardev=ID,mode=control");
     this.monitors.push({ chardev, mode, pretty, typed });
   }

@@ -1,8 +1,8 @@
 /** -name, -uuid and -msg: what the enclave and the messages about it are called. */
 import * as z from "zod/mini";
 import type { LaunchOptions } from "../../launch/options.ts";
-import type { ParsedOptions } from "./option.ts";
-import { onOff, printable, property, text } from "./values.ts";
+import type { ParsedOptions } from "./parsed-options.ts";
+import { onOff, printable, text } from "./values.ts";
 
 /** -name */
 export const NAME = {
@@ -10,14 +10,13 @@ export const NAME = {
   argument: "[guest=]NAME[,process=NAME]",
   help: "a name for the enclave, in messages, and one for the process",
   repeats: "merge",
-  properties: { implied: "guest" },
-  schema: () =>
-    z.strictObject({
-      guest: property(printable("a name"), { help: "the enclave's name" }),
-      process: property(printable("a process name"), { help: "the launcher's name in ps and top" }),
-      // QEMU names its threads; nitro's do nothing of their own.
-      "debug-threads": z.optional(onOff()),
-    }),
+  properties: {
+    guest: { schema: () => printable("a name"), help: "the enclave's name" },
+    process: { schema: () => printable("a process name"), help: "the launcher's name in ps and top" },
+    // QEMU names its threads; nitro's do nothing of their own.
+    "debug-threads": { schema: onOff },
+  },
+  syntax: { implied: "guest" },
   group: { name: "name" },
 } as const;
 
@@ -41,12 +40,11 @@ export const MESSAGES = {
   argument: "[timestamp=on|off][,guest-name=on|off]",
   help: "what messages begin with",
   repeats: "merge",
-  properties: { flags: ["timestamp", "guest-name"] },
-  schema: () =>
-    z.strictObject({
-      timestamp: property(onOff(), { help: "the time, in UTC", default: "off" }),
-      "guest-name": property(onOff(), { help: "the enclave's name", default: "off" }),
-    }),
+  properties: {
+    timestamp: { schema: onOff, help: "the time, in UTC", default: "off" },
+    "guest-name": { schema: onOff, help: "the enclave's name", default: "off" },
+  },
+  syntax: { flags: ["timestamp", "guest-name"] },
   group: { name: "msg" },
 } as const;
 

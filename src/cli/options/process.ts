@@ -4,8 +4,8 @@ import type { Account, LaunchOptions, ProcessOptions } from "../../launch/option
 import { UserError } from "../../sys/errors.ts";
 import { NOGRAPHIC } from "./monitor.ts";
 import { NAME } from "./name.ts";
-import type { ParsedOptions } from "./option.ts";
-import { always, filePath, onOff, property, rule, text } from "./values.ts";
+import type { ParsedOptions } from "./parsed-options.ts";
+import { always, filePath, onOff, rule, text } from "./values.ts";
 
 /** -daemonize */
 export const DAEMONIZE = {
@@ -30,25 +30,21 @@ export const NO_SHUTDOWN = {
   help: "stay when the enclave has exited, until a signal",
 } as const;
 
+const TEARDOWN = "the driver returns an enclave's memory before the launcher exits";
+
 /** -run-with */
 export const RUN_WITH = {
   name: "run-with",
   argument: "[user=NAME|UID|UID:GID][,chroot=DIR][,exit-with-parent=on|off]",
   help: "the process's privileges once the enclave has started",
   repeats: "merge",
-  properties: {},
-  schema: () =>
-    z.strictObject({
-      user: property(account(), { help: "run as this user: a name, a user id, or UID:GID" }),
-      chroot: property(filePath("DIR"), { help: "use this root directory" }),
-      "exit-with-parent": property(onOff(), {
-        help: "terminate when the parent process exits",
-        default: "off",
-      }),
-      "async-teardown": z.optional(
-        always("off", "the driver returns an enclave's memory before the launcher exits"),
-      ),
-    }),
+  properties: {
+    user: { schema: account, help: "run as this user: a name, a user id, or UID:GID" },
+    chroot: { schema: () => filePath("DIR"), help: "use this root directory" },
+    "exit-with-parent": { schema: onOff, help: "terminate when the parent process exits", default: "off" },
+    "async-teardown": { schema: () => always("off", TEARDOWN) },
+  },
+  syntax: {},
   group: { name: "run-with" },
 } as const;
 
@@ -95,15 +91,14 @@ export const SANDBOX = {
   help: "once the enclave has started, allow only the system calls that a launcher needs",
   default: "off",
   repeats: "merge",
-  properties: { implied: "enable" },
-  schema: () =>
-    z.strictObject({
-      enable: property(onOff(), { help: "turn the sandbox on", default: "off" }),
-      obsolete: property(denied("obsolete"), { help: "always deny" }),
-      elevateprivileges: property(denied("elevateprivileges", "children"), { help: "always deny" }),
-      spawn: property(denied("spawn"), { help: "always deny" }),
-      resourcecontrol: property(denied("resourcecontrol"), { help: "always deny" }),
-    }),
+  properties: {
+    enable: { schema: onOff, help: "turn the sandbox on", default: "off" },
+    obsolete: { schema: () => denied("obsolete"), help: "always deny" },
+    elevateprivileges: { schema: () => denied("elevateprivileges", "children"), help: "always deny" },
+    spawn: { schema: () => denied("spawn"), help: "always deny" },
+    resourcecontrol: { schema: () => denied("resourcecontrol"), help: "always deny" },
+  },
+  syntax: { implied: "enable" },
   group: { name: "sandbox" },
 } as const;
 

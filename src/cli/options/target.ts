@@ -3,7 +3,7 @@ import type { ChardevSpec } from "../../chardev/chardev.ts";
 import { UserError } from "../../sys/errors.ts";
 import { KeyvalError, type Pair, parseKeyvals } from "../keyval.ts";
 import { type BackendName, CHARDEV, chardevSpec } from "./chardev.ts";
-import { type ParsedOption, typedText } from "./option.ts";
+import { type ParsedOption, typedText } from "./parsed-options.ts";
 
 /** A device of its own, the id of another, or none. */
 export type Target =
@@ -58,7 +58,7 @@ function backendOf(target: string, typed: string): [BackendName, readonly Pair[]
 
 function socketPairs(text: string, implied: string, typed: string): readonly Pair[] {
   try {
-    return parseKeyvals(text, { ...CHARDEV.properties, implied }).pairs;
+    return parseKeyvals(text, { ...CHARDEV.syntax, implied }).pairs;
   } catch (error) {
     throw error instanceof KeyvalError ? new UserError(typed, error.message) : error;
   }

@@ -5,18 +5,6 @@
 import * as z from "zod/mini";
 import { parseOnOff, parseSize, parseUint64 } from "../numbers.ts";
 
-// zod would compile each object schema with `new Function`, which costs more than the one value that it checks.
-z.config({ jitless: true });
-
-/** What help, completion and QMP say of a property. */
-export interface PropertyRow {
-  readonly help: string;
-  /** What applies where it is not given. */
-  readonly default?: string;
-  /** Whether each repeat adds a value to a list; otherwise the last value counts. */
-  readonly repeats?: boolean;
-}
-
 /** What help, completion and QMP say of a value. */
 export interface ValueForm {
   /** QEMU's name of the type: bool, uint64, size, string. */
@@ -27,36 +15,16 @@ export interface ValueForm {
   readonly values?: readonly string[];
 }
 
-const propertyRows = z.registry<PropertyRow>();
 const valueForms = z.registry<ValueForm, z.core.$ZodType>();
-
-/** A property of an option: what it accepts, and its row in help. Without a row, help does not list it. */
-export function property<S extends z.ZodMiniType>(schema: S, row: PropertyRow): z.ZodMiniOptional<S> {
-  const optional = z.optional(schema);
-  propertyRows.add(optional as z.ZodMiniType, row);
-  return optional;
-}
 
 function withForm<S extends z.ZodMiniType>(schema: S, form: ValueForm): S {
   valueForms.add(schema as z.ZodMiniType, form);
   return schema;
 }
 
-/** A property that cannot be left out. */
-export function required<S extends z.ZodMiniType>(schema: S, row: PropertyRow): S {
-  propertyRows.add(schema as z.ZodMiniType, row);
-  return schema;
-}
-
-/** Returns the row of a property; undefined if help does not list it. */
-export function propertyRow(schema: z.core.$ZodType): PropertyRow | undefined {
-  return propertyRows.get(schema);
-}
-
 /** Returns the form of the value that a property or a plain argument accepts. */
 export function valueForm(schema: z.core.$ZodType): ValueForm {
-  const given = schema instanceof z.ZodMiniOptional ? schema.def.innerType : schema;
-  const inner = given instanceof z.ZodMiniArray ? given.def.element : given;
+  const inner = schema instanceof z.ZodMiniArray ? schema.def.element : schema;
   if (inner instanceof z.ZodMiniEnum) {
     const values = Object.keys(inner.def.entries);
     return { type: values.join("|"), form: values.join("|"), values };
@@ -72,18 +40,14 @@ export function parsedText<T>(parse: (text: string) => T | undefined, expected: 
     context.issues.push({ code: "custom", input: text, message: `expects ${expected}` });
     return z.NEVER;
   });
-  return withForm(z.pipe(z.string(), convert), form);
+  return withForm(convert, form);
 }
 
-/** A rule for a converted value, or for all properties together, with its message and hint. */
-export function rule<T>(
-  holds: (value: T) => boolean,
-  message: string | ((value: T) => string),
-  hint?: string,
-) {
+/** A rule for a converted value, with the message for one that breaks it. */
+export function rule<T>(holds: (value: T) => boolean, message: string | ((value: T) => string)) {
   const error =
     typeof message === "string" ? message : (issue: { input?: unknown }) => message(issue.input as T);
-  return z.refine<T>(holds, { error, params: { hint } });
+  return z.refine<T>(holds, { error });
 }
 
 /** A boolean. */
@@ -142,40 +106,34 @@ export function only<const T extends string>(text: T, why: string | ((input: str
 
 /** A property of QEMU's that is refused whatever its value. */
 export function refused(why: string) {
-  return z.optional(z.never({ error: why }));
+  return z.never({ error: why });
 }
 
 /** Any text. */
 export function text(form = "TEXT") {
-  return z.string().register(valueForms, { type: "string", form });
+  return withForm(z.string(), { type: "string", form });
 }
 
-/** The name of a file. */
+/** The name of a file: not empty, without NUL. */
 export function filePath(form = "FILE") {
-  return z
-    .string()
-    .check(
-      z.refine((path) => path !== "", { error: "expects the name of a file", abort: true }),
-      z.refine((path) => !path.includes("\0"), { error: "a file name cannot contain a NUL byte" }),
-    )
-    .register(valueForms, { type: "string", form });
+  return withForm(z.string().check(z.regex(/^[^\0]+$/, { error: "expects the name of a file" })), {
+    type: "string",
+    form,
+  });
 }
 
 /** The name of an object or a character device. */
 export function identifier() {
-  return z
-    .string()
-    .check(z.regex(/^[A-Za-z][A-Za-z0-9\-._]*$/, { error: "expects an identifier" }))
-    .register(valueForms, { type: "string", form: "ID" });
+  const pattern = z.regex(/^[A-Za-z][A-Za-z0-9\-._]*$/, { error: "expects an identifier" });
+  return withForm(z.string().check(pattern), { type: "string", form: "ID" });
 }
 
 /** 1 to 128 printable ASCII characters. @param what the subject of the message. */
 export function printable(what: string) {
-  const error = `${what} has 1 to 128 printable ASCII characters`;
-  return z
-    .string()
-    .check(z.regex(/^[\x20-\x7e]{1,128}$/, { error }))
-    .register(valueForms, { type: "string", form: "NAME" });
+  const pattern = z.regex(/^[\x20-\x7e]{1,128}$/, {
+    error: `${what} has 1 to 128 printable ASCII characters`,
+  });
+  return withForm(z.string().check(pattern), { type: "string", form: "NAME" });
 }
 
 /**
@@ -196,5 +154,5 @@ export function numberList(most: number, kind: string, expected: string) {
         return [];
       }),
   );
-  return z.pipe(z.array(z.string()), convert).register(valueForms, { type: "int[-int]", form: "N[-N]" });
+  return withForm(convert, { type: "int[-int]", form: "N[-N]" });
 }

@@ -261,7 +261,7 @@ const BAD: readonly (readonly [words: string, why: string, what?: string])[] = [
   ["-initrd  ", FILE, "-initrd"],
   ["-pidfile  ", FILE, "-pidfile"],
   ["-D  ", FILE, "-D"],
-  ["-initrd a\0b", "a file name cannot contain a NUL byte"],
+  ["-initrd a\0b", FILE],
   ["-append a\0b", "a command line cannot contain a NUL byte"],
   [`-append ${"x".repeat(2048)}`, "it has 2048 bytes; a kernel accepts a command line of at most 2047"],
   ["-smp 4,cores=3", "Invalid CPU topology: sockets × cores × threads is 3, cpus is 4"],
