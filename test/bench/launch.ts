@@ -2,7 +2,7 @@
  * The time and the memory of a launch: from execve(2) to the donation of memory and to NE_START_ENCLAVE, of an assembled
  * image (kernel and initrd) and of an EIF. Contestants run in turn under the same emulated parent instance.
  */
-import { rmSync } from "node:fs";
+import { copyFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type ParentResult, runInParent } from "../emulated-parent/run.ts";
 import { imageFiles } from "./image-files.ts";
@@ -114,15 +114,21 @@ export async function launches(setup: Setup, referenceLauncher: string): Promise
   }
 }
 
-/** Measures nitro against an older executable, in turn, and prints the paired ratios with their 95 % intervals. */
-export async function launchesAgainst(setup: Setup, older: string): Promise<void> {
+/**
+ * Measures nitro against an older executable, in turn, and prints the paired ratios with their 95 % intervals. Both files
+ * are copied first: the memory and the page faults of a process depend on how its file came into the page cache.
+ */
+export async function launchesAgainst(setup: Setup, olderFile: string): Promise<void> {
+  const [newer, older] = [join(setup.directory, "nitro-newer"), join(setup.directory, "nitro-older")];
+  copyFileSync(NITRO, newer);
+  copyFileSync(olderFile, older);
   for (const each of CASES) {
     using image = createImage(setup, each);
     const results = await rounds(each.rounds, {
-      nitro: () => launchOnce(setup, [NITRO, ...image.options]),
+      nitro: () => launchOnce(setup, [newer, ...image.options]),
       older: () => launchOnce(setup, [older, ...image.options]),
     });
-    console.log(`\n${titleOf(each)}, against ${older}`);
+    console.log(`\n${titleOf(each)}, against ${olderFile}`);
     for (const [figure, unit] of FIGURES) {
       const [own, others] = [results["nitro"] ?? [], results["older"] ?? []].map((costs) =>
         costs.map((cost) => cost[figure]),
