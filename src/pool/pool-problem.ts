@@ -36,8 +36,8 @@ export function poolState(system: System, topology: Topology): PoolState | undef
 const PAGE_SIZES = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES];
 
 /**
- * Returns the command that makes a pool of so many CPUs. If there are several nodes and no pool yet, it names the node
- * with the most huge pages, and asks for the rest of the enclave's memory there.
+ * Returns the command that makes a pool of this many CPUs. If there are several nodes and no pool yet, it names the
+ * node with the most free huge pages, and asks for the rest of the enclave's memory there.
  */
 function poolCommand(
   system: System,
@@ -97,7 +97,7 @@ export function poolProblem(
   };
 }
 
-/** Returns how to enlarge the pool as demanded or, if no node has so many CPUs, how to launch with fewer. */
+/** Returns how to enlarge the pool as demanded or, if no node has that many CPUs, how to launch with fewer. */
 function largerPool(
   system: System,
   state: PoolState,

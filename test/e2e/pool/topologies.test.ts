@@ -20,39 +20,39 @@ interface Machine {
   readonly node: number;
   readonly vcpus: readonly number[];
   /** The CPUs of a launch without -smp: a whole core. */
-  readonly taken: readonly number[];
+  readonly launchCpus: readonly number[];
 }
 
 const MACHINES: readonly Machine[] = [
   {
     ...{ topology: "m5.xlarge", nodes: 1, args: "--cpus 2 --memory 128" },
-    ...{ pool: "1,3", node: 0, vcpus: [1, 3], taken: [1, 3] },
+    ...{ pool: "1,3", node: 0, vcpus: [1, 3], launchCpus: [1, 3] },
   },
   {
     ...{ topology: "c6i.24xlarge", nodes: 2, args: "--cpus 4 --memory 128" },
-    ...{ pool: "1-2,49-50", node: 0, vcpus: [1, 2, 49, 50], taken: [1, 49] },
+    ...{ pool: "1-2,49-50", node: 0, vcpus: [1, 2, 49, 50], launchCpus: [1, 49] },
   },
   {
     ...{ topology: "c6i.24xlarge", nodes: 2, args: "--cpus 48 --memory 128" }, // more than node 0 has
-    ...{ pool: "24-47,72-95", node: 1, vcpus: [], taken: [24, 72] },
+    ...{ pool: "24-47,72-95", node: 1, vcpus: [], launchCpus: [24, 72] },
   },
   {
     ...{ topology: "r6g.2xlarge", nodes: 1, args: "--cpus 3 --memory 128" },
-    ...{ pool: "1-3", node: 0, vcpus: [1, 2, 3], taken: [1] },
+    ...{ pool: "1-3", node: 0, vcpus: [1, 2, 3], launchCpus: [1] },
   },
   {
     ...{ topology: "u-3tb1.56xlarge", nodes: 4, args: "--cpus 6 --memory 128 --node 2" },
-    ...{ pool: "56-58,168-170", node: 2, vcpus: [56, 57, 58, 168, 169, 170], taken: [56, 168] },
+    ...{ pool: "56-58,168-170", node: 2, vcpus: [56, 57, 58, 168, 169, 170], launchCpus: [56, 168] },
   },
   {
     ...{ topology: "u-3tb1.56xlarge", nodes: 4, args: "--cpu-list 84,196 --memory 128" },
-    ...{ pool: "84,196", node: 3, vcpus: [84, 196], taken: [84, 196] },
+    ...{ pool: "84,196", node: 3, vcpus: [84, 196], launchCpus: [84, 196] },
   },
 ];
 
 describe.skipIf(notHere !== undefined)("nitro pool on", () => {
   for (const machine of MACHINES) {
-    const { topology, nodes, args, pool, node, taken } = machine;
+    const { topology, nodes, args, pool, node, launchCpus } = machine;
 
     test(`${topology}, nitro pool ${args}: whole cores of node ${node}, and a launch on its pages`, async () => {
       const launch = shellWords(here.production());
@@ -72,7 +72,7 @@ describe.skipIf(notHere !== undefined)("nitro pool on", () => {
       expect(running).toBe(others.with(node, 32).join(" "));
       expect(status).toBe("0");
       const started = result.trace.find(({ what }) => what === "NE_START_ENCLAVE");
-      expect(started?.["vcpus"]).toEqual(taken as number[]);
+      expect(started?.["vcpus"]).toEqual(launchCpus as number[]);
       const where = nodes > 1 ? ` on NUMA node ${node}` : "";
       const messages = result.stderr.replace(/ in \d+ regions?(?=[, ])/, "");
       expect(messages).toContain(` memory 64M, 32 huge pages of 2 MiB${where}, production mode`);
