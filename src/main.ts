@@ -66,13 +66,13 @@ async function main(): Promise<number> {
       return await launch(system, { options, args, daemonArgument, report, writeStderr: toStderr, draw });
     }
     if ("print" in request) return print(system, request.print);
-    // Loaded only now: a launch does not need it.
-    const { programText, runSubcommand } = await import("./cli/commands/command.ts");
+    // A launch does without what only subcommands use.
+    const { runSubcommand } = await import("./cli/commands/nitro.ts");
     restoreJitThresholds();
-    if ("topic" in request) return print(system, await programText(request.topic));
     const report = reporter(toStderr, plainPrefix);
-    const printed = await runSubcommand(request.subcommand, { system, report, toStderr, stdout: STDOUT });
-    return print(system, printed.print, printed.status);
+    const context = { system, report, toStderr, stdout: STDOUT };
+    const { output, status } = await runSubcommand(request.subcommand, context);
+    return print(system, output, status);
   } catch (error) {
     writeAll(system, STDERR, failureText(error, prefix()));
     return EXIT.notLaunched;
@@ -82,7 +82,7 @@ async function main(): Promise<number> {
 function failureText(error: unknown, prefix: string): string {
   if (error instanceof UserError) {
     const hint = error.hint === undefined ? "" : `hint: ${error.hint}\n`;
-    return escapeControl(`${prefix}${error.what}: ${error.why}\n${hint}`);
+    return escapeControl(`${prefix}${error.message}\n${hint}`);
   }
   const trace = error instanceof Error ? `${error.message}\n${error.stack ?? ""}` : String(error);
   return `${prefix}a fault of nitro's own: ${trace}\nhint: please report it with these lines and the command line\n`;

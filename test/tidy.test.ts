@@ -63,7 +63,7 @@ interface Import {
 function imports(): Import[] {
   return SRC.flatMap(({ path, text }) =>
     [...text.matchAll(/(import|export)( type)?\b[^;"]*?"([^"]+)"/g)]
-      .filter(([, , , target = ""]) => target.startsWith("."))
+      .filter(([, , , target = ""]) => target.startsWith(".") && target.endsWith(".ts"))
       .map(([whole, , type, target = ""]) => ({
         from: path,
         to: normalize(join(path, "..", target)),

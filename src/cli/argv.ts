@@ -1,11 +1,32 @@
 /**
- * The command line in QEMU's way: `-x` and `--x` are the same, an option that takes an argument takes the next word
- * whatever it looks like, repeats are kept in order, and nothing is skipped in silence.
+ * The scanner of every command line, of a launch as of a subcommand. It splits arguments into options and operands in
+ * QEMU's way: `-x` and `--x` are the same, an option that has an argument consumes the next one whatever it looks like,
+ * repeats keep their order, and nothing is ignored.
  */
 import { UserError } from "../sys/errors.ts";
 import { nearest } from "./nearest.ts";
-import { refusalOf } from "./options/refused.ts";
-import { findOption, LAUNCH_OPTIONS } from "./options/table.ts";
+
+/** What the scanner knows of an option: a row of the option table, or an argument of a subcommand. */
+export interface OptionSyntax {
+  readonly name: string;
+  /** Another name of the same option. */
+  readonly alias?: string;
+  /** The argument, as help shows it; undefined for a flag. */
+  readonly argument?: string;
+}
+
+/** The options of a command, and what else its command line accepts. */
+export interface CommandSyntax {
+  readonly options: readonly OptionSyntax[];
+  /** The command that lists the options: `nitro -help`. */
+  readonly help: string;
+  /** Whether `-x=V` is accepted for `-x V`. QEMU refuses it. */
+  readonly equalsValue?: boolean;
+  /** Returns why a name that is no option of nitro's is refused; undefined if it is unknown. */
+  readonly refusal?: (name: string) => { readonly why: string; readonly hint?: string } | undefined;
+  /** Returns why an argument that belongs to no option is refused; undefined if it is accepted as an operand. */
+  readonly refuseOperand?: (argument: string) => UserError;
+}
 
 /** One option as it stands on the command line. */
 export interface Occurrence {
@@ -16,56 +37,67 @@ export interface Occurrence {
   readonly value: string;
 }
 
-const HELP = "nitro -help lists the options";
+/** A command line, split. */
+export interface ScannedArguments {
+  /** In their order, repeats included. */
+  readonly options: readonly Occurrence[];
+  /** The arguments that belong to no option. */
+  readonly operands: readonly string[];
+}
 
-/** Splits the words after the program's name into occurrences. Throws UserError, naming the word as it was typed. */
-export function scanArguments(words: readonly string[]): Occurrence[] {
-  const found: Occurrence[] = [];
-  for (let i = 0; i < words.length; i++) {
-    const word = words[i] ?? "";
-    if (!word.startsWith("-") || word === "-") throw positionalWord(word);
-    const name = word.slice(word.startsWith("--") ? 2 : 1);
-    const option = findOption(name);
-    if (option === undefined) throw unknownOption(word, name);
-    if (option.argument === undefined) {
-      found.push({ name: option.name, dashed: word, value: "" });
+/** Splits the arguments of a command. Throws UserError, naming the argument as it was typed. */
+export function scanArguments(args: readonly string[], syntax: CommandSyntax): ScannedArguments {
+  const options: Occurrence[] = [];
+  const operands: string[] = [];
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i] ?? "";
+    if (!arg.startsWith("-") || arg === "-") {
+      if (syntax.refuseOperand !== undefined) throw syntax.refuseOperand(arg);
+      operands.push(arg);
       continue;
     }
-    const value = words[i + 1];
-    if (value === undefined) {
-      throw new UserError(word, "requires an argument", `${word} ${option.argument}`);
+    const { dashed, attached } = syntax.equalsValue ? splitAtEquals(arg) : { dashed: arg };
+    const option = findOption(syntax.options, nameOf(dashed));
+    if (option === undefined) throw unknownOption(dashed, syntax);
+    const { name, argument } = option;
+    if (argument === undefined) {
+      if (attached !== undefined) throw new UserError(dashed, "accepts no argument", `write ${dashed} alone`);
+      options.push({ name, dashed, value: "" });
+      continue;
     }
-    found.push({ name: option.name, dashed: word, value });
-    i++;
+    const value = attached ?? args[++i];
+    if (value === undefined) throw new UserError(dashed, "requires an argument", `${dashed} ${argument}`);
+    options.push({ name, dashed, value });
   }
-  return found;
+  return { options, operands };
 }
 
-function unknownOption(word: string, name: string): UserError {
-  const refusal = refusalOf(name);
-  if (refusal !== undefined) return new UserError(word, refusal.why, refusal.hint);
+function nameOf(dashed: string): string {
+  return dashed.slice(dashed.startsWith("--") ? 2 : 1);
+}
+
+function splitAtEquals(arg: string): { dashed: string; attached?: string } {
+  const equals = arg.indexOf("=");
+  return equals === -1 ? { dashed: arg } : { dashed: arg.slice(0, equals), attached: arg.slice(equals + 1) };
+}
+
+function findOption(options: readonly OptionSyntax[], name: string): OptionSyntax | undefined {
+  return options.find((option) => option.name === name || option.alias === name);
+}
+
+function unknownOption(dashed: string, { options, help, refusal }: CommandSyntax): UserError {
+  const name = nameOf(dashed);
+  const refused = refusal?.(name);
+  if (refused !== undefined) return new UserError(dashed, refused.why, refused.hint);
   const equals = name.indexOf("=");
-  const option = equals === -1 ? undefined : findOption(name.slice(0, equals));
+  const option = equals === -1 ? undefined : findOption(options, name.slice(0, equals));
   if (option !== undefined) {
-    return new UserError(
-      word,
-      "invalid option",
-      `write the argument separately: -${option.name} ${name.slice(equals + 1)}`,
-    );
+    const hint = `write the argument separately: -${option.name} ${name.slice(equals + 1)}`;
+    return new UserError(dashed, "invalid option", hint);
   }
-  const names = LAUNCH_OPTIONS.flatMap((each) => [
-    each.name,
-    ...(each.alias === undefined ? [] : [each.alias]),
-  ]);
+  const names = options.flatMap((each) => (each.alias === undefined ? [each.name] : [each.name, each.alias]));
   const similar = nearest(name, names);
-  return new UserError(word, "invalid option", similar === undefined ? HELP : `did you mean -${similar}?`);
-}
-
-/** Why a word that is no option is refused. @param commands those that it could have been, where it is the first. */
-export function positionalWord(word: string, commands: readonly string[] = []): UserError {
-  const why = "a word without a dash is a disk image to QEMU, and an enclave has no disks";
-  const image = `if it is the image: nitro -kernel ${word || "FILE"}`;
-  const known = commands.map((name) => `nitro ${name}`).join(", ");
-  const hint = known === "" ? image : `${image}; the commands are ${known}`;
-  return new UserError(word === "" ? "''" : word, why, hint);
+  const dashes = dashed.slice(0, dashed.length - name.length);
+  const hint = similar === undefined ? `${help} lists the options` : `did you mean ${dashes}${similar}?`;
+  return new UserError(dashed, "invalid option", hint);
 }

@@ -4,7 +4,7 @@
  */
 import type { LaunchOptions } from "../launch/options.ts";
 import { SyscallError, UserError } from "../sys/errors.ts";
-import { type Occurrence, scanArguments } from "./argv.ts";
+import { type CommandSyntax, type Occurrence, scanArguments } from "./argv.ts";
 import { readConfig } from "./config-file.ts";
 import { KeyvalError, type Keyvals, parseKeyvals } from "./keyval.ts";
 import { argumentHelp } from "./options/describe.ts";
@@ -12,14 +12,31 @@ import { HELP, READCONFIG, VERSION } from "./options/general.ts";
 import { launchOptions } from "./options/launch-options.ts";
 import { mirroredOptions } from "./options/machine.ts";
 import { fullText, type ParsedOption, ParsedOptions, typedText } from "./options/parsed-options.ts";
-import { findOption } from "./options/table.ts";
+import { refusalOf } from "./options/refused.ts";
+import { findOption, LAUNCH_OPTIONS } from "./options/table.ts";
 
 /** Text to print, a launch, or the arguments of a subcommand. */
 export type Request =
   | { readonly print: string }
-  | { readonly topic: "help" | "version" }
   | { readonly launch: LaunchOptions }
   | { readonly subcommand: readonly string[] };
+
+/** The syntax of a launch. */
+export const LAUNCH_SYNTAX: CommandSyntax = {
+  options: LAUNCH_OPTIONS,
+  help: "nitro -help",
+  refusal: refusalOf,
+  refuseOperand: diskImage,
+};
+
+/** As qemu-system-x86_64 would read it (qemu-options.hx, "disk_image"). */
+function diskImage(argument: string): UserError {
+  return new UserError(
+    argument === "" ? "''" : argument,
+    "QEMU reads an argument without a dash as a disk image, and an enclave has no disks",
+    `if it is the image to boot: nitro -kernel ${argument || "FILE"}`,
+  );
+}
 
 /**
  * Parses the arguments after the program's name. Throws UserError.
@@ -28,11 +45,17 @@ export type Request =
 export function parseCommandLine(args: readonly string[], readFile: (path: string) => string): Request {
   refuseBadUtf8(args);
   if (args[0] !== undefined && !args[0].startsWith("-")) return { subcommand: args };
+  return parseLaunch(scanArguments(args, LAUNCH_SYNTAX).options, readFile);
+}
+
+/** Parses the options of a launch. Throws UserError. @param readFile as of parseCommandLine. */
+export function parseLaunch(occurrences: readonly Occurrence[], readFile: (path: string) => string): Request {
   const options: ParsedOption[] = [];
   // In order: QEMU prints help and the version as it meets them.
-  for (const occurrence of scanArguments(args)) {
+  for (const occurrence of occurrences) {
     const { name } = occurrence;
-    if (name === HELP.name || name === VERSION.name) return { topic: name };
+    if (name === HELP.name) return { subcommand: ["-help"] };
+    if (name === VERSION.name) return { subcommand: ["version"] };
     const { parsed, help } = parseOption(occurrence);
     if (help !== undefined) return { print: help };
     if (name === READCONFIG.name) options.push(...configured(parsed, readFile));
@@ -42,7 +65,7 @@ export function parseCommandLine(args: readonly string[], readFile: (path: strin
 }
 
 /** Parses an option's argument. `help` is what it prints where it asks for help. Throws UserError. */
-function parseOption({ name, dashed, value }: Occurrence): { parsed: ParsedOption; help?: string } {
+export function parseOption({ name, dashed, value }: Occurrence): { parsed: ParsedOption; help?: string } {
   const plain: ParsedOption = { name, dashed, argument: value, value, pairs: [] };
   const option = findOption(name);
   if (option?.syntax === undefined) {

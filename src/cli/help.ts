@@ -1,41 +1,56 @@
-/** What `-help` and `-version` print; of options it says what the option table says. */
-import { describeOptions, helpWithDefault } from "./options/describe.ts";
-import { wrapText } from "./wrap.ts";
+/** `nitro -help`: examples, the commands, and every option as the option table describes it. */
+import { describeOption, helpWithDefault, type OptionDescription } from "./options/describe.ts";
+import { OPTION_GROUPS } from "./options/table.ts";
+import { type CommandSummary, commandRows } from "./subcommand-help.ts";
+import { definitionRow } from "./wrap.ts";
 
-/** The subcommands, each with a line. */
-const SUBCOMMANDS = {
-  check: "tell everything that keeps a launch with these options from passing, and what mends it",
-  pool: "prepare the parent instance: CPUs for enclaves, and huge pages",
-  eif: "make, read, measure, sign and verify image files",
-} as const;
+const EXAMPLES = `examples:
+  nitro -kernel app.eif
+  nitro -m 512M -smp 2 -kernel bzImage -initrd initrd.cpio.gz
+  nitro -accel nitro,debug-mode=on -kernel app.eif       # with its console
 
-/** A subcommand's name. */
-export type SubcommandName = keyof typeof SUBCOMMANDS;
+usage: nitro -kernel FILE [-initrd FILE] [-append TEXT] [option...]
+       nitro COMMAND [argument...]
+`;
 
-/** `nitro -version` in one line. @param program name and version. */
-export function versionText(program: string): string {
-  return `${program} (${process.arch === "arm64" ? "aarch64" : "x86_64"}, Bun ${Bun.version})\n`;
+/** The exit statuses of a launch, each with its meaning. */
+export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string])[] = [
+  [0, "stopped on request, or powered off"],
+  [1, "not launched"],
+  [3, "exited before its heartbeat, or stopped for want of it"],
+  [4, "crashed: kernel panic, or the application failed"],
+  [5, "exited by itself, cause unknown"],
+];
+
+const HEAD_COLUMN = 8;
+const PROPERTY_COLUMN = 36;
+
+/** Returns what `nitro -help` prints. @param title the program's name, version and description. */
+export function launchHelp(title: string, commands: readonly CommandSummary[]): string {
+  const options = OPTION_GROUPS.map(
+    (group) =>
+      `\n${group.title}:\n${group.options.map((option) => optionHelp(describeOption(option))).join("")}`,
+  );
+  const statuses = EXIT_STATUSES.map(([status, meaning]) => `  ${status}  ${meaning}\n`);
+  return (
+    `${title}\n\n${EXAMPLES}\ncommands (each has -help):\n${commandRows(commands)}\n` +
+    `options of a launch (with one dash or two):\n${options.join("")}\n` +
+    `exit status:\n${statuses.join("")}\nnitro help lists the pages of the manual.\n`
+  );
 }
 
-/** `nitro -help`. @param title name, version and description. */
-export function helpText(title: string): string {
-  const rows = describeOptions().map(({ name, alias, argument, help, properties, default: fallback }) => {
-    const names = alias === undefined ? `-${name}` : `-${name}, -${alias}`;
-    const head = argument === undefined ? names : `${names} ${argument}`;
-    const lines = properties.map((each) =>
-      wrapText(`          ${each.name}=${each.form}`.padEnd(34), helpWithDefault(each), 35),
-    );
-    const text = wrapText("       ", helpWithDefault({ help, default: fallback }), 8);
-    return `  ${head}\n${text}${lines.join("")}`;
-  });
-  const commands = Object.entries(SUBCOMMANDS).map(([name, help]) => `  nitro ${name.padEnd(6)} ${help}\n`);
-  return (
-    `${title}\n\n` +
-    "usage: nitro [-accel nitro[,debug-mode=on][,enclave-cid=N]] -kernel FILE [-initrd FILE] [-append TEXT] " +
-    "[option...]\n\n" +
-    `${commands.join("")}  (each has -help)\n\n` +
-    `options (one dash or two):\n${rows.join("")}\n` +
-    "exit status: 0 stopped on request or powered off in order, 1 not launched, 3 ended before its heartbeat,\n" +
-    "or stopped for want of it, 4 crashed by what its console says, 5 ended by itself and nothing tells why\n"
+function optionHelp({
+  name,
+  alias,
+  argument,
+  help,
+  properties,
+  default: fallback,
+}: OptionDescription): string {
+  const names = alias === undefined ? `-${name}` : `-${name}, -${alias}`;
+  const head = argument === undefined ? names : `${names} ${argument}`;
+  const rows = properties.map((property) =>
+    definitionRow(`          ${property.name}=${property.form}`, helpWithDefault(property), PROPERTY_COLUMN),
   );
+  return `${definitionRow(`  ${head}`, helpWithDefault({ help, default: fallback }), HEAD_COLUMN)}${rows.join("")}`;
 }

@@ -1,75 +1,84 @@
-/**
- * The words of a subcommand, by citty's table of its arguments. citty's own reader takes unknown options in silence and
- * drops repeats; this one refuses what it does not know, so nothing that was typed is ignored. `--x V` and `--x=V` are
- * the same.
- */
-import type { ArgDef, ArgsDef } from "citty";
+/** The arguments of a subcommand: citty's definitions, read by the scanner that launches use. */
+import type { ArgDef } from "citty";
 import { UserError } from "../sys/errors.ts";
+import { type CommandSyntax, type Occurrence, type OptionSyntax, scanArguments } from "./argv.ts";
 
-/** What was given: each option's values in their order (one empty text for a flag), and the words that are none. */
-export interface SubcommandArgs {
-  readonly values: ReadonlyMap<string, readonly string[]>;
-  readonly words: readonly string[];
-}
+/** An argument of a subcommand, as citty defines it. */
+export type SubcommandArg = ArgDef & {
+  readonly alias?: string;
+  /** Whether it may be given several times. */
+  readonly repeats?: boolean;
+};
 
-/**
- * Reads the words after the command's name.
- * @param command as it is typed, for messages: `pool`. @param repeatable names of options that may be given again.
- */
-export function subcommandArgs(
-  command: string,
-  typed: readonly string[],
-  table: ArgsDef,
-  repeatable: readonly string[] = [],
-): SubcommandArgs {
-  const values = new Map<string, string[]>();
-  const words: string[] = [];
-  for (let i = 0; i < typed.length; i++) {
-    const word = typed[i] ?? "";
-    if (!word.startsWith("-") || word === "-") {
-      words.push(word);
-      continue;
-    }
-    const [dashed = word, inWord] = halves(word);
-    const name = dashed.replace(/^--?/, "");
-    const definition = Object.hasOwn(table, name) ? table[name] : undefined;
-    if (definition === undefined || definition.type === "positional") throw unknown(command, dashed, table);
-    if (values.has(name) && !repeatable.includes(name)) {
-      throw new UserError(dashed, "is given twice", "leave one of them out");
-    }
-    const value = definition.type === "boolean" ? flagValue(dashed, inWord) : (inWord ?? typed[++i]);
-    if (value === undefined) {
-      throw new UserError(dashed, "requires an argument", `${dashed} ${definition.valueHint ?? "VALUE"}`);
-    }
-    values.set(name, [...(values.get(name) ?? []), value]);
+/** The arguments of a subcommand by name; those of type `positional` are its operands. */
+export type SubcommandArgsDef = Readonly<Record<string, SubcommandArg>>;
+
+/** What a subcommand was given. */
+export class SubcommandArgs {
+  /** @param options in their order, repeats included. @param operands the arguments that belong to no option. */
+  constructor(
+    readonly options: readonly Occurrence[],
+    readonly operands: readonly string[],
+  ) {}
+
+  /** Whether the option is given. */
+  has(name: string): boolean {
+    return this.options.some((option) => option.name === name);
   }
-  return { values, words };
+
+  /** Returns the option's arguments in their order. */
+  all(name: string): string[] {
+    return this.options.filter((option) => option.name === name).map(({ value }) => value);
+  }
+
+  /** Returns the option's last argument; undefined if it is not given. */
+  last(name: string): string | undefined {
+    return this.all(name).at(-1);
+  }
+
+  /** Returns the option's last argument. Throws UserError if it is not given. @param hint what to type. */
+  required(name: string, why: string, hint: string): string {
+    const value = this.last(name);
+    if (value === undefined) throw new UserError(`-${name}`, `missing; ${why}`, hint);
+    return value;
+  }
 }
 
-function halves(word: string): [dashed: string, value: string | undefined] {
-  const equals = word.indexOf("=");
-  return equals === -1 ? [word, undefined] : [word.slice(0, equals), word.slice(equals + 1)];
+/** How the arguments of a subcommand are scanned. */
+export interface ArgsRules {
+  readonly args: SubcommandArgsDef;
+  /** The command as it is typed: `nitro pool`. */
+  readonly command: string;
+  /** The syntax of a launch, for a command that accepts its options as well. */
+  readonly launch?: CommandSyntax | undefined;
 }
 
-function flagValue(dashed: string, value: string | undefined): string {
-  if (value !== undefined) throw new UserError(dashed, "takes no argument", dashed);
-  return "";
+/** Scans the arguments after a subcommand's name. Throws UserError. */
+export function subcommandArgs(
+  typed: readonly string[],
+  { args, command, launch }: ArgsRules,
+): SubcommandArgs {
+  const own = Object.entries(args).flatMap(([name, arg]) => optionSyntax(name, arg));
+  const help = `${command} -help`;
+  const syntax: CommandSyntax =
+    launch === undefined
+      ? { options: own, help, equalsValue: true }
+      : { ...launch, options: [...own, ...launch.options] };
+  const { options, operands } = scanArguments(typed, syntax);
+  options.forEach(({ name, dashed }, i) => {
+    const isRepeat = options.findIndex((other) => other.name === name) < i;
+    if (isRepeat && Object.hasOwn(args, name) && !args[name]?.repeats)
+      throw new UserError(dashed, "is given twice", "leave one of them out");
+  });
+  const positionals = Object.values(args).filter(({ type }) => type === "positional");
+  const extra = operands[positionals.length];
+  if (extra !== undefined)
+    throw new UserError(extra === "" ? "''" : extra, "unexpected argument", `${help} shows the usage`);
+  return new SubcommandArgs(options, operands);
 }
 
-function unknown(command: string, dashed: string, table: ArgsDef): UserError {
-  const names = Object.entries(table)
-    .filter(([, { type }]) => type !== "positional")
-    .map(([name]) => `--${name}`);
-  return new UserError(dashed, "invalid option", `nitro ${command} has ${names.join(", ") || "no options"}`);
-}
-
-/** The help of a command, from citty's table of its arguments. @param usage the line after `usage: `. */
-export function commandHelp(description: string, usage: string, table: ArgsDef, more = ""): string {
-  const rows = Object.entries(table).map(([name, definition]) => optionRow(name, definition));
-  return `${description}\n\nusage: ${usage}\n\n${rows.join("")}${more}`;
-}
-
-function optionRow(name: string, { type, valueHint, description = "" }: ArgDef): string {
-  const head = type === "boolean" ? `--${name}` : `--${name} ${valueHint ?? "VALUE"}`;
-  return `  ${head}\n${description.replace(/^/gm, "        ")}\n`;
+function optionSyntax(name: string, { type, alias, valueHint = "VALUE" }: SubcommandArg): OptionSyntax[] {
+  if (type === "positional") return [];
+  const names = alias === undefined ? { name } : { name, alias };
+  return [type === "boolean" ? names : { ...names, argument: valueHint }];
 }

@@ -1,6 +1,6 @@
-/** Breaks help texts for a terminal. */
+/** Lays out help texts for a terminal. */
 
-/** Columns that all help fits. */
+/** The columns that all help fits. */
 const HELP_COLUMNS = 80;
 
 /**
@@ -18,4 +18,19 @@ export function wrapText(head: string, text: string, indent: number): string {
     line += ` ${word}`;
   }
   return `${[...lines, line].join("\n")}\n`;
+}
+
+/**
+ * Lays out a term with its explanation, which begins in column `indent`: on the term's line if the term leaves two
+ * spaces, else on the next one.
+ */
+export function definitionRow(term: string, text: string, indent: number): string {
+  const fits = term.length <= indent - 2;
+  const head = fits ? term.padEnd(indent - 1) : " ".repeat(indent - 1);
+  return `${fits ? "" : `${term}\n`}${wrapText(head, text, indent)}`;
+}
+
+/** Lays out a paragraph from the first column. */
+export function paragraph(text: string): string {
+  return wrapText("", text, 1).replace(/^ /gm, "");
 }

@@ -15,14 +15,14 @@ export interface Fix {
 export class UserError extends Error {
   override readonly name: string = "UserError";
 
-  /** @param remedy the fix that the hint describes, for `nitro check`. */
+  /** @param why empty if `what` is the whole message. @param remedy the fix that the hint describes. */
   constructor(
     readonly what: string,
     readonly why: string,
     readonly hint?: string,
     readonly remedy?: Fix,
   ) {
-    super(`${what}: ${why}`);
+    super(why === "" ? what : `${what}: ${why}`);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Runs nitro's commands inside this process: a hundred times as many cases as programs could be started. */
 import { closeSync, openSync } from "node:fs";
 import { parseCommandLine } from "../../src/cli/command-line.ts";
-import { runSubcommand } from "../../src/cli/commands/command.ts";
+import { runSubcommand } from "../../src/cli/commands/nitro.ts";
 import { openImage } from "../../src/launch/image/image-files.ts";
 import { measureImage } from "../../src/launch/image/measure.ts";
 import { ramdiskWarnings } from "../../src/launch/image/ramdisk-check.ts";
@@ -47,8 +47,8 @@ export function insideRunner(): Run & Disposable {
   const run = async (words: readonly string[]): Promise<Answer> => {
     try {
       if (words[0]?.startsWith("-")) return await launched(words);
-      const { print, status = 0 } = await runSubcommand(words, { system, report, toStderr: report, stdout });
-      return { kind: "answered", out: print, status };
+      const { output, status = 0 } = await runSubcommand(words, { system, report, toStderr: report, stdout });
+      return { kind: "answered", out: output, status };
     } catch (error) {
       if (error instanceof UserError) return { kind: "refused", message: `${error.what}: ${error.why}` };
       throw error;

@@ -1,105 +1,92 @@
-/** `nitro check`: the words of a launch, and what it prints for people and for programs. */
-import { type CommandDef, defineCommand } from "citty";
+/** `nitro check`: the options of a launch, and the report as text and as JSON. */
 import { type CheckReport, checkLaunch } from "../../check/check.ts";
 import { type Finding, type Status, SUBJECTS } from "../../check/finding.ts";
 import type { LaunchOptions } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
 import { readText } from "../../sys/files.ts";
 import type { System } from "../../sys/system.ts";
-import { scanArguments } from "../argv.ts";
-import { parseCommandLine } from "../command-line.ts";
-import { LAUNCH_OPTIONS } from "../options/table.ts";
-import type { Printed, Surroundings } from "./command.ts";
-
-const DESCRIPTION =
-  "looks at everything that a launch with these options would meet here, and touches nothing";
-
-const HELP = `${DESCRIPTION}
-
-usage: nitro check [-json] -kernel FILE [option...]
-
-The options are a launch's (nitro -help). What keeps it from passing is told all at once, each with the command
-that mends it, in the order in which to type them. -json gives the same for programs.
-
-exit status: 0 where a launch would pass, else 1
-`;
+import { parseLaunch } from "../command-line.ts";
+import type { SubcommandArgs } from "../subcommand-args.ts";
+import { defineSubcommand, type SubcommandCall, type SubcommandResult } from "./subcommand.ts";
 
 /** The command. */
-export function checkCommand(around: Surroundings): CommandDef {
-  return defineCommand({
-    meta: { name: "check", description: DESCRIPTION },
-    run: ({ rawArgs }) => run(around, rawArgs),
-  });
+export const checkCommand = defineSubcommand({
+  meta: {
+    name: "check",
+    description: "report everything that would keep a launch from succeeding",
+    usage: ["check [-json] -kernel FILE [option...]"],
+    examples: [
+      "check -kernel app.eif",
+      "check -m 512M -smp 2 -kernel bzImage -initrd initrd.cpio.gz",
+      "check -json -kernel app.eif",
+    ],
+    details: [
+      "All other options are those of the launch; nitro -help lists them.",
+      "It reports all problems at once, each with the command that fixes it, in the order in which to run the " +
+        "commands. It changes nothing: it starts no enclave, and reserves no memory and no CPU.",
+    ],
+    exitStatus: "0 if a launch would succeed, else 1",
+    page: "check",
+  },
+  args: { json: { type: "boolean", description: "print JSON" } },
+  launchOptions: true,
+  run,
+});
+
+async function run({ context: { system }, args }: SubcommandCall): Promise<SubcommandResult> {
+  const request = launchRequest(system, args);
+  if ("print" in request) return { output: request.print };
+  const report = await checkLaunch(system, request.launch);
+  const output = args.has("json")
+    ? `${JSON.stringify(reportJson(report), undefined, 2)}\n`
+    : reportText(report);
+  return { output, status: report.ready ? 0 : 1 };
 }
 
-async function run({ system }: Surroundings, typed: readonly string[]): Promise<Printed> {
-  const { words, json, help } = ownWords(typed);
-  if (help) return { print: HELP };
-  const checked = await checkLaunch(system, launchOf(system, words));
-  const print = json ? `${JSON.stringify(forPrograms(checked), undefined, 2)}\n` : forPeople(checked);
-  return { print, status: checked.ready ? 0 : 1 };
-}
-
-/** Takes this command's own words out of a launch's; an option's argument is the option's, whatever it looks like. */
-function ownWords(typed: readonly string[]): { words: string[]; json: boolean; help: boolean } {
-  const words: string[] = [];
-  let [json, help] = [false, false];
-  for (let i = 0; i < typed.length; i++) {
-    const word = typed[i] ?? "";
-    const name = word.replace(/^--?/, "");
-    if (word.startsWith("-") && name === "json") json = true;
-    else if (word.startsWith("-") && (name === "help" || name === "h")) help = true;
-    else {
-      words.push(word);
-      const option = LAUNCH_OPTIONS.find((each) => each.name === name || each.alias === name);
-      const next = typed[i + 1];
-      if (!word.startsWith("-") || option?.argument === undefined || next === undefined) continue;
-      words.push(next);
-      i++;
-    }
-  }
-  return { words, json, help };
-}
-
-/** What a launch makes of the words. Throws UserError as it does. */
-function launchOf(system: System, words: readonly string[]): LaunchOptions {
-  const [first] = words;
-  // A launch would take it for a subcommand's name.
-  if (first !== undefined && !first.startsWith("-")) scanArguments(words);
-  const request = parseCommandLine(words, (path) => readText(system, path));
-  if ("launch" in request) return request.launch;
-  throw new UserError("check", "these words print something and launch nothing", "nitro check -kernel FILE");
+function launchRequest(
+  system: System,
+  { options }: SubcommandArgs,
+): { launch: LaunchOptions } | { print: string } {
+  const launch = options.filter(({ name }) => name !== "json");
+  const request = parseLaunch(launch, (path) => readText(system, path));
+  if ("subcommand" in request)
+    throw new UserError(
+      "-version",
+      "launches nothing, so there is nothing to check",
+      "nitro check -kernel app.eif",
+    );
+  return request;
 }
 
 const MARKS: Readonly<Record<Status, string>> = { ok: "ok", note: "-", warning: "warn", failure: "FAIL" };
 const MARK_COLUMNS = 6;
 const SUBJECT_COLUMNS = 10;
 
-/** A line for each finding, with a mark that is readable in a log; beneath a failure what mends it. */
-function forPeople({ ready, findings, notCheckable }: CheckReport): string {
+/** One line for each finding, with its fix below a failure. */
+function reportText({ ready, findings, notCheckable }: CheckReport): string {
   const margin = " ".repeat(MARK_COLUMNS + SUBJECT_COLUMNS);
   const lines = findings.flatMap((finding) => [
     `${MARKS[finding.status].padEnd(MARK_COLUMNS)}${finding.subject.padEnd(SUBJECT_COLUMNS)}${finding.text}`,
-    ...mends(finding).map((mend) => `${margin}${mend}`),
+    ...fixLines(finding).map((line) => `${margin}${line}`),
   ]);
-  const failures = findings.filter(({ status }) => status === "failure").length;
-  const counted = `${failures} failure${failures === 1 ? "" : "s"}`;
-  const verdict = ready
-    ? "ready: a launch would pass"
-    : `not ready: ${counted}; type what mends each, in this order`;
-  return `${[...lines, `not told beforehand: ${notCheckable.join("; ")}`, verdict].join("\n")}\n`;
+  const count = findings.filter(({ status }) => status === "failure").length;
+  const order = count === 1 ? "run the fix" : "run the fixes in this order";
+  const conclusion = ready
+    ? "no problems found: a launch would succeed"
+    : `${count} problem${count === 1 ? "" : "s"} found; ${order}, then run nitro check again`;
+  return `${[...lines, `cannot be checked in advance: ${notCheckable.join("; ")}`, conclusion].join("\n")}\n`;
 }
 
-function mends({ command, options, advice, status }: Finding): string[] {
+function fixLines({ command, options, advice, status }: Finding): string[] {
   if (status !== "failure") return [];
   return [
-    ...(command === undefined ? [] : [`type: ${command}`]),
-    ...(options === undefined ? [] : [`use:  ${options.join(" ")}`]),
+    ...(command === undefined ? [] : [`fix: ${command}`]),
+    ...(options === undefined ? [] : [`use: ${options.join(" ")}`]),
     ...(advice === undefined ? [] : [`hint: ${advice}`]),
   ];
 }
 
-function forPrograms({ ready, findings, notCheckable }: CheckReport): unknown {
+function reportJson({ ready, findings, notCheckable }: CheckReport): unknown {
   return {
     ready,
     findings: findings.map(({ subject, status, text, command, options, advice }) => ({
@@ -111,6 +98,6 @@ function forPrograms({ ready, findings, notCheckable }: CheckReport): unknown {
       options: options ?? null,
       advice: advice ?? null,
     })),
-    untold: notCheckable,
+    notCheckable,
   };
 }

@@ -1,39 +1,23 @@
-/** `nitro eif describe` and `nitro eif extract`: their words, and what they print. */
+/** `nitro eif describe`: print what an image contains. */
 import { describe, describeInfo } from "../../eif/describe.ts";
-import { extract } from "../../eif/extract.ts";
-import { eifCommand, forPrograms, imageWord } from "./eif-arguments.ts";
-import { lastOf } from "./eif-contents.ts";
-import { bytesText, describeText, jsonText } from "./eif-text.ts";
+import { eifContext, IMAGE_ARG, imageOperand, JSON_ARG } from "./eif-context.ts";
+import { describeText, jsonText } from "./eif-report.ts";
+import { defineSubcommand } from "./subcommand.ts";
 
-/** The command that tells. */
-export const eifDescribe = eifCommand({
-  name: "describe",
-  description: "tells what is in an enclave image",
-  usage: "IMAGE [-json]",
-  table: {},
-  more: "\n-json has the keys of AWS's nitro-cli describe-eif.\n",
-  async run(around, words) {
-    const image = await describe(around, imageWord(words, "describe"));
-    return { print: forPrograms(words) ? jsonText(describeInfo(image)) : describeText(image) };
+/** The command. */
+export const eifDescribe = defineSubcommand({
+  meta: {
+    name: "eif describe",
+    description: "print what an image contains",
+    usage: ["eif describe IMAGE [-json]"],
+    examples: ["eif describe app.eif", "eif describe -json app.eif"],
+    details: ["The JSON has the keys of AWS's nitro-cli describe-eif."],
+    exitStatus: "0, or 1 if the image cannot be read",
+    page: "eif",
   },
-});
-
-/** The command that takes apart. */
-export const eifExtract = eifCommand({
-  name: "extract",
-  description: "writes each section of an enclave image into a file",
-  usage: "IMAGE [-o FOLDER]",
-  table: {
-    o: { type: "string", valueHint: "FOLDER", description: "where to (default: .); it is made if need be" },
-    force: { type: "boolean", description: "replaces files that are there" },
-  },
-  more: "\nFiles: kernel, cmdline, ramdisk-1 …, metadata.json, signature.cbor, and certificate.pem out of that.\n",
-  run(around, words) {
-    const image = imageWord(words, "extract");
-    const directory = lastOf(words, "o") ?? ".";
-    const files = extract(around, { image, directory, force: words.values.has("force") });
-    if (forPrograms(words))
-      return { print: jsonText({ Files: files.map(({ path, size }) => ({ Path: path, Size: size })) }) };
-    return { print: files.map(({ path, size }) => `${path}: ${bytesText(size)}\n`).join("") };
+  args: { image: IMAGE_ARG, json: JSON_ARG },
+  async run({ context, args }) {
+    const image = await describe(eifContext(context), imageOperand(args, "eif describe"));
+    return { output: args.has("json") ? jsonText(describeInfo(image)) : describeText(image) };
   },
 });

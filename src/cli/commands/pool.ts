@@ -1,121 +1,118 @@
-/** `nitro pool`: its options, and what it prints as text and as JSON. */
-import { type ArgsDef, type CommandDef, defineCommand } from "citty";
-import { cpuListText, parseCpuList } from "../../host/cpu/cpu-list.ts";
-import type { Topology } from "../../host/cpu/topology.ts";
-import { pageCountText } from "../../pool/node-pages.ts";
-import { bytesOf, type PageCounts, type PoolRequest } from "../../pool/plan.ts";
-import { type PreparedPool, preparePool } from "../../pool/prepare.ts";
-import {
-  type NodePageCount,
-  type PoolStatus,
-  poolStatus,
-  type ReleasedPool,
-  releasePool,
-} from "../../pool/status.ts";
+/** `nitro pool`: its arguments, and which request they make. */
+import { parseCpuList } from "../../host/cpu/cpu-list.ts";
+import type { PoolRequest } from "../../pool/plan.ts";
+import { preparePool } from "../../pool/prepare.ts";
+import { poolStatus, releasePool } from "../../pool/status.ts";
 import { SyscallError, UserError } from "../../sys/errors.ts";
 import { readText } from "../../sys/files.ts";
-import { GIGANTIC_PAGE_BYTES } from "../../sys/memory.ts";
-import { sizeWithUnit } from "../../sys/units.ts";
 import { parseSize } from "../numbers.ts";
-import { commandHelp, type SubcommandArgs, subcommandArgs } from "../subcommand-args.ts";
+import type { SubcommandArgs } from "../subcommand-args.ts";
 import { ALLOCATOR_FILE, allocatorRequest } from "./allocator-file.ts";
-import type { Printed, Surroundings } from "./command.ts";
-
-const args: ArgsDef = {
-  cpus: {
-    type: "string",
-    valueHint: "N",
-    description: "put N CPUs into the pool: whole cores of one NUMA node",
-  },
-  "cpu-list": {
-    type: "string",
-    valueHint: "LIST",
-    description: "put these CPUs into the pool, such as 2-3,10-11",
-  },
-  memory: {
-    type: "string",
-    valueHint: "SIZE",
-    description:
-      "reserve huge pages for an enclave with this memory (MiB, or with a suffix: 4G); repeat it\n" +
-      "for several enclaves; the pages are on the pool's NUMA node, as many of 1 GiB as fit",
-  },
-  node: { type: "string", valueHint: "N", description: "use this NUMA node only" },
-  config: {
-    type: "string",
-    valueHint: "FILE",
-    description:
-      "read memory_mib and cpu_count or cpu_pool from a file of nitro-enclaves-allocator, such as\n" +
-      ALLOCATOR_FILE,
-  },
-  json: { type: "boolean", description: "print JSON" },
-  help: { type: "boolean", description: "print this help" },
-};
-
-const DESCRIPTION = "prepare the parent instance for enclaves: the driver's CPU pool and huge pages";
-
-const MORE = `
-  nitro pool status     print the pool and the huge pages
-  nitro pool release    return the pool's CPUs to the parent, and free the huge pages of its NUMA node
-
-Running it again changes nothing. CPUs or memory that are not requested stay as they are. If the parent cannot
-provide everything, nitro restores the previous state and exits with status 1. While an enclave runs, the CPUs
-cannot be changed. The driver must be loaded: modprobe nitro_enclaves.
-
-examples:
-  nitro pool --cpus 2 --memory 512
-  nitro pool --cpus 4 --memory 4G --memory 1G       # two enclaves
-  nitro pool --config ${ALLOCATOR_FILE}
-`;
-
-function help(): string {
-  const usage = "nitro pool [--cpus N | --cpu-list LIST] [--memory SIZE]… | --config FILE | status | release";
-  return commandHelp(DESCRIPTION, usage, args, MORE);
-}
+import {
+  preparedJson,
+  preparedText,
+  releasedJson,
+  releasedText,
+  statusJson,
+  statusText,
+} from "./pool-report.ts";
+import { defineSubcommand, type SubcommandCall, type SubcommandResult } from "./subcommand.ts";
 
 /** The command. */
-export function poolCommand(around: Surroundings): CommandDef {
-  return defineCommand({
-    meta: { name: "pool", description: DESCRIPTION },
-    args,
-    run({ rawArgs }) {
-      const words = rawArgs.map((word) => (word === "-h" ? "-help" : word));
-      return run(around, subcommandArgs("pool", words, args, ["memory"]));
+export const poolCommand = defineSubcommand({
+  meta: {
+    name: "pool",
+    description: "prepare the parent instance: CPUs for enclaves, and huge pages",
+    usage: [
+      "pool [--cpus N | --cpu-list LIST] [--memory SIZE]... [--node N]",
+      "pool --config FILE [--node N]",
+      "pool status | release",
+    ],
+    examples: [
+      "pool --cpus 2 --memory 512",
+      "pool --cpus 4 --memory 4G --memory 1G      # for two enclaves",
+      "pool status",
+    ],
+    dashes: "--",
+    details: [
+      "'nitro pool status' prints the pool and the huge pages. 'nitro pool release' returns the pool's CPUs to the " +
+        "parent, and frees the huge pages of its NUMA node.",
+      "Running it again changes nothing. CPUs or memory that are not requested stay as they are. If the parent " +
+        "cannot provide everything, nitro restores the previous state and exits with status 1. While an enclave " +
+        "runs, the CPUs cannot be changed. The driver must be loaded: modprobe nitro_enclaves.",
+    ],
+    exitStatus: "0, or 1 if nothing was changed",
+    page: "pool",
+  },
+  args: {
+    action: {
+      type: "positional",
+      required: false,
+      valueHint: "status | release",
+      description: "instead of preparing, see below",
     },
-  });
-}
+    cpus: {
+      type: "string",
+      valueHint: "N",
+      description: "put N CPUs into the pool: whole cores of one NUMA node",
+    },
+    "cpu-list": {
+      type: "string",
+      valueHint: "LIST",
+      description: "put these CPUs into the pool, such as 2-3,10-11",
+    },
+    memory: {
+      type: "string",
+      repeats: true,
+      valueHint: "SIZE",
+      description:
+        "reserve huge pages for an enclave with this memory (MiB, or with a suffix: 4G); repeat it for several " +
+        "enclaves; the pages are on the pool's NUMA node, as many of 1 GiB as fit",
+    },
+    node: { type: "string", valueHint: "N", description: "use this NUMA node only" },
+    config: {
+      type: "string",
+      valueHint: "FILE",
+      description:
+        "read memory_mib and cpu_count or cpu_pool from a file of nitro-enclaves-allocator, such as " +
+        ALLOCATOR_FILE,
+    },
+    json: { type: "boolean", description: "print JSON" },
+  },
+  run,
+});
 
-function run({ system, report }: Surroundings, given: SubcommandArgs): Printed {
-  const { values, words } = given;
-  if (values.has("help")) return { print: help() };
-  const [word, second] = words;
-  const asked = ["cpus", "cpu-list", "memory", "node", "config"].filter((name) => values.has(name));
-  if (second !== undefined || (word !== undefined && word !== "status" && word !== "release")) {
-    const unknown = word === "status" || word === "release" ? second : word;
+const REQUEST_OPTIONS = ["cpus", "cpu-list", "memory", "node", "config"];
+
+function run({ context: { system, report }, args }: SubcommandCall): SubcommandResult {
+  const show = <T>(value: T, text: (value: T) => string, json: (value: T) => unknown): SubcommandResult => ({
+    output: args.has("json") ? `${JSON.stringify(json(value), undefined, 2)}\n` : text(value),
+  });
+  const [action] = args.operands;
+  if (action === undefined) {
+    const request = poolRequest(args, (path) => readText(system, path));
+    return show(preparePool(system, request, report), preparedText, preparedJson);
+  }
+  if (action !== "status" && action !== "release")
     throw new UserError(
-      `${unknown}`,
+      action === "" ? "''" : action,
       "unknown argument of nitro pool",
       "nitro pool status, or nitro pool release",
     );
-  }
-  const show = <T>(value: T, text: (value: T) => string, json: (value: T) => unknown): Printed => ({
-    print: values.has("json") ? `${JSON.stringify(json(value), undefined, 2)}\n` : text(value),
-  });
-  if (word !== undefined && asked.length > 0) {
-    throw new UserError(`--${asked[0]}`, `not an option of nitro pool ${word}`, `nitro pool ${word}`);
-  }
-  if (word === "status") return show(poolStatus(system), statusText, statusJson);
-  if (word === "release") return show(releasePool(system, report), releasedText, releasedJson);
-  const request = requestOf(given, (path) => readText(system, path));
-  return show(preparePool(system, request, report), preparedText, preparedJson);
+  const option = REQUEST_OPTIONS.find((name) => args.has(name));
+  if (option !== undefined)
+    throw new UserError(`--${option}`, `not an option of nitro pool ${action}`, `nitro pool ${action}`);
+  return action === "status"
+    ? show(poolStatus(system), statusText, statusJson)
+    : show(releasePool(system, report), releasedText, releasedJson);
 }
 
-function requestOf({ values }: SubcommandArgs, read: (path: string) => string): PoolRequest {
-  const one = (name: string) => values.get(name)?.[0];
-  const [count, list, config] = [one("cpus"), one("cpu-list"), one("config")];
-  const memory = values.get("memory");
-  const node = wholeNumber("--node", one("node"), 0);
+function poolRequest(args: SubcommandArgs, read: (path: string) => string): PoolRequest {
+  const [count, list, config] = [args.last("cpus"), args.last("cpu-list"), args.last("config")];
+  const memory = args.all("memory");
+  const node = wholeNumber("--node", args.last("node"), 0);
   if (config !== undefined) {
-    const other = ["cpus", "cpu-list", "memory"].find((name) => values.has(name));
+    const other = ["cpus", "cpu-list", "memory"].find((name) => args.has(name));
     if (other !== undefined)
       throw new UserError(
         `--${other}`,
@@ -124,13 +121,15 @@ function requestOf({ values }: SubcommandArgs, read: (path: string) => string): 
       );
     return { ...fileRequest(config, read), node };
   }
-  if (count !== undefined && list !== undefined) {
+  if (count !== undefined && list !== undefined)
     throw new UserError("--cpu-list", "conflicts with --cpus", "leave one of them out");
-  }
-  if (count === undefined && list === undefined && memory === undefined) {
+  if (count === undefined && list === undefined && memory.length === 0)
     throw new UserError("pool", "nothing requested", "nitro pool --cpus 2 --memory 512");
-  }
-  return { cpus: cpusOf(count, list), memory: memory === undefined ? undefined : memoryOf(memory), node };
+  return {
+    cpus: cpuRequest(count, list),
+    memory: memory.length === 0 ? undefined : memoryRequest(memory),
+    node,
+  };
 }
 
 function fileRequest(path: string, read: (path: string) => string): Omit<PoolRequest, "node"> {
@@ -143,7 +142,7 @@ function fileRequest(path: string, read: (path: string) => string): Omit<PoolReq
   }
 }
 
-function cpusOf(count: string | undefined, list: string | undefined): PoolRequest["cpus"] {
+function cpuRequest(count: string | undefined, list: string | undefined): PoolRequest["cpus"] {
   if (list === undefined) {
     const number = wholeNumber("--cpus", count, 1);
     return number === undefined ? undefined : { list: [], more: number.value, typed: number.typed };
@@ -154,15 +153,13 @@ function cpusOf(count: string | undefined, list: string | undefined): PoolReques
   return { list: cpus, more: 0, typed: `--cpu-list ${list}` };
 }
 
-function memoryOf(sizes: readonly string[]): PoolRequest["memory"] {
+function memoryRequest(sizes: readonly string[]): PoolRequest["memory"] {
   const bytes = sizes.map((size) => {
     const parsed = parseSize(size, "M");
+    // 0 alone releases the huge pages.
     if (parsed !== undefined && (parsed > 0 || sizes.length === 1)) return parsed;
-    throw new UserError(
-      `--memory ${size}`,
-      "expects a size: MiB, or a number with the suffix k, M, G or T",
-      "such as --memory 512",
-    );
+    const why = "expects a size: MiB, or a number with the suffix k, M, G or T";
+    throw new UserError(`--memory ${size}`, why, "such as --memory 512");
   });
   return { bytes, typed: sizes.map((size) => `--memory ${size}`).join(" ") };
 }
@@ -176,100 +173,4 @@ function wholeNumber(
   const typed = `${option} ${text}`;
   if (/^\d{1,5}$/.test(text) && Number(text) >= least) return { value: Number(text), typed };
   throw new UserError(typed, `expects a whole number, at least ${least}`, `such as ${option} 2`);
-}
-
-function cpusText(cpus: readonly number[], cores: number): string {
-  return `CPUs ${cpuListText(cpus)} (${cores} core${cores === 1 ? "" : "s"})`;
-}
-
-/** Returns ` on NUMA node 1` on a machine with several nodes. */
-function placeText(topology: Topology, node: number | undefined): string {
-  return topology.nodes.length > 1 && node !== undefined ? ` on NUMA node ${node}` : "";
-}
-
-function preparedText(prepared: PreparedPool): string {
-  const { pool, poolChanged, poolNode, node, pages, pagesChanged, elsewhere, topology } = prepared;
-  const size = sizeWithUnit(bytesOf(pages));
-  const unchanged = (changed: boolean) => (changed ? "" : ", unchanged");
-  const cpus = pool.length === 0 ? "empty" : cpusText(pool, pool.length / topology.threadsPerCore);
-  const others = elsewhere.map(
-    (other) =>
-      `unused: ${pageCountText(other.pages)} on NUMA node ${other.node}, which this pool's enclaves cannot use; ` +
-      `free them: nitro pool --node ${other.node} --memory 0\n`,
-  );
-  return (
-    `pool: ${cpus}${placeText(topology, poolNode)}${unchanged(poolChanged)}\n` +
-    `memory: ${size}, ${pageCountText(pages)}${placeText(topology, node)}${unchanged(pagesChanged)}\n` +
-    others.join("")
-  );
-}
-
-function countsJson(pages: PageCounts): unknown {
-  return { "2M": pages.of2MiB, "1G": pages.of1GiB };
-}
-
-function preparedJson({ pool, node, pages, poolChanged, pagesChanged, elsewhere }: PreparedPool): unknown {
-  return {
-    pool: cpuListText(pool),
-    cpus: pool,
-    node,
-    hugePages: countsJson(pages),
-    memoryBytes: bytesOf(pages),
-    changed: poolChanged || pagesChanged,
-    elsewhere: elsewhere.map((other) => ({ node: other.node, hugePages: countsJson(other.pages) })),
-  };
-}
-
-function statusText({ pool, cores, node, pages, availableBytes, topology }: PoolStatus): string {
-  const place = placeText(topology, node);
-  const lines = pages.map((each) => `memory: ${pagesText(each, placeText(topology, each.node))}\n`);
-  const free = node === undefined ? "" : `available to enclaves: ${sizeWithUnit(availableBytes)}${place}\n`;
-  return (
-    `pool: ${pool.length === 0 ? "empty" : cpusText(pool, cores.length)}${place}\n` +
-    `${lines.join("") || "memory: no huge pages\n"}${free}`
-  );
-}
-
-function pagesText({ pageBytes, total, free }: NodePageCount, place: string): string {
-  const count =
-    pageBytes === GIGANTIC_PAGE_BYTES ? { of1GiB: total, of2MiB: 0 } : { of1GiB: 0, of2MiB: total };
-  return `${pageCountText(count)}${place}, ${free} free`;
-}
-
-function statusJson({ pool, cores, node, topology, pages, availableBytes }: PoolStatus): unknown {
-  return {
-    pool: cpuListText(pool),
-    cpus: pool,
-    cores: cores.map(({ cpus }) => cpus),
-    node: node ?? null,
-    threadsPerCore: topology.threadsPerCore,
-    hugePages: pages.map((each) => ({ ...each, node: each.node ?? null })),
-    availableBytes,
-  };
-}
-
-function releasedText({ pool, pagesBefore, pagesLeft, topology }: ReleasedPool): string {
-  if (pool.length === 0) {
-    const node = topology.nodes.length > 1 ? " --node N" : "";
-    return (
-      "nothing to release: the CPU pool is empty; huge pages are kept, as they may be for other programs; " +
-      `free them: nitro pool${node} --memory 0\n`
-    );
-  }
-  const freed = {
-    of1GiB: pagesBefore.of1GiB - pagesLeft.of1GiB,
-    of2MiB: pagesBefore.of2MiB - pagesLeft.of2MiB,
-  };
-  const left =
-    bytesOf(pagesLeft) === 0 ? "" : `; ${pageCountText(pagesLeft)} still in use, freed when their user exits`;
-  return `released CPUs ${cpuListText(pool)} to the parent\nfreed ${pageCountText(freed)}${left}\n`;
-}
-
-function releasedJson({ pool, node, pagesBefore, pagesLeft }: ReleasedPool): unknown {
-  return {
-    cpus: pool,
-    node: node ?? null,
-    hugePagesBefore: countsJson(pagesBefore),
-    hugePagesLeft: countsJson(pagesLeft),
-  };
 }

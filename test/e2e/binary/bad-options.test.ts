@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { firstLine, nitro } from "./nitro.ts";
 
-const DISK = "a word without a dash is a disk image to QEMU, and an enclave has no disks";
+const DISK = "QEMU reads an argument without a dash as a disk image, and an enclave has no disks";
 const ACCEL = "an enclave runs on the Nitro hypervisor: use -accel nitro, which is the default";
 const SIZE = "Parameter 'size' expects a size: a number with k, M, G, T, P or E, in MiB without one";
 const TOPOLOGY = "Invalid CPU topology: CPU topology parameters must be greater than zero";

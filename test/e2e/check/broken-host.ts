@@ -24,7 +24,7 @@ export interface JsonFinding {
 export interface CheckJson {
   readonly ready: boolean;
   readonly findings: readonly JsonFinding[];
-  readonly untold: readonly string[];
+  readonly notCheckable: readonly string[];
 }
 
 /** An expected failure. */
@@ -144,8 +144,8 @@ export async function expectFixable(here: Workplace, host: BrokenHost): Promise<
   // The output for people has the same texts and fixes.
   for (const { text: why, command, options } of failures) {
     expect(text("people.txt")).toContain(why);
-    if (command !== null) expect(text("people.txt")).toContain(`type: ${command}`);
-    if (options !== null) expect(text("people.txt")).toContain(`use:  ${options.join(" ")}`);
+    if (command !== null) expect(text("people.txt")).toContain(`fix: ${command}`);
+    if (options !== null) expect(text("people.txt")).toContain(`use: ${options.join(" ")}`);
   }
   if (host.launchMessage !== undefined) expect(text("launch.err")).toMatch(host.launchMessage);
   else expectLaunchReports(hostRun, failures[host.launchReports ?? 0], host.launchStatus ?? 1);

@@ -40,7 +40,7 @@ describe("with -like-qemu", () => {
     expect(file.names).toEqual(["kernel", "cmdline", "ramdisk", "ramdisk", "metadata"]);
     expect([file.memory, file.cpus, payload(file, "metadata").toString()]).toEqual([0n, 0n, "{}"]);
     for (const option of ["-name", "-image-version", "-metadata", "-m", "-smp"]) {
-      expect(here.refused([...words, option, "1"])).toBe(`${option}: what a launch assembles has none of it`);
+      expect(here.refused([...words, option, "1"])).toBe(`${option}: conflicts with -like-qemu`);
     }
   });
 });
@@ -198,7 +198,7 @@ describe("metadata", () => {
     expect(of("dated.eif").BuildMetadata.BuildTime).toBe("2024-07-09T17:16:38+00:00");
     for (const odd of ["", "now", "-1", "1.5", "0x10", "253402300800", "9".repeat(400)]) {
       expect(here.refused(words, { env: { SOURCE_DATE_EPOCH: odd } })).toBe(
-        `SOURCE_DATE_EPOCH=${odd}: it is a whole number of seconds since 1970`,
+        `SOURCE_DATE_EPOCH=${odd}: expects a whole number of seconds since 1970`,
       );
     }
   });
@@ -243,7 +243,7 @@ describe("the output", () => {
     expect(stdout.equals(readFileSync(here.path("file.eif")))).toBe(true);
     expect(stderr.toString()).toStartWith("nitro: standard output: ");
     expect(here.refused(["build", "-o", "-", "-json", "-arch", "x86_64", "-kernel", here.kernel])).toBe(
-      "-json: standard output carries the image",
+      "-json: standard output is used for the image",
     );
   });
 
@@ -325,34 +325,40 @@ describe("the output", () => {
   });
 });
 
-describe("words that are refused", () => {
+describe("arguments that are refused", () => {
   const words = ["build", "-o", "no.eif", "-arch", "x86_64", "-kernel", here.kernel];
   test.each([
-    [["build"], "-o: missing; the image goes into a file"],
+    [["build"], "-o: missing; it names the image to write"],
     [["build", "-o", "x"], "-kernel: missing; an image has a kernel"],
     [[...words, "-nosuch"], "-nosuch: invalid option"],
     [[...words, "-initrd"], "-initrd: requires an argument"],
     [[...words, "-kernel", "b"], "-kernel: is given twice"],
-    [[...words, "extra"], "extra: a word without an option"],
-    [["build", "-o", "no.eif", "-kernel", "k", "-arch", "mips"], "-arch mips: no architecture of an enclave"],
-    [[...words, "-M", "q35"], "-M q35: an image is for the machine nitro"],
+    [[...words, "extra"], "extra: unexpected argument"],
+    [
+      ["build", "-o", "no.eif", "-kernel", "k", "-arch", "mips"],
+      "-arch mips: enclaves exist for x86_64 and aarch64",
+    ],
+    [[...words, "-M", "q35"], "-M q35: unsupported machine type; use -M nitro, which is the default"],
     [
       [...words, "-M", "nitro,smp.cpus=2"],
-      "-M nitro,smp.cpus=2: 'smp.cpus' says nothing about an image's contents",
+      "-M nitro,smp.cpus=2: 'smp.cpus' does not affect the contents of an image",
     ],
     [
       [...words, "-M", "nitro,any-kernel=2"],
       "-M nitro,any-kernel=2: Parameter 'any-kernel' expects 'on' or 'off'",
     ],
-    [[...words, "-M", "nitro,,x"], "-M nitro,,x: an image is for the machine nitro"],
+    [
+      [...words, "-M", "nitro,,x"],
+      "-M nitro,,x: unsupported machine type; use -M nitro, which is the default",
+    ],
     [[...words, "-M", "nitro,=x"], "-M nitro,=x: Invalid parameter ''"],
-    [[...words, "-m", "1X"], "-m 1X: no size"],
-    [[...words, "-smp", "-1"], "-smp -1: no number of vCPUs"],
-    [[...words, "-private-key", "k"], "-signing-certificate: missing beside -private-key"],
-    [[...words, "-signing-certificate", "k"], "-private-key: missing beside -signing-certificate"],
+    [[...words, "-m", "1X"], "-m 1X: expects a size: a number with k, M, G or T, in MiB without one"],
+    [[...words, "-smp", "-1"], "-smp -1: expects a number of vCPUs, at most 4096"],
+    [[...words, "-private-key", "k"], "-signing-certificate: missing; -private-key needs it"],
+    [[...words, "-signing-certificate", "k"], "-private-key: missing; -signing-certificate needs it"],
     [[...words, "-initrd", "none"], "-initrd none: No such file or directory (ENOENT)"],
-    [["nosuch"], "eif nosuch: no command of eif"],
-    [["toString"], "eif toString: no command of eif"],
+    [["nosuch"], "unknown command 'eif nosuch' (commands: build, describe, extract, pcr, sign, verify)"],
+    [["toString"], "unknown command 'eif toString' (commands: build, describe, extract, pcr, sign, verify)"],
   ])("%j", (typed, told) => {
     expect(here.refused(typed)).toBe(told);
     expect(here.names()).not.toContain("no.eif");
@@ -377,21 +383,21 @@ describe("words that are refused", () => {
   });
 });
 
-test("help tells every option, and each command has its own", () => {
+test("help lists every option, and each command has its own", () => {
   const help = here.done(["build", "-help"]);
   for (const option of [
-    "--o FILE",
-    "--kernel",
-    "--initrd",
-    "--append",
-    "--metadata",
-    "--like-qemu",
-    "--json",
+    "  -o FILE\n",
+    "  -kernel FILE\n",
+    "  -initrd FILE\n",
+    "  -append TEXT\n",
+    "  -metadata FILE\n",
+    "  -like-qemu\n",
+    "  -json\n",
   ]) {
     expect(help).toContain(option);
   }
   for (const command of ["build", "describe", "extract", "pcr", "sign", "verify"]) {
     expect(here.done([command, "-h"])).toContain(`usage: nitro eif ${command} `);
-    expect(here.done([])).toContain(`  ${command} `);
+    expect(here.done([])).toContain(`  nitro eif ${command} `);
   }
 });

@@ -82,11 +82,11 @@ describe("describe", () => {
     const { table, bytes, pcrs } = readEifFile(signed);
     for (const part of [
       `EIF version 4 for x86_64, ${bytes.length} bytes`,
-      ", as the header says\n",
+      ", matches the header\n",
       ...table.map(([offset, size]) => `at byte ${offset + 12}, ${size} bytes`),
       "command  console=ttyS0\n",
       ...pcrs.map((pcr, i) => `PCR${i} ${pcr}\n`),
-      "yes, and the signature holds (section 5 (signature, type 4) at byte ",
+      "yes, the signature is valid (section 5 (signature, type 4) at byte ",
       "C=DE, ST=Hessen, O=A, CN=one",
       "(valid now)",
       'custom {"team":{"name":"a"}}\n',
@@ -102,8 +102,8 @@ describe("describe", () => {
     const info = JSON.parse(here.done(["describe", "damaged.eif", "-json"]));
     expect([info.CheckCRC, info.SignatureCheck]).toEqual([false, false]);
     const text = here.done(["describe", "damaged.eif"]);
-    expect(text).toContain(": damaged\n");
-    expect(text).toContain("no signature that holds: it signs another PCR0 than this image has");
+    expect(text).toContain(": the image is damaged\n");
+    expect(text).toContain("invalid signature: it signs another PCR0 than this image has");
   });
 
   test("a stranger's words cannot drive a terminal, nor break out of their line", () => {
@@ -145,7 +145,7 @@ describe("describe", () => {
     expect(here.refused(["describe", here.file("empty", "")])).toEndWith("empty: the file is empty");
     expect(here.refused(["describe", "none"])).toBe("none: No such file or directory (ENOENT)");
     expect(here.refused(["describe", "."])).toBe(".: it is a directory");
-    expect(here.refused(["describe"])).toBe("eif describe: no image is named");
+    expect(here.refused(["describe"])).toBe("eif describe: no image given");
     here.file("cut.eif", readFileSync(plain).subarray(0, 600));
     expect(here.refused(["describe", "cut.eif"])).toBe(
       "cut.eif: section 0 (kernel, type 1) has 1000003 bytes from byte 560, the file has 600 bytes",
@@ -275,16 +275,16 @@ describe("pcr", () => {
   });
 
   test.each([
-    [["pcr"], "eif pcr: nothing is named"],
-    [["pcr", "plain.eif", "-kernel", "x"], "-kernel: plain.eif is an image, which has its own contents"],
-    [["pcr", "plain.eif", "signed.eif"], "signed.eif: a word without an option"],
+    [["pcr"], "eif pcr: no image given"],
+    [["pcr", "plain.eif", "-kernel", "x"], "-kernel: conflicts with the image plain.eif"],
+    [["pcr", "plain.eif", "signed.eif"], "signed.eif: unexpected argument"],
     [["pcr", "-initrd", "x"], "-kernel: missing; an image has a kernel"],
-    [["pcr", "-role-arn", "Webserver"], "-role-arn Webserver: no ARN of an IAM role"],
+    [["pcr", "-role-arn", "Webserver"], "-role-arn Webserver: not the ARN of an IAM role"],
     [
       ["pcr", "-role-arn", "arn:aws:iam::123456789012:instance-profile/W"],
-      "-role-arn arn:aws:iam::123456789012:instance-profile/W: it is an instance profile, not the role in it",
+      "-role-arn arn:aws:iam::123456789012:instance-profile/W: this is an instance profile, not the role in it",
     ],
-    [["pcr", "-instance-id", "i-1"], "-instance-id i-1: no id of an instance"],
+    [["pcr", "-instance-id", "i-1"], "-instance-id i-1: not an instance ID"],
     [
       ["pcr", "-arch", "x86_64", "-kernel", "plain.eif"],
       "-kernel plain.eif: it is an EIF; an enclave on x86_64 starts an x86 bzImage, with anything else it hangs and prints nothing",

@@ -284,20 +284,18 @@ describe("what is refused", () => {
     expect(here.refused(["sign", "/dev/null", ...by(pair256)])).toStartWith("/dev/null: not a regular file");
   });
 
-  test("words that do not go together", () => {
+  test("options that conflict or are missing", () => {
     const certificate = ["-signing-certificate", pair256.certificate];
-    expect(here.refused(["sign"])).toBe("eif sign: no image is named");
-    expect(here.refused(["sign", "a", "b"])).toBe("b: a second image");
-    expect(sign()).toBe("-signing-certificate: missing; an image is signed for one");
-    expect(sign(...certificate)).toBe("-private-key: missing; an image is signed with a key");
+    expect(here.refused(["sign"])).toBe("eif sign: no image given");
+    expect(here.refused(["sign", "a", "b"])).toBe("b: unexpected argument");
+    expect(sign()).toBe("-signing-certificate: missing; it is part of the signature");
+    expect(sign(...certificate)).toBe("-private-key: missing; it makes the signature");
     expect(sign(...certificate, "-signature", "s", "-private-key", "k")).toBe(
-      "-signature: -private-key is another way to sign",
+      "-signature: conflicts with -private-key",
     );
-    expect(sign(...certificate, "-to-be-signed", "s", "-o", "k")).toBe(
-      "-o k: the first of two steps makes no image",
-    );
+    expect(sign(...certificate, "-to-be-signed", "s", "-o", "k")).toBe("-o k: conflicts with -to-be-signed");
     expect(sign(...certificate, "-to-be-signed", "-", "-json")).toBe(
-      "-json: standard output carries what is written",
+      "-json: standard output is used for the file",
     );
   });
 

@@ -1,12 +1,18 @@
 import { describe, expect, test } from "bun:test";
-import { scanArguments } from "../../../src/cli/argv.ts";
+import * as fc from "fast-check";
+import { type CommandSyntax, scanArguments } from "../../../src/cli/argv.ts";
+import { LAUNCH_SYNTAX } from "../../../src/cli/command-line.ts";
 import { refusalOf } from "../../../src/cli/options/refused.ts";
 import { LAUNCH_OPTIONS } from "../../../src/cli/options/table.ts";
 import { userErrorOf } from "../../support/error-of.ts";
 
-/** The words of occurrences, in order: name, as typed, value. */
-function scanned(...words: string[]) {
-  return scanArguments(words).map(({ name, dashed, value }) => [name, dashed, value]);
+/** The options of a launch in their order: name, as typed, value. */
+function scanned(...args: string[]) {
+  return scanArguments(args, LAUNCH_SYNTAX).options.map(({ name, dashed, value }) => [name, dashed, value]);
+}
+
+function launchError(...args: string[]) {
+  return userErrorOf(() => scanArguments(args, LAUNCH_SYNTAX));
 }
 
 describe("options", () => {
@@ -17,7 +23,7 @@ describe("options", () => {
     ]);
   });
 
-  test("another name is the same option, told as it was typed", () => {
+  test("an alias is the same option, kept as it was typed", () => {
     expect(scanned("-M", "nitro", "--machine", "nitro", "-h")).toEqual([
       ["machine", "-M", "nitro"],
       ["machine", "--machine", "nitro"],
@@ -25,11 +31,11 @@ describe("options", () => {
     ]);
   });
 
-  test("repeats stay, in order", () => {
+  test("repeats are kept in their order", () => {
     expect(scanned("-m", "1", "-smp", "2", "-m", "3").map(([, , value]) => value)).toEqual(["1", "2", "3"]);
   });
 
-  test("the word after an option is its argument, whatever it looks like", () => {
+  test("the argument after an option belongs to it, whatever it looks like", () => {
     expect(scanned("-append", "-h", "-append", "--", "-append", "")).toEqual([
       ["append", "-append", "-h"],
       ["append", "-append", "--"],
@@ -37,33 +43,33 @@ describe("options", () => {
     ]);
   });
 
-  test("letters' case counts: -D and -d are two options", () => {
+  test("case matters: -D and -d are two options", () => {
     expect(scanned("-D", "file", "-d", "vsock").map(([name]) => name)).toEqual(["D", "d"]);
   });
 
-  test("no words are no options", () => {
+  test("no arguments are no options", () => {
     expect(scanned()).toEqual([]);
   });
 
   test.each(LAUNCH_OPTIONS.map((option) => [option.name, option.argument] as const))(
-    "-%s is known and takes what help says",
+    "-%s is known and has the argument that help shows",
     (name, argument) => {
-      const words = argument === undefined ? [`-${name}`] : [`-${name}`, "x"];
-      expect(scanned(...words)).toEqual([[name, `-${name}`, argument === undefined ? "" : "x"]]);
+      const args = argument === undefined ? [`-${name}`] : [`-${name}`, "x"];
+      expect(scanned(...args)).toEqual([[name, `-${name}`, argument === undefined ? "" : "x"]]);
     },
   );
 
   test.each(LAUNCH_OPTIONS.filter((option) => option.argument !== undefined).map((option) => option.name))(
     "-%s without its argument is refused",
     (name) => {
-      const told = userErrorOf(() => scanArguments(["-nographic", `--${name}`]));
-      expect([told.what, told.why]).toEqual([`--${name}`, "requires an argument"]);
-      expect(told.hint).toStartWith(`--${name} `);
+      const { what, why, hint } = launchError("-nographic", `--${name}`);
+      expect([what, why]).toEqual([`--${name}`, "requires an argument"]);
+      expect(hint).toStartWith(`--${name} `);
     },
   );
 });
 
-describe("what is no option", () => {
+describe("invalid arguments", () => {
   const HELP = "nitro -help lists the options";
   test.each([
     ["-nosuch", HELP],
@@ -81,19 +87,19 @@ describe("what is no option", () => {
     ["-pid-file", "did you mean -pidfile?"],
     ["-q", HELP],
     ["-toString", HELP],
-  ])("%s", (word, hint) => {
-    expect(userErrorOf(() => scanArguments([word]))).toEqual({ what: word, why: "invalid option", hint });
+  ])("%s", (argument, hint) => {
+    expect(launchError(argument)).toEqual({ what: argument, why: "invalid option", hint });
   });
 
   test.each([
     ["disk.img", "disk.img", "disk.img"],
     ["-", "-", "-"],
     ["", "''", "FILE"],
-  ])("a bare word %p", (word, what, file) => {
-    expect(userErrorOf(() => scanArguments(["-m", "1G", word]))).toEqual({
+  ])("an argument without a dash: %p", (argument, what, file) => {
+    expect(launchError("-m", "1G", argument)).toEqual({
       what,
-      why: "a word without a dash is a disk image to QEMU, and an enclave has no disks",
-      hint: `if it is the image: nitro -kernel ${file}`,
+      why: "QEMU reads an argument without a dash as a disk image, and an enclave has no disks",
+      hint: `if it is the image to boot: nitro -kernel ${file}`,
     });
   });
 });
@@ -109,9 +115,65 @@ const QEMU_OPTIONS = `
   .trim()
   .split(/\s+/);
 
+describe("a subcommand", () => {
+  const syntax: CommandSyntax = {
+    options: [{ name: "memory", alias: "m", argument: "SIZE" }, { name: "json" }],
+    help: "nitro pool -help",
+    equalsValue: true,
+  };
+
+  test("accepts -x=V for -x V, and keeps what follows the first equals sign", () => {
+    expect(scanArguments(["-memory=1G", "--m", "2G", "--memory=a=b"], syntax).options).toEqual([
+      { name: "memory", dashed: "-memory", value: "1G" },
+      { name: "memory", dashed: "--m", value: "2G" },
+      { name: "memory", dashed: "--memory", value: "a=b" },
+    ]);
+  });
+
+  test("returns the arguments that belong to no option", () => {
+    expect(scanArguments(["status", "-json", "-", ""], syntax)).toEqual({
+      options: [{ name: "json", dashed: "-json", value: "" }],
+      operands: ["status", "-", ""],
+    });
+  });
+
+  test.each([
+    ["--json=on", "--json", "accepts no argument", "write --json alone"],
+    ["--memroy=1G", "--memroy", "invalid option", "did you mean --memory?"],
+    ["-jsno", "-jsno", "invalid option", "did you mean -json?"],
+    ["-q", "-q", "invalid option", "nitro pool -help lists the options"],
+    ["-memory", "-memory", "requires an argument", "-memory SIZE"],
+  ])("refuses %s", (argument, what, why, hint) => {
+    expect(userErrorOf(() => scanArguments([argument], syntax))).toEqual({ what, why, hint });
+  });
+});
+
+describe("any command line", () => {
+  const launchOption = fc.constantFrom(...LAUNCH_OPTIONS).chain(({ name, argument }) =>
+    fc.record({
+      name: fc.constant(name),
+      dashes: fc.constantFrom("-", "--"),
+      value: argument === undefined ? fc.constant(undefined) : fc.string(),
+    }),
+  );
+
+  test("is split into the options that it was put together from", () => {
+    fc.assert(
+      fc.property(fc.array(launchOption, { maxLength: 8 }), (options) => {
+        const args = options.flatMap(({ name, dashes, value }) =>
+          value === undefined ? [`${dashes}${name}`] : [`${dashes}${name}`, value],
+        );
+        expect(scanned(...args)).toEqual(
+          options.map(({ name, dashes, value = "" }) => [name, `${dashes}${name}`, value]),
+        );
+      }),
+    );
+  });
+});
+
 describe("QEMU's options that an enclave cannot have", () => {
   test.each(QEMU_OPTIONS)("-%s is refused with the reason", (name) => {
-    const { why } = userErrorOf(() => scanArguments([`-${name}`, "x"]));
+    const { why } = launchError(`-${name}`, "x");
     expect(why).not.toBe("invalid option");
     expect(why).toMatch(/^(an enclave|an enclave's|only the nitro|this version)/);
     expect(refusalOf(name)?.why).toBe(why);
@@ -130,7 +192,7 @@ describe("QEMU's options that an enclave cannot have", () => {
     ],
     ["gdb", "an enclave's memory and CPUs cannot be seen or moved from the parent", undefined],
   ])("-%s: %s", (name, why, hint) => {
-    expect(userErrorOf(() => scanArguments([`--${name}`]))).toEqual({ what: `--${name}`, why, hint });
+    expect(launchError(`--${name}`)).toEqual({ what: `--${name}`, why, hint });
   });
 
   test("none of them is also an option of a launch", () => {

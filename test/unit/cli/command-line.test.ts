@@ -1,22 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import { version } from "../../../package.json" with { type: "json" };
 import { parseCommandLine } from "../../../src/cli/command-line.ts";
-import { programText, runSubcommand } from "../../../src/cli/commands/command.ts";
-import { LAUNCH_OPTIONS } from "../../../src/cli/options/table.ts";
-import { UserError } from "../../../src/sys/errors.ts";
-import { openSystem } from "../../../src/sys/system.ts";
 import { userErrorOf } from "../../support/error-of.ts";
-
-const around = { system: openSystem(), report() {}, toStderr() {}, stdout: 1 };
 
 function noFile(path: string): string {
   throw new Error(`${path} is read`);
 }
 
-function asked(...words: string[]): string {
-  const request = parseCommandLine(words, noFile);
+function asked(...args: string[]): string {
+  const request = parseCommandLine(args, noFile);
   if ("print" in request) return request.print;
-  if ("topic" in request) return `topic ${request.topic}`;
   return "launch" in request ? "a launch" : `subcommand ${request.subcommand.join(" ")}`;
 }
 
@@ -44,12 +36,12 @@ describe("what is only printed", () => {
   });
 
   test.each(["-help", "--help", "-h"])("%s is help", (word) => {
-    expect(asked(word)).toBe("topic help");
+    expect(asked(word)).toBe("subcommand -help");
   });
 
   test("the first request counts, wherever it stands", () => {
-    expect(asked("-kernel", "x", "-version", "-help")).toBe("topic version");
-    expect(asked("-m", "nonsense", "-help")).toBe("topic help");
+    expect(asked("-kernel", "x", "-version", "-help")).toBe("subcommand version");
+    expect(asked("-m", "nonsense", "-help")).toBe("subcommand -help");
   });
 
   test("a value that looks like a request is none", () => {
@@ -63,50 +55,12 @@ describe("what is only printed", () => {
   });
 });
 
-describe("the program's own texts", () => {
-  test("the version is one line", async () => {
-    expect(await programText("version")).toBe(
-      `nitro ${version} (${process.arch === "arm64" ? "aarch64" : "x86_64"}, Bun ${Bun.version})\n`,
-    );
-  });
-
-  test("help has every option and the exit statuses", async () => {
-    const text = await programText("help");
-    expect(text).toMatch(/^nitro \S+: launches (an )?AWS Nitro Enclaves? with QEMU's command line\n/);
-    for (const { name } of LAUNCH_OPTIONS) expect(text).toMatch(new RegExp(`^  -${name}\\b`, "m"));
-    expect(text).toContain("  -machine, -M nitro[,prop=value...]\n");
-    for (const status of [
-      "0 stopped",
-      "1 not launched",
-      "3 ended before",
-      "4 crashed",
-      "5 ended by itself",
-    ]) {
-      expect(text).toContain(status);
-    }
-  });
-
-  test("help has no line of more than 120 columns", async () => {
-    const lines = (await programText("help")).split("\n");
-    expect(lines.filter((line) => line.length > 120)).toEqual([]);
-  });
-});
-
-describe("a word without a dash", () => {
-  test("at the head is a subcommand, with all that follows", () => {
+describe("an argument without a dash", () => {
+  test("comes first as a subcommand, with all that follows", () => {
     expect(asked("nosuch", "-m", "x")).toBe("subcommand nosuch -m x");
   });
 
-  test("that names none is told as QEMU's disk image", async () => {
-    expect(runSubcommand(["disk.img"], around)).rejects.toBeInstanceOf(UserError);
-    expect(runSubcommand(["disk.img"], around)).rejects.toThrow("an enclave has no disks");
-  });
-
-  test.each(["toString", "constructor", "__proto__"])("%s names none either", async (word) => {
-    expect(runSubcommand([word], around)).rejects.toBeInstanceOf(UserError);
-  });
-
-  test("after an option is no subcommand", () => {
+  test("after an option is not a subcommand", () => {
     expect(userErrorOf(() => parseCommandLine(["-m", "1G", "eif"], noFile)).what).toBe("eif");
   });
 });

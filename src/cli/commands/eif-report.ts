@@ -1,4 +1,4 @@
-/** What eif's commands print for people, and their JSON. An image's own words cannot drive a terminal. */
+/** The output of `nitro eif`, as text and as JSON. Text from images is escaped, so that it cannot control terminals. */
 import type { Described } from "../../eif/describe.ts";
 import { type Measurement, pcrHex, pcrOfCertificate } from "../../eif/format/measurement.ts";
 import { hex32 } from "../../eif/format/reader.ts";
@@ -6,13 +6,13 @@ import { sectionText } from "../../eif/inspect.ts";
 import { type Certificate, validityAt } from "../../eif/signing/certificate.ts";
 import { escapeControl } from "../../sys/escape-control.ts";
 
-/** JSON as AWS's tools print it; control characters that JSON would leave are escaped as well. */
+/** Returns JSON as AWS's tools print it, with the control characters escaped that JSON.stringify leaves. */
 export function jsonText(value: unknown): string {
   const text = JSON.stringify(value, null, 2);
   return `${text.replace(/[\x7f-\x9f]/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`)}\n`;
 }
 
-/** Lines `PCR0 …`, with PCR8 where there is a certificate. */
+/** Returns lines such as `PCR0 …`, with PCR8 if there is a certificate. */
 export function pcrLines(measurement: Measurement, certificate: Certificate | undefined): string {
   const { pcr0, pcr1, pcr2 } = measurement;
   const rows: [string, Uint8Array][] = [
@@ -24,25 +24,25 @@ export function pcrLines(measurement: Measurement, certificate: Certificate | un
   return rows.map(([name, pcr]) => `${name} ${pcrHex(pcr)}\n`).join("");
 }
 
-/** A certificate in one line. */
+/** Describes a certificate in one line. */
 export function certificateLine(certificate: Certificate): string {
   const { subject, notBefore, notAfter } = certificate;
   return oneLine(`${subject}, valid from ${notBefore.text} to ${notAfter.text}`);
 }
 
-/** A number of bytes with what it is roughly: `1066160 bytes`, `900000612 bytes (858 MiB)`. */
+/** Returns a size in bytes, and in MiB from 1 MiB on: `1066160 bytes (1 MiB)`. */
 export function bytesText(bytes: number | bigint): string {
   const mebibytes = Number(bytes) / 1024 / 1024;
   return mebibytes < 1 ? `${bytes} bytes` : `${bytes} bytes (${Math.round(mebibytes)} MiB)`;
 }
 
-/** An image for people. */
+/** Describes an image. */
 export function describeText(image: Described): string {
   const { eif, size, defaults, crc } = image;
   const crcText =
     crc === eif.crc
-      ? `${hex32(crc)}, as the header says`
-      : `${hex32(crc)}, the header says ${hex32(eif.crc)}: damaged`;
+      ? `${hex32(crc)}, matches the header`
+      : `${hex32(crc)}, but the header has ${hex32(eif.crc)}: the image is damaged`;
   const rows = eif.sections.map(
     ({ name, offset, size: bytes }, i) =>
       `  ${String(i).padStart(2)} ${name.padEnd(9)} at byte ${offset}, ${bytesText(bytes)}\n`,
@@ -56,14 +56,13 @@ export function describeText(image: Described): string {
     ) +
     line("CPUs", defaults.cpus === 0n ? "no default" : `default ${defaults.cpus}`) +
     `sections\n${rows.join("")}` +
-    line("command", image.commandLine ?? "(too long to be shown)") +
+    line("command", image.commandLine ?? "(too long to show)") +
     pcrLines(image.measurement, image.signature?.read?.certificate) +
     signatureText(image) +
     metadataText(image)
   );
 }
 
-/** The name of what is told, and what an image says of it, on one line. */
 function line(name: string, text: string): string {
   return `${oneLine(name).padEnd(8)} ${oneLine(text)}\n`;
 }
@@ -75,12 +74,12 @@ function oneLine(text: string): string {
 function signatureText({ eif, signature }: Described): string {
   if (signature === undefined) return line("signed", "no");
   const { read, whyNot, section } = signature;
-  if (read === undefined) return line("signed", `by nobody that can be read: ${whyNot}`);
+  if (read === undefined) return line("signed", `unreadable: ${whyNot}`);
   const { certificate } = read;
-  const holds = whyNot === undefined ? "yes, and the signature holds" : `no signature that holds: ${whyNot}`;
+  const state = whyNot === undefined ? "yes, the signature is valid" : `invalid signature: ${whyNot}`;
   const validity = validityAt(certificate, new Date());
   return (
-    line("signed", `${holds} (${sectionText(eif, section)})`) +
+    line("signed", `${state} (${sectionText(eif, section)})`) +
     line("by", certificate.subject) +
     line("valid", `${certificate.notBefore.text} to ${certificate.notAfter.text} (${validity} now)`)
   );
@@ -88,7 +87,7 @@ function signatureText({ eif, signature }: Described): string {
 
 function metadataText({ metadata, eif }: Described): string {
   if (!eif.sections.some(({ name }) => name === "metadata")) return line("metadata", "none");
-  if (metadata === undefined) return line("metadata", "no JSON object that can be read");
+  if (metadata === undefined) return line("metadata", "not a JSON object");
   const { imageName, imageVersion, build, dockerInfo, custom } = metadata;
   const rows: [string, unknown][] = [
     ["name", imageName],
@@ -97,9 +96,9 @@ function metadataText({ metadata, eif }: Described): string {
     ["docker", dockerInfo ?? undefined],
     ["custom", custom ?? undefined],
   ];
-  const told = rows.filter(([, value]) => value !== undefined && value !== "");
-  if (told.length === 0) return line("metadata", "says nothing");
-  const lines = told.map(([name, value]) => {
+  const present = rows.filter(([, value]) => value !== undefined && value !== "");
+  if (present.length === 0) return line("metadata", "empty");
+  const lines = present.map(([name, value]) => {
     const text = typeof value === "string" ? value : JSON.stringify(value);
     return `  ${line(name, text)}`;
   });
