@@ -7,7 +7,7 @@ import { fakeLibc } from "../sys/fake-libc.ts";
 import { FakeVsock } from "./fake-vsock.ts";
 
 /** A receiver that accepts what `room` says, write by write, and then everything. */
-class FakeSink implements ByteOutput {
+class FakeOutput implements ByteOutput {
   readonly name = "the receiver";
   readonly fd = 7;
   text = "";
@@ -32,15 +32,15 @@ function connected(...connects: number[]) {
   const vsock = new FakeVsock();
   vsock.connects.push(...connects);
   const reported: string[] = [];
-  const sink = new FakeSink();
+  const output = new FakeOutput();
   const report = (line: string) => reported.push(line);
-  const console = new SerialConsole({ system: vsock.system, report, output: sink });
+  const console = new SerialConsole({ system: vsock.system, report, output });
   console.enclaveStarted(16);
   const says = (...what: (number[] | number)[]) => {
     vsock.readable.set(console.fd, what);
     console.ready();
   };
-  return { vsock, reported, sink, console, says };
+  return { vsock, reported, output, console, says };
 }
 
 /** The last bytes of the console. */
@@ -97,17 +97,17 @@ describe("the connection", () => {
 
 describe("the console's output", () => {
   test("reaches the receiver complete and in order", () => {
-    const { says, sink, console } = connected(0);
+    const { says, output, console } = connected(0);
     says(bytes("first "), bytes("second "), bytes("third"));
-    expect([sink.text, tail(console)]).toEqual(["first second third", "first second third"]);
+    expect([output.text, tail(console)]).toEqual(["first second third", "first second third"]);
   });
 
   test("is held, and nothing more is read, while the receiver does not accept it", () => {
-    const { says, sink, console, vsock } = connected(0);
+    const { says, output, console, vsock } = connected(0);
     const socket = console.fd;
-    sink.room.push(3, -11);
+    output.room.push(3, -11);
     says(bytes("abcdef"), bytes("ghi"));
-    expect([sink.text, console.fd, console.events, console.deadlineMs]).toEqual([
+    expect([output.text, console.fd, console.events, console.deadlineMs]).toEqual([
       "abc",
       7,
       POLLOUT,
@@ -115,29 +115,29 @@ describe("the console's output", () => {
     ]);
     expect(vsock.readable.get(socket)?.length).toBe(1);
     console.ready();
-    expect([sink.text, console.fd]).toEqual(["abcdefghi", socket]);
+    expect([output.text, console.fd]).toEqual(["abcdefghi", socket]);
   });
 
   test("is dropped for a client that does not read in time; the client gets what comes later", () => {
-    const { says, sink, console, reported } = connected(0);
-    sink.writeTimeoutMs = 0;
-    sink.room.push(-11, -11, -11);
+    const { says, output, console, reported } = connected(0);
+    output.writeTimeoutMs = 0;
+    output.room.push(-11, -11, -11);
     says(bytes("missed"));
     console.expired();
     says(bytes("missed, too"));
     says(bytes("taken"));
-    expect([sink.text, reported.length]).toEqual(["taken", 1]);
+    expect([output.text, reported.length]).toEqual(["taken", 1]);
   });
 
   test("is delivered after the enclave has exited and the connection is closed", () => {
-    const { says, sink, console } = connected(0);
-    sink.room.push(2, -11);
+    const { says, output, console } = connected(0);
+    output.room.push(2, -11);
     says(bytes("last words"));
     console.enclaveExited();
-    expect([console.isDelivering, sink.text]).toEqual([true, "la"]);
+    expect([console.isDelivering, output.text]).toEqual([true, "la"]);
     console.ready();
     says([]);
-    expect([console.isDelivering, sink.text]).toEqual([false, "last words"]);
+    expect([console.isDelivering, output.text]).toEqual([false, "last words"]);
   });
 
   describe("of an exited enclave, while the receiver does not accept it:", () => {
@@ -145,7 +145,7 @@ describe("the console's output", () => {
     function over(...rest: (number[] | number)[]) {
       const all = connected(0);
       const socket = all.console.fd;
-      all.sink.room.push(2, ...Array.from({ length: 50 }, () => -11));
+      all.output.room.push(2, ...Array.from({ length: 50 }, () => -11));
       all.says(bytes("last"), ...rest);
       all.console.enclaveExited();
       const waiters: Waiter[] = [];
@@ -156,19 +156,19 @@ describe("the console's output", () => {
     }
 
     test("the rest is buffered, so that the enclave can be released, and delivered later", () => {
-      const { console, kept, sink, socket } = over(bytes(" words"), bytes("!"), []);
+      const { console, kept, output, socket } = over(bytes(" words"), bytes("!"), []);
       expect([console.fd, kept.fd, console.isReceiving]).toEqual([7, socket, true]);
       kept.ready(POLLIN);
-      expect([console.isReceiving, console.isDelivering, kept.fd, kept.deadlineMs, sink.text]).toEqual([
+      expect([console.isReceiving, console.isDelivering, kept.fd, kept.deadlineMs, output.text]).toEqual([
         false,
         true,
         -1,
         Number.POSITIVE_INFINITY,
         "la",
       ]);
-      sink.room.length = 0;
+      output.room.length = 0;
       console.ready();
-      expect([console.isDelivering, sink.text, tail(console)]).toEqual([false, "last words!", "last words!"]);
+      expect([console.isDelivering, output.text, tail(console)]).toEqual([false, "last words!", "last words!"]);
     });
 
     test("a second of silence ends it", () => {
@@ -181,26 +181,26 @@ describe("the console's output", () => {
 
     test("at most 16 MiB are buffered; they and what comes later are delivered in order", () => {
       const block = Array.from({ length: 250_000 }, (_, i) => 0x61 + (i % 26));
-      const { console, kept, sink, vsock, socket } = over(...Array.from({ length: 100 }, () => block));
+      const { console, kept, output, vsock, socket } = over(...Array.from({ length: 100 }, () => block));
       for (let i = 0; i < 100 && kept.fd !== -1; i++) kept.ready(POLLIN);
       const left = vsock.readable.get(socket)?.length ?? 0;
       expect([console.isReceiving, left > 20, left < 50]).toEqual([true, true, true]);
       // The receiver accepts a part; more is read when half of the buffer is free.
-      sink.room.splice(0, sink.room.length, 9_000_000, -11);
+      output.room.splice(0, output.room.length, 9_000_000, -11);
       console.ready();
       kept.ready(POLLIN);
       expect(vsock.readable.get(socket)?.length ?? 0).toBeLessThan(left);
       vsock.readable.get(socket)?.push([]);
       for (let i = 0; i < 100 && console.isDelivering; i++) console.ready();
-      expect(sink.text.length).toBe(4 + 100 * block.length);
+      expect(output.text.length).toBe(4 + 100 * block.length);
       const sum = (text: string) => Bun.hash(text);
       const text = new TextDecoder().decode(new Uint8Array(block));
-      expect(sum(sink.text)).toBe(sum(`last${text.repeat(100)}`));
+      expect(sum(output.text)).toBe(sum(`last${text.repeat(100)}`));
     });
 
     test("a lost receiver is reported without saying that the enclave keeps running", () => {
-      const { console, sink, reported } = over([]);
-      sink.room.splice(0, sink.room.length, -32);
+      const { console, output, reported } = over([]);
+      output.room.splice(0, output.room.length, -32);
       console.ready();
       expect(reported).toEqual([
         "console: the receiver: Broken pipe (EPIPE); the rest of the console is lost",
@@ -209,8 +209,8 @@ describe("the console's output", () => {
   });
 
   test("is still read when the receiver is lost, for the exit status; the loss is reported once", () => {
-    const { says, sink, console, reported } = connected(0);
-    sink.room.push(-32);
+    const { says, output, console, reported } = connected(0);
+    output.room.push(-32);
     says(bytes("one "), bytes("two "), bytes("three"));
     expect(tail(console)).toBe("one two three");
     expect(reported).toEqual([
@@ -219,9 +219,9 @@ describe("the console's output", () => {
   });
 
   test("a flood leaves the loop time for other descriptors: eight reads per turn", () => {
-    const { says, sink } = connected(0);
+    const { says, output } = connected(0);
     says(...Array.from({ length: 100 }, () => bytes("x")));
-    expect(sink.text.length).toBe(8);
+    expect(output.text.length).toBe(8);
   });
 
   test("its last 8 KiB are kept, whatever the chunks", () => {
@@ -252,10 +252,10 @@ describe("the console's output", () => {
   });
 
   test("flush delivers what can be delivered without waiting", () => {
-    const { vsock, sink, console } = connected(0);
+    const { vsock, output, console } = connected(0);
     vsock.readable.set(console.fd, [bytes("kept")]);
     console.flush();
-    expect(sink.text).toBe("kept");
+    expect(output.text).toBe("kept");
   });
 });
 
@@ -263,7 +263,7 @@ test("a kernel without vsock is reported, and the enclave keeps running", () => 
   const system = fakeLibc({ socket: () => -1, errno: () => 97 });
   const reported: string[] = [];
   const report = (line: string) => reported.push(line);
-  const console = new SerialConsole({ system, report, output: new FakeSink() });
+  const console = new SerialConsole({ system, report, output: new FakeOutput() });
   console.enclaveStarted(16);
   expect(console.isDelivering).toBe(false);
   expect(reported[0]).toStartWith("console: cannot connect (socket AF_VSOCK: Address family not supported");
