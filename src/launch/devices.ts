@@ -1,14 +1,14 @@
 /** Creates the devices of a launch. */
 import type { Device } from "../devices/device.ts";
 import { Heartbeat } from "../devices/heartbeat/heartbeat.ts";
-import { claimHeartbeatPort } from "../devices/heartbeat/port.ts";
+import { claimHeartbeatPort, type HeartbeatPort } from "../devices/heartbeat/port.ts";
 import { awsTimeoutMs } from "../devices/heartbeat/timeout.ts";
 import { SerialConsole } from "../devices/serial/serial.ts";
 import { openConsole } from "./console.ts";
 import type { LaunchContext } from "./context.ts";
 import type { EnclaveRun } from "./enclave-run.ts";
 import { isPlain, type LaunchOptions } from "./options.ts";
-import { diagnosed } from "./undiagnosed.ts";
+import { undiagnosed } from "./undiagnosed.ts";
 
 /** The devices, in the order in which each step reaches them; they are disposed of in reverse. */
 export interface Devices extends Disposable {
@@ -36,11 +36,7 @@ export async function createDevices(context: LaunchContext, run: EnclaveRun): Pr
     output = frontends.console;
   }
   if (options.heartbeat.policy !== "none") {
-    const claimPort = () =>
-      diagnosed(
-        () => claimHeartbeatPort(system, report, cancellation),
-        (diagnose, error) => diagnose.diagnoseListen(system, error),
-      );
+    const claimPort = () => claimDiagnosed(context);
     const required = options.heartbeat.policy === "require";
     const heartbeat = add(new Heartbeat({ system, report, claimPort, timeoutMs, required }));
     cancellation.onCheck = () => heartbeat.serveOtherLaunchers();
@@ -67,4 +63,14 @@ export async function createDevices(context: LaunchContext, run: EnclaveRun): Pr
 function heartbeatTimeoutMs({ heartbeat }: LaunchOptions, { plan }: EnclaveRun): number {
   if (heartbeat.policy === "none") return 0;
   return heartbeat.timeoutMs ?? awsTimeoutMs(plan.image.size, plan.memory.bytes);
+}
+
+/** Claims the heartbeat's port. Throws Undiagnosed, UserError, Cancelled. */
+async function claimDiagnosed({ system, report, cancellation }: LaunchContext): Promise<HeartbeatPort> {
+  const describeHolder = async () => (await import("./diagnose.ts")).describePortHolder(system);
+  try {
+    return await claimHeartbeatPort(system, report, cancellation, describeHolder);
+  } catch (error) {
+    throw undiagnosed(error, (diagnose, cause) => diagnose.diagnoseListen(system, cause));
+  }
 }

@@ -18,10 +18,12 @@ import { cpusetProblem, hugetlbProblem, memoryProblem } from "../host/process/cg
 import { directoryProblem } from "../host/process/directory.ts";
 import { fileSizeProblem, openFilesProblem } from "../host/process/limits.ts";
 import { lockProblem } from "../host/process/locks.ts";
+import { processesWithDescriptor } from "../host/process/processes.ts";
 import { vsockProblem } from "../host/vsock.ts";
 import { coresInUseProblem, poolProblem, poolState } from "../pool/pool-problem.ts";
 import { type SyscallError, UserError } from "../sys/errors.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
+import { vsockListenerInode } from "../sys/socket/vsock-diag.ts";
 import type { System } from "../sys/system.ts";
 import type { LaunchOptions, MemoryBackend } from "./options.ts";
 import { freePagesShortage } from "./plan/huge-pages.ts";
@@ -164,6 +166,15 @@ function diagnosePolicy(system: System, error: SyscallError, memory: MemoryPlan)
 }
 
 const HEARTBEAT = "heartbeat";
+
+/** Describes the process that has the heartbeat's port: `nitro-cli (pid 812)`, or "another process". */
+export function describePortHolder(system: System): string {
+  const inode = vsockListenerInode(system, HEARTBEAT_PORT);
+  if (inode === undefined) return "another process";
+  const [holder] = processesWithDescriptor(system, (link) => link === `socket:[${inode}]`).holders;
+  const name = holder?.words[0]?.split("/").at(-1);
+  return name ? `${name} (pid ${holder?.pid})` : "another process";
+}
 
 /** Why the heartbeat's port cannot be listened on. */
 export function diagnoseListen(system: System, error: SyscallError): UserError {

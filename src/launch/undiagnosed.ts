@@ -34,8 +34,13 @@ export function diagnosed<T>(attempt: () => T, diagnose: Diagnose): T {
   try {
     return attempt();
   } catch (error) {
-    throw error instanceof SyscallError ? new Undiagnosed(error, diagnose) : error;
+    throw undiagnosed(error, diagnose);
   }
+}
+
+/** Returns an Undiagnosed for a SyscallError, and every other error as it is. */
+export function undiagnosed(error: unknown, diagnose: Diagnose): unknown {
+  return error instanceof SyscallError ? new Undiagnosed(error, diagnose) : error;
 }
 
 /** Returns the exit status of a launch that was cancelled. Throws every other error, diagnosed. */

@@ -32,7 +32,7 @@ export interface HeartbeatSetup {
   readonly system: System;
   readonly report: (line: string) => void;
   /** Returns the port, listening. The heartbeat owns it. */
-  readonly claimPort: () => HeartbeatPort;
+  readonly claimPort: () => Promise<HeartbeatPort>;
   readonly timeoutMs: number;
   /** Whether an enclave without a heartbeat has to be stopped. */
   readonly required: boolean;
@@ -75,8 +75,8 @@ export class Heartbeat implements Device {
   }
 
   /** Claims the port. */
-  realize(): void {
-    this.#port = this.setup.claimPort();
+  async realize(): Promise<void> {
+    this.#port = await this.setup.claimPort();
   }
 
   /** Shares the port with launchers that wait for it; called between the steps of a launch. */

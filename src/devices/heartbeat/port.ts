@@ -149,14 +149,14 @@ export class HeartbeatPort implements Disposable {
 /**
  * Binds the port, or gets a share in it; waits while another program has it.
  * Throws SyscallError: EADDRINUSE after the time-out; UserError; and what `waits` throws.
- * @param holder describes the process that has the port.
+ * @param describeHolder describes the process that has the port.
  */
-export function claimHeartbeatPort(
+export async function claimHeartbeatPort(
   system: System,
   report: (line: string) => void,
   waits: Waits,
-  holder: () => string = () => "another process",
-): HeartbeatPort {
+  describeHolder: () => Promise<string>,
+): Promise<HeartbeatPort> {
   const deadlineMs = nowMs() + PORT_TIMEOUT_MS;
   let reported = false;
   for (let delayMs = 1; ; delayMs = Math.min(2 * delayMs, MAX_RETRY_MS)) {
@@ -174,9 +174,9 @@ export function claimHeartbeatPort(
     // Not at once: another launcher binds the port a moment before it opens its handoff socket.
     if (!reported && delayMs === MAX_RETRY_MS) {
       reported = true;
-      report(
-        `port ${HEARTBEAT_PORT} is in use by ${holder()}; waiting for it, up to ${PORT_TIMEOUT_MS / 1000} s`,
-      );
+      const holder = await describeHolder();
+      const seconds = PORT_TIMEOUT_MS / 1000;
+      report(`port ${HEARTBEAT_PORT} is in use by ${holder}; waiting for it, up to ${seconds} s`);
     }
     waits.pause(delayMs);
   }

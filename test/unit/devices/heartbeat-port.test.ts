@@ -6,7 +6,7 @@ import { createLog, HeartbeatLog } from "../../../src/devices/heartbeat/log.ts";
 import { claimHeartbeatPort, HeartbeatPort } from "../../../src/devices/heartbeat/port.ts";
 import { Fd } from "../../../src/sys/files.ts";
 import { isReadable, type Waiter } from "../../../src/sys/poll.ts";
-import { openSystem } from "../../../src/sys/system.ts";
+import { openSystem, type System } from "../../../src/sys/system.ts";
 import { FakeVsock } from "./fake-vsock.ts";
 
 const system = openSystem();
@@ -103,52 +103,57 @@ function waits(pauses: number[]): Waits {
   };
 }
 
+/** Claims the port; `nitro-cli` has it if it is in use. */
+function claim(system: System, report: (line: string) => void, waiting: Waits): Promise<HeartbeatPort> {
+  return claimHeartbeatPort(system, report, waiting, () => Promise.resolve("nitro-cli (pid 812)"));
+}
+
 describe("the port", () => {
   const EADDRINUSE = -98;
 
-  test("is bound at once if it is free, and a handoff socket is opened with it", () => {
+  test("is bound at once if it is free, and a handoff socket is opened with it", async () => {
     const vsock = new FakeVsock();
     const pauses: number[] = [];
-    using port = claimHeartbeatPort(vsock.system, () => {}, waits(pauses));
+    using port = await claim(vsock.system, () => {}, waits(pauses));
     expect([port.listener.number, port.log, pauses]).toEqual([100, undefined, []]);
     expect(vsock.calls).toEqual(["socket", "bind", "listen", "socket", "bind", "listen"]);
     port.close();
     expect(vsock.calls.slice(6)).toEqual(["close 101", "close 100"]); // the handoff socket first
   });
 
-  test("is used without a handoff socket if none can be opened", () => {
+  test("is used without a handoff socket if none can be opened", async () => {
     const vsock = new FakeVsock();
     vsock.binds.push(0, -13);
-    using port = claimHeartbeatPort(vsock.system, () => {}, waits([]));
+    using port = await claim(vsock.system, () => {}, waits([]));
     expect([port.listener.number, vsock.closed(101)]).toEqual([100, true]);
   });
 
-  test("gets a handoff socket with another name if its name is in use", () => {
+  test("gets a handoff socket with another name if its name is in use", async () => {
     const vsock = new FakeVsock();
     vsock.binds.push(0, EADDRINUSE, 0);
-    using port = claimHeartbeatPort(vsock.system, () => {}, waits([]));
+    using port = await claim(vsock.system, () => {}, waits([]));
     expect([port.listener.number, vsock.closed(101), vsock.closed(102)]).toEqual([100, true, false]);
   });
 
-  test("is waited for with growing pauses while another program has it, which is reported once", () => {
+  test("is waited for with growing pauses while another program has it, which is reported once", async () => {
     const vsock = new FakeVsock();
     vsock.binds.push(...Array(10).fill(EADDRINUSE));
     const reported: string[] = [];
     const pauses: number[] = [];
-    using _port = claimHeartbeatPort(vsock.system, (line) => reported.push(line), waits(pauses));
+    using _port = await claim(vsock.system, (line) => reported.push(line), waits(pauses));
     expect(pauses).toEqual([1, 2, 4, 8, 16, 32, 64, 100, 100, 100]);
-    expect(reported).toEqual(["port 9000 is in use by another process; waiting for it, up to 30 s"]);
+    expect(reported).toEqual(["port 9000 is in use by nitro-cli (pid 812); waiting for it, up to 30 s"]);
   });
 
-  test("that is released soon is claimed without a report: two launches may have started together", () => {
+  test("that is released soon is claimed without a report: two launches may have started together", async () => {
     const vsock = new FakeVsock();
     vsock.binds.push(...Array(7).fill(EADDRINUSE));
     const reported: string[] = [];
-    using _port = claimHeartbeatPort(vsock.system, (line) => reported.push(line), waits([]));
+    using _port = await claim(vsock.system, (line) => reported.push(line), waits([]));
     expect(reported).toEqual([]);
   });
 
-  test("is tried once more if its launcher has exited after a long wait for its reply", () => {
+  test("is tried once more if its launcher has exited after a long wait for its reply", async () => {
     const vsock = new FakeVsock();
     vsock.binds.push(EADDRINUSE);
     vsock.connects.push(0); // the fake reports root as the peer
@@ -159,7 +164,7 @@ describe("the port", () => {
       return true;
     };
     try {
-      using port = claimHeartbeatPort(vsock.system, () => {}, { pause: () => {}, waitReadable });
+      using port = await claim(vsock.system, () => {}, { pause: () => {}, waitReadable });
       expect(vsock.closed(port.listener.number)).toBe(false);
     } finally {
       clock?.mockRestore();
@@ -167,19 +172,19 @@ describe("the port", () => {
     expect(clock).toBeDefined();
   });
 
-  test("is waited for until the launch is cancelled", () => {
+  test("is waited for until the launch is cancelled", async () => {
     const vsock = new FakeVsock();
     vsock.binds.push(EADDRINUSE);
     const pause = () => {
       throw new Error("stopped");
     };
-    const take = () => claimHeartbeatPort(vsock.system, () => {}, { pause, waitReadable: () => false });
-    expect(take).toThrow("stopped");
+    const take = () => claim(vsock.system, () => {}, { pause, waitReadable: () => false });
+    await expect(take()).rejects.toThrow("stopped");
   });
 });
 
 /** An enclave's heartbeat (CID 16) on a listener with descriptor 50, in a launcher that shares the port with others. */
-function shared(log: HeartbeatLog | undefined, timeoutMs = 180_000) {
+async function shared(log: HeartbeatLog | undefined, timeoutMs = 180_000) {
   const vsock = new FakeVsock();
   const reported: string[] = [];
   const listener = new Fd(vsock.system, 50);
@@ -187,12 +192,12 @@ function shared(log: HeartbeatLog | undefined, timeoutMs = 180_000) {
   const setup = {
     system: vsock.system,
     report: (line: string) => reported.push(line),
-    claimPort: () => port,
+    claimPort: () => Promise.resolve(port),
     timeoutMs,
     required: true,
   };
   const heartbeat = stack.use(new Heartbeat(setup));
-  heartbeat.realize();
+  await heartbeat.realize();
   heartbeat.enclaveStarted(16);
   const waiters = () => {
     const list: Waiter[] = [];
@@ -211,9 +216,9 @@ function shared(log: HeartbeatLog | undefined, timeoutMs = 180_000) {
 describe("launchers that share the port", () => {
   const beat = () => [[0xb7]];
 
-  test("see a heartbeat that another launcher answered after it had received its own", () => {
+  test("see a heartbeat that another launcher answered after it had received its own", async () => {
     const [one, two] = logs(2);
-    const { vsock, heartbeat, connects, waiters } = shared(one);
+    const { vsock, heartbeat, connects, waiters } = await shared(one);
     const other = connects(17);
     const own = connects(16);
     vsock.readable.set(own?.fd ?? -1, beat());
@@ -228,9 +233,9 @@ describe("launchers that share the port", () => {
     expect(waiters()).toEqual([]);
   });
 
-  test("do not report each other's heartbeats, even those that come before the CID is recorded", () => {
+  test("do not report each other's heartbeats, even those that come before the CID is recorded", async () => {
     const [one, two] = logs(2);
-    const { vsock, reported, connects, waiters } = shared(one);
+    const { vsock, reported, connects, waiters } = await shared(one);
     two?.starting();
     const other = connects(17);
     vsock.readable.set(other?.fd ?? -1, beat());
@@ -244,9 +249,9 @@ describe("launchers that share the port", () => {
     expect(reported).toEqual(["heartbeat from CID 77 answered, but not counted: this enclave has CID 16"]);
   });
 
-  test("that were suspended beyond the time-out check first whether another launcher has answered", () => {
+  test("that were suspended beyond the time-out check first whether another launcher has answered", async () => {
     const [one, two] = logs(2);
-    const { reported, heartbeat, waiters } = shared(one);
+    const { reported, heartbeat, waiters } = await shared(one);
     two?.heartbeat(16);
     waiters()[0]?.expired();
     expect([heartbeat.hasArrived, reported]).toEqual([true, []]);
@@ -254,8 +259,8 @@ describe("launchers that share the port", () => {
 });
 
 describe("a listener that stays readable", () => {
-  test("does not postpone the time-out", () => {
-    const { heartbeat, reported, connects } = shared(undefined, 0);
+  test("does not postpone the time-out", async () => {
+    const { heartbeat, reported, connects } = await shared(undefined, 0);
     connects(1);
     expect(reported.join()).toContain("no heartbeat within 0 s; stopping the enclave (heartbeat=require)");
     expect(heartbeat.requiresStop).toBe(true);
@@ -264,7 +269,7 @@ describe("a listener that stays readable", () => {
 
 describe("a connection from before the start", () => {
   /** A launcher whose enclave gets CID 16; these peers connect before the start and send these bytes. */
-  const startsAfter = (
+  const startsAfter = async (
     log: HeartbeatLog | undefined,
     peers: [cid: number, ...says: (number[] | number)[]][],
   ) => {
@@ -276,25 +281,31 @@ describe("a connection from before the start", () => {
       vsock.readable.set(100 + i, says);
     });
     const report = (line: string) => reported.push(line);
-    const setup = { system: vsock.system, report, claimPort: () => port, timeoutMs: 1e6, required: false };
+    const setup = {
+      system: vsock.system,
+      report,
+      claimPort: () => Promise.resolve(port),
+      timeoutMs: 1e6,
+      required: false,
+    };
     const heartbeat = stack.use(new Heartbeat(setup));
-    heartbeat.realize();
+    await heartbeat.realize();
     heartbeat.enclaveStarting();
     heartbeat.enclaveStarted(16);
     return { vsock, reported, port, heartbeat };
   };
 
-  test("is answered and does not count: an exited enclave may have had the CID", () => {
+  test("is answered and does not count: an exited enclave may have had the CID", async () => {
     const [one, two] = logs(2);
-    const { vsock, heartbeat } = startsAfter(one, [[16, [0xb7]]]);
+    const { vsock, heartbeat } = await startsAfter(one, [[16, [0xb7]]]);
     expect([vsock.sent.get(100), vsock.closed(100), heartbeat.isAwaited]).toEqual([1, true, true]);
     two?.read();
     expect(two?.hasHeartbeat(16)).toBe(true); // for the launcher whose enclave had it
     expect(one?.hasHeartbeat(16)).toBe(false);
   });
 
-  test("that sends its byte after the start is answered and does not count either", () => {
-    const { vsock, heartbeat, reported } = startsAfter(undefined, [[16], [77, [0xb7]]]);
+  test("that sends its byte after the start is answered and does not count either", async () => {
+    const { vsock, heartbeat, reported } = await startsAfter(undefined, [[16], [77, [0xb7]]]);
     expect([vsock.closed(100), vsock.closed(101)]).toEqual([false, true]);
     expect(reported).toHaveLength(1);
     expect(reported[0]).toStartWith("heartbeat from CID 77 answered");
@@ -316,15 +327,15 @@ describe("a connection from before the start", () => {
 });
 
 describe("a launcher without a free descriptor", () => {
-  test("drops the connection that is oldest, and keeps listening", () => {
-    const { vsock, heartbeat, connects, reported } = shared(undefined);
+  test("drops the connection that is oldest, and keeps listening", async () => {
+    const { vsock, heartbeat, connects, reported } = await shared(undefined);
     const silent = connects(77);
     connects(-24); // EMFILE
     expect([vsock.closed(silent?.fd ?? -1), heartbeat.isAwaited, reported]).toEqual([true, true, []]);
   });
 
-  test("and without connections releases the port", () => {
-    const { heartbeat, connects } = shared(undefined);
+  test("and without connections releases the port", async () => {
+    const { heartbeat, connects } = await shared(undefined);
     connects(-24);
     expect(heartbeat.isAwaited).toBe(false);
   });

@@ -17,13 +17,13 @@ describe("AWS's time-out", () => {
     [6 * GIB + 1, 100 * GIB, 270],
     [6 * GIB, 100 * GIB + 1, 270],
     [12 * GIB + 1, 200 * GIB + 1, 540],
-  ])("for an image of %d bytes in %d bytes of memory is %d s", (image, memory, seconds) => {
+  ])("for an image of %d bytes in %d bytes of memory is %d s", async (image, memory, seconds) => {
     expect(awsTimeoutMs(image, memory)).toBe(seconds * 1000);
   });
 });
 
 /** An enclave's heartbeat (CID 16) on a listener with descriptor 50. */
-function started(timeoutMs = 180_000, required = false) {
+async function started(timeoutMs = 180_000, required = false) {
   const vsock = new FakeVsock();
   const reported: string[] = [];
   const listener = new Fd(vsock.system, 50);
@@ -31,11 +31,11 @@ function started(timeoutMs = 180_000, required = false) {
   const heartbeat = new Heartbeat({
     system: vsock.system,
     report: (line) => reported.push(line),
-    claimPort: () => port,
+    claimPort: () => Promise.resolve(port),
     timeoutMs,
     required,
   });
-  heartbeat.realize();
+  await heartbeat.realize();
   heartbeat.enclaveStarted(16);
   const waiters = () => {
     const list: Waiter[] = [];
@@ -55,8 +55,8 @@ function started(timeoutMs = 180_000, required = false) {
 }
 
 describe("the enclave's own heartbeat", () => {
-  test("is answered and counted, and releases the port", () => {
-    const { vsock, reported, heartbeat, peer, waiters } = started();
+  test("is answered and counted, and releases the port", async () => {
+    const { vsock, reported, heartbeat, peer, waiters } = await started();
     expect([heartbeat.isAwaited, heartbeat.hasArrived]).toEqual([true, false]);
     const fd = peer(16, [BYTE]);
     expect([heartbeat.isAwaited, heartbeat.hasArrived]).toEqual([false, true]);
@@ -64,8 +64,8 @@ describe("the enclave's own heartbeat", () => {
     expect([waiters(), reported]).toEqual([[], []]);
   });
 
-  test("may come later than its connection", () => {
-    const { heartbeat, peer, vsock, waiters } = started();
+  test("may come later than its connection", async () => {
+    const { heartbeat, peer, vsock, waiters } = await started();
     const fd = peer(16);
     expect([heartbeat.isAwaited, vsock.closed(fd)]).toEqual([true, false]);
     vsock.readable.set(fd, [[BYTE]]);
@@ -73,8 +73,8 @@ describe("the enclave's own heartbeat", () => {
     expect(heartbeat.hasArrived).toBe(true);
   });
 
-  test("with a wrong byte is reported, not answered, and still awaited", () => {
-    const { heartbeat, reported, peer, vsock } = started();
+  test("with a wrong byte is reported, not answered, and still awaited", async () => {
+    const { heartbeat, reported, peer, vsock } = await started();
     const fd = peer(16, [0x42]);
     expect(reported).toEqual(["heartbeat: the enclave sent byte 0x42 instead of 0xb7; not answered"]);
     expect([heartbeat.isAwaited, vsock.sent.get(fd), vsock.closed(fd)]).toEqual([true, undefined, true]);
@@ -83,14 +83,14 @@ describe("the enclave's own heartbeat", () => {
   test.each([
     ["nothing", []],
     ["a reset", -104],
-  ])("that is %s does not count", (_name, says) => {
-    const { heartbeat, peer, vsock } = started();
+  ])("that is %s does not count", async (_name, says) => {
+    const { heartbeat, peer, vsock } = await started();
     const fd = peer(16, says);
     expect([heartbeat.isAwaited, vsock.closed(fd)]).toEqual([true, true]);
   });
 
-  test("counts if it was sent immediately before the exit", () => {
-    const { heartbeat, vsock } = started();
+  test("counts if it was sent immediately before the exit", async () => {
+    const { heartbeat, vsock } = await started();
     vsock.incoming.push(16);
     vsock.readable.set(100, [[BYTE]]);
     heartbeat.enclaveExited();
@@ -98,8 +98,8 @@ describe("the enclave's own heartbeat", () => {
     expect(heartbeat.hasArrived).toBe(true);
   });
 
-  test("is reported with the errno's name if the answer cannot be sent", () => {
-    const { reported, peer, vsock } = started();
+  test("is reported with the errno's name if the answer cannot be sent", async () => {
+    const { reported, peer, vsock } = await started();
     vsock.sendResult = -32;
     peer(16, [BYTE]);
     expect(reported.length).toBe(1);
@@ -108,8 +108,8 @@ describe("the enclave's own heartbeat", () => {
 });
 
 describe("a peer with another CID", () => {
-  test("is answered and reported, and does not count", () => {
-    const { heartbeat, reported, peer, vsock } = started();
+  test("is answered and reported, and does not count", async () => {
+    const { heartbeat, reported, peer, vsock } = await started();
     const fd = peer(77, [BYTE]);
     expect(reported).toEqual(["heartbeat from CID 77 answered, but not counted: this enclave has CID 16"]);
     expect([heartbeat.isAwaited, vsock.sent.get(fd), vsock.closed(fd)]).toEqual([true, 1, true]);
@@ -117,8 +117,8 @@ describe("a peer with another CID", () => {
     expect(heartbeat.hasArrived).toBe(true);
   });
 
-  test("is reported once, and only a limited number of peers is", () => {
-    const { reported, peer } = started();
+  test("is reported once, and only a limited number of peers is", async () => {
+    const { reported, peer } = await started();
     for (let i = 0; i < 3; i++) peer(77, [0x41]);
     expect(reported).toEqual(["heartbeat: CID 77 sent byte 0x41 instead of 0xb7; not answered"]);
     for (let cid = 100; cid < 400; cid++) peer(cid, [0x41]);
@@ -128,8 +128,8 @@ describe("a peer with another CID", () => {
     );
   });
 
-  test("is dropped after five seconds of silence", () => {
-    const { peer, waiters, vsock } = started();
+  test("is dropped after five seconds of silence", async () => {
+    const { peer, waiters, vsock } = await started();
     const start = nowMs();
     const fd = peer(77);
     const waiter = waiters().at(-1);
@@ -139,8 +139,8 @@ describe("a peer with another CID", () => {
     expect(vsock.closed(fd)).toBe(true);
   });
 
-  test("is dropped if it is the oldest of too many; the enclave's own connection is kept", () => {
-    const { peer, waiters, vsock, heartbeat } = started();
+  test("is dropped if it is the oldest of too many; the enclave's own connection is kept", async () => {
+    const { peer, waiters, vsock, heartbeat } = await started();
     const own = peer(16);
     const first = peer(77);
     for (let i = 0; i < 200; i++) peer(78);
@@ -155,8 +155,8 @@ describe("a peer with another CID", () => {
 });
 
 describe("no heartbeat", () => {
-  test("within the time-out releases the port, and the enclave keeps running", () => {
-    const { heartbeat, reported, waiters, vsock } = started(270_000);
+  test("within the time-out releases the port, and the enclave keeps running", async () => {
+    const { heartbeat, reported, waiters, vsock } = await started(270_000);
     const [listening] = waiters();
     expect((listening?.deadlineMs ?? 0) - nowMs()).toBeGreaterThan(269_000);
     listening?.expired();
@@ -165,8 +165,8 @@ describe("no heartbeat", () => {
     expect([heartbeat.isAwaited, vsock.closed(50), waiters()]).toEqual([false, true, []]);
   });
 
-  test("stops the enclave if it is required, with a hint", () => {
-    const { heartbeat, reported, waiters, vsock } = started(5_000, true);
+  test("stops the enclave if it is required, with a hint", async () => {
+    const { heartbeat, reported, waiters, vsock } = await started(5_000, true);
     waiters()[0]?.expired();
     expect(reported).toEqual([
       "no heartbeat within 5 s; stopping the enclave (heartbeat=require); hint: its init must send byte 0xb7 to " +
@@ -176,16 +176,16 @@ describe("no heartbeat", () => {
     expect([heartbeat.isAwaited, vsock.closed(50), waiters()]).toEqual([false, true, []]);
   });
 
-  test("stops the enclave if it is required and no connection can be accepted", () => {
-    const { heartbeat, reported, waiters, vsock } = started(5_000, true);
+  test("stops the enclave if it is required and no connection can be accepted", async () => {
+    const { heartbeat, reported, waiters, vsock } = await started(5_000, true);
     vsock.incoming.push(-24);
     waiters()[0]?.ready(1);
     expect(reported[0]).toContain("Too many open files (EMFILE); stopping the enclave (heartbeat=require)");
     expect([reported.length, heartbeat.requiresStop]).toEqual([1, true]);
   });
 
-  test("because no connection can be accepted is reported", () => {
-    const { heartbeat, reported, waiters, vsock } = started();
+  test("because no connection can be accepted is reported", async () => {
+    const { heartbeat, reported, waiters, vsock } = await started();
     vsock.incoming.push(-24);
     waiters()[0]?.ready(1);
     expect(reported[0]).toContain("Too many open files (EMFILE)");
@@ -193,8 +193,8 @@ describe("no heartbeat", () => {
   });
 });
 
-test("dispose closes the port and all connections", () => {
-  const { heartbeat, peer, vsock } = started();
+test("dispose closes the port and all connections", async () => {
+  const { heartbeat, peer, vsock } = await started();
   const fds = [peer(16), peer(77)];
   heartbeat[Symbol.dispose]();
   expect([...fds, 50].map((fd) => vsock.closed(fd))).toEqual([true, true, true]);

@@ -168,7 +168,11 @@ describe("the console's output", () => {
       ]);
       output.room.length = 0;
       console.ready();
-      expect([console.isDelivering, output.text, tail(console)]).toEqual([false, "last words!", "last words!"]);
+      expect([console.isDelivering, output.text, tail(console)]).toEqual([
+        false,
+        "last words!",
+        "last words!",
+      ]);
     });
 
     test("a second of silence ends it", () => {
