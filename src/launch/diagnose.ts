@@ -172,7 +172,7 @@ export function describePortHolder(system: System): string {
   const inode = vsockListenerInode(system, HEARTBEAT_PORT);
   if (inode === undefined) return "another process";
   const [holder] = processesWithDescriptor(system, (link) => link === `socket:[${inode}]`).holders;
-  const name = holder?.words[0]?.split("/").at(-1);
+  const name = holder?.args[0]?.split("/").at(-1);
   return name ? `${name} (pid ${holder?.pid})` : "another process";
 }
 
