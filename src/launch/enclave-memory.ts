@@ -13,7 +13,7 @@ import { diagnosed } from "./undiagnosed.ts";
 export function allocateMemory({ system, options, progress }: LaunchContext, plan: MemoryPlan): MemoryBegun {
   using stack = new DisposableStack();
   const opened = stack.use(PageMap.open(system));
-  const pageMap = opened?.tellsFrames() ? opened : undefined;
+  const pageMap = opened?.showsFrames() ? opened : undefined;
   const facts = {
     plan,
     asked: options.memoryBackend?.threads,

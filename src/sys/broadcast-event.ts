@@ -17,27 +17,27 @@ export function createBroadcastEvent(system: System): Fd {
 }
 
 /** Wakes all watchers. */
-export function signalBroadcast(system: System, announcement: Fd): void {
+export function signalBroadcast(system: System, event: Fd): void {
   const one = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
-  writeSome(system, announcement.number, addressOf(one), one.length);
+  writeSome(system, event.number, addressOf(one), one.length);
 }
 
 /**
  * Returns an epoll descriptor that is readable when the event was signalled since the last acknowledgement. Throws
  * SyscallError.
  */
-export function watchBroadcastEvent(system: System, announcement: Fd): Fd {
+export function watchBroadcastEvent(system: System, event: Fd): Fd {
   const calls = system.libc.sharingCalls;
-  const made = calls.epoll_create1(epoll.EPOLL_CLOEXEC);
+  const created = calls.epoll_create1(epoll.EPOLL_CLOEXEC);
   const watch = new Fd(
     system,
-    checked(system, "epoll_create1", made, () => "EPOLL_CLOEXEC", ""),
+    checked(system, "epoll_create1", created, () => "EPOLL_CLOEXEC", ""),
   );
-  const event = new Uint8Array(epoll.EPOLL_EVENT_SIZE);
-  new DataView(event.buffer).setUint32(0, (epoll.EPOLLIN | epoll.EPOLLET) >>> 0, true);
-  const added = calls.epoll_ctl(watch.number, epoll.EPOLL_CTL_ADD, announcement.number, event);
+  const record = new Uint8Array(epoll.EPOLL_EVENT_SIZE);
+  new DataView(record.buffer).setUint32(0, (epoll.EPOLLIN | epoll.EPOLLET) >>> 0, true);
+  const added = calls.epoll_ctl(watch.number, epoll.EPOLL_CTL_ADD, event.number, record);
   try {
-    const args = () => `${watch.number}, EPOLL_CTL_ADD, ${announcement.number}, EPOLLIN|EPOLLET`;
+    const args = () => `${watch.number}, EPOLL_CTL_ADD, ${event.number}, EPOLLIN|EPOLLET`;
     checked(system, "epoll_ctl", added, args, "");
     return watch;
   } catch (error) {
@@ -48,7 +48,7 @@ export function watchBroadcastEvent(system: System, announcement: Fd): Fd {
 
 /** Acknowledges the signals so far. Call it before reading the state that the event announces. */
 export function acknowledgeBroadcast(system: System, watch: Fd): void {
-  const event = new Uint8Array(epoll.EPOLL_EVENT_SIZE);
-  const got = system.libc.sharingCalls.epoll_wait(watch.number, event, 1, 0);
+  const record = new Uint8Array(epoll.EPOLL_EVENT_SIZE);
+  const got = system.libc.sharingCalls.epoll_wait(watch.number, record, 1, 0);
   resultOrErrno(system, "epoll_wait", got, () => `${watch.number}, …, 1, 0`);
 }

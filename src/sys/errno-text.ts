@@ -1,11 +1,8 @@
 /** The C library's descriptions of errno values. */
 import type { ERRNO } from "./linux/errno.ts";
 
-/**
- * Returns the descriptions that strerror(3) gives in the C locale. A function, because most launches need none of
- * them.
- */
-export const errnoTexts = (): Readonly<Record<keyof typeof ERRNO, string>> => ({
+/** The descriptions of strerror(3) in the C locale. */
+export const ERRNO_TEXTS: Readonly<Record<keyof typeof ERRNO, string>> = {
   EPERM: "Operation not permitted",
   ENOENT: "No such file or directory",
   ESRCH: "No such process",
@@ -89,4 +86,4 @@ export const errnoTexts = (): Readonly<Record<keyof typeof ERRNO, string>> => ({
   EKEYEXPIRED: "Key has expired",
   EKEYREVOKED: "Key has been revoked",
   EKEYREJECTED: "Key was rejected by service",
-});
+};

@@ -1,5 +1,5 @@
 /** The errors that a user sees, and the names of errno values. */
-import { errnoTexts } from "./errno-text.ts";
+import { ERRNO_TEXTS } from "./errno-text.ts";
 import { ERRNO } from "./linux/errno.ts";
 import { NE_ERRORS } from "./linux/nitro_enclaves.ts";
 
@@ -40,7 +40,7 @@ export function errnoName(errno: number): string {
 /** Returns description and name of an errno, `No such file or directory (ENOENT)`, or the name alone. */
 export function errnoText(errno: number): string {
   const name = nameOf(errno);
-  if (name !== undefined) return `${errnoTexts()[name]} (${name})`;
+  if (name !== undefined) return `${ERRNO_TEXTS[name]} (${name})`;
   const own = errnoName(errno);
   return own.startsWith("errno ") ? own : `${own} (${errno})`;
 }

@@ -48,11 +48,10 @@ export function statusIn(system: System, directory: Fd, name: string): FileStatu
 function statusAt(system: System, directory: number, path: string, flags: number): FileStatus | undefined {
   const [name, into] = [cString(path), new Uint8Array(stat.statx.size)];
   const number = SYSCALLS.statx[KERNEL_ARCHITECTURE];
-  // AT_FDCWD is negative; the kernel reads the low 32 bits as an int.
-  const args = [directory >>> 0, addressOf(name), flags, stat.STATX_BASIC_STATS, addressOf(into)] as const;
+  const args = [directory, addressOf(name), flags, stat.STATX_BASIC_STATS, addressOf(into)] as const;
   const result = Number(system.libc.syscall(number, ...args));
-  const told = () => `${directory}, ${quoted(path)}, 0x${flags.toString(16)}, …`;
-  if (resultOrErrno(system, "statx", result, told) < 0) return undefined;
+  const shown = () => `${directory}, ${quoted(path)}, 0x${flags.toString(16)}, …`;
+  if (resultOrErrno(system, "statx", result, shown) < 0) return undefined;
   const { stx_mode, stx_uid, stx_gid, stx_ino, stx_dev_major, stx_dev_minor } = stat.statx.decode(into);
   const kind = stx_mode & stat.S_IFMT;
   return {

@@ -78,7 +78,7 @@ const SYMBOLS = {
   getsockname: { args: [i32, pointer, pointer], returns: i32 },
   // mode_t umask(mode_t mask), which cannot fail
   umask: { args: [u32], returns: u32 },
-  // long syscall(long number, ...): up to five arguments of a machine word each
+  // long syscall(long number, ...): up to five arguments of 64 bits each
   syscall: { args: [i64, u64, u64, u64, u64, u64], returns: i64 },
   // int *__errno_location(void)
   __errno_location: { args: [], returns: pointer },
@@ -127,7 +127,7 @@ const PROCESS_SYMBOLS = {
 
 /** Functions for large memories and NUMA, opened on first use. */
 const MEMORY_SYMBOLS = {
-  // long syscall(long number, ...): six arguments of a machine word each
+  // long syscall(long number, ...): six arguments of 64 bits each
   syscall: { args: [i64, u64, u64, u64, u64, u64, u64], returns: i64 },
   // int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument),
   // which returns the error; the code's and the argument's addresses
@@ -157,8 +157,8 @@ const SHARING_SYMBOLS = {
 export function openLibc() {
   const symbols = dlopen("libc.so.6", SYMBOLS).symbols;
   const errnoAddress = symbols.__errno_location();
-  if (errnoAddress === null) throw new Error("libc gave no errno");
-  let opened: ReturnType<typeof openProcessCalls> | undefined;
+  if (errnoAddress === null) throw new Error("libc has no errno");
+  let processes: ReturnType<typeof openProcessCalls> | undefined;
   let memory: ReturnType<typeof openMemoryCalls> | undefined;
   let sharing: ReturnType<typeof openSharingCalls> | undefined;
   return {
@@ -168,8 +168,8 @@ export function openLibc() {
       Number(symbols.syscall(SYSCALLS.memfd_create[KERNEL_ARCHITECTURE], ptr(name), flags, 0, 0, 0)),
     /** The functions of PROCESS_SYMBOLS. */
     get processCalls() {
-      opened ??= openProcessCalls();
-      return opened;
+      processes ??= openProcessCalls();
+      return processes;
     },
     /** The functions of MEMORY_SYMBOLS. */
     get memoryCalls() {
@@ -190,7 +190,7 @@ function openProcessCalls() {
   return dlopen("libc.so.6", PROCESS_SYMBOLS).symbols;
 }
 
-/** Opens libpthread: before glibc 2.34 these functions are there, and later its name resolves to libc. */
+/** Opens libpthread: glibc before 2.34 has these functions there; later its name resolves to libc. */
 function openMemoryCalls() {
   return dlopen("libpthread.so.0", MEMORY_SYMBOLS).symbols;
 }

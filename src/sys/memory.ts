@@ -28,7 +28,7 @@ export const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
 export const GIGANTIC_PAGE_BYTES = 1024 * 1024 * 1024;
 
 const MEMFD_FLAGS = { MFD_CLOEXEC, MFD_HUGETLB, MFD_HUGE_1GB, MFD_HUGE_2MB };
-const NAME = "nitro-enclave";
+const MEMFD_NAME = "nitro-enclave";
 
 /** Size of a view onto the mapping. */
 const WINDOW_BYTES = GIGANTIC_PAGE_BYTES;
@@ -115,11 +115,11 @@ export class HugePageFile implements Disposable {
   static create(system: System, pageBytes: number, size: number): HugePageFile {
     const { libc } = system;
     using stack = new DisposableStack();
-    const name = cString(NAME);
+    const name = cString(MEMFD_NAME);
     const flags =
       MFD_CLOEXEC | MFD_HUGETLB | (pageBytes === GIGANTIC_PAGE_BYTES ? MFD_HUGE_1GB : MFD_HUGE_2MB);
     const number = libc.memfd_create(name, flags);
-    const args = () => `${quoted(NAME)}, ${flagNames(flags, MEMFD_FLAGS)}`;
+    const args = () => `${quoted(MEMFD_NAME)}, ${flagNames(flags, MEMFD_FLAGS)}`;
     const fd = stack.use(new Fd(system, checked(system, "memfd_create", number, args, "")));
     const sized = libc.ftruncate(fd.number, size);
     checked(system, "ftruncate", sized, () => `${fd.number}, ${size}`, "the huge page file");
@@ -169,21 +169,21 @@ export function wholeFileRange(file: HugePageFile): FileRange {
  * Maps ranges of files one after another, shared; those of larger pages come first. A first mapping reserves the
  * pages: ENOMEM means that there are not enough. Throws SyscallError and leaves nothing mapped.
  */
-export function mapRanges(system: System, pieces: readonly FileRange[]): Mapping {
-  const [first, ...others] = pieces;
-  if (first === undefined) throw new RangeError("nothing to map");
+export function mapRanges(system: System, ranges: readonly FileRange[]): Mapping {
+  const [first, ...others] = ranges;
+  if (first === undefined) throw new RangeError("no range to map");
   if (others.length === 0) {
     const start = mapAt(system, 0, MAP_SHARED, first);
     return new Mapping(system, start, first.length);
   }
   let size = 0;
-  for (const { length } of pieces) size += length;
+  for (const { length } of ranges) size += length;
   using stack = new DisposableStack();
   const mapping = stack.use(reserve(system, size, first.file.pageBytes));
   let at = mapping.start;
-  for (const piece of pieces) {
-    mapAt(system, at, MAP_SHARED | MAP_FIXED, piece);
-    at += piece.length;
+  for (const range of ranges) {
+    mapAt(system, at, MAP_SHARED | MAP_FIXED, range);
+    at += range.length;
   }
   stack.move();
   return mapping;
@@ -199,7 +199,7 @@ function mapAt(system: System, address: number, flags: number, { file, offset, l
   return checked(system, "mmap", start, args, "");
 }
 
-/** Reserves an address range that begins at a multiple of `alignment` bytes. */
+/** Reserves an address range that starts at a multiple of `alignment` bytes. */
 function reserve(system: System, size: number, alignment: number): Mapping {
   const all = size + alignment;
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;

@@ -49,11 +49,11 @@ export function withNumaPolicy<T>(
     return allocate();
   } finally {
     const mode = new DataView(former.mode.buffer).getInt32(0, true);
-    setPolicy(system, mode, former.mask, "as it was before");
+    setPolicy(system, mode, former.mask, "the previous policy");
   }
 }
 
-function setPolicy(system: System, mode: number, mask: Uint8Array, words: string): void {
+function setPolicy(system: System, mode: number, mask: Uint8Array, description: string): void {
   // The kernel reads one bit less than maxnode, and MPOL_DEFAULT requires an empty mask.
   const result = Number(
     system.libc.syscall(
@@ -65,7 +65,7 @@ function setPolicy(system: System, mode: number, mask: Uint8Array, words: string
       0,
     ),
   );
-  checked(system, "set_mempolicy", result, () => words, words);
+  checked(system, "set_mempolicy", result, () => description, description);
 }
 
 /** Number of pages by node. */

@@ -23,16 +23,16 @@ export function openOutput(system: System, path: string, flags: number, mode: nu
     file = openFile(system, path, kept | O_NOFOLLOW[KERNEL_ARCHITECTURE], mode);
   } catch (error) {
     // ELOOP for a link; EACCES where O_CREAT meets a file of another user.
-    const there = linkStatus(system, path);
-    if (there?.kind !== stat.S_IFLNK) throw error;
-    if (!trusted.includes(there.uid)) throw foreign(path, "link", there.uid);
+    const existing = linkStatus(system, path);
+    if (existing?.kind !== stat.S_IFLNK) throw error;
+    if (!trusted.includes(existing.uid)) throw foreignFile(path, "symbolic link", existing.uid);
     return openFile(system, path, flags, mode);
   }
   const { kind, uid } = fdStatus(system, file) ?? {};
   if (kind !== stat.S_IFREG && kind !== stat.S_IFIFO) return file;
   if (uid === undefined || !trusted.includes(uid)) {
     file.close();
-    throw foreign(path, kind === stat.S_IFIFO ? "FIFO" : "file", uid);
+    throw foreignFile(path, kind === stat.S_IFIFO ? "FIFO" : "file", uid);
   }
   // Truncated only after its owner is known.
   if ((flags & O_TRUNC) !== 0 && kind === stat.S_IFREG) {
@@ -42,10 +42,14 @@ export function openOutput(system: System, path: string, flags: number, mode: nu
   return file;
 }
 
-function foreign(path: string, kind: string, uid: number | undefined): UserError {
-  const owner = uid === undefined ? "somebody" : `user ${uid}`;
-  const why = `it is a ${kind} of ${owner}'s in a directory that anybody may write to, and is not written`;
-  return new UserError(path, why, "name a file in a directory of your own, such as /run/nitro");
+function foreignFile(path: string, kind: string, uid: number | undefined): UserError {
+  const owner = uid === undefined ? "unknown" : `user ${uid}`;
+  const why = `refused to write to a ${kind} in a world-writable directory (owner: ${owner})`;
+  return new UserError(
+    path,
+    why,
+    "choose a path in a directory that only you can write to, such as /run/nitro",
+  );
 }
 
 /**
@@ -54,9 +58,9 @@ function foreign(path: string, kind: string, uid: number | undefined): UserError
  */
 export function fileRemover(system: System, path: string): () => void {
   const directory = path.startsWith("/") ? "" : `${realPath(system, ".") ?? "."}/`;
-  const made = linkStatus(system, path)?.identity;
+  const created = linkStatus(system, path)?.identity;
   return () => {
-    if (system.rootChanged || linkStatus(system, `${directory}${path}`)?.identity !== made) return;
+    if (system.rootChanged || linkStatus(system, `${directory}${path}`)?.identity !== created) return;
     removeFile(system, `${directory}${path}`);
   };
 }

@@ -37,10 +37,10 @@ export class PageMap implements Disposable {
     }
   }
 
-  /** Whether this process may see frame numbers. Checked with a page that is certainly present. */
-  tellsFrames(): boolean {
-    const here = new Uint8Array(1).fill(1);
-    return this.addresses(addressOf(here), this.basePageBytes, 1) !== undefined;
+  /** Whether the kernel shows frame numbers to this process. Checked with a page that is certainly present. */
+  showsFrames(): boolean {
+    const present = new Uint8Array(1).fill(1);
+    return this.addresses(addressOf(present), this.basePageBytes, 1) !== undefined;
   }
 
   /**
@@ -53,7 +53,7 @@ export class PageMap implements Disposable {
     const perPage = (pageBytes / this.basePageBytes) * ENTRY_BYTES;
     const atOnce = Math.max(1, Math.min(pages, Math.floor(MOST_BYTES / perPage)));
     const entries = new Uint8Array(atOnce === 1 ? ENTRY_BYTES : atOnce * perPage);
-    const words = new Uint32Array(entries.buffer);
+    const fields = new Uint32Array(entries.buffer);
     const first = Math.floor(start / this.basePageBytes) * ENTRY_BYTES;
     const found = new Float64Array(pages);
     for (let page = 0; page < pages; page += atOnce) {
@@ -63,7 +63,7 @@ export class PageMap implements Disposable {
       if (got !== length) return undefined;
       for (let i = 0; i < count; i++) {
         const at = (i * perPage) / 4;
-        const [low = 0, high = 0] = [words[at], words[at + 1]];
+        const [low = 0, high = 0] = [fields[at], fields[at + 1]];
         const frame = (high & 0x7f_ffff) * 2 ** 32 + low;
         if (high < 2 ** 31 || frame === 0) return undefined;
         found[page + i] = frame * this.basePageBytes;
@@ -89,7 +89,7 @@ export function basePageBytes(system: System): number {
   using fd = openFile(system, "/proc/self/auxv", O_RDONLY);
   const bytes = new Uint8Array(4096);
   const got = readSome(system, fd.number, bytes);
-  const words = new BigUint64Array(bytes.buffer, 0, Math.max(got, 0) >> 3);
-  for (let i = 0; i + 1 < words.length; i += 2) if (words[i] === AT_PAGESZ) return Number(words[i + 1]);
+  const fields = new BigUint64Array(bytes.buffer, 0, Math.max(got, 0) >> 3);
+  for (let i = 0; i + 1 < fields.length; i += 2) if (fields[i] === AT_PAGESZ) return Number(fields[i + 1]);
   return 4096;
 }

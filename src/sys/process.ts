@@ -17,31 +17,35 @@ const SELF = "/proc/self/exe";
 export function inheritedPipe(system: System): { reading: Fd; writing: Fd } {
   const ends = new Uint8Array(8);
   const view = new DataView(ends.buffer);
-  const made = system.libc.pipe2(ends, O_CLOEXEC);
+  const created = system.libc.pipe2(ends, O_CLOEXEC);
   const [from, to] = [view.getInt32(0, true), view.getInt32(4, true)];
-  checked(system, "pipe2", made, () => `[${from}, ${to}], O_CLOEXEC`, "");
+  checked(system, "pipe2", created, () => `[${from}, ${to}], O_CLOEXEC`, "");
   const [reading, writing] = [new Fd(system, from), new Fd(system, to)];
   checked(system, "fcntl", system.libc.processCalls.fcntl(to, F_SETFD, 0), () => `${to}, F_SETFD, 0`, "");
   return { reading, writing };
 }
 
 /**
- * Starts this program again with posix_spawn(3) and an empty environment. Returns the process id. @param words argv,
- * including the program name. Throws SyscallError.
+ * Starts this program again with posix_spawn(3) and an empty environment. Returns the process id. Throws SyscallError.
+ * @param argv the arguments, including the program name.
  */
-export function spawnSelf(system: System, words: readonly string[]): number {
+export function spawnSelf(system: System, argv: readonly string[]): number {
   const pid = new Uint8Array(4);
-  const texts = words.map(cString);
-  const argv = new BigUint64Array(texts.length + 1);
+  const texts = argv.map(cString);
+  const vector = new BigUint64Array(texts.length + 1);
   texts.forEach((text, i) => {
-    argv[i] = BigInt(addressOf(text));
+    vector[i] = BigInt(addressOf(text));
   });
   const environment = new BigUint64Array(1);
-  const error = system.libc.processCalls.posix_spawn(pid, cString(SELF), null, null, argv, environment);
-  // Keeps `texts` alive until after the call: argv holds only their addresses.
+  const error = system.libc.processCalls.posix_spawn(pid, cString(SELF), null, null, vector, environment);
+  // Keeps `texts` alive until after the call: vector holds only their addresses.
   if (error !== 0 || texts.length === 0) throw new SyscallError("posix_spawn", error, SELF);
   const child = new DataView(pid.buffer).getInt32(0, true);
-  system.trace.call?.("posix_spawn", `[${child}], "${SELF}", NULL, NULL, [${texts.length} words], []`, error);
+  system.trace.call?.(
+    "posix_spawn",
+    `[${child}], "${SELF}", NULL, NULL, [${texts.length} arguments], []`,
+    error,
+  );
   return child;
 }
 
@@ -56,8 +60,8 @@ export function waitForExit(system: System, pid: number): number {
       if (error instanceof SyscallError && error.errno === ERRNO.EINTR) continue;
       throw error;
     }
-    const word = new DataView(status.buffer).getInt32(0, true);
-    return (word & 0x7f) === 0 ? (word >> 8) & 0xff : -(word & 0x7f);
+    const code = new DataView(status.buffer).getInt32(0, true);
+    return (code & 0x7f) === 0 ? (code >> 8) & 0xff : -(code & 0x7f);
   }
 }
 

@@ -1,7 +1,7 @@
 /** A progress bar on a terminal. */
 
-/** Shorter work has no bar. */
-const PATIENCE_MS = 500;
+/** A bar appears only after this time. */
+const DELAY_MS = 500;
 const REDRAW_MS = 100;
 const BAR_COLUMNS = 40;
 
@@ -21,7 +21,7 @@ export function progressBar(
   title: string,
   now: () => number = () => performance.now(),
 ): ProgressBar {
-  const begun = now();
+  const start = now();
   let [done, total, drawn] = [0, 0, 0];
   const clear = () => {
     if (drawn !== 0) draw("\r\x1b[K");
@@ -34,12 +34,12 @@ export function progressBar(
     step(bytes) {
       done += bytes;
       const time = now();
-      if (time - begun < PATIENCE_MS || time - drawn < REDRAW_MS) return;
+      if (time - start < DELAY_MS || time - drawn < REDRAW_MS) return;
       drawn = time;
-      const part = total === 0 ? 0 : Math.min(1, done / total);
-      const filled = Math.round(part * BAR_COLUMNS);
+      const fraction = total === 0 ? 0 : Math.min(1, done / total);
+      const filled = Math.round(fraction * BAR_COLUMNS);
       const bar = "#".repeat(filled) + " ".repeat(BAR_COLUMNS - filled);
-      const percent = String(Math.floor(part * 100)).padStart(3);
+      const percent = String(Math.floor(fraction * 100)).padStart(3);
       draw(`\r${title} [${bar}] ${percent}% of ${Math.ceil(total / 1e6)} MB\x1b[K`);
     },
     clear,

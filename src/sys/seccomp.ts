@@ -32,7 +32,7 @@ export type FilterAction = "allow" | "kill" | { readonly errno: number };
  */
 export interface FilterRule {
   readonly calls: readonly SyscallName[];
-  readonly verdict: FilterAction;
+  readonly action: FilterAction;
   readonly when?: {
     readonly argument: number;
     /** One of these values, or a bit that must be set. */
@@ -41,14 +41,14 @@ export interface FilterRule {
   };
 }
 
-function code(verdict: FilterAction): number {
-  if (verdict === "allow") return SECCOMP_RET_ALLOW;
-  return verdict === "kill" ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO + verdict.errno;
+function code(action: FilterAction): number {
+  if (action === "allow") return SECCOMP_RET_ALLOW;
+  return action === "kill" ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO + action.errno;
 }
 
 type Instruction = readonly [code: number, jumpTrue: number, jumpFalse: number, k: number];
 
-const ret = (verdict: FilterAction): Instruction => [BPF.return, 0, 0, code(verdict)];
+const ret = (action: FilterAction): Instruction => [BPF.return, 0, 0, code(action)];
 
 /**
  * Compiles rules. Calls with another architecture's numbering are killed; then the rules apply in their order, so
@@ -78,8 +78,8 @@ export function filterProgram(
   return encode(program);
 }
 
-function bodyOf({ verdict, when }: FilterRule): Instruction[] {
-  if (when === undefined) return [ret(verdict)];
+function bodyOf({ action, when }: FilterRule): Instruction[] {
+  if (when === undefined) return [ret(action)];
   const load: Instruction = [BPF.load, 0, 0, SECCOMP_DATA.args + 8 * when.argument];
   const tests: Instruction[] =
     "bit" in when.is
@@ -90,7 +90,7 @@ function bodyOf({ verdict, when }: FilterRule): Instruction[] {
           i === length - 1 ? 1 : 0,
           value,
         ]);
-  return [load, ...tests, ret(verdict), ret(when.otherwise)];
+  return [load, ...tests, ret(action), ret(when.otherwise)];
 }
 
 function encode(program: readonly Instruction[]): Uint8Array {

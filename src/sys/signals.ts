@@ -7,7 +7,7 @@ import { checked, type System } from "./system.ts";
 import { mapCode, signalHandler } from "./threads/routines.ts";
 import { hex } from "./trace.ts";
 
-/** Signals that request the end. */
+/** Signals that stop the launcher. */
 export type StopSignal = "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM";
 const STOP_SIGNALS: readonly StopSignal[] = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"];
 
@@ -31,21 +31,20 @@ export function catchSignals(system: System): Signals {
   for (const name of STOP_SIGNALS) setAction(system, name, handled);
   setAction(system, "SIGPIPE", actionOf(SIG_IGN, 0));
   const one = new Uint8Array(1);
-  let goOn: (() => void) | undefined;
+  let continued: (() => void) | undefined;
   return {
     fd: reading.number,
     onContinue(act) {
-      if (goOn === undefined) setAction(system, "SIGCONT", handled);
-      goOn = act;
+      if (continued === undefined) setAction(system, "SIGCONT", handled);
+      continued = act;
     },
     next() {
       do {
         if (readSome(system, reading.number, one) !== 1) return undefined;
-        if (one[0] === SIGNALS.SIGCONT) goOn?.();
+        if (one[0] === SIGNALS.SIGCONT) continued?.();
       } while (one[0] === SIGNALS.SIGCONT);
       const name = STOP_SIGNALS.find((candidate) => SIGNALS[candidate] === one[0]);
-      if (name === undefined)
-        throw new UserError("signals", `signal ${one[0]} came, which was not asked for`);
+      if (name === undefined) throw new UserError("signals", `unexpected signal ${one[0]}`);
       return name;
     },
     [Symbol.dispose]() {
@@ -57,9 +56,9 @@ export function catchSignals(system: System): Signals {
 function openPipe(system: System): { reading: Fd; writing: number } {
   const ends = new Uint8Array(8);
   const view = new DataView(ends.buffer);
-  const made = system.libc.pipe2(ends, O_NONBLOCK | O_CLOEXEC);
+  const result = system.libc.pipe2(ends, O_NONBLOCK | O_CLOEXEC);
   const [reading, writing] = [view.getInt32(0, true), view.getInt32(4, true)];
-  checked(system, "pipe2", made, () => `[${reading}, ${writing}], O_NONBLOCK|O_CLOEXEC`, "");
+  checked(system, "pipe2", result, () => `[${reading}, ${writing}], O_NONBLOCK|O_CLOEXEC`, "");
   return { reading: new Fd(system, reading), writing };
 }
 
@@ -67,7 +66,7 @@ interface Action {
   /** A struct sigaction. */
   readonly bytes: Uint8Array;
   /** The value for the trace. */
-  readonly words: string;
+  readonly text: string;
 }
 
 function actionOf(handler: number, flags: number): Action {
@@ -79,10 +78,10 @@ function actionOf(handler: number, flags: number): Action {
     sa_restorer: 0n,
   });
   const what = handler === SIG_IGN ? "SIG_IGN" : hex(handler);
-  return { bytes, words: `{${what}, ${flags === 0 ? "0" : "SA_RESTART"}}` };
+  return { bytes, text: `{${what}, ${flags === 0 ? "0" : "SA_RESTART"}}` };
 }
 
-function setAction(system: System, name: keyof typeof SIGNALS, { bytes, words }: Action): void {
+function setAction(system: System, name: keyof typeof SIGNALS, { bytes, text }: Action): void {
   const set = system.libc.sigaction(SIGNALS[name], bytes, null);
-  checked(system, "sigaction", set, () => `${name}, ${words}, NULL`, "");
+  checked(system, "sigaction", set, () => `${name}, ${text}, NULL`, "");
 }

@@ -74,48 +74,32 @@ export function struct<F extends Fields>(
   order: "native" | "big-endian" = "native",
 ): Struct<F> {
   const littleEndian = order === "native"; // Linux on x86_64 and aarch64 is little-endian.
-  // Runs for every structure at the start, so it does no more than necessary.
-  let end = 0;
-  for (const type of Object.values(fields)) end += type.size;
-  if (end !== size) throw new Error(`struct ${name} has ${end} bytes, its source says ${size}`);
-  let offsets: Record<string, number> | undefined;
-  const offsetsOf = () => {
-    offsets ??= offsetsIn(fields);
-    return offsets;
-  };
-  return {
-    name,
-    size,
-    get offsets() {
-      return offsetsOf() as { [K in keyof F]: number };
-    },
-    encode(values) {
-      const bytes = new Uint8Array(size);
-      const view = new DataView(bytes.buffer);
-      const at = offsetsOf();
-      for (const [field, type] of Object.entries(fields)) {
-        type.set(view, at[field] ?? 0, values[field], littleEndian);
-      }
-      return bytes;
-    },
-    decode(bytes, offset = 0) {
-      const view = new DataView(bytes.buffer, bytes.byteOffset + offset, size);
-      const values: Record<string, unknown> = {};
-      const at = offsetsOf();
-      for (const [field, type] of Object.entries(fields)) {
-        values[field] = type.get(view, at[field] ?? 0, littleEndian);
-      }
-      return values as Values<F>;
-    },
-  };
-}
-
-function offsetsIn(fields: Fields): Record<string, number> {
   const offsets: Record<string, number> = {};
   let end = 0;
   for (const [field, type] of Object.entries(fields)) {
     offsets[field] = end;
     end += type.size;
   }
-  return offsets;
+  if (end !== size) throw new Error(`struct ${name} has ${end} bytes, its source says ${size}`);
+  return {
+    name,
+    size,
+    offsets: offsets as { [K in keyof F]: number },
+    encode(values) {
+      const bytes = new Uint8Array(size);
+      const view = new DataView(bytes.buffer);
+      for (const [field, type] of Object.entries(fields)) {
+        type.set(view, offsets[field] ?? 0, values[field], littleEndian);
+      }
+      return bytes;
+    },
+    decode(bytes, offset = 0) {
+      const view = new DataView(bytes.buffer, bytes.byteOffset + offset, size);
+      const values: Record<string, unknown> = {};
+      for (const [field, type] of Object.entries(fields)) {
+        values[field] = type.get(view, offsets[field] ?? 0, littleEndian);
+      }
+      return values as Values<F>;
+    },
+  };
 }

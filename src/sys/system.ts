@@ -17,12 +17,12 @@ export function openSystem(): System {
   try {
     return { libc: openLibc(), trace: {}, rootChanged: false };
   } catch (error) {
-    const told = error instanceof Error ? error.message : String(error);
+    const reason = error instanceof Error ? error.message : String(error);
     // bun:ffi compiles each function, and the engine disables its compiler if it gets no executable memory.
-    if (!told.includes("JIT")) throw new UserError("libc.so.6", told, "nitro needs glibc 2.17 or later");
+    if (!reason.includes("JIT")) throw new UserError("libc.so.6", reason, "nitro needs glibc 2.17 or later");
     throw new UserError(
       "memory",
-      `none may be made executable, which calling the kernel takes (${told})`,
+      `nitro cannot get executable memory, which it needs for system calls (${reason})`,
       "systemd: MemoryDenyWriteExecute=no; SELinux: allow execmem; a shell: ulimit -v unlimited",
     );
   }

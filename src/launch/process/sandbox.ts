@@ -132,19 +132,19 @@ export function sandboxRules(pid: number): FilterRule[] {
   });
   const ioctls = [NE_START_ENCLAVE.request, ...Object.values(TERMINAL_IOCTLS)];
   return [
-    { calls: ALLOWED, verdict: "allow" },
-    { calls: ["ioctl"], verdict: "allow", when: oneOf(1, ioctls) },
-    { calls: ["socket"], verdict: "allow", when: oneOf(0, [AF_UNIX, AF_INET, AF_INET6, AF_VSOCK]) },
-    { calls: ["tgkill"], verdict: "allow", when: oneOf(0, [pid]) },
-    { calls: ["prctl"], verdict: "allow", when: oneOf(0, NAMES_OF_THINGS) },
+    { calls: ALLOWED, action: "allow" },
+    { calls: ["ioctl"], action: "allow", when: oneOf(1, ioctls) },
+    { calls: ["socket"], action: "allow", when: oneOf(0, [AF_UNIX, AF_INET, AF_INET6, AF_VSOCK]) },
+    { calls: ["tgkill"], action: "allow", when: oneOf(0, [pid]) },
+    { calls: ["prctl"], action: "allow", when: oneOf(0, NAMES_OF_THINGS) },
     // Threads may be made, processes may not. clone3's flags are out of a filter's sight: libc then asks clone.
-    { calls: ["clone3"], verdict: { errno: ERRNO.ENOSYS } },
+    { calls: ["clone3"], action: { errno: ERRNO.ENOSYS } },
     {
       calls: ["clone"],
-      verdict: "allow",
+      action: "allow",
       when: { argument: 0, is: { bit: CLONE_THREAD }, otherwise: "kill" },
     },
-    { calls: FATAL, verdict: "kill" },
+    { calls: FATAL, action: "kill" },
   ];
 }
 

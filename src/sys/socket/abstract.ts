@@ -8,11 +8,11 @@ import * as net from "../linux/socket.ts";
 import { checked, resultOrErrno, type System } from "../system.ts";
 import { quoted } from "../trace.ts";
 
-const MESSAGES = net.SOCK_SEQPACKET | net.SOCK_NONBLOCK | net.SOCK_CLOEXEC;
+const SOCKET_TYPE = net.SOCK_SEQPACKET | net.SOCK_NONBLOCK | net.SOCK_CLOEXEC;
 const BACKLOG = 128;
 
 function openSocket(system: System, name: string): Fd {
-  const number = system.libc.socket(net.AF_UNIX, MESSAGES, 0);
+  const number = system.libc.socket(net.AF_UNIX, SOCKET_TYPE, 0);
   const args = () => "AF_UNIX, SOCK_SEQPACKET|SOCK_NONBLOCK|SOCK_CLOEXEC, 0";
   return new Fd(system, checked(system, "socket", number, args, `@${name}`));
 }
@@ -87,7 +87,7 @@ export interface ListeningSocket {
  * Returns the listening sockets whose abstract names have this prefix, from /proc/net/unix; none if it cannot be
  * read.
  */
-export function listeningSockets(system: System, beginning: string): ListeningSocket[] {
+export function listeningSockets(system: System, prefix: string): ListeningSocket[] {
   const found: ListeningSocket[] = [];
   try {
     using file = openFile(system, UNIX_SOCKETS, O_RDONLY);
@@ -99,16 +99,16 @@ export function listeningSockets(system: System, beginning: string): ListeningSo
       rest = lines.pop() ?? "";
       for (const line of lines) {
         const [, inode, name] = LISTENING.exec(line) ?? [];
-        if (inode !== undefined && name?.startsWith(beginning)) found.push({ name, inode });
+        if (inode !== undefined && name?.startsWith(prefix)) found.push({ name, inode });
       }
     }
   } catch {
-    // Without /proc only the first name, which every launch tries first, can be found.
+    // Without /proc the caller finds only the name it knows.
   }
   return found;
 }
 
 /** Returns the names of listeningSockets. */
-export function listeningNames(system: System, beginning: string): string[] {
-  return listeningSockets(system, beginning).map(({ name }) => name);
+export function listeningNames(system: System, prefix: string): string[] {
+  return listeningSockets(system, prefix).map(({ name }) => name);
 }

@@ -39,11 +39,7 @@ function encoded(address: SocketAddress): { family: number; bytes: Uint8Array } 
   }
   const six = ipv6Bytes(host);
   if (six === undefined) {
-    throw new UserError(
-      addressText(address),
-      "names of hosts are not looked up",
-      "give the address in numbers",
-    );
+    throw new UserError(addressText(address), "host names are not resolved", "give the numeric address");
   }
   const sin6 = {
     sin6_family: net.AF_INET6,
@@ -82,7 +78,7 @@ export function listenSocket(system: System, address: SocketAddress): Listener {
   const subject = addressText(address);
   const socket = openSocket(system, family, subject);
   try {
-    if (address.kind === "unix") makeRoom(system, address.path);
+    if (address.kind === "unix") removeStale(system, address.path);
     else setOption(system, socket, net.SOL_SOCKET, net.SO_REUSEADDR);
     const mask = system.libc.umask(OWNER_ONLY_UMASK);
     const result = system.libc.bind(socket.number, bytes, bytes.length);
@@ -112,15 +108,11 @@ export function listenSocket(system: System, address: SocketAddress): Listener {
 }
 
 /** Removes a stale socket. A file of another type stays, and bind(2) fails. */
-function makeRoom(system: System, path: string): void {
-  const there = linkStatus(system, path);
-  if (there === undefined) return;
-  if (there.kind === S_IFSOCK) return removeFile(system, path);
-  throw new UserError(
-    `unix:${path}`,
-    "a file of that name is there, and it is no socket",
-    "name another path",
-  );
+function removeStale(system: System, path: string): void {
+  const existing = linkStatus(system, path);
+  if (existing === undefined) return;
+  if (existing.kind === S_IFSOCK) return removeFile(system, path);
+  throw new UserError(`unix:${path}`, "the path exists and is not a socket", "choose another path");
 }
 
 /** The port is at the same offset in both address families, in network order. */

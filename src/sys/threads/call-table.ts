@@ -1,6 +1,6 @@
 /**
  * The table of system calls that threads make (call_loop in x86_64.S and aarch64.S): a head, then a row for each call.
- * All fields are words of 64 bits.
+ * All fields are 64-bit integers.
  */
 
 /** Size of the head in bytes. */
@@ -9,7 +9,7 @@ export const HEAD_BYTES = 64;
 /** Size of a row in bytes. */
 export const CALL_BYTES = 56;
 
-/** Indexes of the words in the head. */
+/** Indexes of the fields in the head. */
 export const HEAD = {
   /** Index of the next call that no thread has claimed. */
   next: 0,
@@ -25,7 +25,7 @@ export const HEAD = {
   finished: 5,
 } as const;
 
-/** Indexes of the words in a row. */
+/** Indexes of the fields in a row. */
 export const CALL = {
   /** The number of the system call. */
   number: 0,

@@ -1,4 +1,4 @@
-/** Threads that make the system calls of a table, each the next one; disposal stops and joins them. */
+/** A pool of native threads that make the system calls of a table in its order. */
 import { Fd, readSome } from "../files.ts";
 import { viewOf } from "../libc.ts";
 import { O_CLOEXEC, O_NONBLOCK } from "../linux/fcntl.ts";
@@ -22,7 +22,7 @@ export class ThreadPool implements Disposable {
   readonly #owned = new DisposableStack();
   readonly #threads: bigint[] = [];
   readonly #address: number;
-  readonly #words: BigInt64Array;
+  readonly #table: BigInt64Array;
   readonly #reading: number;
   #finished = 0;
 
@@ -46,11 +46,11 @@ export class ThreadPool implements Disposable {
     this.#address = mapZeros(system, length);
     this.#owned.defer(() => unmap(system, this.#address, length));
     const { buffer, byteOffset } = viewOf(this.#address, length);
-    this.#words = new BigInt64Array(buffer, byteOffset, length / 8);
-    this.#words[HEAD.calls] = BigInt(calls.length);
+    this.#table = new BigInt64Array(buffer, byteOffset, length / 8);
+    this.#table[HEAD.calls] = BigInt(calls.length);
     let at = HEAD_BYTES / 8;
     for (const { number, args, bytes } of calls) {
-      for (const word of [number, ...args, bytes, -1]) this.#words[at++] = BigInt(word);
+      for (const value of [number, ...args, bytes, -1]) this.#table[at++] = BigInt(value);
     }
     this.#reading = this.#finishedPipe();
   }
@@ -59,12 +59,12 @@ export class ThreadPool implements Disposable {
   #finishedPipe(): number {
     const ends = new Uint8Array(8);
     const view = new DataView(ends.buffer);
-    const made = this.system.libc.pipe2(ends, O_NONBLOCK | O_CLOEXEC);
+    const created = this.system.libc.pipe2(ends, O_NONBLOCK | O_CLOEXEC);
     const [reading, writing] = [view.getInt32(0, true), view.getInt32(4, true)];
-    checked(this.system, "pipe2", made, () => `[${reading}, ${writing}], O_NONBLOCK|O_CLOEXEC`, "");
+    checked(this.system, "pipe2", created, () => `[${reading}, ${writing}], O_NONBLOCK|O_CLOEXEC`, "");
     this.#owned.use(new Fd(this.system, reading));
     this.#owned.use(new Fd(this.system, writing));
-    this.#words[HEAD.finished] = BigInt(writing);
+    this.#table[HEAD.finished] = BigInt(writing);
     return reading;
   }
 
@@ -97,34 +97,34 @@ export class ThreadPool implements Disposable {
 
   /** Bytes of all successful calls. */
   get done(): number {
-    return Number(Atomics.load(this.#words, HEAD.done));
+    return Number(Atomics.load(this.#table, HEAD.done));
   }
 
   /** The errno of a call that failed; 0 if none did. */
   get failure(): number {
-    return Math.abs(Number(Atomics.load(this.#words, HEAD.failure)));
+    return Math.abs(Number(Atomics.load(this.#table, HEAD.failure)));
   }
 
   /** Returns the result of a call; undefined until it has succeeded. */
   result(call: number): number | undefined {
-    const result = Number(Atomics.load(this.#words, (HEAD_BYTES + CALL_BYTES * call) / 8 + CALL.result));
+    const result = Number(Atomics.load(this.#table, (HEAD_BYTES + CALL_BYTES * call) / 8 + CALL.result));
     return result < 0 ? undefined : result;
   }
 
   /** Claims the next call, for the caller to make it; returns its index, or undefined if all are claimed. */
   claim(): number | undefined {
-    const call = Number(Atomics.add(this.#words, HEAD.next, 1n));
-    return call < Number(this.#words[HEAD.calls]) ? call : undefined;
+    const call = Number(Atomics.add(this.#table, HEAD.next, 1n));
+    return call < Number(this.#table[HEAD.calls]) ? call : undefined;
   }
 
   /** Stores the result of a claimed call. */
   complete(call: number, result: number): void {
-    Atomics.store(this.#words, (HEAD_BYTES + CALL_BYTES * call) / 8 + CALL.result, BigInt(result));
+    Atomics.store(this.#table, (HEAD_BYTES + CALL_BYTES * call) / 8 + CALL.result, BigInt(result));
   }
 
   [Symbol.dispose](): void {
     if (this.#owned.disposed) return;
-    Atomics.store(this.#words, HEAD.stop, 1n);
+    Atomics.store(this.#table, HEAD.stop, 1n);
     const { pthread_join } = this.system.libc.memoryCalls;
     for (const thread of this.#threads.splice(0)) pthread_join(thread, null);
     this.#owned.dispose();

@@ -74,8 +74,8 @@ export class ReadThreads implements Disposable {
 
   /**
    * Reads on this thread as well until a file is complete. Throws what `each` throws.
-   * truncated, if the chunk could not be read, or after a short read; the caller then reads it again.
-   * truncated, if the chunk could not be read, or after a short read; the caller reads the chunk again.
+   * @param each called for each chunk in ascending order. `got` is less than `length` if the file was truncated, if
+   * the chunk could not be read, or after a short read; the caller reads the chunk again.
    */
   finish(file: FileRead, each: (offset: number, length: number, got: number) => void): void {
     const { system, pool } = this;

@@ -138,7 +138,7 @@ os.execv(sys.argv[1], [sys.argv[1], "-help"])`;
   });
 
   const NOT_EXECUTABLE =
-    "nitro: memory: none may be made executable, which calling the kernel takes (bun:ffi requires the JIT)\n" +
+    "nitro: memory: nitro cannot get executable memory, which it needs for system calls (bun:ffi requires the JIT)\n" +
     "hint: systemd: MemoryDenyWriteExecute=no; SELinux: allow execmem; a shell: ulimit -v unlimited\n";
 
   test("a limit of address space that leaves no executable memory is told", () => {

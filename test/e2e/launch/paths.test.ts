@@ -78,7 +78,7 @@ describe.skipIf(notHere !== undefined)("in a directory that anybody may write to
     symlinkSync(here.path("elsewhere.sock"), `${open}/link.sock`);
     const words = ["-qmp", "unix:open/link.sock,server=on,wait=off"];
     const refused = await launch(here.debug(...words.map((word) => word.replace("open/", `${open}/`))));
-    expect(refused.stderr).toContain("a file of that name is there, and it is no socket");
+    expect(refused.stderr).toContain("the path exists and is not a socket");
     const run = (name: string) =>
       startLaunch({
         command: here.debug("-qmp", `unix:${name},server=on,wait=off`),

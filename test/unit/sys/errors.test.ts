@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { errnoTexts } from "../../../src/sys/errno-text.ts";
+import { ERRNO_TEXTS } from "../../../src/sys/errno-text.ts";
 import { errnoName, errnoText, SyscallError, UserError } from "../../../src/sys/errors.ts";
 import { ERRNO } from "../../../src/sys/linux/errno.ts";
 import { NE_ERRORS } from "../../../src/sys/linux/nitro_enclaves.ts";
 
-describe("an errno in words", () => {
+describe("errnoText", () => {
   test.each([
     [2, "No such file or directory (ENOENT)"],
     [13, "Permission denied (EACCES)"],
@@ -16,34 +16,34 @@ describe("an errno in words", () => {
     expect(errnoText(errno)).toBe(text);
   });
 
-  test("an unknown one is its number, once", () => {
+  test("an unknown errno is printed as its number", () => {
     expect(errnoText(4000)).toBe("errno 4000");
   });
 
-  test("every known one has a text and no two share a number", () => {
-    expect(Object.keys(errnoTexts())).toEqual(Object.keys(ERRNO));
+  test("every known errno has a text and a number of its own", () => {
+    expect(Object.keys(ERRNO_TEXTS)).toEqual(Object.keys(ERRNO));
     expect(new Set(Object.values(ERRNO)).size).toBe(Object.keys(ERRNO).length);
   });
 
-  test("every one has the number and the text of the C library", () => {
+  test("every errno has the number and the text of the C library", () => {
     const script =
       "import errno,os,json;print(json.dumps({n:[c,os.strerror(c)] for c,n in errno.errorcode.items()}))";
     const python = Bun.spawnSync(["python3", "-c", script]);
     const table: Record<string, [number, string]> = JSON.parse(python.stdout.toString());
     for (const [name, number] of Object.entries(ERRNO)) {
-      const text = errnoTexts()[name as keyof typeof ERRNO];
+      const text = ERRNO_TEXTS[name as keyof typeof ERRNO];
       const known = table[name === "EOPNOTSUPP" ? "ENOTSUP" : name] ?? table[name];
       expect([name, known]).toEqual([name, [number, text]]);
     }
   });
 
-  test.each(Object.entries(NE_ERRORS))("%s has the driver's name %s", (code, name) => {
+  test.each(Object.entries(NE_ERRORS))("errno %s has the driver's name %s", (code, name) => {
     expect(errnoName(Number(code))).toBe(name);
   });
 });
 
-describe("a failed call", () => {
-  test("names the call and what it was done to", () => {
+describe("SyscallError", () => {
+  test("names the call and its subject", () => {
     const error = new SyscallError("open", 2, "/no/such", "look again");
     expect([error.what, error.why, error.hint]).toEqual([
       "open /no/such",
@@ -55,7 +55,7 @@ describe("a failed call", () => {
     expect(error.name).toBe("SyscallError");
   });
 
-  test("without a subject has the call alone", () => {
+  test("names only the call if the subject is empty", () => {
     expect(new SyscallError("poll", 22, "").message).toBe("poll: Invalid argument (EINVAL)");
   });
 });

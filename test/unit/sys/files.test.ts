@@ -36,8 +36,8 @@ function errnoOf(run: () => unknown): number {
   return 0;
 }
 
-describe("a descriptor", () => {
-  test("is closed once, however often it is asked", () => {
+describe("Fd", () => {
+  test("close is called once, also when disposed after close", () => {
     const closed: number[] = [];
     const fake = fakeLibc({
       close: (fd) => {
@@ -52,7 +52,7 @@ describe("a descriptor", () => {
     expect(closed).toEqual([77]);
   });
 
-  test("is not inherited by other programs", () => {
+  test("openFile sets O_CLOEXEC", () => {
     using fd = openFile(system, path, O_RDONLY);
     const flags = readFileSync(`/proc/self/fdinfo/${fd.number}`, "utf8");
     expect(flags).toMatch(/flags:\s+02\d{6}/);
@@ -69,13 +69,13 @@ describe("open", () => {
     expect(errnoOf(() => openFile(system, name, flags))).toBe(errno);
   });
 
-  test("takes a name in any script", () => {
+  test("accepts a name in UTF-8", () => {
     const name = join(directory, "образ-🚀");
     openFile(system, name, O_WRONLY | O_CREAT, 0o600).close();
     expect(readFileSync(name).length).toBe(0);
   });
 
-  test("is traced with the names of its flags", () => {
+  test("the trace shows the names of the flags", () => {
     const lines: string[] = [];
     const traced = {
       ...system,
@@ -87,7 +87,7 @@ describe("open", () => {
 });
 
 describe("reading", () => {
-  test("the size is that of the file, and a pipe has none", () => {
+  test("fileSize returns the size, and ESPIPE for a pipe", () => {
     using fd = openFile(system, path, O_RDONLY);
     expect(fileSize(system, fd, path)).toBe(10);
     const pipe = Bun.spawnSync(["sh", "-c", `mkfifo ${join(directory, "fifo")}`]);
@@ -98,7 +98,7 @@ describe("reading", () => {
     expect(isSeekable(system, fd.number)).toBe(true);
   });
 
-  test("gives the bytes from an offset, fewer at the end", () => {
+  test("readBytesAt reads from an offset, fewer bytes at the end", () => {
     using fd = openFile(system, path, O_RDONLY);
     const into = new Uint8Array(6);
     expect(readBytesAt(system, fd, path, into, 2)).toBe(6);
@@ -107,27 +107,27 @@ describe("reading", () => {
     expect(readBytesAt(system, fd, path, into, 10)).toBe(0);
   });
 
-  test("goes on where the kernel gave less than was asked", () => {
-    const asked: number[][] = [];
+  test("readBytesAt continues after a short read", () => {
+    const requested: number[][] = [];
     const short = fakeLibc({
       pread: (_fd, _address, length, offset) => {
-        asked.push([Number(length), Number(offset)]);
+        requested.push([Number(length), Number(offset)]);
         return Math.min(4, Number(length));
       },
     });
     expect(readBytesAt(short, new Fd(short, 99), "x", new Uint8Array(10), 100)).toBe(10);
-    expect(asked).toEqual([
+    expect(requested).toEqual([
       [10, 100],
       [6, 104],
       [2, 108],
     ]);
   });
 
-  test("a failed read is a negative errno", () => {
+  test("readSome returns a negative errno on failure", () => {
     expect(readSome(system, -1, new Uint8Array(1))).toBe(-9);
   });
 
-  test("a small file is its text, a missing one undefined", () => {
+  test("readSmallFile returns the text, and undefined for a missing file", () => {
     expect(readSmallFile(system, path)).toBe("0123456789");
     expect(readSmallFile(system, join(directory, "missing"))).toBeUndefined();
     expect(readSmallFile(system, directory)).toBeUndefined();
@@ -139,8 +139,8 @@ describe("reading", () => {
   });
 });
 
-describe("writing a whole text", () => {
-  /** A kernel whose write answers in turn: bytes taken, or a negative errno. */
+describe("writeAll", () => {
+  /** A kernel whose write returns these results in turn: bytes written, or a negative errno. */
   function writing(...answers: number[]) {
     let errno = 0;
     const lengths: number[] = [];
@@ -161,32 +161,32 @@ describe("writing a whole text", () => {
     return { fake, lengths, polls: () => polls };
   }
 
-  test("goes on after a short write and after EINTR", () => {
+  test("continues after a short write and after EINTR", () => {
     const { fake, lengths } = writing(3, -4);
     writeAll(fake, 2, "0123456789");
     expect(lengths).toEqual([10, 7, 7]);
   });
 
-  test("waits for room after EAGAIN", () => {
+  test("waits for space after EAGAIN", () => {
     const { fake, lengths, polls } = writing(-11, -11);
     writeAll(fake, 2, "abc");
     expect(lengths).toEqual([3, 3, 3]);
     expect(polls()).toBe(3);
   });
 
-  test("gives up when nobody is there to read", () => {
+  test("returns EPIPE if the reader has closed the pipe", () => {
     const { fake, lengths } = writing(-32);
     expect(writeAll(fake, 2, "abc")).toBe(-32);
     expect(lengths).toEqual([3]);
   });
 
-  test("is cut into what a pipe that polls as writable takes at once", () => {
+  test("writes at most PIPE_BUF bytes at once", () => {
     const { fake, lengths } = writing();
     expect(writeAll(fake, 2, "x".repeat(10_000))).toBe(0);
     expect(lengths).toEqual([4096, 4096, 1808]);
   });
 
-  test("is patient with a reader once: it misses what comes until it reads again", () => {
+  test("messageWriter waits for a blocked reader once, then drops messages until it reads again", () => {
     const waits: number[] = [];
     const written: number[] = [];
     let readable = false;
@@ -201,18 +201,18 @@ describe("writing a whole text", () => {
       },
     });
     const write = messageWriter(fake, 2);
-    write("missed");
-    write("missed, too");
+    write("dropped");
+    write("dropped, too");
     expect([waits[0], waits[1], waits.length, written]).toEqual([1000, 0, 2, []]);
     readable = true;
-    write("heard");
+    write("shown");
     readable = false;
-    write("missed again");
+    write("dropped again");
     expect([waits.at(-1), written]).toEqual([1000, [5]]);
   });
 });
 
-test("a file that is gone already is left alone", () => {
+test("removeFile ignores a missing file", () => {
   removeFile(system, join(directory, "missing"));
   const name = join(directory, "removed");
   writeFileSync(name, "");

@@ -5,27 +5,28 @@ import * as ne from "../../../src/sys/linux/nitro_enclaves.ts";
 import { openSystem, type System } from "../../../src/sys/system.ts";
 import { fakeLibc } from "./fake-libc.ts";
 
-describe("request codes", () => {
+describe("ioctl rows", () => {
   test.each([
-    [ne.NE_CREATE_VM, 0x8008ae20, "R", 8],
-    [ne.NE_ADD_VCPU, 0xc004ae21, "WR", 4],
-    [ne.NE_GET_IMAGE_LOAD_INFO, 0xc010ae22, "WR", 16],
-    [ne.NE_SET_USER_MEMORY_REGION, 0x4018ae23, "W", 24],
-    [ne.NE_START_ENCLAVE, 0xc010ae24, "WR", 16],
-  ] as const)("%p", (row, request, direction, size) => {
+    ["NE_CREATE_VM", ne.NE_CREATE_VM, 0x8008ae20, "R", 8],
+    ["NE_ADD_VCPU", ne.NE_ADD_VCPU, 0xc004ae21, "WR", 4],
+    ["NE_GET_IMAGE_LOAD_INFO", ne.NE_GET_IMAGE_LOAD_INFO, 0xc010ae22, "WR", 16],
+    ["NE_SET_USER_MEMORY_REGION", ne.NE_SET_USER_MEMORY_REGION, 0x4018ae23, "W", 24],
+    ["NE_START_ENCLAVE", ne.NE_START_ENCLAVE, 0xc010ae24, "WR", 16],
+  ] as const)("%s has the request code of the header", (name, row, request, direction, size) => {
+    expect(row.name).toBe(name);
     expect(row.request).toBe(request);
     expect(row.direction).toBe(direction);
     expect(row.payload.size).toBe(size);
   });
 
-  test("the driver has twenty errors of its own, 256 to 275", () => {
+  test("the driver's own errors are 256 to 275", () => {
     const codes = Object.keys(ne.NE_ERRORS).map(Number);
     expect(codes).toEqual(Array.from({ length: 20 }, (_, i) => 256 + i));
     expect(Object.values(ne.NE_ERRORS).every((name) => name.startsWith("NE_ERR_"))).toBe(true);
   });
 });
 
-/** A kernel whose ioctl notes the request, writes 0x2a into the payload's last field and returns 7. */
+/** A kernel whose ioctl records the request, writes 0x2a into the payload's last field and returns 7. */
 function answering(seen: number[], last: number): System {
   return fakeLibc({
     ioctl: (_fd, request, payload) => {
@@ -36,8 +37,8 @@ function answering(seen: number[], last: number): System {
   });
 }
 
-describe("a call", () => {
-  test("gives back what the kernel wrote", () => {
+describe("callIoctl", () => {
+  test("returns what the kernel wrote", () => {
     const seen: number[] = [];
     const system = answering(seen, 8);
     const { result, value } = callIoctl(system, 5, ne.NE_GET_IMAGE_LOAD_INFO, {
@@ -49,12 +50,12 @@ describe("a call", () => {
     expect(seen).toEqual([0xc010ae22]);
   });
 
-  test("that only writes to the kernel gives back what was passed", () => {
+  test("returns the payload of an ioctl that the kernel only reads", () => {
     const payload = { flags: 0n, memory_size: 4096n, userspace_addr: 0x7f0000000000n };
     expect(callIoctl(answering([], 0), 5, ne.NE_SET_USER_MEMORY_REGION, payload).value).toEqual(payload);
   });
 
-  test("is traced with its fields, addresses in hexadecimal", () => {
+  test("the trace shows the fields, addresses in hexadecimal", () => {
     const lines: string[] = [];
     const system = answering([], 23);
     system.trace = { call: (name, args, result) => lines.push(`${name}(${args}) = ${result}`) };
@@ -65,7 +66,7 @@ describe("a call", () => {
     ]);
   });
 
-  test("that the real kernel refuses is a SyscallError with the row's name and the errno", () => {
+  test("throws SyscallError with the name of the ioctl and the errno", () => {
     const call = () => callIoctl(openSystem(), -1, ne.NE_CREATE_VM, { slot_uid: 0n });
     expect(call).toThrow(new SyscallError("NE_CREATE_VM", 9, ""));
   });

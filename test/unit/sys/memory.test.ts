@@ -14,7 +14,7 @@ import { fakeLibc } from "./fake-libc.ts";
 
 const SIZE = 4 * HUGE_PAGE_BYTES;
 
-/** A kernel with huge pages to give, which notes what it is asked; `failing` fails with `errno`. */
+/** A kernel with free huge pages, which records the calls; the call `failing` fails with `errno`. */
 function withPages(failing?: string, errno = 12): { system: System; calls: string[] } {
   const calls: string[] = [];
   const answer = (name: string, result: number, ...args: unknown[]) => {
@@ -33,8 +33,8 @@ function withPages(failing?: string, errno = 12): { system: System; calls: strin
   return { system, calls };
 }
 
-/** A file of huge pages, mapped whole and filled, as a launch does. */
-function filled(system: System, pageBytes = HUGE_PAGE_BYTES): Mapping {
+/** A file of huge pages, mapped and allocated as in a launch. */
+function allocated(system: System, pageBytes = HUGE_PAGE_BYTES): Mapping {
   using file = HugePageFile.create(system, pageBytes, SIZE);
   using stack = new DisposableStack();
   const mapping = stack.use(mapRanges(system, [wholeFileRange(file)]));
@@ -44,9 +44,9 @@ function filled(system: System, pageBytes = HUGE_PAGE_BYTES): Mapping {
 }
 
 describe("huge pages", () => {
-  test("are asked for by their size, mapped shared, filled from the first to the last", () => {
+  test("are requested by size, mapped shared, and allocated in ascending order", () => {
     const { system, calls } = withPages();
-    const mapping = filled(system);
+    const mapping = allocated(system);
     expect(mapping.start).toBe(0x7f0000000000);
     expect(mapping.size).toBe(SIZE);
     expect(calls).toEqual([
@@ -58,9 +58,9 @@ describe("huge pages", () => {
     ]);
   });
 
-  test("of 1 GiB are asked for by that", () => {
+  test("of 1 GiB are requested with MFD_HUGE_1GB", () => {
     const { system, calls } = withPages();
-    filled(system, GIGANTIC_PAGE_BYTES);
+    allocated(system, GIGANTIC_PAGE_BYTES);
     expect(calls[0]).toBe("memfd_create 0x78000005");
   });
 
@@ -69,14 +69,14 @@ describe("huge pages", () => {
     ["ftruncate", ["close 50"]],
     ["mmap", ["close 50"]],
     ["fallocate", [`munmap ${SIZE}`, "close 50"]],
-  ])("nothing is left behind where %s fails", (call, after) => {
+  ])("are released if %s fails", (call, after) => {
     const { system, calls } = withPages(call);
-    expect(() => filled(system)).toThrow(SyscallError);
+    expect(() => allocated(system)).toThrow(SyscallError);
     const at = calls.findIndex((line) => line.startsWith(call));
     expect(calls.slice(at + 1)).toEqual(after);
   });
 
-  test("a signal in the middle of filling begins it anew", () => {
+  test("allocation is restarted after EINTR", () => {
     let tries = 0;
     const fallocate = () => (++tries < 3 ? -1 : 0);
     const interrupted = fakeLibc({
@@ -87,21 +87,21 @@ describe("huge pages", () => {
       fallocate,
       errno: () => 4,
     });
-    expect(filled(interrupted).size).toBe(SIZE);
+    expect(allocated(interrupted).size).toBe(SIZE);
     expect(tries).toBe(3);
   });
 
-  test("are given back once", () => {
+  test("are unmapped once", () => {
     const { system, calls } = withPages();
     {
-      using mapping = filled(system);
+      using mapping = allocated(system);
       mapping.unmap();
     }
     expect(calls.filter((line) => line.startsWith("munmap"))).toEqual([`munmap ${SIZE}`]);
   });
 });
 
-/** A kernel that puts every mapping where it is asked to, else at `free`; fails the mapping of that number. */
+/** A kernel that maps at the requested address, or at `free`; the mapping with the number `failing` fails. */
 function placing(free: number, failing?: number): { system: System; calls: string[] } {
   const calls: string[] = [];
   let mappings = 0;
@@ -110,9 +110,9 @@ function placing(free: number, failing?: number): { system: System; calls: strin
     ftruncate: () => 0,
     mmap: (address, length, protection, flags, fd, offset) => {
       mappings += 1;
-      const wanted = Number(address) === 0 ? free : Number(address);
-      calls.push(`mmap ${[wanted, length, protection, flags, fd, offset].map(Number).map(hex).join(" ")}`);
-      return mappings === failing ? -1 : wanted;
+      const start = Number(address) === 0 ? free : Number(address);
+      calls.push(`mmap ${[start, length, protection, flags, fd, offset].map(Number).map(hex).join(" ")}`);
+      return mappings === failing ? -1 : start;
     },
     munmap: (address, length) => {
       calls.push(`munmap ${hex(Number(address))} ${hex(Number(length))}`);
@@ -126,15 +126,15 @@ function placing(free: number, failing?: number): { system: System; calls: strin
 
 const hex = (value: number) => value.toString(16);
 
-describe("pieces of files", () => {
+describe("mapRanges", () => {
   const page = HUGE_PAGE_BYTES;
 
-  test("follow one another at addresses that nothing else has, those of larger pages first", () => {
+  test("maps ranges one after another in a reserved address range, larger pages first", () => {
     const { system, calls } = placing(0x7f0000200000);
-    const giant = HugePageFile.create(system, GIGANTIC_PAGE_BYTES, GIGANTIC_PAGE_BYTES);
+    const gigantic = HugePageFile.create(system, GIGANTIC_PAGE_BYTES, GIGANTIC_PAGE_BYTES);
     const huge = HugePageFile.create(system, page, 3 * page);
     const mapping = mapRanges(system, [
-      wholeFileRange(giant),
+      wholeFileRange(gigantic),
       { file: huge, offset: 2 * page, length: page },
       { file: huge, offset: 0, length: 2 * page },
     ]);
@@ -149,11 +149,11 @@ describe("pieces of files", () => {
     ]);
   });
 
-  test("leave nothing behind where one cannot be mapped", () => {
+  test("unmaps everything if a range cannot be mapped", () => {
     const { system, calls } = placing(0x7f0000200000, 3);
     const file = HugePageFile.create(system, page, 2 * page);
-    const pieces = [page, 0].map((offset) => ({ file, offset, length: page }));
-    expect(() => mapRanges(system, pieces)).toThrow(SyscallError);
+    const ranges = [page, 0].map((offset) => ({ file, offset, length: page }));
+    expect(() => mapRanges(system, ranges)).toThrow(SyscallError);
     expect(calls).toEqual([
       "mmap 7f0000200000 600000 0 4022 -1 0",
       "munmap 7f0000600000 200000",
@@ -164,67 +164,67 @@ describe("pieces of files", () => {
   });
 });
 
-/** What of the mapping at an address is in the page table, by /proc/self/smaps. */
+/** Returns the resident size of the mapping at an address in KiB, from /proc/self/smaps. */
 function residentKib(start: number): number {
   const from = readFileSync("/proc/self/smaps", "utf8").split(`${start.toString(16)}-`)[1] ?? "";
   return Number(/^Rss:\s+(\d+) kB$/m.exec(from)?.[1]);
 }
 
-describe("pages are put into the page table", () => {
+describe("Mapping.populate", () => {
   const zeros = 9;
-  /** preadv as the kernel does it, but for pages of `missing`; notes the places that it was asked for. */
+  /** A preadv that behaves as the kernel's, with missing pages; it records the addresses. */
   const putting = (missing: readonly number[] = []) => {
-    const calls: { fd: unknown; offset: unknown; places: number[] }[] = [];
+    const calls: { fd: unknown; offset: unknown; addresses: number[] }[] = [];
     const system = fakeLibc({
       memfd_create: () => zeros,
       ftruncate: () => 0,
       close: () => 0,
       preadv: (fd, vector, count, offset) => {
-        if (!(vector instanceof BigUint64Array)) throw new Error("preadv wants a vector");
+        if (!(vector instanceof BigUint64Array)) throw new Error("preadv expects a vector");
         const rows = Array.from({ length: Number(count) }, (_, i) => [vector[2 * i], vector[2 * i + 1]]);
         expect(rows.map(([, length]) => length)).toEqual(rows.map(() => 1n));
-        const places = rows.map(([place]) => Number(place));
-        calls.push({ fd, offset, places });
-        const lacking = places.findIndex((place) => missing.includes(place));
-        return lacking < 0 ? places.length : lacking === 0 ? -1 : lacking;
+        const addresses = rows.map(([address]) => Number(address));
+        calls.push({ fd, offset, addresses });
+        const missingAt = addresses.findIndex((place) => missing.includes(place));
+        return missingAt < 0 ? addresses.length : missingAt === 0 ? -1 : missingAt;
       },
       errno: () => 14,
     });
     return { system, calls, file: HugePageFile.create(system, HUGE_PAGE_BYTES, SIZE) };
   };
-  /** A file of pages of the base size: there may be no huge ones here. */
+  /** A file of pages of the base size, because the machine may have no huge pages. */
   const ofSmallPages = () => {
     const { libc } = openSystem();
     const system = fakeLibc({ memfd_create: (name) => libc.memfd_create(name as Uint8Array, 1) });
     return HugePageFile.create(system, HUGE_PAGE_BYTES, SIZE);
   };
   const START = 0x7f0000000000;
-  const placesOf = (first: number, pages: number) =>
+  const addressesOf = (first: number, pages: number) =>
     Array.from({ length: pages }, (_, i) => START + (first + i) * HUGE_PAGE_BYTES);
 
-  test("by one call, which reads a zero into each", () => {
+  test("reads a zero into each page with one call", () => {
     const { system, calls, file } = putting();
     const mapping = new Mapping(system, START, SIZE);
     mapping.populate(HUGE_PAGE_BYTES, 2 * HUGE_PAGE_BYTES, HUGE_PAGE_BYTES, file);
-    expect(calls).toEqual([{ fd: zeros, offset: 0, places: placesOf(1, 2) }]);
+    expect(calls).toEqual([{ fd: zeros, offset: 0, addresses: addressesOf(1, 2) }]);
   });
 
-  test("by one call for each 1024 of them", () => {
+  test("makes one call for each 1024 pages", () => {
     const { system, calls, file } = putting();
     const mapping = new Mapping(system, START, 2050 * HUGE_PAGE_BYTES);
     mapping.populate(0, 2050 * HUGE_PAGE_BYTES, HUGE_PAGE_BYTES, file);
-    expect(calls.map(({ places }) => places.length)).toEqual([1024, 1024, 2]);
-    expect(calls.flatMap(({ places }) => places)).toEqual(placesOf(0, 2050));
+    expect(calls.map(({ addresses }) => addresses.length)).toEqual([1024, 1024, 2]);
+    expect(calls.flatMap(({ addresses }) => addresses)).toEqual(addressesOf(0, 2050));
   });
 
-  test("up to one that cannot be had, which is an error in place of a SIGBUS", () => {
-    const { system, calls, file } = putting(placesOf(2, 1));
+  test("throws instead of raising SIGBUS if a page is missing", () => {
+    const { system, calls, file } = putting(addressesOf(2, 1));
     const mapping = new Mapping(system, START, SIZE);
     expect(() => mapping.populate(0, SIZE, HUGE_PAGE_BYTES, file)).toThrow("preadv: Bad address (EFAULT)");
-    expect(calls.map(({ places }) => places)).toEqual([placesOf(0, 4), placesOf(2, 2)]);
+    expect(calls.map(({ addresses }) => addresses)).toEqual([addressesOf(0, 4), addressesOf(2, 2)]);
   });
 
-  test("by the kernel, too: they are there, and zeros", () => {
+  test("makes pages resident and zero (real kernel)", () => {
     using file = ofSmallPages();
     using mapping = mapRanges(openSystem(), [wholeFileRange(file)]);
     expect(residentKib(mapping.start)).toBe(0);
@@ -234,7 +234,7 @@ describe("pages are put into the page table", () => {
     expect(firsts).toEqual([0, 0, 0, 0]);
   });
 
-  test("or not at all, where the mapping has no more pages: nobody is killed", () => {
+  test("throws if the file was truncated (real kernel)", () => {
     using file = ofSmallPages();
     const system = openSystem();
     using mapping = mapRanges(system, [wholeFileRange(file)]);
@@ -243,11 +243,11 @@ describe("pages are put into the page table", () => {
   });
 });
 
-describe("a view of a mapping", () => {
+describe("Mapping.view", () => {
   const { libc } = openSystem();
   const mapped = Number(libc.mmap(0, 8192, 3, 0x22, -1, 0));
 
-  test("is the memory itself", () => {
+  test("shows the memory without a copy, and only within the mapping", () => {
     using mapping = new Mapping(openSystem(), mapped, 8192);
     mapping.view(4096, 4).set([1, 2, 3, 4]);
     expect([...mapping.view(4094, 6)]).toEqual([0, 0, 1, 2, 3, 4]);

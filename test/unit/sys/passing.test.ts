@@ -1,4 +1,4 @@
-/** Descriptors passed on, abstract names and announcements, by the real kernel and within this process. */
+/** File descriptor passing, abstract sockets and broadcast events, with the real kernel, within this process. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import {
@@ -30,7 +30,7 @@ afterEach(() => {
   stack = new DisposableStack();
 });
 
-/** Two ends of a connection by a name of its own. */
+/** Both ends of a connection through a new abstract socket. */
 function pair(): { name: string; near: Fd; far: Fd } {
   const name = `nitro-test-${crypto.randomUUID()}`;
   const listener = stack.use(listenAbstract(system, name));
@@ -51,7 +51,7 @@ function openDescriptors(): number {
 const BODY = Uint8Array.of(7);
 
 describe("a message with descriptors", () => {
-  test("gives duplicates of them, which a new program does not inherit", () => {
+  test("delivers duplicates with O_CLOEXEC", () => {
     const { near, far } = pair();
     const [one, two] = [file(), file()];
     expect(sendDescriptors(system, far, BODY, [one, two])).toBe(0);
@@ -69,7 +69,7 @@ describe("a message with descriptors", () => {
     }
   });
 
-  test.each([0, 1, 3, 4, 5, 40])("%d in place of two are none, and nothing stays open", (count) => {
+  test.each([0, 1, 3, 4, 5, 40])("%d descriptors instead of two are rejected and closed", (count) => {
     const { near, far } = pair();
     const fds = Array.from({ length: count }, file);
     const before = openDescriptors();
@@ -78,7 +78,7 @@ describe("a message with descriptors", () => {
     expect(openDescriptors()).toBe(before);
   });
 
-  test("does not come where there is none, nor at the end", () => {
+  test("is undefined if none is queued, and at the end", () => {
     const { near, far } = pair();
     expect(receiveDescriptors(system, near, 1, 2)).toBeUndefined();
     far.close();
@@ -86,7 +86,7 @@ describe("a message with descriptors", () => {
     expect(receiveDescriptors(system, near, 1, 2)).toBeUndefined();
   });
 
-  test("can still be taken when its sender has gone", () => {
+  test("can be received after the sender has closed its end", () => {
     const { near, far } = pair();
     sendDescriptors(system, far, BODY, [file()]);
     far.close();
@@ -95,15 +95,15 @@ describe("a message with descriptors", () => {
     expect(received?.fds).toHaveLength(1);
   });
 
-  test("to somebody who has gone fails, without a signal", () => {
+  test("to a closed peer fails with EPIPE, without SIGPIPE", () => {
     const { near, far } = pair();
     near.close();
     expect(sendDescriptors(system, far, BODY, [file()])).toBe(-ERRNO.EPIPE);
   });
 });
 
-describe("an abstract name", () => {
-  test("has one owner, and is free again when that one closes it", () => {
+describe("an abstract socket", () => {
+  test("has one owner; the name is free again after close", () => {
     const name = `nitro-test-${crypto.randomUUID()}`;
     const first = listenAbstract(system, name);
     expect(userErrorOf(() => listenAbstract(system, name)).why).toContain("EADDRINUSE");
@@ -111,11 +111,11 @@ describe("an abstract name", () => {
     stack.use(listenAbstract(system, name));
   });
 
-  test("that nobody listens on is refused", () => {
+  test("without a listener refuses connections", () => {
     expect(connectAbstract(system, `nitro-test-${crypto.randomUUID()}`)).toBe(-ERRNO.ECONNREFUSED);
   });
 
-  test("tells each side the other's user", () => {
+  test("reports the user of the peer on both sides", () => {
     const { near, far } = pair();
     const self = process.geteuid?.();
     expect([peerUser(system, near), peerUser(system, far)]).toEqual([self, self]);
@@ -123,26 +123,26 @@ describe("an abstract name", () => {
     expect(peerUser(system, nothing)).toBeUndefined();
   });
 
-  test("is found by its beginning while it is listened on", () => {
-    const beginning = `nitro-test-${crypto.randomUUID()}`;
-    const names = [`${beginning}-a`, `${beginning}-b c`];
+  test("is listed by its prefix while it is listening", () => {
+    const prefix = `nitro-test-${crypto.randomUUID()}`;
+    const names = [`${prefix}-a`, `${prefix}-b c`];
     for (const name of names) stack.use(listenAbstract(system, name));
-    expect(listeningNames(system, beginning).sort()).toEqual(names);
-    expect(listeningNames(system, `${beginning}-a`)).toEqual([`${beginning}-a`]);
+    expect(listeningNames(system, prefix).sort()).toEqual(names);
+    expect(listeningNames(system, `${prefix}-a`)).toEqual([`${prefix}-a`]);
     stack.dispose();
-    expect(listeningNames(system, beginning)).toEqual([]);
+    expect(listeningNames(system, prefix)).toEqual([]);
     stack = new DisposableStack();
   });
 });
 
-describe("an announcement", () => {
-  test("wakes everybody who watches, each once, and again the next time", () => {
-    const announcement = stack.use(createBroadcastEvent(system));
-    const watches = [0, 1, 2].map(() => stack.use(watchBroadcastEvent(system, announcement)));
+describe("a broadcast event", () => {
+  test("wakes every watcher once for each signal", () => {
+    const event = stack.use(createBroadcastEvent(system));
+    const watches = [0, 1, 2].map(() => stack.use(watchBroadcastEvent(system, event)));
     const awake = () => watches.map(({ number }) => isReadable(system, number));
     expect(awake()).toEqual([false, false, false]);
     for (let time = 0; time < 3; time++) {
-      signalBroadcast(system, announcement);
+      signalBroadcast(system, event);
       expect(awake()).toEqual([true, true, true]);
       const [first, ...others] = watches;
       if (first !== undefined) acknowledgeBroadcast(system, first);
@@ -152,11 +152,11 @@ describe("an announcement", () => {
     }
   });
 
-  test("does not fill up", () => {
-    const announcement = stack.use(createBroadcastEvent(system));
-    for (let i = 0; i < 100_000; i++) signalBroadcast(system, announcement);
+  test("accepts 100000 signals without a reader", () => {
+    const event = stack.use(createBroadcastEvent(system));
+    for (let i = 0; i < 100_000; i++) signalBroadcast(system, event);
     const count = new Uint8Array(8);
-    expect(readSome(system, announcement.number, count)).toBe(8);
+    expect(readSome(system, event.number, count)).toBe(8);
     expect(new DataView(count.buffer).getBigUint64(0, true)).toBe(100_000n);
   });
 });

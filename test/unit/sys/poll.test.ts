@@ -16,7 +16,7 @@ function waiter(over: Partial<Waiter>): Waiter {
   };
 }
 
-/** Runs one turn with these waiters and gives the time-out that poll was called with. */
+/** Runs one turn with these waiters and returns the timeout that poll was called with. */
 function timeoutWith(...waiters: Waiter[]): number {
   const timeouts: number[] = [];
   const system = fakeLibc({
@@ -35,11 +35,11 @@ function timeoutWith(...waiters: Waiter[]): number {
 }
 
 describe("deadlines", () => {
-  test("without one the loop sleeps for good", () => {
+  test("the loop sleeps without a timeout if there is no deadline", () => {
     expect(timeoutWith(waiter({}))).toBe(-1);
   });
 
-  test("the nearest counts, rounded up", () => {
+  test("the timeout is that of the nearest deadline, rounded up", () => {
     const start = nowMs();
     const timeout = timeoutWith(
       waiter({ deadlineMs: start + 9000.2 }),
@@ -49,15 +49,15 @@ describe("deadlines", () => {
     expect(timeout).toBeLessThanOrEqual(501);
   });
 
-  test("one that has passed asks for no sleep", () => {
+  test("the timeout is 0 if a deadline has passed", () => {
     expect(timeoutWith(waiter({ deadlineMs: nowMs() - 1000 }))).toBe(0);
   });
 
-  test("one beyond what an int holds is cut", () => {
+  test("the timeout is at most INT_MAX", () => {
     expect(timeoutWith(waiter({ deadlineMs: nowMs() + 2 ** 40 }))).toBe(0x7fffffff);
   });
 
-  test("expired is called when it has passed, not before", () => {
+  test("expired is called after the deadline, not before", () => {
     const deadlineMs = nowMs() + 30;
     let expiredAt = 0;
     const late = waiter({
@@ -80,7 +80,7 @@ describe("deadlines", () => {
 function reporting(...revents: number[]): System {
   return fakeLibc({
     poll: (table) => {
-      if (!(table instanceof Uint8Array)) throw new Error("poll wants a table");
+      if (!(table instanceof Uint8Array)) throw new Error("poll expects a table");
       const view = new DataView(table.buffer);
       revents.forEach((events, i) => {
         view.setInt16(i * 8 + 6, events, true);
@@ -91,7 +91,7 @@ function reporting(...revents: number[]): System {
 }
 
 describe("events", () => {
-  test("each waiter gets its own", () => {
+  test("each waiter receives its own events", () => {
     const seen: [string, number][] = [];
     const named = (name: string) => waiter({ fd: 3, ready: (events) => void seen.push([name, events]) });
     runLoop(
@@ -105,7 +105,7 @@ describe("events", () => {
     ]);
   });
 
-  test("nobody is served once it is done", () => {
+  test("no waiter is served after the loop is done", () => {
     const seen: string[] = [];
     const named = (name: string) => waiter({ fd: 3, ready: () => void seen.push(name) });
     runLoop(
@@ -116,7 +116,7 @@ describe("events", () => {
     expect(seen).toEqual(["first"]);
   });
 
-  test("an event goes before a deadline that has passed", () => {
+  test("an event has precedence over a deadline that has passed", () => {
     const seen: string[] = [];
     const both = waiter({
       fd: 3,
@@ -132,7 +132,7 @@ describe("events", () => {
     expect(seen).toEqual(["ready"]);
   });
 
-  test("more waiters than the table began with are all polled", () => {
+  test("the table grows with the number of waiters", () => {
     const served = new Set<number>();
     const many = Array.from({ length: 40 }, (_, i) => waiter({ fd: 3, ready: () => void served.add(i) }));
     runLoop(
@@ -144,7 +144,7 @@ describe("events", () => {
   });
 });
 
-describe("a poll that fails", () => {
+describe("a failed poll", () => {
   function failing(errno: number): { system: System; calls: () => number } {
     let calls = 0;
     const system = fakeLibc({
@@ -157,7 +157,7 @@ describe("a poll that fails", () => {
     return { system, calls: () => calls };
   }
 
-  test("is begun anew after EINTR", () => {
+  test("is repeated after EINTR", () => {
     const { system, calls } = failing(4);
     runLoop(
       system,
@@ -167,7 +167,7 @@ describe("a poll that fails", () => {
     expect(calls()).toBe(3);
   });
 
-  test("throws for anything else", () => {
+  test("throws for another errno", () => {
     const { system } = failing(12);
     const run = () =>
       runLoop(

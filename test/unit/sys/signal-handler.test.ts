@@ -21,7 +21,7 @@ test.each(["x64", "arm64"] as const)(
   },
 );
 
-test.each([-1, 65536])("signal handler: descriptor %d is refused", (fd) => {
+test.each([-1, 65536])("signal handler: rejects descriptor %d", (fd) => {
   expect(() => signalHandler(fd)).toThrow(`descriptor ${fd} does not fit`);
 });
 
@@ -37,13 +37,13 @@ const signals = catchSignals(openSystem());
 const flood = Bun.spawn(["sh", "-c", "i=0; while [ $i -lt 3000 ]; do kill -HUP " + process.pid + "; /bin/true; i=$((i+1)); done"]);
 const sum = () => { let all = 0.5; for (let i = 0; i < 300000; i++) all = (all * 1.000001 + i) % 1e6; return all; };
 const first = sum();
-let wrong = 0, came = 0;
+let wrong = 0, received = 0;
 const until = performance.now() + 4000;
-while (came <= 50 && performance.now() < until) {
+while (received <= 50 && performance.now() < until) {
   if (sum() !== first) wrong++;
-  while (signals.next() === "SIGHUP") came++;
+  while (signals.next() === "SIGHUP") received++;
 }
-console.log(wrong, came > 50 ? "many" : came);
+console.log(wrong, received > 50 ? "many" : received);
 flood.kill();
 process.exit(0);
 `,

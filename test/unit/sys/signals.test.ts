@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 const ROOT = join(import.meta.dir, "../../..");
 
-/** Runs a script in a process of its own: a handler stays for good. */
+/** Runs a script in a new process, because handlers remain until the process ends. */
 function inChild(body: string) {
   const script = `
     import { catchSignals } from "./src/sys/signals.ts";
@@ -22,7 +22,7 @@ function inChild(body: string) {
 }
 
 describe("signals", () => {
-  test("that ask for the end are told by name, each once", () => {
+  test("next returns each stop signal once, by name", () => {
     const { out, code } = inChild(`
       console.log(signals.next());
       for (const name of ["SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"]) { raise(name); console.log(signals.next()); }
@@ -34,21 +34,21 @@ describe("signals", () => {
     expect(code).toBe(0);
   });
 
-  test("one that lets a process go on is told to whoever asked for it, and asks for no end", () => {
+  test("SIGCONT calls the function of onContinue and is no stop signal", () => {
     const { out } = inChild(`
       raise("SIGCONT");
       console.log(signals.next());
-      signals.onContinue(() => console.log("goes on"));
+      signals.onContinue(() => console.log("continued"));
       raise("SIGCONT");
       console.log(signals.next());
       raise("SIGCONT");
       raise("SIGTERM");
       console.log(signals.next());
     `);
-    expect(out).toBe("undefined\ngoes on\nundefined\ngoes on\nSIGTERM\n");
+    expect(out).toBe("undefined\ncontinued\nundefined\ncontinued\nSIGTERM\n");
   });
 
-  test("a pipe that nobody reads is an errno, not the end", () => {
+  test("a write to a pipe without a reader is EPIPE, not SIGPIPE", () => {
     const { out, code } = inChild(`
       import { writeSome } from "./src/sys/files.ts";
       import { addressOf } from "./src/sys/libc.ts";
@@ -66,7 +66,7 @@ describe("signals", () => {
     expect(code).toBe(0);
   });
 
-  test("a signal wakes the loop at once", () => {
+  test("a signal wakes the run loop", () => {
     const { out } = inChild(`
       import { nowMs, runLoop } from "./src/sys/poll.ts";
       const start = nowMs();

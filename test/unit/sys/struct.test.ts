@@ -17,46 +17,46 @@ const VALUES = {
   rest: [1, 2],
 };
 
-describe("a table", () => {
-  test("gives the offset of each field and the size", () => {
+describe("struct", () => {
+  test("has the size and the offset of each field", () => {
     const table = struct("sample", 20, FIELDS);
     expect(table.size).toBe(20);
     expect(table.offsets).toEqual({ first: 0, pad: 1, second: 2, third: 4, fourth: 8, rest: 16 });
   });
 
-  test("is little-endian where it is the kernel's", () => {
+  test("is little-endian by default", () => {
     expect(Buffer.from(struct("sample", 20, FIELDS).encode(VALUES)).toString("hex")).toBe(
       "1100332277665544ffeeddccbbaa998801000200",
     );
   });
 
-  test("is big-endian where it says so", () => {
+  test("is big-endian on request", () => {
     expect(Buffer.from(struct("sample", 20, FIELDS, "big-endian").encode(VALUES)).toString("hex")).toBe(
       "1100223344556677" + "8899aabbccddeeff00010002",
     );
   });
 
-  test.each(["native", "big-endian"] as const)("reads back what it wrote, %s", (order) => {
+  test.each(["native", "big-endian"] as const)("decodes what it encoded, %s", (order) => {
     const table = struct("sample", 20, FIELDS, order);
     expect(table.decode(table.encode(VALUES))).toEqual(VALUES);
   });
 
-  test("reads from the middle of a view that itself begins in the middle of a buffer", () => {
+  test("decodes at an offset of a view that starts at an offset of a buffer", () => {
     const table = struct("sample", 20, FIELDS);
-    const room = new Uint8Array(40);
-    room.set(table.encode(VALUES), 12);
-    expect(table.decode(room.subarray(5), 7)).toEqual(VALUES);
+    const buffer = new Uint8Array(40);
+    buffer.set(table.encode(VALUES), 12);
+    expect(table.decode(buffer.subarray(5), 7)).toEqual(VALUES);
   });
 
-  test("refuses a size that its fields do not add up to", () => {
+  test("throws if the fields do not add up to the size", () => {
     expect(() => struct("sample", 24, FIELDS)).toThrow("struct sample has 20 bytes, its source says 24");
   });
 
-  test("refuses bytes that end too early", () => {
+  test("throws if there are too few bytes", () => {
     expect(() => struct("sample", 20, FIELDS).decode(new Uint8Array(19))).toThrow(RangeError);
   });
 
-  test("refuses an array of another length", () => {
+  test("throws for an array of another length", () => {
     const values = { ...VALUES, rest: [1] };
     expect(() => struct("sample", 20, FIELDS).encode(values)).toThrow("expected 2 values, got 1");
   });
@@ -70,14 +70,14 @@ describe("a table", () => {
 });
 
 describe("the kernel's structures", () => {
-  test("have the sizes of their headers", () => {
+  test("have the sizes of the headers", () => {
     expect(neImageLoadInfo.size).toBe(16);
     expect(neUserMemoryRegion.size).toBe(24);
     expect(neEnclaveStartInfo.size).toBe(16);
     expect(sockaddrVm.size).toBe(16);
   });
 
-  test("have their fields where the headers put them", () => {
+  test("have the offsets of the headers", () => {
     expect(neUserMemoryRegion.offsets).toEqual({ flags: 0, memory_size: 8, userspace_addr: 16 });
     expect(neEnclaveStartInfo.offsets).toEqual({ flags: 0, enclave_cid: 8 });
     expect(neImageLoadInfo.offsets).toEqual({ flags: 0, memory_offset: 8 });
@@ -91,7 +91,7 @@ describe("the kernel's structures", () => {
     });
   });
 
-  test("a vsock address has the bytes that the kernel reads", () => {
+  test("sockaddr_vm is encoded as the kernel reads it", () => {
     const address = sockaddrVm.encode({
       svm_family: 40,
       svm_reserved1: 0,

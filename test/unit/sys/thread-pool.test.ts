@@ -18,19 +18,19 @@ import { mapZeros } from "../../../src/sys/threads/routines.ts";
 
 const MIB = 2 ** 20;
 const system = openSystem();
-const directory = mkdtempSync(join(tmpdir(), "call-threads-"));
+const directory = mkdtempSync(join(tmpdir(), "thread-pool-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
 /** Creates a file of this size whose content does not repeat. */
 function fileOf(name: string, size: number): { path: string; bytes: Uint8Array } {
-  const words = new Uint32Array(Math.ceil(size / 4)).map((_, i) => Math.imul(i, 2_654_435_761));
-  const bytes = new Uint8Array(words.buffer, 0, size);
+  const values = new Uint32Array(Math.ceil(size / 4)).map((_, i) => Math.imul(i, 2_654_435_761));
+  const bytes = new Uint8Array(values.buffer, 0, size);
   const path = join(directory, name);
   writeFileSync(path, bytes);
   return { path, bytes };
 }
 
-/** Memory to read into, and what of it is given back. */
+/** Maps memory to read into; disposal unmaps it. */
 function memory(size: number): { address: number; view: Uint8Array } & Disposable {
   const address = mapZeros(system, size);
   return { address, view: viewOf(address, size), [Symbol.dispose]: () => unmap(system, address, size) };
@@ -40,15 +40,15 @@ function waitForAll(pool: ThreadPool): void {
   while (!pool.finished) Bun.sleepSync(1);
 }
 
-describe("threads that make calls", () => {
+describe("ThreadPool", () => {
   const number = SYSCALLS.pread64[KERNEL_ARCHITECTURE];
 
-  test.each([1, 3])("%d give each call's own result, and count what is done", (threads) => {
+  test.each([1, 3])("%d threads store each call's result and count its bytes", (threads) => {
     const { path, bytes } = fileOf("results", 10_000);
     using fd = openFile(system, path, O_RDONLY);
-    using room = memory(12_000);
+    using target = memory(12_000);
     const calls = Array.from({ length: 12 }, (_, i): ThreadCall => {
-      const args = [fd.number, room.address + 1000 * i, 1000, 1000 * i] as const;
+      const args = [fd.number, target.address + 1000 * i, 1000, 1000 * i] as const;
       return { number, args, bytes: 1000 };
     });
     using pool = ThreadPool.start(system, calls, threads);
@@ -56,12 +56,12 @@ describe("threads that make calls", () => {
     waitForAll(pool);
     expect(calls.map((_, i) => pool.result(i))).toEqual([...Array(10).fill(1000), 0, 0]);
     expect([pool.done, pool.failure, pool.claim()]).toEqual([12_000, 0, undefined]);
-    expect(Buffer.compare(room.view.subarray(0, 10_000), bytes)).toBe(0);
+    expect(Buffer.compare(target.view.subarray(0, 10_000), bytes)).toBe(0);
   });
 
-  test("tell the errno of one that fails, and make no more", () => {
-    using room = memory(4096);
-    const bad: ThreadCall = { number, args: [-1, room.address, 1, 0], bytes: 1 };
+  test("threads stop after a failed call and store its errno", () => {
+    using target = memory(4096);
+    const bad: ThreadCall = { number, args: [-1, target.address, 1, 0], bytes: 1 };
     using pool = ThreadPool.start(system, Array<ThreadCall>(1000).fill(bad), 2);
     if (pool === undefined) throw new Error("no threads");
     waitForAll(pool);
@@ -69,13 +69,13 @@ describe("threads that make calls", () => {
     expect(pool.claim()).toBeDefined();
   });
 
-  test("are none where none can be made, and nothing is left", () => {
+  test("start returns undefined if no thread can be created", () => {
     const call: ThreadCall = { number, args: [-1, 0, 0, 0], bytes: 1 };
     expect(ThreadPool.start(without("pthread_create"), [call], 2)).toBeUndefined();
   });
 });
 
-/** A system without one of the calls that threads need. */
+/** A system in which a call that the pool needs fails. */
 function without(name: "pthread_create" | "pipe2"): System {
   const failing = () => (name === "pipe2" ? -1 : 11);
   const memoryCalls = new Proxy(system.libc.memoryCalls, {
@@ -85,59 +85,59 @@ function without(name: "pthread_create" | "pipe2"): System {
   return { ...system, libc: { ...system.libc, memoryCalls, pipe2 } };
 }
 
-describe("a file that is read by several", () => {
+describe("ReadThreads", () => {
   const size = 37 * MIB + 123;
   const whole = fileOf("whole", size);
 
   function read(path: string, length: number, each?: (offset: number) => void, where = system) {
     using fd = openFile(system, path, O_RDONLY);
-    const room = memory(length);
-    const parts: [offset: number, length: number, got: number][] = [];
-    const file = { fd, path, size: length, to: room.address };
+    const target = memory(length);
+    const chunks: [offset: number, length: number, got: number][] = [];
+    const file = { fd, path, size: length, to: target.address };
     using reading = ReadThreads.start(where, [file]);
-    reading?.finish(file, (...part) => {
-      parts.push(part);
-      each?.(part[0]);
+    reading?.finish(file, (...chunk) => {
+      chunks.push(chunk);
+      each?.(chunk[0]);
     });
-    return { done: reading !== undefined, parts, room };
+    return { done: reading !== undefined, chunks, target };
   }
 
   const several = navigator.hardwareConcurrency > 1;
 
-  test.skipIf(!several)("is whole, its parts in their order (skipped with one CPU)", () => {
-    const { done, parts, room } = read(whole.path, size);
-    using _ = room;
+  test.skipIf(!several)("read a whole file, chunks in ascending order (skipped with one CPU)", () => {
+    const { done, chunks, target } = read(whole.path, size);
+    using _ = target;
     expect(done).toBe(true);
-    expect(parts.map(([offset]) => offset)).toEqual(Array.from({ length: 19 }, (_, i) => i * 2 * MIB));
-    expect(parts.reduce((sum, [, , got]) => sum + got, 0)).toBe(size);
-    expect(Buffer.compare(room.view, whole.bytes)).toBe(0);
+    expect(chunks.map(([offset]) => offset)).toEqual(Array.from({ length: 19 }, (_, i) => i * 2 * MIB));
+    expect(chunks.reduce((sum, [, , got]) => sum + got, 0)).toBe(size);
+    expect(Buffer.compare(target.view, whole.bytes)).toBe(0);
   });
 
-  test.skipIf(!several)("tells where it has become shorter (skipped with one CPU)", () => {
+  test.skipIf(!several)("report short reads of a truncated file (skipped with one CPU)", () => {
     const { path } = fileOf("short", size);
     truncateSync(path, 35 * MIB);
-    const { parts, room } = read(path, size);
-    using _ = room;
-    expect(parts.slice(16).map(([, length, got]) => [length / MIB, got / MIB])).toEqual([
+    const { chunks, target } = read(path, size);
+    using _ = target;
+    expect(chunks.slice(16).map(([, length, got]) => [length / MIB, got / MIB])).toEqual([
       [2, 2],
       [2, 1],
       [1 + 123 / MIB, 0],
     ]);
   });
 
-  test("ends at once where its reader throws", () => {
+  test("stop if the callback throws", () => {
     const stop = () =>
       read(whole.path, size, () => {
-        throw new Error("stopped");
+        throw new Error("cancelled");
       });
-    if (several) expect(stop).toThrow("stopped");
+    if (several) expect(stop).toThrow("cancelled");
     else expect(stop().done).toBe(false);
   });
 
-  test("of which a part cannot be read ends all the same, that part being left to who wants it", () => {
-    // Room for all but the last part, which may not be written, and CPUs for three threads beside this one.
-    using room = memory(38 * MIB);
-    expect(system.libc.mprotect(room.address + 36 * MIB, 2 * MIB, PROT_NONE)).toBe(0);
+  test("report 0 bytes for a chunk that cannot be read, and finish", () => {
+    // The last chunk is not writable; four CPUs, so three threads run next to this one.
+    using target = memory(38 * MIB);
+    expect(system.libc.mprotect(target.address + 36 * MIB, 2 * MIB, PROT_NONE)).toBe(0);
     const { syscall } = system.libc;
     const counting: typeof syscall = Object.assign((...args: Parameters<typeof syscall>) => {
       const got = syscall(...args);
@@ -146,38 +146,38 @@ describe("a file that is read by several", () => {
     }, syscall);
     const many: System = { ...system, libc: { ...system.libc, syscall: counting } };
     using fd = openFile(system, whole.path, O_RDONLY);
-    const file = { fd, path: whole.path, size, to: room.address };
+    const file = { fd, path: whole.path, size, to: target.address };
     for (let i = 0; i < 40; i++) {
-      const parts: [offset: number, length: number, got: number][] = [];
-      using begun = ReadThreads.start(many, [file]);
-      begun?.finish(file, (...part) => void parts.push(part));
-      expect(parts.at(-1)).toEqual([36 * MIB, MIB + 123, 0]);
-      expect(parts.map(([offset]) => offset)).toEqual(Array.from({ length: 19 }, (_, k) => k * 2 * MIB));
-      for (const [offset, length, got] of parts) {
+      const chunks: [offset: number, length: number, got: number][] = [];
+      using threads = ReadThreads.start(many, [file]);
+      threads?.finish(file, (...chunk) => void chunks.push(chunk));
+      expect(chunks.at(-1)).toEqual([36 * MIB, MIB + 123, 0]);
+      expect(chunks.map(([offset]) => offset)).toEqual(Array.from({ length: 19 }, (_, k) => k * 2 * MIB));
+      for (const [offset, length, got] of chunks) {
         expect([0, length]).toContain(got);
-        const [read, right] = [room.view, whole.bytes].map((all) => all.subarray(offset, offset + got));
-        expect(Buffer.compare(read ?? room.view, right ?? whole.bytes)).toBe(0);
+        const [read, right] = [target.view, whole.bytes].map((all) => all.subarray(offset, offset + got));
+        expect(Buffer.compare(read ?? target.view, right ?? whole.bytes)).toBe(0);
       }
     }
   });
 
-  test.skipIf(!several)("may be one of more, each finished in its turn (skipped with one CPU)", () => {
+  test.skipIf(!several)("read several files, finished one after another (skipped with one CPU)", () => {
     const sizes = [5 * MIB + 1, 3, 2 * MIB, 9 * MIB];
     const files = sizes.map((length, i) => fileOf(`file${i}`, length));
     using stack = new DisposableStack();
     const readings = files.map(({ path, bytes: { length } }) => {
       const fd = stack.use(openFile(system, path, O_RDONLY));
-      const room = stack.use(memory(length));
-      return { reading: { fd, path, size: length, to: room.address }, room };
+      const target = stack.use(memory(length));
+      return { reading: { fd, path, size: length, to: target.address }, target };
     });
-    using begun = ReadThreads.start(
+    using threads = ReadThreads.start(
       system,
       readings.map(({ reading }) => reading),
     );
     const lengths = readings.map(({ reading }) => {
-      const parts: number[] = [];
-      begun?.finish(reading, (_offset, length, got) => void parts.push(length, got));
-      return parts.map((bytes) => bytes / MIB);
+      const chunks: number[] = [];
+      threads?.finish(reading, (_offset, length, got) => void chunks.push(length, got));
+      return chunks.map((bytes) => bytes / MIB);
     });
     const third = 1 + 1 / MIB;
     expect(lengths).toEqual([
@@ -186,24 +186,24 @@ describe("a file that is read by several", () => {
       [2, 2],
       [2, 2, 2, 2, 2, 2, 2, 2, 1, 1],
     ]);
-    const same = readings.map(({ room }, i) =>
-      Buffer.compare(room.view, files[i]?.bytes ?? new Uint8Array()),
+    const same = readings.map(({ target }, i) =>
+      Buffer.compare(target.view, files[i]?.bytes ?? new Uint8Array()),
     );
     expect(same).toEqual([0, 0, 0, 0]);
-    expect(() => begun?.finish({ ...whole, fd: new Fd(system, -1), size, to: 1 }, () => {})).toThrow(
+    expect(() => threads?.finish({ ...whole, fd: new Fd(system, -1), size, to: 1 }, () => {})).toThrow(
       RangeError,
     );
   });
 
-  test.each(["pthread_create", "pipe2"] as const)("is left to its reader where %s fails", (name) => {
-    const { done, parts, room } = read(whole.path, size, undefined, without(name));
-    using _ = room;
-    expect([done, parts]).toEqual([false, []]);
+  test.each(["pthread_create", "pipe2"] as const)("start returns undefined if %s fails", (name) => {
+    const { done, chunks, target } = read(whole.path, size, undefined, without(name));
+    using _ = target;
+    expect([done, chunks]).toEqual([false, []]);
   });
 
-  test("is left to others where it is small", () => {
-    const { done, parts, room } = read(whole.path, MIB);
-    using _ = room;
-    expect([done, parts]).toEqual([false, []]);
+  test("start returns undefined for a small file", () => {
+    const { done, chunks, target } = read(whole.path, MIB);
+    using _ = target;
+    expect([done, chunks]).toEqual([false, []]);
   });
 });
