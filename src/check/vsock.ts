@@ -1,8 +1,9 @@
 /** Checks vsock and the vsock port of the heartbeat. */
-import { handoffInodes, PORT_IN_USE } from "../devices/heartbeat/port-holder.ts";
+import { handoffInodes, portInUse } from "../devices/heartbeat/port-holder.ts";
 import { HEARTBEAT_PORT } from "../devices/heartbeat/protocol.ts";
 import { processesWithDescriptor } from "../host/process/processes.ts";
 import { vsockProblem } from "../host/vsock.ts";
+import { describePortHolder } from "../launch/diagnose.ts";
 import type { LaunchOptions } from "../launch/options.ts";
 import { SyscallError } from "../sys/errors.ts";
 import { localCid, vsockPortIsFree } from "../sys/socket/vsock.ts";
@@ -41,7 +42,7 @@ function portLine(system: System): Finding {
   const handoffs = handoffInodes(system).map((inode) => `socket:[${inode}]`);
   const { holders } = processesWithDescriptor(system, (link) => handoffs.includes(link));
   const own = holders.filter(({ uid }) => uid === process.geteuid?.());
-  if (own.length === 0) return failure("port", PORT_IN_USE);
+  if (own.length === 0) return failure("port", portInUse(describePortHolder(system)));
   const pids = own.map(({ pid }) => pid).join(", ");
   return finding("port", "ok", `${port} is in use by nitro (pid ${pids}), which shares it`);
 }

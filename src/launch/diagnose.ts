@@ -4,7 +4,7 @@
  */
 
 import { PORT_TIMEOUT_MS } from "../devices/heartbeat/port.ts";
-import { PORT_IN_USE } from "../devices/heartbeat/port-holder.ts";
+import { portInUse } from "../devices/heartbeat/port-holder.ts";
 import { HEARTBEAT_PORT } from "../devices/heartbeat/protocol.ts";
 import { DEVICE_PATH } from "../enclave/enclave.ts";
 import { diagnoseIoctl, type LaunchNumbers } from "../enclave/ne-errors.ts";
@@ -189,7 +189,11 @@ export function diagnoseListen(system: System, error: SyscallError): UserError {
         },
       );
     case ERRNO.EADDRINUSE:
-      return problemError(HEARTBEAT, PORT_IN_USE, `after ${PORT_TIMEOUT_MS / 1000} s`);
+      return problemError(
+        HEARTBEAT,
+        portInUse(describePortHolder(system)),
+        `after ${PORT_TIMEOUT_MS / 1000} s`,
+      );
     case ERRNO.EACCES:
     case ERRNO.EPERM:
       return new UserError(

@@ -14,11 +14,14 @@ export function handoffInodes(system: System): string[] {
     .map(({ inode }) => inode);
 }
 
-/** The problem of a port that a program has and does not share. It prints no command that stops the program. */
-export const PORT_IN_USE = {
-  why: `vsock port ${HEARTBEAT_PORT} is in use by a program that does not share it`,
-  // ss(8) of iproute2 reads the kernel's vsock_diag module.
-  advice:
-    `find it: ss --vsock -lnp | grep ':${HEARTBEAT_PORT} '; a launch waits ${PORT_TIMEOUT_MS / 1000} s for it: QEMU ` +
-    "and AWS's CLI release it after their enclave's heartbeat; with -accel nitro,heartbeat=none a launch needs no port",
-} as const;
+/** Returns the problem of a port whose process does not share it. @param holder such as `nitro-cli (pid 812)`. */
+export function portInUse(holder: string) {
+  return {
+    why: `vsock port ${HEARTBEAT_PORT} is in use by ${holder}, which does not share it`,
+    // ss(8) of iproute2 reads the kernel's vsock_diag module.
+    advice:
+      `list its users: ss --vsock -lnp | grep ':${HEARTBEAT_PORT} '; a launch waits ${PORT_TIMEOUT_MS / 1000} s for ` +
+      "it: QEMU and AWS's CLI release it after their enclave's heartbeat; with -accel nitro,heartbeat=none a launch " +
+      "needs no port",
+  };
+}

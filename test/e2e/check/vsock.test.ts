@@ -67,7 +67,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       {
         subject: "port",
-        text: "vsock port 9000 is in use by a program that does not share it",
+        text: /^vsock port 9000 is in use by (another process|\S+ \(pid \d+\)), which does not share it$/,
         fix: "",
       },
     ],

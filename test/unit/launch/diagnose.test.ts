@@ -98,7 +98,11 @@ describe("the huge pages cannot be had", () => {
 describe("the heartbeat's port", () => {
   test.each([
     ["EAFNOSUPPORT", "vsock", "modprobe vmw_vsock_virtio_transport"],
-    ["EADDRINUSE", "after 30 s: vsock port 9000 is in use by a program that does not share it", "ss --vsock"],
+    [
+      "EADDRINUSE",
+      "after 30 s: vsock port 9000 is in use by another process, which does not share it",
+      "ss --vsock",
+    ],
     ["EACCES", "Permission denied", "outside it"],
     ["EPERM", "Operation not permitted", "outside it"],
     ["EMFILE", "Too many open files", "ulimit -n"],

@@ -25,6 +25,7 @@ export function systemWith(files: Readonly<Record<string, string | number>>): Sy
       return chunk.length;
     },
     close: () => 0,
+    socket: () => -1,
     errno: () => ERRNO.ENOENT,
   });
 }
