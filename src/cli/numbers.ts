@@ -1,6 +1,6 @@
 /** Numbers and sizes as QEMU reads them (util/cutils.c: qemu_strtou64, qemu_strtosz; qapi's bool). */
 
-/** A whole number below 2^64: decimal, 0x hexadecimal, or octal after a leading 0. Undefined for anything else. */
+/** Parses a whole number below 2^64: decimal, hexadecimal after 0x, octal after 0. Returns undefined for anything else. */
 export function parseUint64(text: string): bigint | undefined {
   const match = /^(?:0([0-7]+)|0|[1-9][0-9]*|0[xX][0-9a-fA-F]+)$/.exec(text);
   if (match === null) return undefined;
@@ -11,8 +11,8 @@ export function parseUint64(text: string): bigint | undefined {
 const SUFFIXES = "bkmgtpe";
 
 /**
- * A size in bytes: a number, with a fraction if need be, and a suffix b, k, M, G, T, P or E for powers of 1024 in
- * either case. Undefined for what is no size, is not a whole number of bytes, or is 2^53 and more.
+ * Parses a size: a number, possibly with a fraction, and a suffix b, k, M, G, T, P or E, in either case, for powers of
+ * 1024. Returns bytes; undefined for anything else, for a fraction of a byte, and from 2^53 on.
  * @param unit the suffix of a number without one.
  */
 export function parseSize(text: string, unit: "b" | "M"): number | undefined {
@@ -27,7 +27,7 @@ export function parseSize(text: string, unit: "b" | "M"): number | undefined {
 const ON = ["on", "yes", "true", "y"];
 const OFF = ["off", "no", "false", "n"];
 
-/** A boolean; undefined for what is none. */
+/** Parses a boolean as QEMU does. Returns undefined for anything else. */
 export function parseOnOff(text: string): boolean | undefined {
   if (ON.includes(text)) return true;
   return OFF.includes(text) ? false : undefined;

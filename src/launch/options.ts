@@ -1,11 +1,11 @@
-/** What a launch is asked for: every value checked, nothing left to be guessed below. */
+/** The options of a launch, every value checked. */
 import type { ChardevSpec } from "../chardev/chardev.ts";
 import type { CommandLineOptionInfo } from "../monitor/machine-view.ts";
 import type { TraceFlag } from "../sys/trace.ts";
 
 /**
- * The word before all others by which -daemonize tells the program that it starts anew that it is the daemon, and
- * which descriptor it reports to. Only who writes the command line can say it: nothing in the environment can.
+ * The first argument of the process that -daemonize starts: it makes that process the daemon, and names the descriptor
+ * on which it reports its start. It is an argument because the environment may come from someone else.
  */
 export const HANDED_OVER = "--daemon-status-fd=";
 
@@ -16,45 +16,45 @@ export interface Typed<T> {
   readonly typed: string;
 }
 
-/** Whether and how long the enclave's heartbeat is waited for. */
+/** Whether nitro waits for the enclave's heartbeat, and how long. */
 export interface HeartbeatOptions {
-  /** auto: it may stay away; require: an enclave without one is stopped; none: nobody listens. */
+  /** auto: it may be missing; require: an enclave without one is stopped; none: nitro does not listen. */
   readonly policy: "auto" | "require" | "none";
-  /** undefined: AWS's time-out, by the sizes of image and memory. */
+  /** undefined: AWS's timeout for the sizes of image and memory. */
   readonly timeoutMs: number | undefined;
 }
 
-/** A monitor: on which character device, and how it speaks. */
+/** A monitor: its character device and its protocol. */
 export interface MonitorSpec {
-  /** The device's label. */
+  /** The character device's label. */
   readonly chardev: string;
   readonly mode: "readline" | "control";
-  /** With control: JSON over several lines. */
+  /** With mode control: JSON over several lines. */
   readonly pretty: boolean;
   readonly typed: string;
 }
 
-/** -object memory-backend-memfd, where -machine memory-backend= names it. */
+/** The -object memory-backend-memfd that -machine memory-backend= names. */
 export interface MemoryBackend {
   readonly id: string;
   /** The option as it was typed. */
   readonly typed: string;
-  /** 2 MiB or 1 GiB; undefined where it is left to the planner. */
+  /** 2 MiB or 1 GiB; undefined: nitro chooses. */
   readonly pageBytes: number | undefined;
   readonly policy: "default" | "preferred" | "bind" | "interleave";
   /** NUMA nodes; none with the default policy. */
   readonly hostNodes: readonly number[];
-  /** prealloc-threads=: how many threads allocate and zero it; undefined where that is left to nitro. */
+  /** prealloc-threads=: the threads that allocate and zero it; undefined: nitro chooses. */
   readonly threads: number | undefined;
 }
 
-/** -run-with user=: a name of /etc/passwd, a user id there, or two ids that need not be there. */
+/** -run-with user=: a name in /etc/passwd, a user id in it, or two ids that need not be in it. */
 export type Account =
   | { readonly name: string }
   | { readonly uid: number }
   | { readonly uid: number; readonly gid: number };
 
-/** What the launcher's own process is to be like. */
+/** Options about the launcher's own process. */
 export interface ProcessOptions {
   readonly daemonize: boolean;
   readonly user: Typed<Account> | undefined;
@@ -65,20 +65,20 @@ export interface ProcessOptions {
   readonly processName: string | undefined;
 }
 
-/** How -msg has messages begin. */
+/** -msg: what messages begin with. */
 export interface MessageOptions {
   readonly timestamp: boolean;
   readonly guestName: boolean;
 }
 
-/** The PCRs that an image decides: its content's, and that of its signing certificate. */
+/** The PCRs that an image determines: 0 to 2 by its content, 8 by its signing certificate. */
 export type PcrIndex = 0 | 1 | 2 | 8;
 
-/** What is asked of an image's PCRs. */
+/** What to do with an image's PCRs. */
 export interface MeasureOptions {
-  /** -accel measure=on: they are told. */
+  /** -accel measure=on: print them. */
   readonly told: boolean;
-  /** -accel expect-pcr0= and its like: the values without which nothing is launched, in small letters. */
+  /** -accel expect-pcr0= to expect-pcr8=: the values that an image must have, in lower case. */
   readonly expected: readonly { readonly index: PcrIndex; readonly hex: string }[];
 }
 
@@ -92,40 +92,40 @@ export interface LaunchOptions {
   readonly memoryBytes: Typed<number> | undefined;
   /** undefined: one full core. */
   readonly vcpus: Typed<number> | undefined;
-  /** -accel cpu-ids=: CPUs of the driver's pool, each once, in the order of the vCPUs; undefined: the driver picks. */
+  /** -accel cpu-ids=: CPUs of the driver's pool, each once, in the order of the vCPUs; undefined: the driver chooses. */
   readonly cpuIds: Typed<readonly number[]> | undefined;
-  /** A kernel, or a whole EIF. */
+  /** A kernel, or an EIF. */
   readonly kernel: Typed<string>;
   readonly initrd: Typed<string> | undefined;
-  /** -M ramdisk=, in order: they come after -initrd's. */
+  /** -M ramdisk=, in order, after -initrd's. */
   readonly ramdisks: readonly Typed<string>[];
-  /** -M any-kernel=on: whatever -kernel names is launched. */
+  /** -M any-kernel=on: launch whatever file -kernel names. */
   readonly anyKernel: boolean;
-  /** undefined: nobody asks, and nothing is measured. */
+  /** undefined: nothing is measured. */
   readonly measure: MeasureOptions | undefined;
   readonly commandLine: Typed<string> | undefined;
   /** The label of the console's character device; undefined for none. */
   readonly serial: Typed<string | undefined>;
   readonly chardevs: readonly ChardevSpec[];
   readonly monitors: readonly MonitorSpec[];
-  /** Reads a character device as -chardev spells it, for what is added later. Throws UserError. */
+  /** Reads a character device in -chardev's syntax, for monitor commands. Throws UserError. */
   readonly readChardev: (text: string, typed: string, label?: string) => ChardevSpec;
   /** Describes the options of a command line, for monitors. */
   readonly commandLineOptions: () => readonly CommandLineOptionInfo[];
   readonly pidFile: Typed<string> | undefined;
   readonly name: string | undefined;
-  /** Small letters. */
+  /** In lower case. */
   readonly uuid: string | undefined;
-  /** -S: all is prepared, and the start waits for a monitor's `cont`. */
+  /** -S: prepare everything, and wait for a monitor's `cont` before the start. */
   readonly paused: boolean;
-  /** -no-shutdown: the launcher stays when the enclave has ended. */
+  /** -no-shutdown: the launcher stays after the enclave has exited. */
   readonly staysAfterEnd: boolean;
-  /** undefined: nothing is said about the memory but its size. */
+  /** undefined: the command line gives the size of the memory at most. */
   readonly memoryBackend: MemoryBackend | undefined;
   /** undefined: an ordinary process. */
   readonly process: ProcessOptions | undefined;
   readonly messages: MessageOptions | undefined;
-  /** Those of -readconfig. */
+  /** The files of -readconfig. */
   readonly configFiles: readonly Typed<string>[];
   readonly trace: ReadonlySet<TraceFlag>;
   readonly traceFile: Typed<string> | undefined;
@@ -133,7 +133,7 @@ export interface LaunchOptions {
 
 const PLAIN: readonly ChardevSpec["backend"]["kind"][] = ["stdio", "file", "null"];
 
-/** Whether the console is all there is, and goes to a place of these. */
+/** Whether the console is the only character device, and needs no module that a plain launch does not load. */
 export function isPlain({ chardevs, monitors, serial }: LaunchOptions): boolean {
   return (
     monitors.length === 0 &&

@@ -1,6 +1,6 @@
 /** QEMU's options that an enclave cannot have, with the reason and what to use instead. */
 
-/** A reason that several of QEMU's options share, and what to do in their place. */
+/** A reason that several options share, and what to do instead. */
 interface Refusal {
   readonly why: string;
   readonly hint?: string;
@@ -16,7 +16,7 @@ const REFUSALS: readonly Refusal[] = [
   },
   {
     why: "an enclave has no network card",
-    hint: "vsock is its only way out: run a proxy on the parent",
+    hint: "vsock is its only connection: run a proxy on the parent instance",
     options: "netdev net nic",
   },
   {
@@ -50,23 +50,23 @@ const REFUSALS: readonly Refusal[] = [
     options: "enable-kvm enable-hax xen-domid xen-attach xen-domid-restrict tb-size",
   },
   {
-    why: "QEMU 11 has no such option any more: -run-with takes its place",
+    why: "QEMU 11 has removed this option: -run-with replaces it",
     hint: "-run-with user=NAME or -run-with user=UID:GID",
     options: "runas",
   },
   {
-    why: "QEMU 11 has no such option any more: -run-with takes its place",
+    why: "QEMU 11 has removed this option: -run-with replaces it",
     hint: "-run-with chroot=DIR",
     options: "chroot",
   },
   {
-    why: "this version of nitro does not have it",
+    why: "this version of nitro does not support it",
     options:
       "writeconfig overcommit action compat trace fips async-teardown preconfig qtest qtest-log nodefconfig debugcon",
   },
 ];
 
-/** Why an option of QEMU's is refused, by its name without dashes; undefined where QEMU has no such option. */
+/** Returns why an option of QEMU's is refused; undefined if QEMU has none of that name (without dashes). */
 export function refusalOf(name: string): Omit<Refusal, "options"> | undefined {
   return REFUSALS.find(({ options }) => options.split(/\s+/).includes(name));
 }
