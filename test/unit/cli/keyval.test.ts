@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { KeyvalError, parseKeyvals } from "../../../src/cli/keyval.ts";
+import fc from "fast-check";
+import { KeyvalError, pairText, parseKeyvals } from "../../../src/cli/keyval.ts";
 
 const SYNTAX = { implied: "type" };
 
@@ -35,7 +36,7 @@ describe("the grammar", () => {
     expect(parseKeyvals(text, SYNTAX).help).toBe(false);
   });
 
-  test("every pair is kept in its order, repeats included", () => {
+  test("every pair is kept in order, repeats included", () => {
     expect(parseKeyvals("nitro,a=1,b=2,a=3,,4", SYNTAX).pairs).toEqual([
       ["type", "nitro"],
       ["a", "1"],
@@ -44,11 +45,87 @@ describe("the grammar", () => {
     ]);
   });
 
-  test("a key may be called as a property of every object is", () => {
+  test("a key may have the name of a property of every object", () => {
     expect(parseKeyvals("toString=1,constructor=3", SYNTAX).pairs).toEqual([
       ["toString", "1"],
       ["constructor", "3"],
     ]);
+  });
+});
+
+describe("any list of pairs", () => {
+  const key = fc.stringMatching(/^[A-Za-z][A-Za-z0-9_.-]{0,20}$/);
+  // A value "help" without a key is a request for help; with a key it is a value.
+  const pair = fc.tuple(key, fc.string());
+
+  test("is the same after it is written and parsed", () => {
+    fc.assert(
+      fc.property(fc.array(pair, { minLength: 1 }), (pairs) => {
+        const text = pairs.map(([name, value]) => pairText(name, value)).join(",");
+        expect(parseKeyvals(text, {})).toEqual({ pairs, help: false });
+      }),
+    );
+  });
+
+  test("is the same as JSON", () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(pair, { minLength: 1, selector: ([name]) => name }), (pairs) => {
+        const text = JSON.stringify(Object.fromEntries(pairs));
+        const parsed = parseKeyvals(text, { json: true });
+        expect(Object.fromEntries(parsed.pairs)).toEqual(Object.fromEntries(pairs));
+      }),
+    );
+  });
+});
+
+describe("flags", () => {
+  const syntax = { implied: "path", flags: ["server", "wait", "nodelay"] };
+  test.each([
+    [
+      "p,server",
+      [
+        ["path", "p"],
+        ["server", "on"],
+      ],
+    ],
+    [
+      "p,nowait",
+      [
+        ["path", "p"],
+        ["wait", "off"],
+      ],
+    ],
+    [
+      "p,nodelay",
+      [
+        ["path", "p"],
+        ["nodelay", "on"],
+      ],
+    ],
+    ["server", [["path", "server"]]],
+  ] as const)("%s", (text, pairs) => {
+    expect(parseKeyvals(text, syntax).pairs).toEqual(pairs.map(([key, value]) => [key, value]));
+  });
+
+  test("a name that is not a flag needs a value", () => {
+    expect(() => parseKeyvals("p,bogus", syntax)).toThrow("Expected '=' after parameter 'bogus'");
+  });
+});
+
+describe("JSON", () => {
+  const syntax = { json: true };
+  test("booleans are on and off, and a list repeats its key", () => {
+    expect(parseKeyvals('{"a":true,"b":false,"c":[1,2],"d":"x,y"}', syntax).pairs).toEqual([
+      ["a", "on"],
+      ["b", "off"],
+      ["c", "1"],
+      ["c", "2"],
+      ["d", "x,y"],
+    ]);
+  });
+
+  test.each(["{", '{"a":{}}', '{"a":null}'])("%s is refused", (text) => {
+    expect(() => parseKeyvals(text, syntax)).toThrow(KeyvalError);
   });
 });
 
@@ -69,7 +146,7 @@ describe("help", () => {
   });
 });
 
-describe("what is wrong, in QEMU's words", () => {
+describe("errors have QEMU's wording", () => {
   test.each([
     ["", "Invalid parameter ''"],
     [",", "Invalid parameter ''"],

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { parseOnOff, parseSize, parseUint64 } from "../../../src/cli/numbers.ts";
 
 describe("a whole number", () => {
@@ -84,7 +85,7 @@ describe("a size", () => {
   });
 });
 
-describe("a switch", () => {
+describe("a boolean", () => {
   test.each(["on", "yes", "true", "y"])("%s is on", (text) => {
     expect(parseOnOff(text)).toBe(true);
   });
@@ -93,5 +94,29 @@ describe("a switch", () => {
   });
   test.each(["", "ON", "1", "0", "maybe", "toString"])("%p is neither", (text) => {
     expect(parseOnOff(text)).toBeUndefined();
+  });
+});
+
+describe("round trips", () => {
+  test("a whole number is the same after it is written in decimal, hexadecimal or octal", () => {
+    fc.assert(
+      fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (value) => {
+        expect(parseUint64(value.toString())).toBe(value);
+        expect(parseUint64(`0x${value.toString(16)}`)).toBe(value);
+        expect(parseUint64(`0${value.toString(8)}`)).toBe(value);
+      }),
+    );
+  });
+
+  test("a size is the same after it is written in bytes or with a suffix", () => {
+    const suffixes = ["", "k", "M", "G", "T"];
+    fc.assert(
+      fc.property(fc.nat(4095), fc.nat(suffixes.length - 1), fc.boolean(), (number, power, upper) => {
+        const suffix = suffixes[power] ?? "";
+        const bytes = number * 1024 ** power;
+        expect(parseSize(`${number}${upper ? suffix.toUpperCase() : suffix}`, "b")).toBe(bytes);
+        expect(parseSize(`${bytes}b`, "M")).toBe(bytes);
+      }),
+    );
   });
 });

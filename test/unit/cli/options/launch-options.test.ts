@@ -1,28 +1,22 @@
 import { describe, expect, test } from "bun:test";
-import type { Backend, ChardevSpec } from "../../../src/chardev/chardev.ts";
-import { parseCommandLine } from "../../../src/cli/command-line.ts";
-import { readChardev } from "../../../src/cli/options/chardev.ts";
-import { commandLineOptions } from "../../../src/cli/options/describe.ts";
-import type { LaunchOptions } from "../../../src/launch/options.ts";
-import { userErrorOf } from "../../support/error-of.ts";
+import type { Backend, ChardevSpec } from "../../../../src/chardev/chardev.ts";
+import { readChardev } from "../../../../src/cli/options/chardev.ts";
+import { commandLineOptions } from "../../../../src/cli/options/describe.ts";
+import type { LaunchOptions } from "../../../../src/launch/options.ts";
+import { userErrorOf } from "../../../support/error-of.ts";
+import { parseLaunch } from "./parse-launch.ts";
 
-function noFile(path: string): string {
-  throw new Error(`${path} is read`);
+/** The launch of `nitro -kernel k` with these arguments. */
+function launch(...args: string[]): LaunchOptions {
+  return parseLaunch(["-kernel", "k", ...args]);
 }
 
-/** The launch that `nitro -kernel k` and these words ask for. */
-function launch(...words: string[]): LaunchOptions {
-  const request = parseCommandLine(["-kernel", "k", ...words], noFile);
-  if (!("launch" in request)) throw new Error("that is no launch");
-  return request.launch;
-}
-
-/** The serial port's own device. */
+/** The device of -serial. */
 function device(typed: string, backend: Backend): ChardevSpec {
   return { label: "serial0", typed, backend, mux: false, log: undefined };
 }
 
-/** A console that goes there. */
+/** A console on that backend. */
 function serial(typed: string, backend: Backend): Partial<LaunchOptions> {
   return { serial: { value: "serial0", typed }, chardevs: [device(typed, backend)] };
 }
@@ -31,8 +25,8 @@ function noSerial(typed: string): Partial<LaunchOptions> {
   return { serial: { value: undefined, typed }, chardevs: [] };
 }
 
-describe("a launch with nothing but an image", () => {
-  test("leaves memory and vCPUs to the machine, the console on stdout, no trace", () => {
+describe("a launch with -kernel only", () => {
+  test("has the default of every option: console on stdout, no trace", () => {
     expect(launch()).toEqual({
       debugMode: false,
       enclaveCid: 0n,
@@ -127,15 +121,15 @@ describe("each option", () => {
     ["-d vsock -d syscalls", { trace: new Set(["syscalls"]) }],
     ["-D t", { traceFile: { value: "t", typed: "-D t" } }],
     ["-kernel other", { kernel: { value: "other", typed: "-kernel other" } }],
-  ])("%s", (words, expected) => {
-    expect(launch(...words.split(" "))).toEqual({ ...launch(), ...expected } as LaunchOptions);
+  ])("%s", (args, expected) => {
+    expect(launch(...args.split(" "))).toEqual({ ...launch(), ...expected } as LaunchOptions);
   });
 
-  test("a command line may be empty, which is not the same as none", () => {
+  test("-append accepts an empty command line, which differs from none", () => {
     expect(launch("-append", "").commandLine?.value).toBe("");
   });
 
-  test("a command line has 2047 bytes at most, counted as UTF-8", () => {
+  test("-append accepts at most 2047 bytes of UTF-8", () => {
     expect(launch("-append", "x".repeat(2047)).commandLine?.value.length).toBe(2047);
     expect(userErrorOf(() => launch("-append", "ä".repeat(1024))).why).toBe(
       "it has 2048 bytes; a kernel accepts a command line of at most 2047",
@@ -157,8 +151,8 @@ const MACHINE = "unsupported machine type; use -M nitro, which is the default";
 const FILE = "expects the name of a file";
 const notDriver = (name: string) => `'${name}' is not a valid char driver`;
 
-/** Words after `-kernel k`, split at blanks; the words of WHAT where they are not all of them; WHY. */
-const BAD: readonly (readonly [words: string, why: string, what?: string])[] = [
+/** Arguments after `-kernel k`, separated by spaces; why they are refused; what is named, if not all of them. */
+const BAD: readonly (readonly [args: string, why: string, what?: string])[] = [
   ["-accel kvm", ACCEL],
   ["-accel tcg,debug-mode=on", ACCEL],
   ["-accel nitro,bogus=1", "Property 'nitro-accel.bogus' not found"],
@@ -267,20 +261,20 @@ const BAD: readonly (readonly [words: string, why: string, what?: string])[] = [
   ["-smp 4,cores=3", "Invalid CPU topology: sockets × cores × threads is 3, cpus is 4"],
 ];
 
-describe("what a command line may not say", () => {
-  // A message repeats a hundred characters of a value at most.
+describe("refused options", () => {
+  // A message repeats at most 100 characters of an argument.
   const cut = (text: string) => text.replace(/(x{100}|n{100})[xn]+$/, "$1…");
-  test.each(BAD.map(([words, why, what]) => [words, why, what ?? cut(words)] as const))(
+  test.each(BAD.map(([args, why, what]) => [args, why, what ?? cut(args)] as const))(
     "%p",
-    (words, why, what) => {
-      const list = words.split(" ").slice(0, words.endsWith("  ") ? 2 : undefined);
-      const told = userErrorOf(() => launch(...list));
-      expect([told.what, told.why]).toEqual([what, why]);
+    (args, why, what) => {
+      const list = args.split(" ").slice(0, args.endsWith("  ") ? 2 : undefined);
+      const error = userErrorOf(() => launch(...list));
+      expect([error.what, error.why]).toEqual([what, why]);
     },
   );
 
-  test("no kernel", () => {
-    expect(userErrorOf(() => parseCommandLine(["-m", "1G"], noFile))).toEqual({
+  test("a launch without an image is refused", () => {
+    expect(userErrorOf(() => parseLaunch(["-m", "1G"]))).toEqual({
       what: "-kernel",
       why: "no image given; usage: nitro -kernel app.eif",
       hint: undefined,
@@ -295,17 +289,17 @@ describe("what a command line may not say", () => {
     ["-serial tcp:1", "tcp:127.0.0.1:4444,server=on,wait=off"],
     ["-monitor stdio -serial stdio", "-serial mon:stdio shares it between console and monitor"],
     ["-d bogus", "use syscalls, vsock"],
-  ])("%s tells what to type", (words, hint) => {
-    expect(userErrorOf(() => launch(...words.split(" "))).hint).toBe(hint);
+  ])("%s: the hint is what to type", (args, hint) => {
+    expect(userErrorOf(() => launch(...args.split(" "))).hint).toBe(hint);
   });
 
-  test("the first wrong occurrence of several is the one that is named", () => {
+  test("the first faulty occurrence of several is named", () => {
     expect(userErrorOf(() => launch("-initrd", "", "-initrd", "b")).what).toBe("-initrd");
   });
 
-  test("properties of QEMU's that an enclave cannot have are refused with a reason, not as unknown", () => {
-    for (const words of ["-m 1G,slots=2,maxmem=4G", "-smp 2,dies=2"]) {
-      expect(userErrorOf(() => launch(...words.split(" "))).why).not.toContain("not found");
+  test("properties that an enclave cannot have are refused with a reason, not as unknown", () => {
+    for (const args of ["-m 1G,slots=2,maxmem=4G", "-smp 2,dies=2"]) {
+      expect(userErrorOf(() => launch(...args.split(" "))).why).not.toContain("not found");
     }
   });
 });
