@@ -181,7 +181,11 @@ describe("QEMU's options that an enclave cannot have", () => {
 
   test.each([
     ["drive", "an enclave has no disks", "put the files into the initrd, or send them over vsock"],
-    ["netdev", "an enclave has no network card", "vsock is its only connection: run a proxy on the parent instance"],
+    [
+      "netdev",
+      "an enclave has no network card",
+      "vsock is its only connection: run a proxy on the parent instance",
+    ],
     ["device", "an enclave has no devices but its CPUs, its memory, vsock and the debug console", undefined],
     ["vnc", "an enclave has no display", "its console goes to stdout, or to -serial file:PATH"],
     ["bios", "an enclave has no firmware and boots nothing but its image", "use -kernel and -initrd"],
