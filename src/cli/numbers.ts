@@ -1,6 +1,6 @@
 /** Numbers and sizes as QEMU reads them (util/cutils.c: qemu_strtou64, qemu_strtosz; qapi's bool). */
 
-/** Parses a whole number below 2^64: decimal, hexadecimal after 0x, octal after 0. Returns undefined for anything else. */
+/** Parses a whole number below 2^64: decimal, hexadecimal after 0x, octal after 0. Returns undefined otherwise. */
 export function parseUint64(text: string): bigint | undefined {
   const match = /^(?:0([0-7]+)|0|[1-9][0-9]*|0[xX][0-9a-fA-F]+)$/.exec(text);
   if (match === null) return undefined;

@@ -92,7 +92,7 @@ export interface LaunchOptions {
   readonly memoryBytes: Typed<number> | undefined;
   /** undefined: one full core. */
   readonly vcpus: Typed<number> | undefined;
-  /** -accel cpu-ids=: CPUs of the driver's pool, each once, in the order of the vCPUs; undefined: the driver chooses. */
+  /** -accel cpu-ids=: CPUs of the pool, each once, in the order of the vCPUs; undefined: the driver chooses. */
   readonly cpuIds: Typed<readonly number[]> | undefined;
   /** A kernel, or an EIF. */
   readonly kernel: Typed<string>;
