@@ -77,7 +77,7 @@ export type PcrIndex = 0 | 1 | 2 | 8;
 /** What to do with an image's PCRs. */
 export interface MeasureOptions {
   /** -accel measure=on: print them. */
-  readonly told: boolean;
+  readonly report: boolean;
   /** -accel expect-pcr0= to expect-pcr8=: the values that an image must have, in lower case. */
   readonly expected: readonly { readonly index: PcrIndex; readonly hex: string }[];
 }

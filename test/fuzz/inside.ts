@@ -39,7 +39,7 @@ export function insideRunner(): Run & Disposable {
       image.load(mapping, OFFSET);
       ramdiskWarnings(image, mapping, OFFSET, { bytes: MEMORY_BYTES, typed: "-m 96M" });
       measured = MEASURED;
-      measureImage({ told: true, expected: [] }, false, image, mapping, OFFSET, report);
+      measureImage({ report: true, expected: [] }, false, image, mapping, OFFSET, report);
     }
     return { kind: "refused", message: `${DEVICE}${measured}` };
   };

@@ -1,7 +1,7 @@
 /** -accel: how the enclave runs, which CPUs it gets, its heartbeat, and what its image must measure. */
 import type { HeartbeatOptions, LaunchOptions, MeasureOptions } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
-import type { Values } from "./option.ts";
+import type { PropertyValues } from "./option.ts";
 import { type ParsedOptions, typedProperty, typedText } from "./parsed-options.ts";
 import { enclaveCid, integer, numberList, oneOf, only, onOff, parsedText, rule } from "./values.ts";
 
@@ -45,7 +45,7 @@ const PROPERTIES = {
   "expect-pcr8": { schema: pcr, help: "the same for PCR8, the signing certificate" },
 } as const;
 
-type Accelerator = Partial<Values<typeof PROPERTIES>>;
+type Accelerator = Partial<PropertyValues<typeof PROPERTIES>>;
 
 /** -accel */
 export const ACCEL = {
@@ -146,6 +146,6 @@ function measureOptions(accel: Accelerator): MeasureOptions | undefined {
     const hex = accel[`expect-pcr${index}`];
     return hex === undefined ? [] : [{ index, hex }];
   });
-  const told = accel.measure ?? false;
-  return told || expected.length > 0 ? { told, expected } : undefined;
+  const report = accel.measure ?? false;
+  return report || expected.length > 0 ? { report, expected } : undefined;
 }

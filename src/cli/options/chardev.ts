@@ -4,7 +4,7 @@ import { UserError } from "../../sys/errors.ts";
 import { isNumericHost, type SocketAddress } from "../../sys/socket/address.ts";
 import { KeyvalError, parseKeyvals } from "../keyval.ts";
 import { wrapText } from "../wrap.ts";
-import type { Properties, Values } from "./option.ts";
+import type { Properties, PropertyValues } from "./option.ts";
 import { checkProperties, type ParsedOption, type ParsedOptions, typedText } from "./parsed-options.ts";
 import { filePath, identifier, integer, onOff, rule, size, text, valueForm } from "./values.ts";
 
@@ -25,7 +25,7 @@ interface BackendRow {
 
 function backend<P extends Properties>(
   properties: P,
-  build: (values: Values<P>, typed: string) => Backend,
+  build: (values: PropertyValues<P>, typed: string) => Backend,
 ): BackendRow {
   const read = (parsed: ParsedOption) => {
     const own = { ...parsed, pairs: parsed.pairs.filter(([key]) => !Object.hasOwn(COMMON, key)) };
@@ -173,7 +173,7 @@ function formsOf(properties: Properties): string {
 }
 
 /** The names of the backends. */
-export function backendNames(): BackendName[] {
+function backendNames(): BackendName[] {
   return ["null", "stdio", "file", "pipe", "pty", "ringbuf", "socket"];
 }
 

@@ -2,7 +2,7 @@
 import type { LaunchOptions, Typed } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
 import { parseUint64 } from "../numbers.ts";
-import type { Values } from "./option.ts";
+import type { PropertyValues } from "./option.ts";
 import type { ParsedOptions } from "./parsed-options.ts";
 import { only, parsedText, rule } from "./values.ts";
 
@@ -80,7 +80,7 @@ export function cpuOptions(
 }
 
 function vcpuCount(
-  { cpus, sockets, cores, threads, maxcpus }: Partial<Values<typeof PROPERTIES>>,
+  { cpus, sockets, cores, threads, maxcpus }: Partial<PropertyValues<typeof PROPERTIES>>,
   typed: string,
 ): number {
   const levels = [sockets, cores, threads].filter((level) => level !== undefined);

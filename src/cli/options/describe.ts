@@ -10,7 +10,7 @@ import { findOption, LAUNCH_OPTIONS } from "./table.ts";
 import { type ValueForm, valueForm } from "./values.ts";
 
 /** A property of an option, as help lists it. */
-export interface PropertyDescription extends ValueForm {
+interface PropertyDescription extends ValueForm {
   readonly name: string;
   readonly help: string;
   readonly default: string | undefined;

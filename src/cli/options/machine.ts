@@ -1,7 +1,7 @@
 /** -machine: the kind of machine, and properties that stand for options of their own. */
 import * as z from "zod/mini";
 import { type Pair, pairText } from "../keyval.ts";
-import type { Mirror, Values } from "./option.ts";
+import type { Mirror, PropertyValues } from "./option.ts";
 import type { ParsedOption } from "./parsed-options.ts";
 import { filePath, identifier, only, onOff } from "./values.ts";
 
@@ -56,7 +56,7 @@ export const MACHINE = {
 } as const;
 
 /** The properties of -machine, checked. */
-export type Machine = Partial<Values<typeof PROPERTIES>>;
+export type Machine = Partial<PropertyValues<typeof PROPERTIES>>;
 
 const MIRRORS: Readonly<Record<string, Mirror>> = MACHINE.syntax.mirrors;
 

@@ -7,7 +7,7 @@ import type { LaunchOptions, MonitorSpec, Typed } from "../../launch/options.ts"
 import { UserError } from "../../sys/errors.ts";
 import { chardevOptions } from "./chardev.ts";
 import { checkProperties, type ParsedOption, type ParsedOptions, typedText } from "./parsed-options.ts";
-import { readTarget, TARGETS, type Target } from "./target.ts";
+import { type DeviceTarget, readTarget, TARGETS } from "./target.ts";
 import { identifier, oneOf, onOff, text } from "./values.ts";
 
 /** -serial */
@@ -178,7 +178,7 @@ class FrontendPlan {
     if (chardev !== undefined) this.monitors.push({ chardev, mode, pretty, typed: typedText(option) });
   }
 
-  #labelOf(target: Target): string | undefined {
+  #labelOf(target: DeviceTarget): string | undefined {
     if (target.kind === "none") return undefined;
     return target.kind === "chardev" ? target.label : this.#addDevice(target.device);
   }

@@ -54,7 +54,7 @@ export type PlainOption<S extends z.ZodMiniType> = Omit<Option, "schema"> & { re
 export type PropertyOption<P extends Properties> = Omit<Option, "properties"> & { readonly properties: P };
 
 /** The values of properties: of the required ones, and of the others that are given. */
-export type Values<P extends Properties> = {
+export type PropertyValues<P extends Properties> = {
   readonly [K in keyof P as P[K] extends { required: true } ? K : never]: ValueOf<P[K]>;
 } & {
   readonly [K in keyof P as P[K] extends { required: true } ? never : K]?: ValueOf<P[K]> | undefined;
@@ -63,7 +63,7 @@ export type Values<P extends Properties> = {
 type ValueOf<P extends Property> = z.output<ReturnType<P["schema"]>>;
 
 /** How a list of properties is written, and what they are called in messages. */
-export interface PropertySyntax extends PairSyntax {
+interface PropertySyntax extends PairSyntax {
   /** The QOM type that has the properties: `nitro-accel`. */
   readonly type?: string;
   /** The argument that lists the properties, such as `nitro,help`; `help` if undefined. */

@@ -6,7 +6,7 @@ import * as z from "zod/mini";
 import type { Typed } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
 import { type Pair, pairText } from "../keyval.ts";
-import type { Option, PlainOption, Properties, PropertyOption, Values } from "./option.ts";
+import type { Option, PlainOption, Properties, PropertyOption, PropertyValues } from "./option.ts";
 
 /** An option on the command line or in a configuration file, its argument parsed. */
 export interface ParsedOption {
@@ -82,7 +82,7 @@ export class ParsedOptions {
   }
 
   /** Merges the properties of all occurrences and checks them; {} if the option is not given. Throws UserError. */
-  properties<P extends Properties>(option: PropertyOption<P>): Partial<Values<P>> {
+  properties<P extends Properties>(option: PropertyOption<P>): Partial<PropertyValues<P>> {
     const given = this.of(option);
     return given.length === 0 ? {} : checkProperties(option, option.properties, given);
   }
@@ -93,7 +93,7 @@ export function checkProperties<P extends Properties>(
   option: Option,
   properties: P,
   given: readonly ParsedOption[],
-): Values<P> {
+): PropertyValues<P> {
   const texts = new Map<string, string | string[]>();
   const origins = new Map<string, ParsedOption>();
   for (const parsed of given) {
@@ -108,7 +108,7 @@ export function checkProperties<P extends Properties>(
   const schema = z.strictObject(Object.fromEntries(used.map(([key, property]) => [key, property.schema()])));
   const origin = (key: string | undefined) => origins.get(key ?? "") ?? given[0];
   // The schema has the given properties only, so its type does not name them.
-  return checked(schema, Object.fromEntries(texts), option, origin) as Values<P>;
+  return checked(schema, Object.fromEntries(texts), option, origin) as PropertyValues<P>;
 }
 
 function checked<S extends z.ZodMiniType>(

@@ -6,7 +6,7 @@ import { type BackendName, CHARDEV, chardevSpec } from "./chardev.ts";
 import { type ParsedOption, typedText } from "./parsed-options.ts";
 
 /** A device of its own, the id of another, or none. */
-export type Target =
+export type DeviceTarget =
   | { readonly kind: "device"; readonly device: ChardevSpec; readonly withMonitor: boolean }
   | { readonly kind: "chardev"; readonly label: string }
   | { readonly kind: "none" };
@@ -17,7 +17,7 @@ export const TARGETS =
   "tcp:HOST:PORT[,server=on], telnet:HOST:PORT[,server=on], chardev:ID";
 
 /** Reads a target. @param label the label of a device of its own, such as serial0. Throws UserError. */
-export function readTarget(parsed: ParsedOption, label: string): Target {
+export function readTarget(parsed: ParsedOption, label: string): DeviceTarget {
   const { value } = parsed;
   if (value === "none") return { kind: "none" };
   if (value.startsWith("chardev:")) return { kind: "chardev", label: value.slice("chardev:".length) };

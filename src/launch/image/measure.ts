@@ -54,7 +54,7 @@ export function judge(
   const shown = [...pcrs].filter(([index]) => index !== 8 || pcr8 !== undefined);
   return {
     pcrs: Object.fromEntries(shown.map(([index, hex]) => [`pcr${index}`, hex])),
-    lines: asked.told ? toldLines(shown, debugMode) : [],
+    lines: asked.report ? toldLines(shown, debugMode) : [],
   };
 }
 

@@ -57,16 +57,16 @@ describe("-accel measure and expect-pcr", () => {
   const accelWith = (args: string) => parseLaunch(["-kernel", "k", "-accel", args]);
 
   test.each([
-    ["nitro,measure=on", { told: true, expected: [] }],
-    ["measure=on", { told: true, expected: [] }],
+    ["nitro,measure=on", { report: true, expected: [] }],
+    ["measure=on", { report: true, expected: [] }],
     ["nitro,measure=off", undefined],
-    ["measure=off,measure=on", { told: true, expected: [] }],
-    [`expect-pcr0=${HEX}`, { told: false, expected: [{ index: 0, hex: HEX }] }],
-    [`nitro,expect-pcr8=${HEX.toUpperCase()}`, { told: false, expected: [{ index: 8, hex: HEX }] }],
+    ["measure=off,measure=on", { report: true, expected: [] }],
+    [`expect-pcr0=${HEX}`, { report: false, expected: [{ index: 0, hex: HEX }] }],
+    [`nitro,expect-pcr8=${HEX.toUpperCase()}`, { report: false, expected: [{ index: 8, hex: HEX }] }],
     [
       `measure=on,expect-pcr2=${HEX},expect-pcr1=${HEX}`,
       {
-        told: true,
+        report: true,
         expected: [
           { index: 1, hex: HEX },
           { index: 2, hex: HEX },
