@@ -1,8 +1,9 @@
 /** Checks the image as a launch does, and whether -m suffices for it. */
+import type { ImageContents } from "../eif/contents.ts";
 import { isEif } from "../eif/format/reader.ts";
-import { ARCHITECTURE, type Image, openImage } from "../launch/image/image-files.ts";
-import { openRegular } from "../launch/image/input-file.ts";
-import { judge } from "../launch/image/measure.ts";
+import { openInput } from "../eif/input-file.ts";
+import { type Image, openImage } from "../launch/image/image-files.ts";
+import { checkPcrs } from "../launch/image/measure.ts";
 import type { LaunchOptions, Typed } from "../launch/options.ts";
 import {
   checkFits,
@@ -13,6 +14,7 @@ import {
   tightMemory,
 } from "../launch/plan/memory.ts";
 import { NO_PROGRESS } from "../launch/progress.ts";
+import { KERNEL_ARCHITECTURE } from "../sys/architecture.ts";
 import { UserError } from "../sys/errors.ts";
 import type { System } from "../sys/system.ts";
 import { attempt, type Finding, failureFromError, finding } from "./finding.ts";
@@ -37,7 +39,7 @@ export async function checkImage(system: System, options: LaunchOptions): Promis
     const measurements = await measurementLines(system, image, options);
     const signed = image.signature === undefined ? "" : ", signed with a valid certificate";
     const findings = [
-      finding("image", "ok", `${image.what}: ${image.size} bytes for ${ARCHITECTURE}${signed}`),
+      finding("image", "ok", `${image.what}: ${image.size} bytes for ${KERNEL_ARCHITECTURE}${signed}`),
       ...measurements,
       ...warnings.map((line) => finding("image", "warning", line.replace(/^warning: /, ""))),
     ];
@@ -65,24 +67,24 @@ async function measurementLines(system: System, image: Image, options: LaunchOpt
   const { measure, debugMode, kernel, initrd, ramdisks, commandLine, anyKernel } = options;
   if (measure === undefined) return [];
   const { contentPcrs, imagePcrs } = await import("../eif/pcr.ts");
-  const around = { system, report() {}, draw: undefined };
-  const contents = {
+  const context = { system, report() {}, draw: undefined };
+  const contents: ImageContents = {
     kernel: kernel.value,
     initrd: initrd?.value,
     commandLine: commandLine?.value ?? "",
     anyKernel,
-    architecture: ARCHITECTURE,
+    architecture: KERNEL_ARCHITECTURE,
     ramdisks: ramdisks.map(({ value, typed }) => ({ path: value, typed })),
   };
-  const { measurement } = isEifFile(system, kernel)
-    ? imagePcrs(around, kernel.value)
-    : await contentPcrs(around, contents);
-  judge(measure, debugMode, image, measurement);
+  const { pcrs } = isEifFile(system, kernel)
+    ? imagePcrs(context, kernel.value)
+    : await contentPcrs(context, contents);
+  checkPcrs(measure, debugMode, image, pcrs);
   return measure.expected.length === 0 ? [] : [finding("image", "ok", "its PCRs are as expected")];
 }
 
 function isEifFile(system: System, { value, typed }: Typed<string>): boolean {
-  using file = openRegular({ system, report() {}, progress: NO_PROGRESS }, typed, value);
+  using file = openInput(system, typed, value);
   return isEif(file.head);
 }
 

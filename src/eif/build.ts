@@ -1,256 +1,158 @@
-/** `eif build`: an image of a kernel, a command line and ramdisks, in AWS's order and with AWS's metadata. */
+/** `eif build`: builds an image from a kernel, a command line and ramdisks, in AWS's order and with AWS's metadata. */
 import { basename } from "node:path";
 import { UserError } from "../sys/errors.ts";
 import {
-  type Assembled,
-  assemble,
-  CRC_OFFSET,
-  crcBytes,
-  type ImageDefaults,
-  measureParts,
-  type Part,
-  sizeOfImage,
-  writeImage,
-} from "./assembly.ts";
-import type { Architecture } from "./format/layout.ts";
+  type ContentFiles,
+  type FileSection,
+  type ImageContents,
+  kernelSection,
+  launchSections,
+  openContents,
+} from "./contents.ts";
 import { EIF_MAX_SECTIONS } from "./format/layout.ts";
-import { customMetadata, encodeMetadata, kernelVersion, MOST_CUSTOM_BYTES } from "./format/metadata.ts";
-import { EifError } from "./format/reader.ts";
-import type { Room } from "./initramfs/initramfs.ts";
-import { ramdiskWarnings } from "./initramfs/ramdisks.ts";
-import { type FileIdentity, InputFile, identitiesOf, readSmall } from "./input.ts";
+import type { Pcrs } from "./format/measurement.ts";
 import {
-  KERNEL_HEAD_BYTES,
-  KernelError,
-  kernelComplaint,
-  kernelForm,
-  kernelFormat,
-} from "./kernel/format.ts";
-import { NewFile, openStream, type Target, targetOf } from "./output.ts";
-import { type Around, beginWork, type Work } from "./progress.ts";
-import { openSigner, type Signer, type SigningFiles } from "./signing/signer.ts";
+  customMetadata,
+  encodeMetadata,
+  kernelVersion,
+  MAX_CUSTOM_METADATA_BYTES,
+} from "./format/metadata.ts";
+import { EifError } from "./format/reader.ts";
+import { type EifHeaderFields, planEif } from "./format/writer.ts";
+import type { MemoryLimit } from "./initramfs/initramfs.ts";
+import { fileRamdiskWarnings } from "./initramfs/ramdisks.ts";
+import { identitiesOf, readSmallInput } from "./input-file.ts";
+import { kernelFormat } from "./kernel/format.ts";
+import { outputTarget } from "./output.ts";
+import { type EifContext, startProgress } from "./progress.ts";
+import type { SigningCertificate } from "./signing/certificate.ts";
+import { openSigner, type SigningFiles } from "./signing/signer.ts";
+import { measureContents, passesFor, writeEif } from "./write.ts";
 
-/** What decides what an image measures; the words are a launch's own. */
-export interface Contents {
-  readonly kernel: string;
-  readonly initrd: string | undefined;
-  /** Further ramdisks, in order, each with how messages name it. */
-  readonly ramdisks: readonly { readonly path: string; readonly typed: string }[];
-  readonly commandLine: string;
-  readonly architecture: Architecture;
-  /** Whatever the kernel is, it goes in. */
-  readonly anyKernel: boolean;
-}
-
-/** What is said of an image beside its contents. */
-export interface Description {
+/** What header and metadata say about an image; it is not measured. */
+export interface ImageAttributes {
   readonly name: string | undefined;
   readonly version: string;
-  /** A file with a JSON object of the user's own. */
+  /** The path of a file with a JSON object of the user's own. */
   readonly metadata: string | undefined;
   readonly memoryBytes: number;
-  /** As it was typed: `-m 1G`. */
+  /** As typed: `-m 1G`. */
   readonly memoryTyped: string;
   readonly cpus: number;
   readonly buildTime: string;
   readonly toolVersion: string;
 }
 
-/** A whole command. */
+/** The arguments of `eif build`. */
 export interface BuildOptions {
-  readonly contents: Contents;
-  /** Undefined for exactly what a launch assembles. */
-  readonly description: Description | undefined;
-  /** A path, or `-`. */
+  readonly contents: ImageContents;
+  /** undefined: exactly the image that a launch assembles. */
+  readonly attributes: ImageAttributes | undefined;
+  /** A path, or `-` for standard output. */
   readonly output: string;
   readonly signing: SigningFiles | undefined;
 }
 
-/** What was built. */
-export interface Built extends Assembled {
-  readonly certificate: Signer["certificate"] | undefined;
+/** An image that was built. */
+export interface BuiltImage {
+  /** In bytes. */
+  readonly size: number;
+  readonly pcrs: Pcrs;
+  /** undefined if it is not signed. */
+  readonly certificate: SigningCertificate | undefined;
 }
 
-/** Builds the image. @param stdout the descriptor of standard output. Throws UserError. */
-export async function build(around: Around, options: BuildOptions, stdout: number): Promise<Built> {
+/** Builds the image. @param stdout descriptor of standard output. Throws UserError. */
+export async function build(context: EifContext, options: BuildOptions, stdout: number): Promise<BuiltImage> {
   using stack = new DisposableStack();
-  const files = openContents(stack, options.contents);
-  const target = targetOf(`-o ${options.output}`, options.output, inputsOf(options, files));
-  const signer = options.signing === undefined ? undefined : openSigner(around, options.signing);
-  const kernel = await kernelPart(around, files.kernel, options.contents);
-  const parts = partsOf(options, kernel, files);
-  const imageBytes = sizeOfImage(parts);
+  const { contents, output, signing } = options;
+  const files = openContents(context.system, stack, contents, ramdiskRoom(options));
+  const target = outputTarget(context.system, `-o ${output}`, output, inputsOf(context, options, files));
+  const signer = signing === undefined ? undefined : openSigner(context, signing);
+  const kernel = await kernelSection(files.kernel, contents, context.report);
+  const sections = sectionsOf(context, options, kernel, files);
+  const fields = headerFields(options);
+  const unsigned = planEif(fields, sections);
   const ramdisks = files.ramdisks.map((file) => ({ file, offset: 0, size: file.size }));
-  const { commandLine } = options.contents;
-  for (const line of await ramdiskWarnings(ramdisks, commandLine, roomOf(options), imageBytes))
-    around.report(line);
-  using work = beginWork(around, basename(options.output));
-  work.expect(imageBytes * passes(target, signer));
-  if (signer !== undefined) {
-    const { pcr0 } = measureParts(parts, work);
-    parts.push({ name: "signature", content: signer.sign(pcr0) });
+  const limit = memoryLimit(options);
+  for (const line of await fileRamdiskWarnings(ramdisks, contents.commandLine, limit, unsigned.size)) {
+    context.report(line);
   }
-  const built = write(target, stdout, defaultsOf(options), parts, work);
-  return { ...built, certificate: signer?.certificate };
+  using progress = startProgress(context, basename(output));
+  progress.expect(unsigned.size * (passesFor(target) + (signer === undefined ? 0 : 1)));
+  if (signer !== undefined) {
+    const { pcr0 } = measureContents(sections, progress.advance);
+    sections.push({ name: "signature", content: signer.sign(pcr0) });
+  }
+  const plan = planEif(fields, sections);
+  const pcrs = writeEif(plan, target, stdout, progress);
+  return { size: plan.size, pcrs, certificate: signer?.certificate };
 }
 
-/** What the image proposes; a launch decides on its own where nothing is proposed. */
-function roomOf({ description }: BuildOptions): Room {
-  if (description === undefined) return { bytes: Number.POSITIVE_INFINITY, typed: "" };
-  return { bytes: description.memoryBytes, typed: description.memoryTyped };
+/** The number of ramdisks that fit next to kernel, command line, metadata and signature. */
+function ramdiskRoom({ signing }: BuildOptions): number {
+  return EIF_MAX_SECTIONS - 3 - (signing === undefined ? 0 : 1);
 }
 
-function inputsOf({ description, signing }: BuildOptions, files: ContentFiles): FileIdentity[] {
-  const small = [description?.metadata, signing?.privateKey, signing?.certificate];
-  return [...[files.kernel, ...files.ramdisks].map(({ identity }) => identity), ...identitiesOf(small)];
+function inputsOf(
+  { system }: EifContext,
+  { attributes, signing }: BuildOptions,
+  { kernel, ramdisks }: ContentFiles,
+): (string | undefined)[] {
+  const small = [attributes?.metadata, signing?.privateKey, signing?.certificate];
+  return [...[kernel, ...ramdisks].map(({ identity }) => identity), ...identitiesOf(system, small)];
 }
 
-/** How often all bytes are read: once to sign, and once more where the CRC cannot be put in afterwards. */
-function passes(target: Target, signer: Signer | undefined): number {
-  return 1 + (signer === undefined ? 0 : 1) + (target.kind === "stream" ? 1 : 0);
+/** The memory that the image proposes; without a proposal the launch decides. */
+function memoryLimit({ attributes }: BuildOptions): MemoryLimit {
+  if (attributes === undefined) return { bytes: Number.POSITIVE_INFINITY, typed: "" };
+  return { bytes: attributes.memoryBytes, typed: attributes.memoryTyped };
 }
 
-function defaultsOf({ contents, description }: BuildOptions): ImageDefaults {
-  const { memoryBytes = 0, cpus = 0 } = description ?? {};
+function headerFields({ contents, attributes }: BuildOptions): EifHeaderFields {
+  const { memoryBytes = 0, cpus = 0 } = attributes ?? {};
   return { architecture: contents.architecture, memoryBytes, cpus };
 }
 
-function write(
-  target: Target,
-  stdout: number,
-  defaults: ImageDefaults,
-  parts: readonly Part[],
-  work: Work,
-): Assembled {
-  if (target.kind === "stream") return writeStream(target, stdout, defaults, parts, work);
-  using file = new NewFile(target.what, target.path, work, target.before);
-  const built = assemble(defaults, parts, work, file);
-  file.writeAt(crcBytes(built.crc), CRC_OFFSET);
-  file.keep();
-  return built;
-}
-
-/** What cannot be gone back in needs its CRC first: everything is read once for that alone. */
-function writeStream(
-  target: Target & { readonly kind: "stream" },
-  stdout: number,
-  defaults: ImageDefaults,
-  parts: readonly Part[],
-  work: Work,
-): Assembled {
-  const planned = assemble(defaults, parts, work, { write() {} });
-  using stream = openStream(target, stdout);
-  const written = writeImage(defaults, parts, work, stream, planned.crc);
-  if (written.crc === planned.crc) return planned;
-  const why = "an input changed while it was being read; what was written is no good image";
-  throw new UserError(target.what, why, "try again when the files are whole");
-}
-
-/** The files of an image, open. */
-export interface ContentFiles {
-  readonly kernel: InputFile;
-  readonly ramdisks: readonly InputFile[];
-}
-
-/** Opens them; they are closed with `stack`. Throws UserError. */
-export function openContents(stack: DisposableStack, contents: Contents): ContentFiles {
-  const kernel = stack.use(new InputFile(`-kernel ${contents.kernel}`, contents.kernel));
-  if (kernel.size === 0)
-    throw new UserError(kernel.what, "the file is empty", `look at it: ls -l ${contents.kernel}`);
-  const named = contents.ramdisks.map(({ path, typed }) => ({ what: typed, path }));
-  if (contents.initrd !== undefined)
-    named.unshift({ what: `-initrd ${contents.initrd}`, path: contents.initrd });
-  const ramdisks = named.map(({ what, path }) => stack.use(new InputFile(what, path)));
-  const empty = ramdisks.find(({ size }) => size === 0);
-  if (empty !== undefined)
-    throw new UserError(empty.what, "the file is empty", `look at it: ls -l ${empty.path}`);
-  return { kernel, ramdisks };
-}
-
-/** The kernel as it goes in: the file as it is, or what is unpacked from it. Throws UserError. */
-export async function kernelPart(around: Around, file: InputFile, contents: Contents): Promise<Part> {
-  const { architecture, anyKernel } = contents;
-  const bytes = new Uint8Array(KERNEL_HEAD_BYTES);
-  const head = bytes.subarray(0, file.read(bytes, 0));
-  if (anyKernel) {
-    const format = kernelFormat(head);
-    if (format.boots !== architecture) {
-      around.report(`warning: ${file.what}: ${kernelComplaint(format, architecture)}`);
-    }
-    return { name: "kernel", content: file };
-  }
-  try {
-    const form = kernelForm(head, architecture, file.path);
-    if (form === "flat") return { name: "kernel", content: file };
-    const { unpackKernel } = await import("./kernel/unpack.ts");
-    return { name: "kernel", content: unpackKernel(file, form, file.path) };
-  } catch (error) {
-    if (!(error instanceof KernelError)) throw error;
-    throw new UserError(file.what, error.why, error.hint ?? "-M nitro,any-kernel=on takes it all the same");
-  }
-}
-
-/** What a launch assembles of the same words. */
-export function launchParts(contents: Contents, kernel: Part, ramdisks: readonly InputFile[]): Part[] {
-  const text = new TextEncoder();
-  const disks: Part[] = ramdisks.map((content) => ({ name: "ramdisk", content }));
-  if (disks.length === 0) disks.push({ name: "ramdisk", content: new Uint8Array(0) });
-  const cmdline: Part = { name: "cmdline", content: text.encode(contents.commandLine) };
-  return limited([kernel, cmdline, ...disks, { name: "metadata", content: text.encode("{}") }], 0);
-}
-
-function partsOf(options: BuildOptions, kernel: Part, files: ContentFiles): Part[] {
-  const { contents, description, signing } = options;
-  if (description === undefined) return launchParts(contents, kernel, files.ramdisks);
-  const custom = description.metadata === undefined ? undefined : ownMetadata(description.metadata);
-  const metadata = encodeMetadata({
-    name: description.name ?? basename(contents.kernel),
-    version: description.version,
-    buildTime: description.buildTime,
-    toolVersion: description.toolVersion,
+function sectionsOf(
+  context: EifContext,
+  { contents, attributes }: BuildOptions,
+  kernel: FileSection,
+  { ramdisks }: ContentFiles,
+): FileSection[] {
+  if (attributes === undefined) return launchSections(kernel, contents.commandLine, ramdisks);
+  const { metadata } = attributes;
+  const encoded = encodeMetadata({
+    name: attributes.name ?? basename(contents.kernel),
+    version: attributes.version,
+    buildTime: attributes.buildTime,
+    toolVersion: attributes.toolVersion,
     kernelVersion: versionOf(kernel) ?? "Unknown version",
-    custom,
+    custom: metadata === undefined ? undefined : readCustomMetadata(context, metadata),
   });
-  const disks: Part[] = files.ramdisks.map((content) => ({ name: "ramdisk", content }));
-  const cmdline: Part = { name: "cmdline", content: new TextEncoder().encode(contents.commandLine) };
-  const parts = [kernel, cmdline, { name: "metadata", content: metadata } as const, ...disks];
-  return limited(parts, signing === undefined ? 0 : 1);
+  return [
+    kernel,
+    { name: "cmdline", content: new TextEncoder().encode(contents.commandLine) },
+    { name: "metadata", content: encoded },
+    ...ramdisks.map((content): FileSection => ({ name: "ramdisk", content })),
+  ];
 }
 
-function limited(parts: Part[], more: number): Part[] {
-  const ramdisks = parts.filter(({ name }) => name === "ramdisk").length;
-  const room = EIF_MAX_SECTIONS - (parts.length - ramdisks) - more;
-  if (ramdisks <= room) return parts;
-  throw new UserError(
-    "-M nitro,ramdisk=",
-    `${ramdisks} ramdisks, the image has room for ${room}`,
-    "join some of them: cat A B > C; the kernel joins them as well",
-  );
+/** The version of a bzImage; an arm64 Image does not state one. */
+function versionOf({ content }: FileSection): string | undefined {
+  if (content instanceof Uint8Array || kernelFormat(content.head).boots !== "x86_64") return undefined;
+  return kernelVersion((into, offset) => content.read(into, offset));
 }
 
-function versionOf({ content }: Part): string | undefined {
-  if (content instanceof Uint8Array) return undefined;
-  const head = new Uint8Array(0x210);
-  content.read(head, 0);
-  return kernelFormat(head).boots === "x86_64"
-    ? kernelVersion((into, offset) => content.read(into, offset))
-    : undefined;
-}
-
-function ownMetadata(path: string): string {
+function readCustomMetadata({ system }: EifContext, path: string): string {
   const what = `-metadata ${path}`;
   if (path.trimStart().startsWith("{")) {
-    throw new UserError(
-      what,
-      "it is JSON, and should be the name of a file with it",
-      "save it to a file first",
-    );
+    throw new UserError(what, "expects the name of a file, not JSON", "save the JSON to a file first");
   }
   try {
-    return customMetadata(readSmall(what, path, MOST_CUSTOM_BYTES));
+    return customMetadata(readSmallInput(system, what, path, MAX_CUSTOM_METADATA_BYTES));
   } catch (error) {
-    throw error instanceof EifError
-      ? new UserError(what, error.message, 'echo \'{"key": "value"}\' is one')
-      : error;
+    if (!(error instanceof EifError)) throw error;
+    throw new UserError(what, error.message, 'an example: {"team": "payments"}');
   }
 }

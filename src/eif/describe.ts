@@ -1,45 +1,48 @@
-/** `eif describe`, and what the other commands say: an image in AWS's keys, and what people read of it. */
+/** `eif describe`: reads an image, and presents it in the keys of AWS's describe-eif. */
 import { basename } from "node:path";
-import { type Measurement, pcrHex, pcrOfCertificate } from "./format/measurement.ts";
-import { isObject, type Metadata, readMetadata } from "./format/metadata.ts";
-import { ramdiskWarnings } from "./initramfs/ramdisks.ts";
-import { type ImageInspection, inspectImage, openImage, textOf } from "./inspect.ts";
-import { type Around, beginWork } from "./progress.ts";
-import type { Certificate } from "./signing/certificate.ts";
+import { type Pcrs, pcrHex, pcrOfCertificate } from "./format/measurement.ts";
+import { type EifMetadata, isObject, readMetadata } from "./format/metadata.ts";
+import { fileRamdiskWarnings } from "./initramfs/ramdisks.ts";
+import { type EifInspection, inspectEif, openEif, sectionContentText } from "./inspect.ts";
+import { type EifContext, startProgress } from "./progress.ts";
+import type { SigningCertificate } from "./signing/certificate.ts";
 
-/** In how much memory an image will run is decided at its launch. */
-const ANY_MEMORY = { bytes: Number.POSITIVE_INFINITY, typed: "" };
+/** The launch decides how much memory an image gets, so that no limit is known here. */
+const NO_LIMIT = { bytes: Number.POSITIVE_INFINITY, typed: "" };
 
-/** An image as it was found. */
-export interface Described extends ImageInspection {
+/** An image with its texts. */
+export interface EifDescription extends EifInspection {
   readonly path: string;
+  /** undefined if it is too large to be shown. */
   readonly commandLine: string | undefined;
-  readonly metadata: Metadata | undefined;
+  /** undefined if there is none that can be read. */
+  readonly metadata: EifMetadata | undefined;
 }
 
-/** Reads an image once, and looks into its ramdisks. Throws UserError. */
-export async function describe(around: Around, path: string): Promise<Described> {
-  using file = openImage(path);
-  using work = beginWork(around, basename(path));
-  const survey = inspectImage(file, work);
-  const text = textOf(file, survey.eif, "metadata");
-  const commandLine = textOf(file, survey.eif, "cmdline");
-  const ramdisks = survey.eif.sections.filter(({ name }) => name === "ramdisk");
-  const places = ramdisks.map(({ offset, size }) => ({ file, offset, size }));
-  for (const line of await ramdiskWarnings(places, commandLine ?? "", ANY_MEMORY, survey.size))
-    around.report(line);
+/** Reads an image once, and reports warnings about its ramdisks. Throws UserError. */
+export async function describe(context: EifContext, path: string): Promise<EifDescription> {
+  using file = openEif(context.system, path);
+  using progress = startProgress(context, basename(path));
+  const inspection = inspectEif(file, progress);
+  const { header, size } = inspection;
+  const metadata = sectionContentText(file, header, "metadata");
+  const commandLine = sectionContentText(file, header, "cmdline");
+  const ramdisks = header.sections.filter(({ name }) => name === "ramdisk");
+  const ranges = ramdisks.map((section) => ({ file, offset: section.offset, size: section.size }));
+  for (const line of await fileRamdiskWarnings(ranges, commandLine ?? "", NO_LIMIT, size))
+    context.report(line);
   return {
-    ...survey,
+    ...inspection,
     path,
     commandLine,
-    metadata: text === undefined ? undefined : readMetadata(text),
+    metadata: metadata === undefined ? undefined : readMetadata(metadata),
   };
 }
 
-/** PCRs by their names, in AWS's keys: HashAlgorithm is what its tools print there. */
-export function measurements(
-  { pcr0, pcr1, pcr2 }: Measurement,
-  certificate: Certificate | undefined,
+/** Returns PCRs in AWS's keys; HashAlgorithm is what AWS's tools print there. */
+export function measurementsInfo(
+  { pcr0, pcr1, pcr2 }: Pcrs,
+  certificate: SigningCertificate | undefined,
 ): Record<string, string> {
   return {
     HashAlgorithm: "Sha384 { ... }",
@@ -50,24 +53,24 @@ export function measurements(
   };
 }
 
-/** The keys of AWS's describe-eif (EifDescribeInfo in src/common/json_output.rs of aws-nitro-enclaves-cli). */
-export function describeInfo(image: Described): Record<string, unknown> {
-  const { eif, signature, metadata } = image;
-  const certificate = signature?.read?.certificate;
+/** Returns the keys of AWS's describe-eif (EifDescribeInfo in src/common/json_output.rs of aws-nitro-enclaves-cli). */
+export function describeInfo(image: EifDescription): Record<string, unknown> {
+  const { header, signature, metadata } = image;
+  const certificate = signature?.section?.certificate;
   return {
-    EifVersion: eif.version,
-    Measurements: measurements(image.measurement, certificate),
+    EifVersion: header.version,
+    Measurements: measurementsInfo(image.pcrs, certificate),
     IsSigned: signature !== undefined,
     ...(certificate === undefined ? {} : { SigningCertificate: certificateInfo(certificate) }),
-    CheckCRC: image.crc === eif.crc,
-    ...(signature === undefined ? {} : { SignatureCheck: signature.whyNot === undefined }),
+    CheckCRC: image.crc === header.crc,
+    ...(signature === undefined ? {} : { SignatureCheck: signature.problem === undefined }),
     ...(metadata?.imageName === undefined ? {} : { ImageName: metadata.imageName }),
     ...(metadata?.imageVersion === undefined ? {} : { ImageVersion: metadata.imageVersion }),
     ...(metadata?.build === undefined ? {} : { Metadata: metadataInfo(metadata) }),
   };
 }
 
-function certificateInfo(certificate: Certificate): Record<string, unknown> {
+function certificateInfo(certificate: SigningCertificate): Record<string, unknown> {
   const pairs = certificate.signature.toHex().toUpperCase().match(/../g) ?? [];
   return {
     IssuerName: certificate.issuer,
@@ -78,12 +81,9 @@ function certificateInfo(certificate: Certificate): Record<string, unknown> {
   };
 }
 
-/** AWS's tool spreads the user's own metadata among the build's. */
-function metadataInfo({ build, dockerInfo, custom }: Metadata): Record<string, unknown> {
-  const own = isObject(custom)
-    ? custom
-    : custom === null || custom === undefined
-      ? {}
-      : { CustomMetadata: custom };
+/** AWS's tool merges the user's own metadata into the build's. */
+function metadataInfo({ build, dockerInfo, custom }: EifMetadata): Record<string, unknown> {
+  const absent = custom === null || custom === undefined;
+  const own = isObject(custom) ? custom : absent ? {} : { CustomMetadata: custom };
   return { ...own, ...build, DockerInfo: dockerInfo ?? null };
 }

@@ -1,156 +1,157 @@
-/** One reading of a whole EIF: its sections, the CRC and the PCRs of what is really there, and its small sections. */
-
+/** Reads a whole EIF once: its sections, the CRC and the PCRs of its actual content, and its small sections. */
 import { UserError } from "../sys/errors.ts";
-import { eifCrc } from "./format/crc.ts";
+import type { System } from "../sys/system.ts";
+import { crcMismatch, startCrc } from "./format/crc.ts";
+import { EIF_SIGNATURE_MAX_BYTES, type SectionName } from "./format/layout.ts";
+import { type Pcrs, startMeasurement } from "./format/measurement.ts";
 import {
-  EIF_SECTION,
-  EIF_SIGNATURE_MAX_BYTES,
-  eifHeader,
-  eifSectionHeader,
-  type SectionName,
-} from "./format/layout.ts";
-import { type Measurement, measurement } from "./format/measurement.ts";
-import { type Eif, EifError, hex32, isEif, readEif, type Section } from "./format/reader.ts";
-import { InputFile } from "./input.ts";
-import type { Work } from "./progress.ts";
-import { type ImageSignature, readSignature, whyNotHolding } from "./signing/signature.ts";
+  EifError,
+  type EifHeader,
+  type EifSection,
+  isEif,
+  readEif,
+  readPayload,
+  sectionText,
+} from "./format/reader.ts";
+import { type Advance, type InputFile, openInput } from "./input-file.ts";
+import type { EifProgress } from "./progress.ts";
+import { readSignatureSection, type SignatureSection, signatureProblem } from "./signing/signature.ts";
 
-/** What an EIF is found to be. */
-export interface ImageInspection {
-  readonly eif: Eif;
-  /** Bytes of the file. */
+/** An EIF as it was found. */
+export interface EifInspection {
+  readonly header: EifHeader;
+  /** Of the file, in bytes. */
   readonly size: number;
-  readonly defaults: { readonly memoryBytes: bigint; readonly cpus: bigint };
-  /** Of the file as it is; the header's is in `eif`. */
+  /** Of the file's actual content; the header's is in `header`. */
   readonly crc: number;
-  readonly measurement: Measurement;
-  readonly signature: SignatureFinding | undefined;
+  readonly pcrs: Pcrs;
+  /** undefined for an unsigned image. */
+  readonly signature: SignatureCheck | undefined;
 }
 
-/** What the signature section is found to be: readable or not, holding or not. */
-export interface SignatureFinding {
-  readonly section: Section;
-  readonly read: ImageSignature | undefined;
-  /** Why it does not hold; undefined where it does. */
-  readonly whyNot: string | undefined;
+/** A signature section, and whether its signature is valid. */
+export interface SignatureCheck {
+  /** How messages name the section. */
+  readonly where: string;
+  /** undefined if it cannot be read. */
+  readonly section: SignatureSection | undefined;
+  /** Why the signature is not valid; undefined if it is. */
+  readonly problem: string | undefined;
 }
 
-/** Text sections that are longer are not read into memory: no tool makes such, and a stranger's file may be any. */
-export const MOST_TEXT_BYTES = 1024 * 1024;
+/** Larger text sections are not read into memory: no tool writes such, and the file may be anything. */
+const MAX_TEXT_BYTES = 1024 * 1024;
 
-/** Opens an image; the file must be an EIF. Throws UserError. */
-export function openImage(path: string): InputFile {
-  const file = new InputFile(path, path);
+/** Opens an image. Throws UserError if the file is not an EIF. */
+export function openEif(system: System, path: string): InputFile {
+  using stack = new DisposableStack();
+  const file = stack.use(openInput(system, path, path));
+  if (!isEif(file.head)) {
+    const hint = "nitro eif build makes an EIF from a kernel and ramdisks";
+    throw new UserError(path, "not an EIF: it does not start with .eif", hint);
+  }
+  stack.move();
+  return file;
+}
+
+/** Reads the headers only. Throws UserError. */
+export function readHeaders(file: InputFile): EifHeader {
   try {
-    const head = new Uint8Array(4);
-    if (isEif(head.subarray(0, file.read(head, 0)))) return file;
-    const hint = "nitro eif build makes one of a kernel and ramdisks";
-    throw new UserError(
-      path,
-      file.size === 0 ? "the file is empty" : "it does not begin with .eif: no EIF",
-      hint,
-    );
-  } catch (error) {
-    file[Symbol.dispose]();
-    throw error;
-  }
-}
-
-/** Reads header and sections only. Throws UserError, naming section and byte offset. */
-export function readImage(file: InputFile): Eif {
-  return diagnosing(file, () => readEif(file));
-}
-
-/** Reads the whole image once. Throws UserError. */
-export function inspectImage(file: InputFile, work: Work): ImageInspection {
-  const eif = readImage(file);
-  work.expect(file.size);
-  const crc = eifCrc();
-  const measured = measurement();
-  let at = 0;
-  const until = (end: number, use: (piece: Uint8Array) => void) => {
-    file.each(at, end - at, work, use);
-    at = end;
-  };
-  for (const section of eif.sections) {
-    until(section.offset, (piece) => crc.add(piece));
-    measured.begin(section.name);
-    until(section.offset + section.size, (piece) => {
-      crc.add(piece);
-      measured.add(piece);
-    });
-  }
-  until(file.size, (piece) => crc.add(piece));
-  const pcrs = measured.values();
-  return {
-    ...{ eif, size: file.size, crc: crc.value(), measurement: pcrs },
-    defaults: defaultsOf(file),
-    signature: signatureOf(file, eif, pcrs.pcr0),
-  };
-}
-
-function defaultsOf(file: InputFile): ImageInspection["defaults"] {
-  const bytes = new Uint8Array(eifHeader.size);
-  file.read(bytes, 0);
-  const header = eifHeader.decode(bytes);
-  return { memoryBytes: header.default_mem, cpus: header.default_cpus };
-}
-
-function signatureOf(file: InputFile, eif: Eif, pcr0: Uint8Array): SignatureFinding | undefined {
-  const section = eif.sections.find(({ name }) => name === "signature");
-  if (section === undefined) return undefined;
-  try {
-    const read = readSignature(payloadOf(file, section, EIF_SIGNATURE_MAX_BYTES), sectionText(eif, section));
-    return { section, read, whyNot: whyNotHolding(read, pcr0) };
-  } catch (error) {
-    if (!(error instanceof EifError)) throw error;
-    return { section, read: undefined, whyNot: error.message };
-  }
-}
-
-/** A section as messages name it, in the reader's way: `section 3 (metadata, type 5) at byte 1066133`. */
-export function sectionText(eif: Eif, section: Section): string {
-  const at = section.offset - eifSectionHeader.size;
-  return `section ${eif.sections.indexOf(section)} (${section.name}, type ${EIF_SECTION[section.name]}) at byte ${at}`;
-}
-
-/** A section's payload as a whole. Throws UserError where it has more than `most` bytes. */
-export function payloadOf(file: InputFile, section: Section, most: number): Uint8Array {
-  if (section.size > most) {
-    throw new EifError(
-      `${section.name} at byte ${section.offset} has ${section.size} bytes, at most ${most} are read`,
-    );
-  }
-  const bytes = new Uint8Array(section.size);
-  if (file.read(bytes, section.offset) !== section.size) throw file.changed("it is shorter now");
-  return bytes;
-}
-
-/** The text of a section that should be one (command line, metadata); undefined where it is missing or too long. */
-export function textOf(file: InputFile, eif: Eif, name: SectionName): string | undefined {
-  const section = eif.sections.find((candidate) => candidate.name === name);
-  if (section === undefined || section.size > MOST_TEXT_BYTES) return undefined;
-  return new TextDecoder().decode(payloadOf(file, section, MOST_TEXT_BYTES));
-}
-
-/** Throws UserError where the file is not what its header's CRC says. */
-export function requireCrc(file: InputFile, survey: ImageInspection): void {
-  if (survey.crc !== survey.eif.crc) throw new UserError(file.what, crcComplaint(survey), DAMAGED);
-}
-
-/** What is wrong with the CRC, in numbers. */
-export function crcComplaint({ crc, eif }: ImageInspection): string {
-  const at = eifHeader.offsets.eif_crc32;
-  return `its CRC-32 is ${hex32(crc)}, the header says ${hex32(eif.crc)} at byte ${at}; the file is damaged`;
-}
-
-const DAMAGED = "build the image again, or copy it again and compare the checksums";
-
-/** Runs what reads an image: the rules that it breaks become a UserError that names the file. */
-export function diagnosing<T>(file: InputFile, read: () => T): T {
-  try {
-    return read();
+    return readEif(file);
   } catch (error) {
     throw error instanceof EifError ? new UserError(file.what, error.message, DAMAGED) : error;
   }
 }
+
+/** Receives the content of an EIF in file order. */
+export interface EifVisitor {
+  /** The payload of a section starts. */
+  readonly startSection?: (section: EifSection) => void;
+  /** @param section undefined for headers and gaps. */
+  readonly chunk: (bytes: Uint8Array, section: EifSection | undefined) => void;
+}
+
+/** Reads a whole file once, from its first byte to its last. Throws UserError. */
+export function visitEif(
+  file: InputFile,
+  sections: readonly EifSection[],
+  advance: Advance,
+  { startSection, chunk }: EifVisitor,
+): void {
+  let offset = 0;
+  const readUntil = (end: number, section?: EifSection) => {
+    file.forEachChunk(offset, end - offset, advance, (bytes) => chunk(bytes, section));
+    offset = end;
+  };
+  for (const section of sections) {
+    readUntil(section.offset);
+    startSection?.(section);
+    readUntil(section.offset + section.size, section);
+  }
+  readUntil(file.size);
+}
+
+/** Reads a whole image once. Throws UserError. */
+export function inspectEif(file: InputFile, progress: EifProgress): EifInspection {
+  const header = readHeaders(file);
+  progress.expect(file.size);
+  const crc = startCrc();
+  const measurement = startMeasurement();
+  visitEif(file, header.sections, progress.advance, {
+    startSection: ({ name }) => measurement.startSection(name),
+    chunk(bytes, section) {
+      crc.add(bytes);
+      if (section !== undefined) measurement.add(bytes);
+    },
+  });
+  const pcrs = measurement.pcrs();
+  return {
+    header,
+    size: file.size,
+    crc: crc.value(),
+    pcrs,
+    signature: checkSignature(file, header, pcrs.pcr0),
+  };
+}
+
+function checkSignature(
+  file: InputFile,
+  { sections }: EifHeader,
+  pcr0: Uint8Array,
+): SignatureCheck | undefined {
+  const found = sections.find(({ name }) => name === "signature");
+  if (found === undefined) return undefined;
+  const where = sectionText(sections, found);
+  try {
+    const section = readSignatureSection(payloadOf(file, found, EIF_SIGNATURE_MAX_BYTES), where);
+    return { where, section, problem: signatureProblem(section, pcr0) };
+  } catch (error) {
+    if (!(error instanceof EifError)) throw error;
+    return { where, section: undefined, problem: error.message };
+  }
+}
+
+/** Reads a section's payload as a whole. Throws EifError if it is larger than `maxBytes`, UserError. */
+export function payloadOf(file: InputFile, section: EifSection, maxBytes: number): Uint8Array {
+  const payload = readPayload(file, section, maxBytes);
+  if (payload === undefined) throw file.changed(`it ends within its ${section.name}`);
+  return payload;
+}
+
+/** Returns the text of a section (command line, metadata); undefined if it is missing or larger than 1 MiB. */
+export function sectionContentText(
+  file: InputFile,
+  { sections }: EifHeader,
+  name: SectionName,
+): string | undefined {
+  const section = sections.find((candidate) => candidate.name === name);
+  if (section === undefined || section.size > MAX_TEXT_BYTES) return undefined;
+  return new TextDecoder().decode(payloadOf(file, section, MAX_TEXT_BYTES));
+}
+
+/** Throws UserError if the CRC in the header is not that of the file. */
+export function requireCrc(file: InputFile, { crc, header }: Pick<EifInspection, "crc" | "header">): void {
+  if (crc !== header.crc) throw new UserError(file.what, crcMismatch(crc, header.crc), DAMAGED);
+}
+
+const DAMAGED = "build the image again, or copy it again and compare the checksums";

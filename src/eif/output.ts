@@ -1,11 +1,10 @@
 /**
- * Files that are made. One is written beside the place where it is to be and takes its name only when it is whole: what
- * was there before is never damaged, and after a failure or a signal nothing is left.
+ * Output files. A file is written under a temporary name in its directory and renamed once it is complete: what was
+ * there before is never damaged, and after a failure or a signal nothing is left.
  */
 import {
   closeSync,
   constants,
-  existsSync,
   fchmodSync,
   fchownSync,
   fsyncSync,
@@ -13,127 +12,146 @@ import {
   openSync,
   realpathSync,
   renameSync,
-  type Stats,
-  statSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { UserError } from "../sys/errors.ts";
+import { type FileStatus, fileStatus } from "../sys/file-status.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
-import { errnoOf, naming } from "./file-error.ts";
-import type { FileIdentity, InputFile } from "./input.ts";
-import type { Work } from "./progress.ts";
+import { shellQuote } from "../sys/shell-quote.ts";
+import type { System } from "../sys/system.ts";
+import { errnoOf, withFileErrors } from "./file-error.ts";
+import type { InputFile } from "./input-file.ts";
+import type { EifProgress } from "./progress.ts";
 
-/** Where bytes go, one after another. */
+/** Bytes are written to it one after another. */
 export interface Sink {
-  write(piece: Uint8Array): void;
+  write(chunk: Uint8Array): void;
 }
 
-/** Where an output goes: a file that is replaced as a whole, or something that can only be written to. */
-export type Target =
-  | {
-      readonly kind: "file";
-      readonly what: string;
-      readonly path: string;
-      readonly before: Stats | undefined;
-    }
-  | { readonly kind: "stream"; readonly what: string; readonly path: string | undefined };
+/** A regular file that is created or replaced as a whole. */
+export interface FileTarget {
+  readonly kind: "file";
+  /** How messages name it: `-o app.eif`. */
+  readonly what: string;
+  readonly path: string;
+  /** The file to be replaced, whose owner and mode the new one gets. */
+  readonly previous: FileStatus | undefined;
+}
+
+/** Standard output, a pipe or a device, which can only be written from start to end. */
+export interface StreamTarget {
+  readonly kind: "stream";
+  readonly what: string;
+  /** undefined for standard output. */
+  readonly path: string | undefined;
+}
+
+/** Where an output goes. */
+export type OutputTarget = FileTarget | StreamTarget;
 
 /**
- * Looks at what an output names: `-` is standard output; links are followed; a device or a pipe is written to.
- * Throws UserError for a directory, and for one of the inputs.
+ * Determines what an output path names: `-` is standard output, links are followed.
+ * @param inputs identities of the input files. Throws UserError for a directory and for an input file.
  */
-export function targetOf(what: string, path: string, inputs: readonly FileIdentity[]): Target {
+export function outputTarget(
+  system: System,
+  what: string,
+  path: string,
+  inputs: readonly (string | undefined)[],
+): OutputTarget {
   if (path === "-") return { kind: "stream", what: "standard output", path: undefined };
-  const before = naming(what, () => statSync(path, { throwIfNoEntry: false }));
-  if (before?.isDirectory()) throw new UserError(what, "it is a directory", "name a file in it");
-  if (before !== undefined && isOneOf(statSync(path, { bigint: true }), inputs)) {
-    throw new UserError(what, "it is one of the files that are read", "name another file");
+  const previous = fileStatus(system, path);
+  if (previous === undefined) return { kind: "file", what, path, previous };
+  if (previous.isDirectory) throw new UserError(what, "it is a directory", "name a file in it");
+  if (inputs.includes(previous.identity)) {
+    throw new UserError(what, "it is one of the input files", "name another file");
   }
-  if (before !== undefined && !before.isFile()) return { kind: "stream", what, path };
-  return { kind: "file", what, path: before === undefined ? path : realpathSync(path), before };
+  if (!previous.isRegular) return { kind: "stream", what, path };
+  return { kind: "file", what, path: withFileErrors(what, () => realpathSync(path)), previous };
 }
 
-function isOneOf(one: FileIdentity, others: readonly FileIdentity[]): boolean {
-  return others.some(({ dev, ino }) => dev === one.dev && ino === one.ino);
+/** Returns the target that replaces an input file with what is made of it. Throws UserError. */
+export function replacementTarget(system: System, { what, path }: InputFile): FileTarget {
+  const real = withFileErrors(what, () => realpathSync(path));
+  return { kind: "file", what, path: real, previous: fileStatus(system, real) };
 }
 
-/** The same, for the replacement of an input by what is made of it. */
-export function replacing(file: InputFile): Target {
-  const path = naming(file.what, () => realpathSync(file.path));
-  return { kind: "file", what: file.what, path, before: naming(file.what, () => statSync(path)) };
-}
-
-/** A file that has no name yet but a temporary one. Disposing of it takes it away, unless it has been kept. */
-export class NewFile implements Sink, Disposable {
+/** A file under a temporary name. Disposing of it removes it, unless it has been renamed. */
+export class AtomicFile implements Sink, Disposable {
+  readonly #target: Omit<FileTarget, "kind">;
   readonly #fd: number;
   readonly #temporary: string;
   #open = true;
-  #kept = false;
+  #renamed = false;
 
-  /** @param before what is to be replaced: its owner and mode are taken over. Throws UserError. */
-  constructor(
-    readonly what: string,
-    readonly path: string,
-    work: Work,
-    private readonly before?: Stats,
-  ) {
-    work.takeBack();
+  /** Throws UserError. */
+  constructor(target: Omit<FileTarget, "kind">, progress: EifProgress) {
+    const { what, path, previous } = target;
+    this.#target = target;
+    progress.catchSignals();
     const unique = crypto.getRandomValues(new Uint8Array(6)).toHex();
-    this.#temporary = join(dirname(path), `.${basename(path).slice(0, 200)}.${unique}.part`);
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
     const directory = dirname(path);
-    if (!existsSync(directory))
-      throw new UserError(what, `there is no directory ${directory}`, `mkdir -p ${directory}`);
-    this.#fd = naming(what, () => openSync(this.#temporary, flags, 0o666));
+    this.#temporary = join(directory, `.${basename(path).slice(0, 200)}.${unique}.part`);
+    this.#fd = withFileErrors(what, () => createIn(directory, what, this.#temporary));
     try {
-      if (before !== undefined) this.#like(before);
+      if (previous !== undefined) this.#copyOwnerAndMode(previous);
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
     }
   }
 
-  #like(before: Stats): void {
+  get what(): string {
+    return this.#target.what;
+  }
+
+  get path(): string {
+    return this.#target.path;
+  }
+
+  #copyOwnerAndMode({ uid, gid, mode }: FileStatus): void {
     try {
-      fchownSync(this.#fd, before.uid, before.gid);
+      fchownSync(this.#fd, uid, gid);
     } catch {
-      // Only root can give a file away; to others it stays theirs, as with every tool that writes anew.
+      // Only root can change the owner; for others the new file is theirs, as with every tool that replaces a file.
     }
-    naming(this.what, () => fchmodSync(this.#fd, before.mode & 0o777));
+    withFileErrors(this.what, () => fchmodSync(this.#fd, mode & 0o777));
   }
 
-  write(piece: Uint8Array): void {
-    writeWhole(this.what, this.#fd, piece, null);
+  write(chunk: Uint8Array): void {
+    writeWhole(this.what, this.#fd, chunk, null);
   }
 
-  writeAt(piece: Uint8Array, offset: number): void {
-    writeWhole(this.what, this.#fd, piece, offset);
+  writeAt(chunk: Uint8Array, offset: number): void {
+    writeWhole(this.what, this.#fd, chunk, offset);
   }
 
-  /** Gives it its name; what had that name before is gone. It is on the disk first, so that a crash loses neither. */
-  keep(): void {
-    naming(this.what, () => {
-      if (this.before !== undefined) fsyncSync(this.#fd);
+  /** Gives the file its name, replacing the previous one. Synced before, so that a crash loses neither. */
+  rename(): void {
+    withFileErrors(this.what, () => {
+      if (this.#target.previous !== undefined) fsyncSync(this.#fd);
       this.#close();
       renameSync(this.#temporary, this.path);
     });
-    this.#kept = true;
+    this.#renamed = true;
   }
 
-  /** Gives it its name, if there is nothing of that name. Throws UserError where there is. */
-  keepAsNew(): void {
+  /** Gives the file its name unless a file of that name exists. Throws UserError. */
+  renameIfNew(): void {
     this.#close();
     try {
       linkSync(this.#temporary, this.path);
     } catch (error) {
-      if (errnoOf(error) !== ERRNO.EEXIST) naming(this.what, () => renamedAsNew(this.#temporary, this.path));
-      else throw new UserError(this.what, "it is there already", "--force replaces what is there");
+      if (errnoOf(error) === ERRNO.EEXIST) {
+        throw new UserError(this.what, "the file exists", "-force replaces it");
+      }
+      withFileErrors(this.what, () => renameWithoutLink(this.#temporary, this.path));
     }
   }
 
-  /** Takes away what keep or keepAsNew has named. */
+  /** Removes the file that renameIfNew has named. */
   remove(): void {
     unlinkSync(this.path);
   }
@@ -145,38 +163,48 @@ export class NewFile implements Sink, Disposable {
 
   [Symbol.dispose](): void {
     this.#close();
-    if (this.#kept) return;
+    if (this.#renamed) return;
     try {
       unlinkSync(this.#temporary);
     } catch {
-      // It has been renamed, or somebody took it away: either way it is not there.
+      // It has been renamed already, or another process has removed it.
     }
   }
 }
 
-/** Where a file system has no hard links: the check and the renaming are two steps there. */
-function renamedAsNew(from: string, to: string): void {
-  closeSync(openSync(to, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o666));
+const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+
+function createIn(directory: string, what: string, path: string): number {
+  try {
+    return openSync(path, CREATE, 0o666);
+  } catch (error) {
+    if (errnoOf(error) !== ERRNO.ENOENT) throw error;
+    throw new UserError(what, `directory ${directory} does not exist`, `mkdir -p ${shellQuote(directory)}`);
+  }
+}
+
+/** For file systems without hard links, where checking and renaming are two steps. */
+function renameWithoutLink(from: string, to: string): void {
+  closeSync(openSync(to, CREATE, 0o666));
   renameSync(from, to);
 }
 
-/** A pipe, a device, or standard output: bytes go out at once. */
-export function openStream(target: Target & { readonly kind: "stream" }, stdout: number): Sink & Disposable {
-  const { what, path } = target;
-  const fd = path === undefined ? stdout : naming(what, () => openSync(path, constants.O_WRONLY));
+/** Opens a pipe, a device or standard output. Throws UserError. */
+export function openOutputStream({ what, path }: StreamTarget, stdout: number): Sink & Disposable {
+  const fd = path === undefined ? stdout : withFileErrors(what, () => openSync(path, constants.O_WRONLY));
   return {
-    write: (piece) => writeWhole(what, fd, piece, null),
+    write: (chunk) => writeWhole(what, fd, chunk, null),
     [Symbol.dispose]() {
       if (path !== undefined) closeSync(fd);
     },
   };
 }
 
-function writeWhole(what: string, fd: number, piece: Uint8Array, offset: number | null): void {
-  naming(what, () => {
-    for (let done = 0; done < piece.length; ) {
+function writeWhole(what: string, fd: number, chunk: Uint8Array, offset: number | null): void {
+  withFileErrors(what, () => {
+    for (let done = 0; done < chunk.length; ) {
       const at = offset === null ? null : offset + done;
-      done += writeSync(fd, piece, done, piece.length - done, at);
+      done += writeSync(fd, chunk, done, chunk.length - done, at);
     }
   });
 }

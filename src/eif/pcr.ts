@@ -1,33 +1,35 @@
-/** `eif pcr`: what an image measures, or what would be launched of the same words, and the PCRs that others decide. */
+/** `eif pcr`: the PCRs of an image file, or of the image that a launch would assemble. */
 import { basename } from "node:path";
-import { measureParts } from "./assembly.ts";
-import { type Contents, kernelPart, launchParts, openContents } from "./build.ts";
-import type { Measurement } from "./format/measurement.ts";
-import { inspectImage, openImage, requireCrc } from "./inspect.ts";
-import { type Around, beginWork } from "./progress.ts";
-import type { Certificate } from "./signing/certificate.ts";
+import { type ImageContents, kernelSection, launchSections, openContents } from "./contents.ts";
+import type { Pcrs } from "./format/measurement.ts";
+import { inspectEif, openEif, requireCrc } from "./inspect.ts";
+import { type EifContext, startProgress } from "./progress.ts";
+import type { SigningCertificate } from "./signing/certificate.ts";
+import { measureContents } from "./write.ts";
 
-/** What an image's content and signature decide. */
+/** What an image's content and signature determine. */
 export interface ImagePcrs {
-  readonly measurement: Measurement;
-  readonly certificate: Certificate | undefined;
+  readonly pcrs: Pcrs;
+  /** The certificate of its signature, which PCR8 covers. */
+  readonly certificate: SigningCertificate | undefined;
 }
 
-/** Of an image in a file. Throws UserError, for a damaged one too. */
-export function imagePcrs(around: Around, path: string): ImagePcrs {
-  using file = openImage(path);
-  using work = beginWork(around, basename(path));
-  const survey = inspectImage(file, work);
-  requireCrc(file, survey);
-  return { measurement: survey.measurement, certificate: survey.signature?.read?.certificate };
+/** Reads an image once. Throws UserError, also if it is damaged. */
+export function imagePcrs(context: EifContext, path: string): ImagePcrs {
+  using file = openEif(context.system, path);
+  using progress = startProgress(context, basename(path));
+  const inspection = inspectEif(file, progress);
+  requireCrc(file, inspection);
+  return { pcrs: inspection.pcrs, certificate: inspection.signature?.section?.certificate };
 }
 
-/** Of what a launch, or eif build, would make of a kernel, ramdisks and a command line. Throws UserError. */
-export async function contentPcrs(around: Around, contents: Contents): Promise<ImagePcrs> {
+/** Measures the image that a launch would assemble. Throws UserError. */
+export async function contentPcrs(context: EifContext, contents: ImageContents): Promise<ImagePcrs> {
   using stack = new DisposableStack();
-  const { kernel, ramdisks } = openContents(stack, contents);
-  const parts = launchParts(contents, await kernelPart(around, kernel, contents), ramdisks);
-  using work = beginWork(around, basename(contents.kernel));
-  work.expect([kernel, ...ramdisks].reduce((sum, { size }) => sum + size, 0));
-  return { measurement: measureParts(parts, work), certificate: undefined };
+  const { kernel, ramdisks } = openContents(context.system, stack, contents);
+  const section = await kernelSection(kernel, contents, context.report);
+  using progress = startProgress(context, basename(contents.kernel));
+  progress.expect([kernel, ...ramdisks].reduce((sum, { size }) => sum + size, 0));
+  const sections = launchSections(section, contents.commandLine, ramdisks);
+  return { pcrs: measureContents(sections, progress.advance), certificate: undefined };
 }

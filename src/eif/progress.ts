@@ -1,63 +1,58 @@
-/** Long work over many bytes: the one buffer that they pass through, and what is done between two pieces. */
+/** Progress of `nitro eif`: between chunks it checks for signals and draws a bar on a terminal. */
 import { UserError } from "../sys/errors.ts";
 import { progressBar } from "../sys/progress-bar.ts";
 import { catchSignals, type StopSignal } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 
-/** What a command is given to do its work with. */
-export interface Work {
-  readonly buffer: Uint8Array;
-  /** Called after each piece, with its size in bytes. Throws UserError when a signal asks for the end. */
-  step(bytes: number): void;
-  /** Says how many bytes there will be, all in all. */
-  expect(bytes: number): void;
-  /**
-   * From here on SIGINT, SIGTERM, SIGHUP and SIGQUIT end the work in order, and what was begun is taken back. Before,
-   * and where nothing is to be taken back, they end the process as they always do.
-   */
-  takeBack(): void;
-}
-
-/** A command's surroundings. */
-export interface Around {
+/** What an operation on images needs from the command that runs it. */
+export interface EifContext {
   readonly system: System;
-  /** Says a line on standard error. */
+  /** Prints one line to standard error. */
   readonly report: (line: string) => void;
-  /** Draws on standard error; undefined where that is no terminal. */
+  /** Draws on standard error; undefined if that is not a terminal. */
   readonly draw: ((text: string) => void) | undefined;
 }
 
-/** As much as the processor's caches and the kernel like to move at once. */
-const BUFFER_BYTES = 1024 * 1024;
+/** The progress of one operation. */
+export interface EifProgress {
+  /** Called after each chunk, with its size. Throws UserError once a signal has requested the end. */
+  readonly advance: (bytes: number) => void;
+  /** Adds to the number of bytes that the operation processes in total. */
+  readonly expect: (bytes: number) => void;
+  /**
+   * From here on SIGINT, SIGTERM, SIGHUP and SIGQUIT make `advance` throw, so that temporary files are removed. Before,
+   * and in operations that write nothing, they end the process as usual.
+   */
+  readonly catchSignals: () => void;
+}
 
-/** The signal that ended the work is a failure: no status of 0 where a file was asked for and is not there. */
+/** A failure, so that the exit status is not 0 while the requested file is missing. */
 function stoppedBy(signal: StopSignal): UserError {
   return new UserError(signal, "stopped before it was done; nothing was written");
 }
 
-/** Begins work; its end takes the bar away. @param title what stands before the bar. */
-export function beginWork({ system, draw }: Around, title: string): Work & Disposable {
+/** Starts an operation; disposing of its progress removes the bar. @param title shown before the bar. */
+export function startProgress({ system, draw }: EifContext, title: string): EifProgress & Disposable {
   using stack = new DisposableStack();
-  let stop = () => {};
-  let taken = false;
+  let check = () => {};
+  let caught = false;
   const bar = draw === undefined ? undefined : stack.use(progressBar(draw, title));
-  const kept = stack.move();
+  const owned = stack.move();
   return {
-    buffer: new Uint8Array(BUFFER_BYTES),
-    step(bytes) {
-      stop();
+    advance(bytes) {
+      check();
       bar?.step(bytes);
     },
     expect: (bytes) => bar?.expect(bytes),
-    takeBack() {
-      if (taken) return;
-      taken = true;
-      const signals = kept.use(catchSignals(system));
-      stop = () => {
+    catchSignals() {
+      if (caught) return;
+      caught = true;
+      const signals = owned.use(catchSignals(system));
+      check = () => {
         const signal = signals.next();
         if (signal !== undefined) throw stoppedBy(signal);
       };
     },
-    [Symbol.dispose]: () => kept.dispose(),
+    [Symbol.dispose]: () => owned.dispose(),
   };
 }

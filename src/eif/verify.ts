@@ -1,53 +1,59 @@
-/** `eif verify`: whether an image is whole and its signature holds, today and for whom. */
+/** `eif verify`: checks that an image is undamaged, that its signature is valid now, and by which certificate. */
 import { basename } from "node:path";
-import type { Measurement } from "./format/measurement.ts";
-import { crcComplaint, type ImageInspection, inspectImage, openImage, sectionText } from "./inspect.ts";
-import { type Around, beginWork } from "./progress.ts";
-import { type Certificate, equal, validityAt } from "./signing/certificate.ts";
+import { crcMismatch } from "./format/crc.ts";
+import type { Pcrs } from "./format/measurement.ts";
+import { type EifInspection, inspectEif, openEif } from "./inspect.ts";
+import { type EifContext, startProgress } from "./progress.ts";
+import { equalBytes, type SigningCertificate, validityAt } from "./signing/certificate.ts";
 import { openCertificate } from "./signing/signer.ts";
 
-/** A whole command. */
+/** The arguments of `eif verify`. */
 export interface VerifyOptions {
   readonly image: string;
-  /** Where it is given, the image must be signed with this very certificate. */
+  /** The path of the certificate that the image must be signed with; undefined accepts any. */
   readonly certificate: string | undefined;
 }
 
-/** The verdict. */
-export interface Verdict {
-  readonly measurement: Measurement;
-  readonly certificate: Certificate | undefined;
-  /** What is wrong, in one sentence; undefined where all holds. */
-  readonly whyNot: string | undefined;
+/** The result of a verification. */
+export interface Verification {
+  readonly pcrs: Pcrs;
+  readonly certificate: SigningCertificate | undefined;
+  /** The first failed check, in one sentence; undefined if all succeed. */
+  readonly problem: string | undefined;
 }
 
-/** Reads the image once. Throws UserError where it cannot be read at all. */
-export function verify(around: Around, options: VerifyOptions): Verdict {
+/** Reads the image once. Throws UserError if it cannot be read. */
+export function verify(context: EifContext, options: VerifyOptions): Verification {
   const expected =
-    options.certificate === undefined ? undefined : openCertificate(options.certificate).certificate;
-  using file = openImage(options.image);
-  using work = beginWork(around, basename(options.image));
-  const survey = inspectImage(file, work);
+    options.certificate === undefined
+      ? undefined
+      : openCertificate(context.system, options.certificate).certificate;
+  using file = openEif(context.system, options.image);
+  using progress = startProgress(context, basename(options.image));
+  const inspection = inspectEif(file, progress);
   return {
-    measurement: survey.measurement,
-    certificate: survey.signature?.read?.certificate,
-    whyNot: whyNot(survey, expected, new Date()),
+    pcrs: inspection.pcrs,
+    certificate: inspection.signature?.section?.certificate,
+    problem: firstProblem(inspection, expected, new Date()),
   };
 }
 
-function whyNot(survey: ImageInspection, expected: Certificate | undefined, now: Date): string | undefined {
-  const { signature, crc, eif } = survey;
-  if (crc !== eif.crc) return crcComplaint(survey);
+function firstProblem(
+  { signature, crc, header }: EifInspection,
+  expected: SigningCertificate | undefined,
+  now: Date,
+): string | undefined {
+  if (crc !== header.crc) return crcMismatch(crc, header.crc);
   if (signature === undefined) return "it is not signed";
-  const where = sectionText(eif, signature.section);
-  if (signature.read === undefined) return signature.whyNot;
-  const { certificate } = signature.read;
-  if (signature.whyNot !== undefined) return `the signature in ${where} does not hold: ${signature.whyNot}`;
-  if (expected !== undefined && !equal(expected.der, certificate.der)) {
-    return `it is signed with another certificate than that: ${certificate.subject}`;
+  const { section, problem, where } = signature;
+  if (section === undefined) return problem;
+  const { certificate } = section;
+  if (problem !== undefined) return `the signature in ${where} is not valid: ${problem}`;
+  if (expected !== undefined && !equalBytes(expected.der, certificate.der)) {
+    return `it is signed with another certificate: ${certificate.subject}`;
   }
   const validity = validityAt(certificate, now);
   if (validity === "valid") return undefined;
   const dates = `valid from ${certificate.notBefore.text} to ${certificate.notAfter.text}`;
-  return `the signing certificate in ${where} is ${validity} (${dates}): no enclave starts with it`;
+  return `the signing certificate in ${where} is ${validity} (${dates}); no enclave starts with it`;
 }

@@ -1,5 +1,6 @@
 /** What is wrong with the parent instance and how to fix it, as `nitro check` and a failing launch both report it. */
 import { type Fix, UserError } from "../sys/errors.ts";
+import { shellQuote } from "../sys/shell-quote.ts";
 
 /** Something that keeps an enclave from starting. */
 export interface Problem extends Fix {
@@ -17,11 +18,6 @@ export function problemError(what: string, problem: Problem, error?: string): Us
     command,
     options,
   });
-}
-
-/** Returns the text quoted as one argument for a POSIX shell. */
-export function shellQuote(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 /** Returns a command that needs root as this user has to type it: with sudo, unless the user is root already. */

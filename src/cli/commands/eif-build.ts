@@ -1,7 +1,7 @@
 /** `nitro eif build`: assemble an image from a kernel, ramdisks and a command line. */
 import { version as TOOL_VERSION } from "../../../package.json" with { type: "json" };
-import { type BuildOptions, type Built, build, type Description } from "../../eif/build.ts";
-import { measurements } from "../../eif/describe.ts";
+import { type BuildOptions, type BuiltImage, build, type ImageAttributes } from "../../eif/build.ts";
+import { measurementsInfo } from "../../eif/describe.ts";
 import type { SigningFiles } from "../../eif/signing/signer.ts";
 import { UserError } from "../../sys/errors.ts";
 import { parseSize, parseUint64 } from "../numbers.ts";
@@ -96,14 +96,14 @@ async function run({ context, args }: SubcommandCall): Promise<SubcommandResult>
   return { output: "" };
 }
 
-function builtJson({ measurement, certificate }: Built): string {
-  return jsonText({ Measurements: measurements(measurement, certificate) });
+function builtJson({ pcrs, certificate }: BuiltImage): string {
+  return jsonText({ Measurements: measurementsInfo(pcrs, certificate) });
 }
 
-function builtText({ output, contents }: BuildOptions, { size, measurement, certificate }: Built): string {
+function builtText({ output, contents }: BuildOptions, { size, pcrs, certificate }: BuiltImage): string {
   const name = output === "-" ? "standard output" : output;
   const signed = certificate === undefined ? "" : ", signed";
-  return `${name}: ${bytesText(size)} for ${contents.architecture}${signed}\n${pcrLines(measurement, certificate)}`;
+  return `${name}: ${bytesText(size)} for ${contents.architecture}${signed}\n${pcrLines(pcrs, certificate)}`;
 }
 
 function buildOptions(args: SubcommandArgs): BuildOptions {
@@ -114,12 +114,12 @@ function buildOptions(args: SubcommandArgs): BuildOptions {
   return {
     output: args.required("o", "it names the image to write", "-o app.eif, or -o - for standard output"),
     contents: imageSources(args),
-    description: isLikeQemu ? undefined : descriptionOf(args),
+    attributes: isLikeQemu ? undefined : imageAttributes(args),
     signing: signingFiles(args),
   };
 }
 
-function descriptionOf(args: SubcommandArgs): Description {
+function imageAttributes(args: SubcommandArgs): ImageAttributes {
   const [size, cpus] = [args.last("m"), args.last("smp")];
   const memoryBytes = size === undefined ? DEFAULT_MEMORY_BYTES : parseSize(size, "M");
   if (memoryBytes === undefined)

@@ -1,5 +1,5 @@
 /** What the commands of `nitro eif` share: their context, and the arguments that most of them have. */
-import type { Around } from "../../eif/progress.ts";
+import type { EifContext } from "../../eif/progress.ts";
 import { UserError } from "../../sys/errors.ts";
 import { isTerminal } from "../../sys/terminal.ts";
 import type { SubcommandArgs } from "../subcommand-args.ts";
@@ -8,7 +8,7 @@ import type { SubcommandContext } from "./subcommand.ts";
 const STDERR = 2;
 
 /** Returns the context of an operation on images: progress is drawn if standard error is a terminal. */
-export function eifContext({ system, report, toStderr }: SubcommandContext): Around {
+export function eifContext({ system, report, toStderr }: SubcommandContext): EifContext {
   return { system, report, draw: isTerminal(system, STDERR) ? toStderr : undefined };
 }
 

@@ -53,7 +53,7 @@ async function run({ context: subcommand, args }: SubcommandCall): Promise<Subco
   if (source !== undefined) addImage(pcrs, await contentPcrs(context, imageSources(args)));
   for (const [name, pcr] of others) pcrs.set(name, pcr);
   if (certificate !== undefined)
-    pcrs.set("PCR8", pcrOfCertificate(openCertificate(certificate).certificate.der));
+    pcrs.set("PCR8", pcrOfCertificate(openCertificate(context.system, certificate).certificate.der));
   if (pcrs.size === 0) throw new UserError("eif pcr", "no image given", "nitro eif pcr app.eif");
   const sorted = [...pcrs]
     .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -64,9 +64,9 @@ async function run({ context: subcommand, args }: SubcommandCall): Promise<Subco
   };
 }
 
-function addImage(pcrs: Map<string, Uint8Array>, { measurement, certificate }: ImagePcrs): void {
-  pcrs.set("PCR0", measurement.pcr0).set("PCR1", measurement.pcr1).set("PCR2", measurement.pcr2);
-  if (certificate !== undefined) pcrs.set("PCR8", pcrOfCertificate(certificate.der));
+function addImage(rows: Map<string, Uint8Array>, { pcrs, certificate }: ImagePcrs): void {
+  rows.set("PCR0", pcrs.pcr0).set("PCR1", pcrs.pcr1).set("PCR2", pcrs.pcr2);
+  if (certificate !== undefined) rows.set("PCR8", pcrOfCertificate(certificate.der));
 }
 
 /** PCR3 is measured from the role's ARN; the instance profile that contains the role is often given instead. */

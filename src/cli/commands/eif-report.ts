@@ -1,9 +1,8 @@
 /** The output of `nitro eif`, as text and as JSON. Text from images is escaped, so that it cannot control terminals. */
-import type { Described } from "../../eif/describe.ts";
-import { type Measurement, pcrHex, pcrOfCertificate } from "../../eif/format/measurement.ts";
-import { hex32 } from "../../eif/format/reader.ts";
-import { sectionText } from "../../eif/inspect.ts";
-import { type Certificate, validityAt } from "../../eif/signing/certificate.ts";
+import type { EifDescription } from "../../eif/describe.ts";
+import { crcText } from "../../eif/format/crc.ts";
+import { type Pcrs, pcrHex, pcrOfCertificate } from "../../eif/format/measurement.ts";
+import { type SigningCertificate, validityAt } from "../../eif/signing/certificate.ts";
 import { escapeControl } from "../../sys/escape-control.ts";
 
 /** Returns JSON as AWS's tools print it, with the control characters escaped that JSON.stringify leaves. */
@@ -13,8 +12,8 @@ export function jsonText(value: unknown): string {
 }
 
 /** Returns lines such as `PCR0 …`, with PCR8 if there is a certificate. */
-export function pcrLines(measurement: Measurement, certificate: Certificate | undefined): string {
-  const { pcr0, pcr1, pcr2 } = measurement;
+export function pcrLines(pcrs: Pcrs, certificate: SigningCertificate | undefined): string {
+  const { pcr0, pcr1, pcr2 } = pcrs;
   const rows: [string, Uint8Array][] = [
     ["PCR0", pcr0],
     ["PCR1", pcr1],
@@ -25,7 +24,7 @@ export function pcrLines(measurement: Measurement, certificate: Certificate | un
 }
 
 /** Describes a certificate in one line. */
-export function certificateLine(certificate: Certificate): string {
+export function certificateLine(certificate: SigningCertificate): string {
   const { subject, notBefore, notAfter } = certificate;
   return oneLine(`${subject}, valid from ${notBefore.text} to ${notAfter.text}`);
 }
@@ -37,27 +36,27 @@ export function bytesText(bytes: number | bigint): string {
 }
 
 /** Describes an image. */
-export function describeText(image: Described): string {
-  const { eif, size, defaults, crc } = image;
-  const crcText =
-    crc === eif.crc
-      ? `${hex32(crc)}, matches the header`
-      : `${hex32(crc)}, but the header has ${hex32(eif.crc)}: the image is damaged`;
-  const rows = eif.sections.map(
+export function describeText(image: EifDescription): string {
+  const { header, size, crc } = image;
+  const crcState =
+    crc === header.crc
+      ? `${crcText(crc)}, matches the header`
+      : `${crcText(crc)}, but the header has ${crcText(header.crc)}: the image is damaged`;
+  const rows = header.sections.map(
     ({ name, offset, size: bytes }, i) =>
       `  ${String(i).padStart(2)} ${name.padEnd(9)} at byte ${offset}, ${bytesText(bytes)}\n`,
   );
   return (
-    line("image", `EIF version ${eif.version} for ${eif.architecture}, ${bytesText(size)}`) +
-    line("CRC-32", crcText) +
+    line("image", `EIF version ${header.version} for ${header.architecture}, ${bytesText(size)}`) +
+    line("CRC-32", crcState) +
     line(
       "memory",
-      defaults.memoryBytes === 0n ? "no default" : `default ${bytesText(defaults.memoryBytes)}`,
+      header.defaultMemoryBytes === 0n ? "no default" : `default ${bytesText(header.defaultMemoryBytes)}`,
     ) +
-    line("CPUs", defaults.cpus === 0n ? "no default" : `default ${defaults.cpus}`) +
+    line("CPUs", header.defaultCpus === 0n ? "no default" : `default ${header.defaultCpus}`) +
     `sections\n${rows.join("")}` +
     line("command", image.commandLine ?? "(too long to show)") +
-    pcrLines(image.measurement, image.signature?.read?.certificate) +
+    pcrLines(image.pcrs, image.signature?.section?.certificate) +
     signatureText(image) +
     metadataText(image)
   );
@@ -71,22 +70,22 @@ function oneLine(text: string): string {
   return escapeControl(text).replaceAll("\n", "\\x0a");
 }
 
-function signatureText({ eif, signature }: Described): string {
+function signatureText({ signature }: EifDescription): string {
   if (signature === undefined) return line("signed", "no");
-  const { read, whyNot, section } = signature;
-  if (read === undefined) return line("signed", `unreadable: ${whyNot}`);
-  const { certificate } = read;
-  const state = whyNot === undefined ? "yes, the signature is valid" : `invalid signature: ${whyNot}`;
+  const { section, problem, where } = signature;
+  if (section === undefined) return line("signed", `unreadable: ${problem}`);
+  const { certificate } = section;
+  const state = problem === undefined ? "yes, the signature is valid" : `invalid signature: ${problem}`;
   const validity = validityAt(certificate, new Date());
   return (
-    line("signed", `${state} (${sectionText(eif, section)})`) +
+    line("signed", `${state} (${where})`) +
     line("by", certificate.subject) +
     line("valid", `${certificate.notBefore.text} to ${certificate.notAfter.text} (${validity} now)`)
   );
 }
 
-function metadataText({ metadata, eif }: Described): string {
-  if (!eif.sections.some(({ name }) => name === "metadata")) return line("metadata", "none");
+function metadataText({ metadata, header }: EifDescription): string {
+  if (!header.sections.some(({ name }) => name === "metadata")) return line("metadata", "none");
   if (metadata === undefined) return line("metadata", "not a JSON object");
   const { imageName, imageVersion, build, dockerInfo, custom } = metadata;
   const rows: [string, unknown][] = [

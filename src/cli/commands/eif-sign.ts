@@ -1,6 +1,6 @@
 /** `nitro eif sign`: sign an image, or replace its signature. */
-import { measurements } from "../../eif/describe.ts";
-import { type Signed, type SigningWay, sign } from "../../eif/signing/sign.ts";
+import { measurementsInfo } from "../../eif/describe.ts";
+import { type SigningMethod, type SigningResult, sign } from "../../eif/sign.ts";
 import { UserError } from "../../sys/errors.ts";
 import type { SubcommandArgs } from "../subcommand-args.ts";
 import { eifContext, IMAGE_ARG, imageOperand, JSON_ARG } from "./eif-context.ts";
@@ -56,49 +56,49 @@ export const eifSign = defineSubcommand({
 
 function run({ context, args }: SubcommandCall): SubcommandResult {
   const image = imageOperand(args, "eif sign");
-  const way = signingWay(args);
+  const method = signingMethod(args);
   const output = args.last("o");
-  if (output !== undefined && way.kind === "ask")
+  if (output !== undefined && method.kind === "to-be-signed")
     throw new UserError(`-o ${output}`, "conflicts with -to-be-signed", "give it together with -signature");
-  const usesStdout = output === "-" || (way.kind === "ask" && way.output === "-");
+  const usesStdout = output === "-" || (method.kind === "to-be-signed" && method.output === "-");
   if (usesStdout && args.has("json"))
     throw new UserError("-json", "standard output is used for the file", "name a file instead of -");
-  const signed = sign(eifContext(context), { image, output, way }, context.stdout);
-  const text = args.has("json") ? signedJson(signed) : signedText(output ?? image, signed);
+  const result = sign(eifContext(context), { image, output, method }, context.stdout);
+  const text = args.has("json") ? signedJson(result) : signedText(output ?? image, result);
   if (!usesStdout) return { output: text };
   for (const line of text.trimEnd().split("\n")) context.report(line);
   return { output: "" };
 }
 
-function signingWay(args: SubcommandArgs): SigningWay {
+function signingMethod(args: SubcommandArgs): SigningMethod {
   const why = "it is part of the signature";
   const certificate = args.required("signing-certificate", why, "-signing-certificate cert.pem");
   const [first, second] = ["private-key", "to-be-signed", "signature"].filter((name) => args.has(name));
   if (second !== undefined)
     throw new UserError(`-${second}`, `conflicts with -${first}`, "leave one of them out");
   const output = args.last("to-be-signed");
-  if (output !== undefined) return { kind: "ask", certificate, output };
+  if (output !== undefined) return { kind: "to-be-signed", certificate, output };
   const signature = args.last("signature");
-  if (signature !== undefined) return { kind: "answer", certificate, signature };
+  if (signature !== undefined) return { kind: "signature", certificate, signature };
   const hint =
     "-private-key key.pem; or, for a key in a KMS or HSM, -to-be-signed FILE and then -signature FILE";
   const privateKey = args.required("private-key", "it makes the signature", hint);
-  return { kind: "key", files: { privateKey, certificate } };
+  return { kind: "private-key", files: { privateKey, certificate } };
 }
 
-function signedJson({ measurement, certificate, asked }: Signed): string {
-  const Measurements = measurements(measurement, certificate);
-  return jsonText(asked === undefined ? { Measurements } : { Measurements, ToBeSigned: digestOf(asked) });
+function signedJson({ pcrs, certificate, message }: SigningResult): string {
+  const Measurements = measurementsInfo(pcrs, certificate);
+  return jsonText(message === undefined ? { Measurements } : { Measurements, ToBeSigned: digestOf(message) });
 }
 
-function digestOf({ algorithm, structure }: NonNullable<Signed["asked"]>): Record<string, string> {
+function digestOf({ algorithm, structure }: NonNullable<SigningResult["message"]>): Record<string, string> {
   const digest = new Bun.CryptoHasher(algorithm.hash).update(structure).digest("hex");
   return { Algorithm: algorithm.name, Digest: digest };
 }
 
-function signedText(name: string, { measurement, certificate, asked }: Signed): string {
-  const pcrs = pcrLines(measurement, certificate);
-  if (asked === undefined) return `${name}: signed by ${certificateLine(certificate)}\n${pcrs}`;
-  const { Algorithm, Digest } = digestOf(asked);
-  return `${name}: to be signed with ${Algorithm}; ${asked.algorithm.hash} ${Digest}\n${pcrs}`;
+function signedText(name: string, { pcrs, certificate, message }: SigningResult): string {
+  const lines = pcrLines(pcrs, certificate);
+  if (message === undefined) return `${name}: signed by ${certificateLine(certificate)}\n${lines}`;
+  const { Algorithm, Digest } = digestOf(message);
+  return `${name}: to be signed with ${Algorithm}; ${message.algorithm.hash} ${Digest}\n${lines}`;
 }

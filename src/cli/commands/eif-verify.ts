@@ -1,5 +1,5 @@
 /** `nitro eif verify`: check an image's CRC, signature and certificate. */
-import { measurements } from "../../eif/describe.ts";
+import { measurementsInfo } from "../../eif/describe.ts";
 import { verify } from "../../eif/verify.ts";
 import { UserError } from "../../sys/errors.ts";
 import { eifContext, IMAGE_ARG, imageOperand, JSON_ARG } from "./eif-context.ts";
@@ -33,17 +33,17 @@ export const eifVerify = defineSubcommand({
 function run({ context, args }: SubcommandCall): SubcommandResult {
   const image = imageOperand(args, "eif verify");
   const expected = args.last("signing-certificate");
-  const { whyNot, measurement, certificate } = verify(eifContext(context), { image, certificate: expected });
+  const { problem, pcrs, certificate } = verify(eifContext(context), { image, certificate: expected });
   if (args.has("json")) {
-    const Measurements = measurements(measurement, certificate);
-    const reason = whyNot === undefined ? {} : { Reason: whyNot };
-    const output = jsonText({ Verified: whyNot === undefined, ...reason, Measurements });
-    return { output, status: whyNot === undefined ? 0 : 1 };
+    const Measurements = measurementsInfo(pcrs, certificate);
+    const reason = problem === undefined ? {} : { Reason: problem };
+    const output = jsonText({ Verified: problem === undefined, ...reason, Measurements });
+    return { output, status: problem === undefined ? 0 : 1 };
   }
-  if (whyNot !== undefined)
-    throw new UserError(image, whyNot, certificate === undefined ? undefined : OTHER_CERTIFICATE);
+  if (problem !== undefined)
+    throw new UserError(image, problem, certificate === undefined ? undefined : OTHER_CERTIFICATE);
   if (certificate === undefined) throw new UserError(image, "it is not signed", "nitro eif sign signs it");
   return {
-    output: `${image}: signed by ${certificateLine(certificate)}\n${pcrLines(measurement, certificate)}`,
+    output: `${image}: signed by ${certificateLine(certificate)}\n${pcrLines(pcrs, certificate)}`,
   };
 }

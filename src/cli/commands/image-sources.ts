@@ -1,5 +1,5 @@
 /** The options that determine what an image contains: those of a launch, and the architecture. */
-import type { Contents } from "../../eif/build.ts";
+import type { ImageContents } from "../../eif/contents.ts";
 import type { Architecture } from "../../eif/format/layout.ts";
 import { KERNEL_ARCHITECTURE } from "../../sys/architecture.ts";
 import { UserError } from "../../sys/errors.ts";
@@ -37,7 +37,7 @@ const LAUNCH_NAMES = ["kernel", "initrd", "append", "machine"];
 const MACHINE_PROPERTIES = ["type", "ramdisk", "any-kernel", "kernel", "initrd", "append"];
 
 /** Returns what the image is to contain. Throws UserError. */
-export function imageSources(args: SubcommandArgs): Contents {
+export function imageSources(args: SubcommandArgs): ImageContents {
   const parsed = args.options
     .filter(({ name }) => LAUNCH_NAMES.includes(name))
     .map((occurrence) => parseOption(occurrence).parsed);

@@ -1,29 +1,50 @@
 /** The CRC-32 (IEEE) of an EIF: over the whole file except the four bytes that hold it. */
 import { eifHeader } from "./layout.ts";
 
-/** A CRC that is fed the file from its first byte on, in pieces of any size. */
+/** Where the CRC is in the file. */
+export const CRC_OFFSET = eifHeader.offsets.eif_crc32;
+const CRC_BYTES = 4;
+
+/** A CRC of a file that is added from its first byte on, in chunks of any size. */
 export interface RunningCrc {
-  add(piece: Uint8Array): void;
-  /** The CRC of what came so far. */
+  add(chunk: Uint8Array): void;
+  /** Returns the CRC of the bytes so far. */
   value(): number;
 }
 
-/** Begins at the file's first byte; the CRC's own four bytes are stepped over as they pass. */
-export function eifCrc(): RunningCrc {
+/** Starts the CRC of an EIF at the file's first byte. */
+export function startCrc(): RunningCrc {
   const { crc32 } = Bun.hash as unknown as { crc32(bytes: Uint8Array, seed?: number): number };
-  // Where it stands in the file, and where what follows it begins.
-  const at = eifHeader.offsets.eif_crc32;
-  const afterIt = at + 4;
   let crc = 0;
   let offset = 0;
   return {
-    add(piece) {
-      const before = piece.subarray(0, Math.max(0, at - offset));
-      const after = piece.subarray(Math.min(piece.length, Math.max(0, afterIt - offset)));
+    add(chunk) {
+      const before = chunk.subarray(0, Math.max(0, CRC_OFFSET - offset));
+      const after = chunk.subarray(Math.min(chunk.length, Math.max(0, CRC_OFFSET + CRC_BYTES - offset)));
       if (before.length > 0) crc = crc32(before, crc);
       if (after.length > 0) crc = crc32(after, crc);
-      offset += piece.length;
+      offset += chunk.length;
     },
     value: () => crc >>> 0,
   };
+}
+
+/** Returns the bytes of the header's CRC field. */
+export function encodeCrc(crc: number): Uint8Array {
+  const bytes = new Uint8Array(CRC_BYTES);
+  new DataView(bytes.buffer).setUint32(0, crc);
+  return bytes;
+}
+
+/** Formats a CRC: `0x` and eight hexadecimal digits. */
+export function crcText(crc: number): string {
+  return `0x${crc.toString(16).padStart(8, "0")}`;
+}
+
+/** The message about a file whose CRC is not the one in its header. */
+export function crcMismatch(actual: number, expected: number): string {
+  return (
+    `the CRC-32 of the file is ${crcText(actual)}, its header says ${crcText(expected)} (byte ${CRC_OFFSET}); ` +
+    "the file is damaged"
+  );
 }

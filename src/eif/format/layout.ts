@@ -7,18 +7,20 @@ import { array, struct, u16, u32, u64 } from "../../sys/struct.ts";
 /** `.eif` */
 export const EIF_MAGIC = 0x2e656966;
 export const EIF_MAX_SECTIONS = 32;
-/** The versions that the hypervisor takes. */
-export const EIF_VERSIONS = { least: 2, most: 4 } as const;
-/** The version that is written. */
+/** The versions that the hypervisor accepts. */
+export const EIF_VERSIONS = { min: 2, max: 4 } as const;
+/** The version that nitro writes. */
 export const EIF_VERSION = 4;
 /** Bit 0 of the header's flags: the image is for aarch64. Higher bits belong to other launch modes. */
 export const EIF_FLAG_AARCH64 = 0x1;
-/** The least version that may carry a signature, and the one from which metadata is mandatory. */
+/** The first version that may carry a signature, and the first in which metadata is mandatory. */
 export const EIF_SIGNATURE_SINCE = 3;
 export const EIF_METADATA_SINCE = 4;
 /** EIF_SIGNATURE_MAX_SIZE. */
 export const EIF_SIGNATURE_MAX_BYTES = 32768;
-/** The most metadata that is taken. AWS's tools know no bound; theirs has some kilobytes, Docker's words included. */
+/**
+ * nitro's own limit: AWS's tools have none, and write some kilobytes, including what Docker reports about the image.
+ */
 export const EIF_METADATA_MAX_BYTES = 1024 * 1024;
 
 /** The header at the start of the file. */
@@ -41,7 +43,7 @@ export const eifHeader = struct(
   "big-endian",
 );
 
-/** The header before each section's payload; the header's offsets point at these. */
+/** The header before each section's payload; the file header's offsets point to these. */
 export const eifSectionHeader = struct(
   "EifSectionHeader",
   12,
@@ -54,5 +56,5 @@ export const EIF_SECTION = { kernel: 1, cmdline: 2, ramdisk: 3, signature: 4, me
 /** A section type by its name. */
 export type SectionName = keyof typeof EIF_SECTION;
 
-/** Architectures of an enclave, as uname -m tells them. */
+/** Architectures of an enclave, as uname -m prints them. */
 export type Architecture = "x86_64" | "aarch64";

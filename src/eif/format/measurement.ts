@@ -1,47 +1,45 @@
 /**
- * What an image measures: PCRs as the hypervisor takes them, SHA-384 extended once. PCR0 is of kernel, command line and
- * all ramdisks in file order; PCR1 of the same up to the first ramdisk; PCR2 of the other ramdisks. Payloads only.
- * Source: the specification in aws/aws-nitro-enclaves-image-format (README.md, "EIF Measurements").
+ * PCRs as the hypervisor computes them: SHA-384, extended once. PCR0 covers kernel, command line and all ramdisks in
+ * file order; PCR1 the same up to the first ramdisk; PCR2 the other ramdisks. Only payloads are hashed. Source: the
+ * specification in aws/aws-nitro-enclaves-image-format (README.md, "EIF Measurements").
  */
 import type { SectionName } from "./layout.ts";
 
-/** The PCRs that the image's content decides, 48 bytes each. */
-export interface Measurement {
+/** The PCRs that an image's content determines, 48 bytes each. */
+export interface Pcrs {
   readonly pcr0: Uint8Array;
   readonly pcr1: Uint8Array;
   readonly pcr2: Uint8Array;
 }
 
-/** A measurement that is fed the sections in file order, each in pieces of any size. */
-export interface RunningMeasurement {
-  /** A section begins: what is added from here on is its payload. Those that are not measured are stepped over. */
-  begin(name: SectionName): void;
-  add(piece: Uint8Array): void;
-  /** The PCRs of what came so far. */
-  values(): Measurement;
+/** A measurement of sections that are added in file order, each in chunks of any size. */
+export interface Measurement {
+  /** Starts a section: the chunks that follow are its payload. Signature and metadata are not measured. */
+  startSection(name: SectionName): void;
+  add(chunk: Uint8Array): void;
+  /** Returns the PCRs of the sections so far. */
+  pcrs(): Pcrs;
 }
 
-/** Bytes of a PCR. */
+/** The size of a PCR. */
 export const PCR_BYTES = 48;
 
-const ALGORITHM = "sha384";
-
-function hash(): Bun.CryptoHasher {
-  return new Bun.CryptoHasher(ALGORITHM);
+function sha384(): Bun.CryptoHasher {
+  return new Bun.CryptoHasher("sha384");
 }
 
 /**
- * Begins before the first section. Kernel, command line and first ramdisk are hashed once, for PCR0 and PCR1 together:
- * where a second ramdisk begins, PCR1 goes on with a copy. From there on each byte is hashed twice.
+ * Starts a measurement. Kernel, command line and first ramdisk are hashed once for PCR0 and PCR1 together; at the
+ * second ramdisk PCR1 continues with a copy of the hash, and each further byte is hashed twice.
  */
-export function measurement(): RunningMeasurement {
-  const image = hash();
-  const application = hash();
+export function startMeasurement(): Measurement {
+  const image = sha384();
+  const application = sha384();
   let bootstrap: Bun.CryptoHasher | undefined;
   let ramdisks = 0;
   let current: readonly Bun.CryptoHasher[] = [];
   return {
-    begin(name) {
+    startSection(name) {
       if (name === "signature" || name === "metadata") {
         current = [];
         return;
@@ -51,10 +49,10 @@ export function measurement(): RunningMeasurement {
       if (bootstrap === undefined) current = [image];
       else current = [image, name === "ramdisk" ? application : bootstrap];
     },
-    add(piece) {
-      for (const hasher of current) hasher.update(piece);
+    add(chunk) {
+      for (const hasher of current) hasher.update(chunk);
     },
-    values: () => ({
+    pcrs: () => ({
       pcr0: extended(image.copy().digest()),
       pcr1: extended((bootstrap ?? image).copy().digest()),
       pcr2: extended(application.copy().digest()),
@@ -62,22 +60,37 @@ export function measurement(): RunningMeasurement {
   };
 }
 
-/** PCR8: that of the signing certificate, in DER. */
-export function pcrOfCertificate(der: Uint8Array): Uint8Array {
-  return extended(hash().update(der).digest());
+/** Measures sections. @param forEachChunk passes the payload of one section to `use`, in order. */
+export function measureSections<S extends { readonly name: SectionName }>(
+  sections: readonly S[],
+  forEachChunk: (section: S, use: (chunk: Uint8Array) => void) => void,
+): Pcrs {
+  const measurement = startMeasurement();
+  for (const section of sections) {
+    measurement.startSection(section.name);
+    forEachChunk(section, measurement.add);
+  }
+  return measurement.pcrs();
 }
 
-/** PCR3 of the instance's IAM role (its ARN), or PCR4 of its id: the text is extended as it is, not hashed first. */
+/** Returns PCR8, which covers the signing certificate in DER. */
+export function pcrOfCertificate(der: Uint8Array): Uint8Array {
+  return extended(sha384().update(der).digest());
+}
+
+/**
+ * Returns PCR3 for the instance's IAM role (its ARN), or PCR4 for its id: the text itself is extended, not its hash.
+ */
 export function pcrOfText(text: string): Uint8Array {
   return extended(new TextEncoder().encode(text));
 }
 
-/** A PCR as people write it: 96 hexadecimal digits. */
+/** Formats a PCR: 96 hexadecimal digits. */
 export function pcrHex(pcr: Uint8Array): string {
   return pcr.toHex();
 }
 
-/** A register of zeros, extended by `value`. */
+/** Extends a register of zeros by `value`. */
 function extended(value: Uint8Array): Uint8Array {
-  return new Uint8Array(hash().update(new Uint8Array(PCR_BYTES)).update(value).digest());
+  return new Uint8Array(sha384().update(new Uint8Array(PCR_BYTES)).update(value).digest());
 }

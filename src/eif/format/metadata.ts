@@ -1,27 +1,28 @@
 /**
- * The metadata section: JSON that tells people what an image is; it is not measured. The keys are AWS's, all of which
- * its describe-eif needs (src/defs/mod.rs of aws/aws-nitro-enclaves-image-format: EifIdentityInfo, EifBuildInfo).
+ * The metadata section: JSON that describes an image to people; it is not measured. The keys are AWS's, and its
+ * describe-eif needs all of them (EifIdentityInfo and EifBuildInfo in src/defs/mod.rs of
+ * aws/aws-nitro-enclaves-image-format).
  */
 import { EifError } from "./reader.ts";
 
-/** What goes into the metadata of a new image. */
+/** The metadata of a new image. */
 export interface MetadataInput {
   readonly name: string;
   readonly version: string;
-  /** RFC 3339, or empty where no time of day is to be in the image. */
+  /** RFC 3339, or empty to keep the image reproducible. */
   readonly buildTime: string;
   readonly toolVersion: string;
   readonly kernelVersion: string;
-  /** A JSON object of the user's, as it was written. */
+  /** The text of the user's own JSON object. */
   readonly custom: string | undefined;
 }
 
-/** The most that the user's own metadata may have: MAX_META_FILE_SIZE of AWS's builder. */
-export const MOST_CUSTOM_BYTES = 4096;
+/** The limit of the user's own metadata: MAX_META_FILE_SIZE of AWS's builder. */
+export const MAX_CUSTOM_METADATA_BYTES = 4096;
 
-/** The section's payload, in the order of keys that AWS's builder has. */
+/** Returns the section's payload, its keys in the order of AWS's builder. */
 export function encodeMetadata(input: MetadataInput): Uint8Array {
-  const about = {
+  const metadata = {
     ImageName: input.name,
     ImageVersion: input.version,
     BuildMetadata: {
@@ -33,28 +34,28 @@ export function encodeMetadata(input: MetadataInput): Uint8Array {
     },
     DockerInfo: null,
   };
-  // The user's own text is put in as it is: reading and writing it would round numbers.
-  const text = `${JSON.stringify(about).slice(0, -1)},"CustomMetadata":${input.custom ?? "null"}}`;
+  // The user's text is inserted unchanged: parsing and formatting it again would round numbers.
+  const text = `${JSON.stringify(metadata).slice(0, -1)},"CustomMetadata":${input.custom ?? "null"}}`;
   return new TextEncoder().encode(text);
 }
 
-/** Checks that bytes are a JSON object in UTF-8 and gives its text. Throws EifError. */
+/** Checks that bytes are a JSON object in UTF-8. Returns its text. Throws EifError. */
 export function customMetadata(bytes: Uint8Array): string {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes).trim();
   } catch {
-    throw new EifError("it is not UTF-8 text");
+    throw new EifError("not UTF-8 text");
   }
-  if (objectIn(text) === undefined) throw new EifError("it is not a JSON object: { … }");
+  if (parseObject(text) === undefined) throw new EifError("not a JSON object ({ … })");
   return text;
 }
 
 /** Any JSON object. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** What the metadata of an image says; each is undefined where the image has it not. */
-export interface Metadata {
+/** The metadata of an image; a key that is missing or has the wrong type is undefined. */
+export interface EifMetadata {
   readonly imageName: string | undefined;
   readonly imageVersion: string | undefined;
   readonly build: JsonObject | undefined;
@@ -62,9 +63,9 @@ export interface Metadata {
   readonly custom: unknown;
 }
 
-/** Reads a metadata section's text; undefined for what is no JSON object. */
-export function readMetadata(text: string): Metadata | undefined {
-  const all = objectIn(text);
+/** Reads a metadata section's text. Returns undefined if it is not a JSON object. */
+export function readMetadata(text: string): EifMetadata | undefined {
+  const all = parseObject(text);
   if (all === undefined) return undefined;
   const asText = (value: unknown) => (typeof value === "string" ? value : undefined);
   return {
@@ -76,12 +77,12 @@ export function readMetadata(text: string): Metadata | undefined {
   };
 }
 
-/** Whether a value of JSON is an object. */
+/** Whether a JSON value is an object. */
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function objectIn(text: string): JsonObject | undefined {
+function parseObject(text: string): JsonObject | undefined {
   try {
     const value: unknown = JSON.parse(text);
     return isObject(value) ? value : undefined;
@@ -91,8 +92,9 @@ function objectIn(text: string): JsonObject | undefined {
 }
 
 /**
- * The version that an x86 bzImage states, its first word (`6.12.57+deb13-cloud-amd64`); undefined where none stands
- * there. Source: Documentation/arch/x86/boot.rst, kernel_version: a pointer less 0x200 to a text that NUL ends.
+ * Returns the version in an x86 bzImage (`6.12.57+deb13-cloud-amd64`), or undefined if there is none.
+ * Source: Documentation/arch/x86/boot.rst, kernel_version: the offset, minus 0x200, of a text that ends with NUL and of
+ * which the version is the first word.
  */
 export function kernelVersion(read: (into: Uint8Array, offset: number) => number): string | undefined {
   const pointer = new Uint8Array(2);

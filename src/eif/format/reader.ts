@@ -1,8 +1,8 @@
 /**
- * Checks an EIF by the rules of AWS's specification and no stricter ones. Nothing in the file is taken on trust:
- * every offset and size is compared with the file's own length before it is used.
+ * Reads an EIF's header and section headers, and checks them by the rules of AWS's specification and no stricter ones.
+ * Nothing in the file is trusted: every offset and size is compared with the file's own size before it is used.
  */
-import { eifCrc } from "./crc.ts";
+import type { ByteSource } from "./bytes.ts";
 import {
   type Architecture,
   EIF_FLAG_AARCH64,
@@ -19,65 +19,59 @@ import {
   type SectionName,
 } from "./layout.ts";
 
-/** A file's bytes, wherever they are: `read` fills `into` from `offset` and gives how many bytes there were. */
-export interface ImageBytes {
-  readonly size: number;
-  read(into: Uint8Array, offset: number): number;
-}
-
-/** A section as it stands in the file; `offset` is that of the payload, both in bytes. */
-export interface Section {
+/** A section of a file. */
+export interface EifSection {
   readonly name: SectionName;
+  /** Of the payload, in bytes. */
   readonly offset: number;
+  /** Of the payload, in bytes. */
   readonly size: number;
 }
 
-/** What a checked EIF says of itself. */
-export interface Eif {
+/** The checked headers of an EIF. */
+export interface EifHeader {
   readonly version: number;
   readonly architecture: Architecture;
-  readonly sections: readonly Section[];
+  /** 0: the image proposes none. */
+  readonly defaultMemoryBytes: bigint;
+  /** 0: the image proposes none. */
+  readonly defaultCpus: bigint;
+  /** In file order. */
+  readonly sections: readonly EifSection[];
   readonly crc: number;
 }
 
-/** An image that breaks a rule: which, where (section and byte offset), with the numbers. */
+/** An image violates a rule; the message names the rule, the section, byte offsets and sizes. */
 export class EifError extends Error {
   override readonly name = "EifError";
 }
 
-/** Whether these first bytes of a file are those of an EIF. */
+/** Whether a file that starts with these bytes is an EIF. */
 export function isEif(head: Uint8Array): boolean {
   return head.length >= 4 && new DataView(head.buffer, head.byteOffset).getUint32(0) === EIF_MAGIC;
 }
 
-/**
- * Reads the header and every section header. The CRC is not taken: see checkCrc.
- * Throws EifError, naming the section and the byte offset.
- */
-export function readEif(image: ImageBytes): Eif {
-  const bytes = readExactly(image, 0, eifHeader.size, "the header");
-  const header = eifHeader.decode(bytes);
-  if (header.magic !== EIF_MAGIC) throw new EifError("it does not begin with .eif");
-  if (header.version < EIF_VERSIONS.least || header.version > EIF_VERSIONS.most) {
+/** Reads the header and every section header. The CRC is not checked. Throws EifError. */
+export function readEif(file: ByteSource): EifHeader {
+  const header = eifHeader.decode(readExactly(file, 0, eifHeader.size, "the header"));
+  if (header.magic !== EIF_MAGIC) throw new EifError("the file does not start with the magic number .eif");
+  const { min, max } = EIF_VERSIONS;
+  if (header.version < min || header.version > max) {
     throw new EifError(
-      `version ${header.version} at byte ${eifHeader.offsets.version}; versions 2 to 4 are known`,
+      `version ${header.version} (byte ${eifHeader.offsets.version}) is not supported; supported are ${min} to ${max}`,
     );
   }
   if (header.num_sections < 2 || header.num_sections > EIF_MAX_SECTIONS) {
     throw new EifError(
-      `${header.num_sections} sections at byte ${eifHeader.offsets.num_sections}; an image has 2 to 32`,
+      `the header lists ${header.num_sections} sections (byte ${eifHeader.offsets.num_sections}); ` +
+        `an EIF has 2 to ${EIF_MAX_SECTIONS}`,
     );
   }
-  const sections: Section[] = [];
+  const sections: EifSection[] = [];
   let end = eifHeader.size;
-  for (let i = 0; i < header.num_sections; i++) {
-    const section = readSection(
-      image,
-      i,
-      header.section_offsets[i] ?? 0n,
-      header.section_sizes[i] ?? 0n,
-      end,
-    );
+  for (let index = 0; index < header.num_sections; index++) {
+    const entry = { offset: header.section_offsets[index] ?? 0n, size: header.section_sizes[index] ?? 0n };
+    const section = readSection(file, index, entry, end);
     sections.push(section);
     end = section.offset + section.size;
   }
@@ -85,46 +79,40 @@ export function readEif(image: ImageBytes): Eif {
   return {
     version: header.version,
     architecture: (header.flags & EIF_FLAG_AARCH64) !== 0 ? "aarch64" : "x86_64",
+    defaultMemoryBytes: header.default_mem,
+    defaultCpus: header.default_cpus,
     sections,
     crc: header.eif_crc32,
   };
 }
 
+/** How messages name a section: `section 3 (metadata, type 5) at byte 1066133`, where its header starts. */
+export function sectionText(sections: readonly EifSection[], section: EifSection): string {
+  const { name, offset } = section;
+  const index = sections.indexOf(section);
+  return `section ${index} (${name}, type ${EIF_SECTION[name]}) at byte ${offset - eifSectionHeader.size}`;
+}
+
 /**
- * Reads the whole image through one buffer of 1 MiB and compares the CRC with the header's.
- * @param between called after each piece, to stop early by throwing. Throws EifError.
+ * Reads a section's payload as a whole.
+ * Throws EifError if it is larger than `maxBytes`. Returns undefined if the file ends within it.
  */
-export function checkCrc(
-  image: ImageBytes,
-  expected: number,
-  between: (bytes: number) => void = () => {},
-): void {
-  const buffer = new Uint8Array(1024 * 1024);
-  const crc = eifCrc();
-  for (let offset = 0; offset < image.size; ) {
-    const got = image.read(buffer, offset);
-    if (got === 0) throw new EifError(`the file ended at byte ${offset}; it had ${image.size} bytes before`);
-    crc.add(buffer.subarray(0, Math.min(got, image.size - offset)));
-    offset += got;
-    between(got);
-  }
-  if (crc.value() !== expected) {
+export function readPayload(file: ByteSource, section: EifSection, maxBytes: number): Uint8Array | undefined {
+  if (section.size > maxBytes) {
     throw new EifError(
-      `its CRC-32 is ${hex32(crc.value())}, the header says ${hex32(expected)} at byte ` +
-        `${eifHeader.offsets.eif_crc32}; the file is damaged`,
+      `the ${section.name} at byte ${section.offset} has ${section.size} bytes; at most ${maxBytes} are read`,
     );
   }
+  const bytes = new Uint8Array(section.size);
+  return file.read(bytes, section.offset) === section.size ? bytes : undefined;
 }
 
-/** Eight hexadecimal digits. */
-export function hex32(value: number): string {
-  return `0x${value.toString(16).padStart(8, "0")}`;
-}
-
-function readExactly(image: ImageBytes, offset: number, size: number, what: string): Uint8Array {
+function readExactly(file: ByteSource, offset: number, size: number, what: string): Uint8Array {
   const bytes = new Uint8Array(size);
-  if (offset + size > image.size || image.read(bytes, offset) !== size) {
-    throw new EifError(`${what} needs ${size} bytes from byte ${offset}, the file has ${image.size} bytes`);
+  if (offset + size > file.size || file.read(bytes, offset) !== size) {
+    throw new EifError(
+      `${what} (${size} bytes from byte ${offset}) extends past the end of the file (${file.size} bytes)`,
+    );
   }
   return bytes;
 }
@@ -133,79 +121,84 @@ function sectionName(type: number): SectionName | undefined {
   return (Object.keys(EIF_SECTION) as SectionName[]).find((name) => EIF_SECTION[name] === type);
 }
 
-function readSection(image: ImageBytes, index: number, at: bigint, size: bigint, end: number): Section {
+/** @param entry the file header's values for the section. @param end where the data before it ends. */
+function readSection(
+  file: ByteSource,
+  index: number,
+  entry: { readonly offset: bigint; readonly size: bigint },
+  end: number,
+): EifSection {
   const where = `section ${index}`;
-  const entry = eifHeader.offsets.section_offsets + 8 * index;
-  if (at < BigInt(end)) {
-    throw new EifError(
-      `${where} begins at byte ${at} (so the header at byte ${entry}), before byte ${end}, where what precedes it ends`,
-    );
+  const field = eifHeader.offsets.section_offsets + 8 * index;
+  const starts = `${where} starts at byte ${entry.offset} (field at byte ${field})`;
+  if (entry.offset < BigInt(end)) throw new EifError(`${starts}, but the data before it ends at byte ${end}`);
+  if (entry.offset + BigInt(eifSectionHeader.size) > BigInt(file.size)) {
+    throw new EifError(`${starts}, but the file has ${file.size} bytes`);
   }
-  if (at + BigInt(eifSectionHeader.size) > BigInt(image.size)) {
-    throw new EifError(
-      `${where} begins at byte ${at} (so the header at byte ${entry}), the file has ${image.size} bytes`,
-    );
-  }
-  const offset = Number(at);
-  const header = eifSectionHeader.decode(readExactly(image, offset, eifSectionHeader.size, where));
+  const start = Number(entry.offset);
+  const header = eifSectionHeader.decode(readExactly(file, start, eifSectionHeader.size, where));
   const name = sectionName(header.section_type);
   if (name === undefined)
-    throw new EifError(`${where} at byte ${at} has the unknown type ${header.section_type}`);
-  const typed = `${where} (${name}, type ${header.section_type})`;
-  // AWS's signer leaves the header's size as it was when it signs anew: there the section's own size counts.
-  if (header.section_size !== size && name !== "signature") {
-    throw new EifError(`${typed} at byte ${at} says ${header.section_size} bytes, the header says ${size}`);
-  }
-  const payload = offset + eifSectionHeader.size;
-  if (header.section_size > BigInt(image.size - payload)) {
+    throw new EifError(`${where} at byte ${start} has unknown type ${header.section_type}`);
+  const typed = `${where} (${name}, type ${header.section_type}) at byte ${start}`;
+  // AWS's signer does not update the file header's size when it signs again: for a signature the section's own counts.
+  if (header.section_size !== entry.size && name !== "signature") {
     throw new EifError(
-      `${typed} has ${header.section_size} bytes from byte ${payload}, the file has ${image.size} bytes`,
+      `${typed} has ${header.section_size} bytes by its own header, ${entry.size} by the file header`,
     );
   }
-  return { name, offset: payload, size: Number(header.section_size) };
+  const offset = start + eifSectionHeader.size;
+  if (header.section_size > BigInt(file.size - offset)) {
+    throw new EifError(
+      `${typed}: its ${header.section_size} bytes from byte ${offset} extend past the end of the file ` +
+        `(${file.size} bytes)`,
+    );
+  }
+  return { name, offset, size: Number(header.section_size) };
 }
 
-/** How messages name a section: its number, its type in both ways, the byte where its header stands. */
-function named(sections: readonly Section[], index: number): string {
-  const { name, offset } = sections[index] ?? { name: "kernel", offset: eifSectionHeader.size };
-  return `section ${index} (${name}, type ${EIF_SECTION[name]}) at byte ${offset - eifSectionHeader.size}`;
-}
+/** The first version that allows a section, where that is not the first of all. */
+const SINCE = {
+  kernel: 0,
+  cmdline: 0,
+  signature: EIF_SIGNATURE_SINCE,
+  metadata: EIF_METADATA_SINCE,
+} as const;
 
-/** Which sections there may be, how many, in which order and how long. */
-function checkSections(sections: readonly Section[], version: number): void {
-  const all = (name: SectionName) => sections.flatMap((section, i) => (section.name === name ? [i] : []));
+/** Checks which sections there are, how many, in which order, and their sizes. */
+function checkSections(sections: readonly EifSection[], version: number): void {
+  const all = (name: SectionName) => sections.filter((section) => section.name === name);
+  const text = (section: EifSection) => sectionText(sections, section);
   for (const name of ["kernel", "cmdline", "signature", "metadata"] as const) {
     const [first, second] = all(name);
     if (second !== undefined) {
-      throw new EifError(`${named(sections, second)} is a second one; an image has one ${name}`);
+      throw new EifError(`${text(second)} is a second ${name} section; an EIF has at most one`);
     }
     const needed = name === "metadata" ? version >= EIF_METADATA_SINCE : name !== "signature";
     if (first === undefined && needed) {
       throw new EifError(
-        `it has no ${name} (type ${EIF_SECTION[name]}) among its ${sections.length} sections, ` +
-          `as an image of version ${version} must`,
+        `none of the ${sections.length} sections is a ${name} (type ${EIF_SECTION[name]}); ` +
+          `an EIF of version ${version} must have one`,
       );
     }
-    const since = { signature: EIF_SIGNATURE_SINCE, metadata: EIF_METADATA_SINCE, kernel: 0, cmdline: 0 }[
-      name
-    ];
-    if (first !== undefined && version < since) {
-      throw new EifError(`${named(sections, first)} is what version ${version} does not know`);
+    if (first !== undefined && version < SINCE[name]) {
+      throw new EifError(`${text(first)} requires version ${SINCE[name]}; the image has version ${version}`);
     }
   }
-  const kernel = all("kernel")[0] ?? 0;
-  const early = all("ramdisk").find((ramdisk) => ramdisk < kernel);
-  if (early !== undefined) {
-    throw new EifError(
-      `${named(sections, early)} stands before the kernel, which is ${named(sections, kernel)}`,
-    );
+  const kernel = sections.findIndex(({ name }) => name === "kernel");
+  const early = sections.slice(0, kernel).find(({ name }) => name === "ramdisk");
+  const found = sections[kernel];
+  if (early !== undefined && found !== undefined) {
+    throw new EifError(`${text(early)} precedes the kernel, which is ${text(found)}`);
   }
-  checkLength(sections, all("signature")[0], EIF_SIGNATURE_MAX_BYTES);
-  checkLength(sections, all("metadata")[0], EIF_METADATA_MAX_BYTES);
+  checkSize(sections, "signature", EIF_SIGNATURE_MAX_BYTES);
+  checkSize(sections, "metadata", EIF_METADATA_MAX_BYTES);
 }
 
-function checkLength(sections: readonly Section[], index: number | undefined, most: number): void {
-  const { size = 0 } = (index === undefined ? undefined : sections[index]) ?? {};
-  if (index === undefined || size <= most) return;
-  throw new EifError(`${named(sections, index)} has ${size} bytes, at most ${most} are allowed`);
+function checkSize(sections: readonly EifSection[], name: SectionName, maxBytes: number): void {
+  const section = sections.find((candidate) => candidate.name === name);
+  if (section === undefined || section.size <= maxBytes) return;
+  throw new EifError(
+    `${sectionText(sections, section)} has ${section.size} bytes; at most ${maxBytes} are allowed`,
+  );
 }

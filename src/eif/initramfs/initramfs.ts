@@ -1,179 +1,179 @@
 /**
- * Whether the initramfs that an image's ramdisks make up can be started from, and how much room it takes: told by the
- * names in its archives, by headers, and by the kernel's command line. Sources: init/main.c (rdinit=), init/do_mounts.c
- * and init/initramfs.c; what they do was also watched with Linux 6.1.
+ * Whether the kernel can start from the initramfs that an image's ramdisks make up, and how much memory it needs:
+ * judged by the names in its archives, by headers of compressed ramdisks and by the kernel command line. Sources:
+ * init/main.c (rdinit=), init/do_mounts.c and init/initramfs.c; the behaviour was also verified with Linux 6.1.
  */
+import type { ByteView } from "../format/bytes.ts";
 import { type CpioWalk, cpioWalk } from "./cpio.ts";
 import { type Compression, compressionAt, unpackedSize } from "./unpacked-size.ts";
-import type { Looked } from "./zstd-frame.ts";
 
-/** What is looked for in the ramdisks of an image. */
-export interface Wanted {
-  /** The program that the kernel starts, as it is written: `/init`. */
+/** The program that the kernel starts, by its command line, and what to look for in the ramdisks. */
+export interface InitProgram {
+  /** As written: `/init`. */
   readonly program: string;
-  /** The same without a slash at its head. */
+  /** Without a leading slash. */
   readonly path: string;
-  /** Whether rdinit= named it. */
+  /** Whether rdinit= names it. */
   readonly named: boolean;
-  /** Whether root= is on the command line, without which what is unpacked may take half of the memory. */
+  /** Whether root= is on the command line; without it the unpacked files may take at most half of the memory. */
   readonly hasRoot: boolean;
-  /** The paths to look for: the program, the directories on the way to it, and what might be meant. */
+  /** The paths to look for: the program, the directories above it, and the usual alternative. */
   readonly paths: readonly string[];
 }
 
-/** What a ramdisk was found to be. */
-export interface RamdiskFinding {
-  /** Modes by path, of those that were looked for. */
-  readonly seen: ReadonlyMap<string, number>;
-  /** Whether all of its names were seen. */
-  readonly whole: boolean;
-  /** The least that it unpacks to, in bytes. */
+/** What is known about a ramdisk. */
+export interface RamdiskInspection {
+  /** The modes of those paths that were found. */
+  readonly modes: ReadonlyMap<string, number>;
+  /** Whether all names in it were read. */
+  readonly complete: boolean;
+  /** The minimum that it unpacks to, in bytes. */
   readonly unpackedBytes: number;
 }
 
 const DEFAULT_PROGRAM = "/init";
-/** What other systems start: the kernel does so from a disk only. */
-const USUAL_PROGRAM = "sbin/init";
+/** What the kernel starts from a disk, but never from an initramfs. */
+const DISK_PROGRAM = "sbin/init";
 
-/** COMMAND_LINE_SIZE of both architectures: the kernel does not look beyond. */
-const MOST_COMMAND_LINE = 2048;
+/** COMMAND_LINE_SIZE of both architectures: the kernel ignores what is beyond. */
+const MAX_COMMAND_LINE_BYTES = 2048;
 
-/** Reads the kernel's command line. */
-export function wantedBy(commandLine: string): Wanted {
-  const words = commandLine.slice(0, MOST_COMMAND_LINE).split(/\s+/);
-  let named: string | undefined;
-  let hasRoot = false;
-  for (const word of words) {
-    if (word.startsWith("rdinit=")) named = word.slice("rdinit=".length);
-    if (word.startsWith("root=")) hasRoot = true;
-  }
+/** Reads the kernel command line. */
+export function initProgram(commandLine: string): InitProgram {
+  const parameters = commandLine.slice(0, MAX_COMMAND_LINE_BYTES).split(/\s+/);
+  const named = parameters.findLast((parameter) => parameter.startsWith("rdinit="))?.slice("rdinit=".length);
+  const hasRoot = parameters.some((parameter) => parameter.startsWith("root="));
   const program = named ?? DEFAULT_PROGRAM;
-  const path = plainPath(program);
-  const paths = [path, USUAL_PROGRAM, ...directoriesOf(path)];
+  const path = normalizedPath(program);
+  const paths = [path, DISK_PROGRAM, ...directoriesOf(path)];
   return { program, path, named: named !== undefined, hasRoot, paths };
 }
 
-/** The directories on the way to a path: `a` and `a/b` of `a/b/c`. */
+/** Returns the directories above a path: `a` and `a/b` for `a/b/c`. */
 function directoriesOf(path: string): string[] {
-  const directories: string[] = [];
-  for (let at = path.indexOf("/"); at > 0; at = path.indexOf("/", at + 1))
-    directories.push(path.slice(0, at));
-  return directories;
+  const names = path.split("/");
+  return names.slice(1).map((_, i) => names.slice(0, i + 1).join("/"));
 }
 
-function plainPath(path: string): string {
+function normalizedPath(path: string): string {
   const names = path.split("/").filter((name, i, all) => name !== "" || i === all.length - 1);
   return names.join("/");
 }
 
-/** What follows the plain archives at the head of a ramdisk. */
-export interface PlainHead {
+/** The plain archives at the start of a ramdisk. */
+export interface PlainArchives {
   readonly walk: CpioWalk;
-  /** Where something else begins; the ramdisk's size where nothing does. */
+  /** Where something else starts; the ramdisk's size if nothing does. */
   readonly end: number;
+  /** The compression of what starts there; undefined if it is not recognised. */
   readonly compression: Compression | undefined;
 }
 
-/** Walks over the plain archives at the head of a ramdisk. @param mostEntries after which no more are looked at. */
-export function plainHead(bytes: Looked, wanted: Wanted, mostEntries: number, pieceBytes: number): PlainHead {
-  const walk = cpioWalk(wanted.paths, mostEntries);
-  let at = 0;
-  while (at < bytes.size) {
-    const skipped = Math.min(walk.skippable, bytes.size - at);
+/** Reads the plain archives at the start of a ramdisk. @param maxEntries after which reading stops. */
+export function readPlainArchives(
+  bytes: ByteView,
+  paths: readonly string[],
+  maxEntries: number,
+  chunkBytes: number,
+): PlainArchives {
+  const walk = cpioWalk(paths, maxEntries);
+  let end = 0;
+  while (end < bytes.size) {
+    const skipped = Math.min(walk.skippable, bytes.size - end);
     walk.skip(skipped);
-    at += skipped;
-    const piece = bytes.at(at, pieceBytes);
-    const used = walk.push(piece);
-    at += used;
-    if (used < piece.length || piece.length === 0) break;
+    end += skipped;
+    const chunk = bytes.at(end, chunkBytes);
+    const used = walk.push(chunk);
+    end += used;
+    if (used < chunk.length || chunk.length === 0) break;
   }
-  const ended = walk.complete && at < bytes.size;
-  return { walk, end: at, compression: ended ? compressionAt(bytes, at) : undefined };
+  const more = walk.complete && end < bytes.size;
+  return { walk, end, compression: more ? compressionAt(bytes, end) : undefined };
 }
 
-/** What a plain head tells of the whole ramdisk, without anything being unpacked. */
-export function findingOf(bytes: Looked, { walk, end, compression }: PlainHead): RamdiskFinding {
+/** Returns what is known about a whole ramdisk without unpacking anything. */
+export function inspectPlain(bytes: ByteView, { walk, end, compression }: PlainArchives): RamdiskInspection {
   const packed = compression === undefined ? 0 : (unpackedSize(bytes, end, compression) ?? 0);
-  // Of what is no archive, packed or not, nothing is known; what is one takes its own size at least.
+  // A file of unknown format may unpack to nothing; an archive takes at least its own size.
   const known = walk.entries > 0 || compression !== undefined;
   const unpackedBytes = known ? Math.max(bytes.size, end + packed) : 0;
-  return { seen: walk.seen, whole: walk.complete && end >= bytes.size, unpackedBytes };
+  return { modes: walk.modes, complete: walk.complete && end >= bytes.size, unpackedBytes };
 }
 
-/** Memory that an image is to run in: bytes, and the words that say so. */
-export interface Room {
+/** The memory of the enclave, with the option that says so: `-m 64M`. */
+export interface MemoryLimit {
   readonly bytes: number;
   readonly typed: string;
 }
 
-/** Warnings of what would not start. @param imageBytes of the whole EIF. */
+/** Returns warnings about an initramfs from which the kernel cannot start. @param imageBytes size of the whole EIF. */
 export function initramfsWarnings(
-  wanted: Wanted,
-  findings: readonly RamdiskFinding[],
-  room: Room,
+  init: InitProgram,
+  ramdisks: readonly RamdiskInspection[],
+  memory: MemoryLimit,
   imageBytes: number,
 ): string[] {
-  const warnings = [programWarning(wanted, findings), roomWarning(wanted, findings, room, imageBytes)];
+  const warnings = [programWarning(init, ramdisks), memoryWarning(init, ramdisks, memory, imageBytes)];
   return warnings.filter((text) => text !== undefined).map((text) => `warning: ${text}`);
 }
 
 /** File types of a mode, as in stat(2). */
 const TYPE_MASK = 0o170000;
-const LINK = 0o120000;
+const SYMLINK = 0o120000;
 const REGULAR = 0o100000;
 const EXECUTE = 0o111;
 
-function programWarning(wanted: Wanted, findings: readonly RamdiskFinding[]): string | undefined {
-  const { program, path, named } = wanted;
-  const mode = modeOf(path, findings);
+function programWarning(
+  { program, path, named }: InitProgram,
+  ramdisks: readonly RamdiskInspection[],
+): string | undefined {
+  const mode = modeOf(path, ramdisks);
   if (mode !== undefined) {
     if ((mode & TYPE_MASK) !== REGULAR || (mode & EXECUTE) !== 0) return undefined;
-    return `${program} of the initramfs is not executable: the kernel panics; chmod 755 it and pack it again`;
+    return `${program} in the initramfs is not executable: the kernel will panic; chmod 755 it and pack it again`;
   }
-  const empty = findings.length === 0;
-  const throughLink = directoriesOf(path).some(
-    (directory) => ((modeOf(directory, findings) ?? 0) & TYPE_MASK) === LINK,
+  const throughSymlink = directoriesOf(path).some(
+    (directory) => ((modeOf(directory, ramdisks) ?? 0) & TYPE_MASK) === SYMLINK,
   );
-  if (empty || throughLink || findings.some(({ whole }) => !whole)) return undefined;
-  const says = named ? `, which rdinit=${program} names` : "";
-  const other =
-    modeOf(USUAL_PROGRAM, findings) !== undefined
-      ? `rdinit=/${USUAL_PROGRAM} on the kernel's command line starts the /${USUAL_PROGRAM} that it has`
-      : "put it in, or name another program on the kernel's command line: rdinit=PATH";
-  return `the initramfs has no ${program}${says}: unless one is built into the kernel, it panics; ${other}`;
+  const unknown = ramdisks.length === 0 || ramdisks.some(({ complete }) => !complete);
+  if (unknown || throughSymlink) return undefined;
+  const name = named ? `${program}, which rdinit= names` : program;
+  const advice =
+    modeOf(DISK_PROGRAM, ramdisks) === undefined
+      ? "add it, or name another program with rdinit=PATH in -append"
+      : `to start its /${DISK_PROGRAM}, add rdinit=/${DISK_PROGRAM} to -append`;
+  return `the initramfs has no ${name}: the kernel will panic, unless one is built into it; ${advice}`;
 }
 
-/** What the kernel makes of a path in the end: the last ramdisk that has it counts. */
-function modeOf(path: string, findings: readonly RamdiskFinding[]): number | undefined {
-  let mode: number | undefined;
-  for (const { seen } of findings) mode = seen.get(path) ?? mode;
-  return mode;
+/** Returns the mode of a path once all ramdisks are unpacked: the last one that contains it counts. */
+function modeOf(path: string, ramdisks: readonly RamdiskInspection[]): number | undefined {
+  return ramdisks.findLast(({ modes }) => modes.has(path))?.modes.get(path);
 }
 
 const MIB = 1024 * 1024;
 
-/** An even number of MiB, as -m takes it. */
+/** Returns an even number of MiB for -m. */
 function memoryText(bytes: number): string {
   return `${2 * Math.ceil(bytes / MIB / 2)}M`;
 }
 
-function roomWarning(
-  { hasRoot }: Wanted,
-  findings: readonly RamdiskFinding[],
-  { bytes, typed }: Room,
+function memoryWarning(
+  { hasRoot }: InitProgram,
+  ramdisks: readonly RamdiskInspection[],
+  { bytes, typed }: MemoryLimit,
   imageBytes: number,
 ): string | undefined {
-  let unpacked = 0;
-  for (const { unpackedBytes } of findings) unpacked += unpackedBytes;
-  const [beside, half] = [imageBytes + unpacked, hasRoot ? 0 : 2 * unpacked];
-  const least = Math.max(beside, half);
-  if (unpacked === 0 || bytes >= least) return undefined;
+  const unpacked = ramdisks.reduce((sum, { unpackedBytes }) => sum + unpackedBytes, 0);
+  const withImage = imageBytes + unpacked;
+  const twice = hasRoot ? 0 : 2 * unpacked;
+  const needed = Math.max(withImage, twice);
+  if (unpacked === 0 || bytes >= needed) return undefined;
   const why =
-    beside >= half
-      ? `beside the image's ${imageBytes}`
-      : "and may take half of the memory, unless root= is on the kernel's command line";
+    withImage >= twice
+      ? `in addition to the image's ${imageBytes} bytes`
+      : "and without root= in -append the kernel allows them half of the memory";
   return (
-    `${typed}: the ramdisks unpack to ${unpacked} bytes or more, ${why}: the kernel will not have the room; ` +
-    `use -m ${memoryText(least)} or more`
+    `${typed} is too little memory: the ramdisks unpack to at least ${unpacked} bytes, ${why}; ` +
+    `use -m ${memoryText(needed)} or more`
   );
 }

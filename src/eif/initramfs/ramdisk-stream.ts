@@ -1,48 +1,61 @@
 /**
- * Looks into a compressed ramdisk, as far as a bound goes. Loaded by `nitro eif` only: a launch does not unpack what
- * the kernel will unpack.
+ * Unpacks a compressed ramdisk to read its names, up to a limit. Loaded by `nitro eif` only: a launch does not unpack
+ * what the kernel will unpack.
  */
 import { createGunzip, createZstdDecompress } from "node:zlib";
+import type { ByteView } from "../format/bytes.ts";
 import type { CpioWalk } from "./cpio.ts";
-import { findingOf, type PlainHead, type RamdiskFinding, type Wanted } from "./initramfs.ts";
+import { inspectPlain, type PlainArchives, type RamdiskInspection } from "./initramfs.ts";
 import { gzipSize, unpackedSize } from "./unpacked-size.ts";
-import { type Looked, zstdFrameEndAt } from "./zstd-frame.ts";
+import { zstdFrameEndAt } from "./zstd-frame.ts";
 
-/** As much of what is inside is looked at; more would take longer than all the rest of a build. */
-export const MOST_UNPACKED_BYTES = 256 * 1024 * 1024;
-const PIECE_BYTES = 64 * 1024;
+/** Unpacking more would take longer than the rest of a build. */
+export const MAX_UNPACKED_BYTES = 256 * 1024 * 1024;
+const CHUNK_BYTES = 64 * 1024;
 
-/** What a ramdisk is, its names as far as they can be seen: through gzip and zstd, not through the others. */
-export async function lookThrough(bytes: Looked, head: PlainHead, wanted: Wanted): Promise<RamdiskFinding> {
-  const finding = findingOf(bytes, head);
-  const { compression, end, walk } = head;
-  if (compression !== "gzip" && compression !== "zstd") return finding;
-  // Where the program is there and the size is told, there is no more to be learned.
-  const sizeTold = unpackedSize(bytes, end, compression) !== undefined;
-  const enough = () => sizeTold && walk.seen.has(wanted.path);
-  const unpacked = await walkThrough(bytes, end, compression, walk, enough);
-  const whole =
+/**
+ * Inspects a ramdisk whose content is compressed; only gzip and zstd are unpacked.
+ * @param program the path after which unpacking stops if the size is known from a header.
+ */
+export async function inspectCompressed(
+  bytes: ByteView,
+  archives: PlainArchives,
+  program: string,
+): Promise<RamdiskInspection> {
+  const plain = inspectPlain(bytes, archives);
+  const { compression, end, walk } = archives;
+  if (compression !== "gzip" && compression !== "zstd") return plain;
+  const sizeKnown = unpackedSize(bytes, end, compression) !== undefined;
+  const enough = () => sizeKnown && walk.modes.has(program);
+  const unpacked = await unpackInto(walk, { bytes, offset: end, compression }, enough);
+  const complete =
     walk.complete &&
     unpacked.ended &&
     (compression === "gzip"
       ? gzipSize(bytes) === unpacked.bytes % 2 ** 32
       : zstdFrameEndAt(bytes, end) === bytes.size);
-  return { ...finding, whole, unpackedBytes: Math.max(finding.unpackedBytes, end + unpacked.bytes) };
+  return { ...plain, complete, unpackedBytes: Math.max(plain.unpackedBytes, end + unpacked.bytes) };
 }
 
-async function walkThrough(
-  packed: Looked,
-  offset: number,
-  compression: "gzip" | "zstd",
+/** Compressed bytes from `offset` to the end. */
+interface Packed {
+  readonly bytes: ByteView;
+  readonly offset: number;
+  readonly compression: "gzip" | "zstd";
+}
+
+/** Unpacks into a walk until it ends or `enough`. Returns the bytes that came out, and whether that was all. */
+async function unpackInto(
   walk: CpioWalk,
+  { bytes: packed, offset, compression }: Packed,
   enough: () => boolean,
 ): Promise<{ bytes: number; ended: boolean }> {
   const stream = compression === "gzip" ? createGunzip() : createZstdDecompress();
   let [bytes, ended, stopped] = [0, false, false];
   walk.restart();
-  stream.on("data", (piece: Uint8Array) => {
-    bytes += piece.length;
-    if (!stopped && (walk.push(piece) < piece.length || enough())) stopped = true;
+  stream.on("data", (chunk: Uint8Array) => {
+    bytes += chunk.length;
+    if (!stopped && (walk.push(chunk) < chunk.length || enough())) stopped = true;
   });
   const over = new Promise<void>((resolve) => {
     for (const event of ["error", "close"]) stream.on(event, () => resolve());
@@ -51,18 +64,18 @@ async function walkThrough(
       resolve();
     });
   });
-  for (let at = offset; at < packed.size && !ended && !stopped && bytes < MOST_UNPACKED_BYTES; ) {
-    const piece = packed.at(at, PIECE_BYTES).slice();
-    if (piece.length === 0) break;
-    at += piece.length;
-    // A stream that fails does not call back.
+  for (let at = offset; at < packed.size && !ended && !stopped && bytes < MAX_UNPACKED_BYTES; ) {
+    const chunk = packed.at(at, CHUNK_BYTES).slice();
+    if (chunk.length === 0) break;
+    at += chunk.length;
+    // After an error the stream does not call the write's callback.
     const failed = await Promise.race([
       over.then(() => true),
-      new Promise<boolean>((resolve) => stream.write(piece, () => resolve(false))),
+      new Promise<boolean>((resolve) => stream.write(chunk, () => resolve(false))),
     ]);
     if (failed) break;
   }
-  if (bytes < MOST_UNPACKED_BYTES && !stopped) {
+  if (bytes < MAX_UNPACKED_BYTES && !stopped) {
     stream.end();
     await over;
   }

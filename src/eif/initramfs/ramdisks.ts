@@ -1,58 +1,50 @@
-/** Whether what an image's ramdisks make up could be started from: what `eif build` and `eif describe` warn of. */
-
-import type { InputFile } from "../input.ts";
+/**
+ * Warnings of `eif build` and `eif describe` about ramdisks, which are read from files and unpacked as far as needed.
+ */
+import { type ByteView, bufferedView } from "../format/bytes.ts";
+import type { InputFile } from "../input-file.ts";
 import {
-  findingOf,
+  type InitProgram,
+  initProgram,
   initramfsWarnings,
-  plainHead,
-  type RamdiskFinding,
-  type Room,
-  type Wanted,
-  wantedBy,
+  inspectPlain,
+  type MemoryLimit,
+  type RamdiskInspection,
+  readPlainArchives,
 } from "./initramfs.ts";
-import type { Looked } from "./zstd-frame.ts";
 
-/** A ramdisk in a file: the file itself, or a section of an image; bytes. */
-export interface RamdiskPlace {
+/** A ramdisk in a file: the whole file, or a section of an image. */
+export interface RamdiskRange {
   readonly file: InputFile;
+  /** In bytes. */
   readonly offset: number;
+  /** In bytes. */
   readonly size: number;
 }
 
-const PIECE_BYTES = 64 * 1024;
-/** Files and directories of a ramdisk that are looked at; no initramfs has so many. */
-const MOST_ENTRIES = 2_000_000;
+const CHUNK_BYTES = 64 * 1024;
+/** More files and directories than any initramfs has. */
+const MAX_ENTRIES = 2_000_000;
 
-/** Looks at the ramdisks, in their order. Throws UserError where a file cannot be read. */
-export async function ramdiskWarnings(
-  ramdisks: readonly RamdiskPlace[],
+/** Inspects the ramdisks, in their order. Returns warnings. Throws UserError if a file cannot be read. */
+export async function fileRamdiskWarnings(
+  ramdisks: readonly RamdiskRange[],
   commandLine: string,
-  room: Room,
+  memory: MemoryLimit,
   imageBytes: number,
 ): Promise<string[]> {
-  const wanted = wantedBy(commandLine);
-  const findings: RamdiskFinding[] = [];
+  const init = initProgram(commandLine);
+  const inspections: RamdiskInspection[] = [];
   for (const ramdisk of ramdisks) {
-    if (ramdisk.size > 0) findings.push(await findingIn(lookedAt(ramdisk), wanted));
+    if (ramdisk.size === 0) continue;
+    inspections.push(await inspect(bufferedView(ramdisk.file, ramdisk, CHUNK_BYTES), init));
   }
-  return initramfsWarnings(wanted, findings, room, imageBytes);
+  return initramfsWarnings(init, inspections, memory, imageBytes);
 }
 
-async function findingIn(bytes: Looked, wanted: Wanted): Promise<RamdiskFinding> {
-  const head = plainHead(bytes, wanted, MOST_ENTRIES, PIECE_BYTES);
-  if (head.compression === undefined) return findingOf(bytes, head);
-  const { lookThrough } = await import("./ramdisk-stream.ts");
-  return lookThrough(bytes, head, wanted);
-}
-
-function lookedAt({ file, offset, size }: RamdiskPlace): Looked {
-  const buffer = new Uint8Array(PIECE_BYTES);
-  return {
-    size,
-    at(from, length) {
-      const bytes = Math.max(0, Math.min(length, buffer.length, size - from));
-      const start = Math.max(0, from);
-      return buffer.subarray(0, file.read(buffer.subarray(0, bytes), offset + start));
-    },
-  };
+async function inspect(bytes: ByteView, init: InitProgram): Promise<RamdiskInspection> {
+  const archives = readPlainArchives(bytes, init.paths, MAX_ENTRIES, CHUNK_BYTES);
+  if (archives.compression === undefined) return inspectPlain(bytes, archives);
+  const { inspectCompressed } = await import("./ramdisk-stream.ts");
+  return inspectCompressed(bytes, archives, init.path);
 }

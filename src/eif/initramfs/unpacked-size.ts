@@ -1,11 +1,12 @@
 /**
- * How a ramdisk is compressed, and what it says of the size of its content, by a few bytes at its head and its end.
- * Sources: RFC 1952 (gzip), RFC 8878 (zstd), https://tukaani.org/xz/xz-file-format.txt, the LZMA SDK's lzma.txt, and
- * lib/decompress.c for what the kernel unpacks.
+ * How a ramdisk is compressed, and the size of its content, by a few bytes at its start and end. Sources: RFC 1952
+ * (gzip), RFC 8878 (zstd), https://tukaani.org/xz/xz-file-format.txt, the LZMA SDK's lzma.txt, and lib/decompress.c for
+ * what the kernel unpacks.
  */
-import { type Looked, ZSTD_HEADER_BYTES, zstdHeader } from "./zstd-frame.ts";
+import type { ByteView } from "../format/bytes.ts";
+import { ZSTD_HEADER_BYTES, zstdHeader } from "./zstd-frame.ts";
 
-/** What the kernel unpacks. */
+/** Compressions that the kernel supports. */
 export type Compression = "gzip" | "zstd" | "xz" | "lzma" | "bzip2" | "lz4" | "lzo";
 
 const MAGIC: readonly (readonly [Compression, readonly number[]])[] = [
@@ -18,25 +19,20 @@ const MAGIC: readonly (readonly [Compression, readonly number[]])[] = [
   ["lzo", [0x89, 0x4c, 0x5a, 0x4f]],
 ];
 
-/** How the bytes from `offset` on are compressed; undefined for what is of no known format. */
-export function compressionAt(bytes: Looked, offset: number): Compression | undefined {
+/** Recognises the compression of the bytes from `offset` on; undefined if the format is unknown. */
+export function compressionAt(bytes: ByteView, offset: number): Compression | undefined {
   const head = bytes.at(offset, 6);
-  return MAGIC.find(([, magic]) => begins(head, magic))?.[0];
-}
-
-function begins(head: Uint8Array, magic: readonly number[]): boolean {
-  for (let i = 0; i < magic.length; i++) if (head[i] !== magic[i]) return false;
-  return true;
+  return MAGIC.find(([, magic]) => magic.every((byte, i) => head[i] === byte))?.[0];
 }
 
 /**
- * The size of the content, in bytes, of what is compressed from `offset` to the end: never more than it is, for where
- * several are joined it may be that of one. Undefined where nothing tells it.
+ * Returns the size of the content, in bytes, of what is compressed from `offset` to the end; undefined if headers do
+ * not state it. It may be too small, never too large: of several concatenated streams it may be that of one.
  */
-export function unpackedSize(bytes: Looked, offset: number, compression: Compression): number | undefined {
+export function unpackedSize(bytes: ByteView, offset: number, compression: Compression): number | undefined {
   switch (compression) {
     case "gzip":
-      // One below the compressed size has gone round, or is padding.
+      // A smaller value has wrapped at 2^32, or is padding.
       return atLeast(gzipSize(bytes), bytes.size - offset);
     case "zstd":
       return zstdHeader(bytes.at(offset, ZSTD_HEADER_BYTES))?.contentBytes;
@@ -49,8 +45,8 @@ export function unpackedSize(bytes: Looked, offset: number, compression: Compres
   }
 }
 
-/** The content's size modulo 2^32, as it stands at the end of the last member. */
-export function gzipSize(bytes: Looked): number {
+/** Returns the content's size modulo 2^32, from the end of the last member. */
+export function gzipSize(bytes: ByteView): number {
   return littleEndian(bytes.at(bytes.size - 4, 4));
 }
 
@@ -62,22 +58,22 @@ function littleEndian(bytes: Uint8Array): number {
   return bytes.reduce((sum, byte, i) => sum + byte * 256 ** i, 0);
 }
 
-/** A size of which all bits are set is one that is not told. */
+/** All bits set mean that the size is unknown. */
 function lzmaSize(bytes: Uint8Array): number | undefined {
   const size = littleEndian(bytes);
   return bytes.length === 8 && Number.isSafeInteger(size) ? size : undefined;
 }
 
 const XZ_FOOTER_BYTES = 12;
-/** The index of a stream has some ten bytes for each block, which has some megabytes. */
-const MOST_XZ_INDEX_BYTES = 64 * 1024;
+/** The index of a stream has about ten bytes per block, and a block several megabytes. */
+const MAX_XZ_INDEX_BYTES = 64 * 1024;
 
-/** By the index of the last stream, to whose size and place the footer leads; stream padding is not looked through. */
-function xzSize(bytes: Looked, offset: number): number | undefined {
+/** Reads the index of the last stream, which the footer locates; stream padding is not supported. */
+function xzSize(bytes: ByteView, offset: number): number | undefined {
   const footer = bytes.at(bytes.size - XZ_FOOTER_BYTES, XZ_FOOTER_BYTES);
   const indexBytes = 4 * (littleEndian(footer.subarray(4, 8)) + 1);
   const at = bytes.size - XZ_FOOTER_BYTES - indexBytes;
-  if (footer[10] !== 0x59 || footer[11] !== 0x5a || indexBytes > MOST_XZ_INDEX_BYTES || at < offset) {
+  if (footer[10] !== 0x59 || footer[11] !== 0x5a || indexBytes > MAX_XZ_INDEX_BYTES || at < offset) {
     return undefined;
   }
   const numbers = multibytes(bytes.at(at, indexBytes - 4).subarray(1));

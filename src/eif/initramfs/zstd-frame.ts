@@ -1,30 +1,24 @@
 /**
- * The frame of Zstandard (RFC 8878, 3.1.1) from the outside: what it says of its content's size, and where it ends. The
- * decompressor takes a frame that is cut short for one that is whole.
+ * Zstandard frames (RFC 8878, 3.1.1): the size of their content by the header, and where they end, because the
+ * decompressor accepts a truncated frame.
  */
-
-/** Bytes that can be looked at where they are: fewer than asked for where they end. */
-export interface Looked {
-  readonly size: number;
-  /** What it gives is good until it is asked again. */
-  at(offset: number, length: number): Uint8Array;
-}
+import type { ByteView } from "../format/bytes.ts";
 
 /** The frame's first four bytes, little-endian. */
 const MAGIC = 0xfd2fb528;
-/** The most that a frame's header has. */
+/** The maximum size of a frame's header. */
 export const ZSTD_HEADER_BYTES = 18;
 const DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const;
 
-/** What a frame's header says; bytes. */
+/** The header of a frame. */
 export interface ZstdHeader {
   readonly headerBytes: number;
-  /** Of the content; undefined where the header does not tell. */
+  /** The size of the content; undefined if the header does not state it. */
   readonly contentBytes: number | undefined;
   readonly hasChecksum: boolean;
 }
 
-/** Reads a frame's header from its first ZSTD_HEADER_BYTES; undefined for what is none, or is cut short. */
+/** Reads a frame's header from its first ZSTD_HEADER_BYTES; undefined if it is not one, or truncated. */
 export function zstdHeader(head: Uint8Array): ZstdHeader | undefined {
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
   if (head.length < 6 || view.getUint32(0, true) !== MAGIC) return undefined;
@@ -45,13 +39,13 @@ function contentSize(view: DataView, at: number, sizeBytes: number): number | un
   return sizeBytes === 8 ? Number(view.getBigUint64(at, true)) : undefined;
 }
 
-/** Where the frame that begins these bytes ends; undefined where it goes on beyond them, or is no frame. */
+/** Returns where the frame at the start of `bytes` ends; undefined if it is truncated, or not a frame. */
 export function zstdFrameEnd(bytes: Uint8Array): number | undefined {
   return zstdFrameEndAt({ size: bytes.length, at: (from, length) => bytes.subarray(from, from + length) }, 0);
 }
 
-/** The same of a frame that begins at `offset`; only headers are looked at. */
-export function zstdFrameEndAt(bytes: Looked, offset: number): number | undefined {
+/** The same for a frame at `offset`; only block headers are read. */
+export function zstdFrameEndAt(bytes: ByteView, offset: number): number | undefined {
   const header = zstdHeader(bytes.at(offset, ZSTD_HEADER_BYTES));
   if (header === undefined) return undefined;
   for (let at = offset + header.headerBytes; at + 3 <= bytes.size; ) {

@@ -1,8 +1,9 @@
 /** Which users may open the driver's device, and how this user becomes one of them. */
 import { fileStatus } from "../../sys/file-status.ts";
 import { readLimited } from "../../sys/files.ts";
+import { shellQuote } from "../../sys/shell-quote.ts";
 import type { System } from "../../sys/system.ts";
-import { asRoot, type Problem, shellQuote } from "../problem.ts";
+import { asRoot, type Problem } from "../problem.ts";
 import { type Group, parseGroup, parsePasswd } from "../process/accounts.ts";
 
 /** The group's name in AWS's packages (aws-nitro-enclaves-cli: /usr/lib/udev/rules.d/99-nitro_enclaves.rules). */

@@ -1,7 +1,8 @@
 /** Whether a file can be created at a path. */
 import { fileStatus } from "../../sys/file-status.ts";
+import { shellQuote } from "../../sys/shell-quote.ts";
 import type { System } from "../../sys/system.ts";
-import { type Problem, shellQuote } from "../problem.ts";
+import type { Problem } from "../problem.ts";
 
 /** Returns why no file can be created at this path; undefined if no reason is found. */
 export function directoryProblem(system: System, path: string): Problem | undefined {

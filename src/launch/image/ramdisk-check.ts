@@ -1,22 +1,27 @@
 /**
- * Whether what an image's ramdisks make up could be started from, looked at where it stands in the enclave's memory: by
- * the names of plain archives, and by what compressed ones say of their size. Nothing is unpacked, and a launch is not
- * to wait: so many entries, and no more, are looked at.
+ * Warns about ramdisks from which the kernel cannot start, which it reads in the enclave's memory: names in plain
+ * archives, and sizes in the headers of compressed ones. Nothing is unpacked and few entries are read, to not delay the
+ * launch.
  */
-import { findingOf, initramfsWarnings, plainHead, wantedBy } from "../../eif/initramfs/initramfs.ts";
-import type { Looked } from "../../eif/initramfs/zstd-frame.ts";
+import type { ByteView } from "../../eif/format/bytes.ts";
+import {
+  initProgram,
+  initramfsWarnings,
+  inspectPlain,
+  readPlainArchives,
+} from "../../eif/initramfs/initramfs.ts";
 import type { Mapping } from "../../sys/memory.ts";
 import type { MemorySize } from "../plan/memory.ts";
 import type { Image } from "./image-files.ts";
 
 /** Some milliseconds' worth. */
-const MOST_ENTRIES = 5_000;
-/** A view of memory has at most 4 GiB. */
-const PIECE_BYTES = 1024 ** 3;
-/** As much of a command line as the kernel looks at, and more. */
-const MOST_COMMAND_LINE = 4096;
+const MAX_ENTRIES = 5_000;
+/** A view of a mapping has at most 4 GiB. */
+const CHUNK_BYTES = 1024 ** 3;
+/** More than the kernel reads. */
+const MAX_COMMAND_LINE_BYTES = 4096;
 
-/** What to say about an image that has been written into `mapping` from `offset` on. */
+/** Returns warnings about an image that is at `offset` of `mapping`. */
 export function ramdiskWarnings(
   image: Image,
   mapping: Mapping,
@@ -24,25 +29,25 @@ export function ramdiskWarnings(
   memory: MemorySize,
 ): string[] {
   const commandLine = image.sections.find(({ name }) => name === "cmdline");
-  const line = mapping.view(
+  const text = mapping.view(
     offset + (commandLine?.offset ?? 0),
-    Math.min(commandLine?.size ?? 0, MOST_COMMAND_LINE),
+    Math.min(commandLine?.size ?? 0, MAX_COMMAND_LINE_BYTES),
   );
-  const wanted = wantedBy(new TextDecoder().decode(line));
+  const init = initProgram(new TextDecoder().decode(text));
   const ramdisks = image.sections.filter(({ name, size }) => name === "ramdisk" && size > 0);
-  const findings = ramdisks.map((section) => {
-    const bytes = lookedAt(mapping, offset + section.offset, section.size);
-    return findingOf(bytes, plainHead(bytes, wanted, MOST_ENTRIES, PIECE_BYTES));
+  const inspections = ramdisks.map((section) => {
+    const bytes = mappingView(mapping, offset + section.offset, section.size);
+    return inspectPlain(bytes, readPlainArchives(bytes, init.paths, MAX_ENTRIES, CHUNK_BYTES));
   });
-  return initramfsWarnings(wanted, findings, memory, image.size);
+  return initramfsWarnings(init, inspections, memory, image.size);
 }
 
-function lookedAt(mapping: Mapping, start: number, size: number): Looked {
+function mappingView(mapping: Mapping, start: number, size: number): ByteView {
   return {
     size,
-    at(from, length) {
-      const begin = Math.max(0, Math.min(from, size));
-      return mapping.view(start + begin, Math.min(length, size - begin));
+    at(offset, length) {
+      const from = Math.max(0, Math.min(offset, size));
+      return mapping.view(start + from, Math.min(length, size - from));
     },
   };
 }

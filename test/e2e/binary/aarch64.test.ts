@@ -101,7 +101,7 @@ describe.skipIf(notHere !== undefined)("the program for aarch64", () => {
   test("refuses an EIF for x86_64", () => {
     const path = eif("x86.eif", 0);
     expect(firstLine(aarch64(["-kernel", path]).err)).toBe(
-      `nitro: -kernel ${path}: not an EIF that could start: it is an image for x86_64, this machine is aarch64`,
+      `nitro: -kernel ${path}: the image is for x86_64, this instance is aarch64`,
     );
   });
 
@@ -110,8 +110,8 @@ describe.skipIf(notHere !== undefined)("the program for aarch64", () => {
     bytes.write("HdrS", 0x202);
     writeFileSync(hostile.file("bzImage"), bytes);
     expect(firstLine(aarch64(["-kernel", hostile.file("bzImage")]).err)).toBe(
-      `nitro: -kernel ${hostile.file("bzImage")}: it is an x86 bzImage; an enclave on aarch64 starts a flat arm64 ` +
-        "Image, with anything else it hangs and prints nothing",
+      `nitro: -kernel ${hostile.file("bzImage")}: it is an x86 bzImage; an enclave on aarch64 boots a flat arm64 ` +
+        "Image, and with anything else it hangs without output",
     );
   });
 
@@ -132,12 +132,12 @@ describe.skipIf(notHere !== undefined)("the program for aarch64", () => {
   });
 
   test.each([
-    ["damaged.gz", damaged(gzipped(flat)), "it is compressed with gzip and damaged: "],
-    ["cut.gz", gzipped(flat).subarray(0, 5000), "it is compressed with gzip, and cut short"],
+    ["damaged.gz", damaged(gzipped(flat)), "it is compressed with gzip, but damaged: "],
+    ["cut.gz", gzipped(flat).subarray(0, 5000), "it is compressed with gzip, but truncated"],
     [
       "tar.gz",
       gzipped(Buffer.from("some text ".repeat(500))),
-      "it is compressed with gzip, and inside is a text file",
+      "it is compressed with gzip, but contains a text file",
     ],
     [
       "lzma.efi",

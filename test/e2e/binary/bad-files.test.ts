@@ -74,7 +74,7 @@ describe.each([
   test("is a FIFO that nobody writes", () => {
     runCommand(["mkfifo", directory.file("fifo")]);
     expect(refuse(directory.file("fifo"))).toBe(
-      `${option}${directory.file("fifo")}: not a regular file; its size must be known before it is read`,
+      `${option}${directory.file("fifo")}: not a regular file: nitro must know its size before reading it`,
     );
   });
 
@@ -113,7 +113,7 @@ test("a file that another user may not read", () => {
 });
 
 describe("an EIF", () => {
-  const NOT = "not an EIF that could start:";
+  const NOT = "not a valid EIF:";
 
   test.skipIf(hasDevice)("that is good is past all that, and the device is missing", () => {
     const { err, status } = nitro(["-kernel", eif]);
@@ -124,11 +124,11 @@ describe("an EIF", () => {
   test("that is cut", () => {
     const cut = put("cut.eif", good.subarray(0, 615));
     expect(refused("-kernel", cut)).toBe(
-      `-kernel ${cut}: ${NOT} section 3 (metadata, type 5) has 2 bytes from byte 614, the file has 615 bytes`,
+      `-kernel ${cut}: ${NOT} section 3 (metadata, type 5) at byte 602: its 2 bytes from byte 614 extend past the end of the file (615 bytes)`,
     );
     const stub = put("stub.eif", good.subarray(0, 100));
     expect(refused("-kernel", stub)).toBe(
-      `-kernel ${stub}: ${NOT} the header needs 548 bytes from byte 0, the file has 100 bytes`,
+      `-kernel ${stub}: ${NOT} the header (548 bytes from byte 0) extends past the end of the file (100 bytes)`,
     );
   });
 
@@ -137,7 +137,7 @@ describe("an EIF", () => {
     bytes[600] = (bytes[600] ?? 0) ^ 1;
     const bad = put("bad.eif", bytes);
     expect(refused("-kernel", bad)).toMatch(
-      /: not an EIF that could start: its CRC-32 is 0x[0-9a-f]{8}, the header says 0x[0-9a-f]{8} at byte 544; the file is damaged$/,
+      /: not a valid EIF: the CRC-32 of the file is 0x[0-9a-f]{8}, its header says 0x[0-9a-f]{8} \(byte 544\); the file is damaged$/,
     );
   });
 
@@ -145,7 +145,7 @@ describe("an EIF", () => {
     const other = put("other.eif", writeEif({ flags: ARM ? 0 : 1, sections: smallSections() }));
     const [its, ours] = ARM ? ["x86_64", "aarch64"] : ["aarch64", "x86_64"];
     expect(refused("-kernel", other)).toBe(
-      `-kernel ${other}: ${NOT} it is an image for ${its}, this machine is ${ours}`,
+      `-kernel ${other}: the image is for ${its}, this instance is ${ours}`,
     );
   });
 
@@ -175,8 +175,8 @@ describe("an EIF", () => {
 
 describe("what is no kernel for this machine", () => {
   const needs = ARM
-    ? "an enclave on aarch64 starts a flat arm64 Image, with anything else it hangs and prints nothing"
-    : "an enclave on x86_64 starts an x86 bzImage, with anything else it hangs and prints nothing";
+    ? "an enclave on aarch64 boots a flat arm64 Image, and with anything else it hangs without output"
+    : "an enclave on x86_64 boots an x86 bzImage, and with anything else it hangs without output";
   const foreign = Buffer.alloc(2048, 1);
   if (ARM) foreign.write("HdrS", 0x202, "latin1");
   else foreign.write("ARM\x64", 0x38, "latin1");
@@ -192,9 +192,9 @@ describe("what is no kernel for this machine", () => {
     ["initrd.cpio", `070701${"0".repeat(104)}`, "a cpio archive"],
     ["kernel.xz", "\xfd7zXZ\0\0\x04", "compressed with xz"],
     ["kernel.zst", "\x28\xb5\x2f\xfd\x04\0", "compressed with zstd"],
-    ["one-byte", "\x01", "of no known format"],
-    ["pattern", "\x01\x02\x03\xff".repeat(1000), "of no known format"],
-    ["zeros", "\0".repeat(4096), "nothing but zeros at its head"],
+    ["one-byte", "\x01", "of unknown format"],
+    ["pattern", "\x01\x02\x03\xff".repeat(1000), "of unknown format"],
+    ["zeros", "\0".repeat(4096), "a file that starts with zeros"],
   ])("%s is refused with what it is", (name, content, what) => {
     const path = put(name, Buffer.from(content, "latin1"));
     expect(refused("-kernel", path)).toBe(`-kernel ${path}: it is ${what}; ${needs}`);
@@ -205,18 +205,16 @@ describe("what is no kernel for this machine", () => {
     const [what, hint] = ARM ? ["an x86 bzImage", "arm64"] : ["an arm64 Image", "x86_64"];
     const { err } = nitro(["-kernel", path]);
     expect(err).toBe(
-      `nitro: -kernel ${path}: it is ${what}; ${needs}\nhint: use a kernel that was built for ${hint}\n`,
+      `nitro: -kernel ${path}: it is ${what}; ${needs}\nhint: use a kernel built for ${hint}\n`,
     );
   });
 
   test("its hint has a command for this file, or how to insist", () => {
     const xz = put("some.xz", Buffer.from("\xfd7zXZ\0\0\x04", "latin1"));
-    const name = ARM ? "Image" : "bzImage, if that is inside";
+    const name = ARM ? "Image" : "bzImage, if it contains one";
     expect(nitro(["-kernel", xz]).err).toContain(`\nhint: xz -dc ${xz} > ${name}\n`);
     const text = put("some.txt", "hello\n");
-    expect(nitro(["-kernel", text]).err).toContain(
-      "\nhint: -M nitro,any-kernel=on launches it all the same\n",
-    );
+    expect(nitro(["-kernel", text]).err).toContain("\nhint: -M nitro,any-kernel=on accepts it anyway\n");
   });
 
   test.skipIf(hasDevice)("is launched all the same with any-kernel=on, with a warning", () => {
@@ -234,7 +232,9 @@ describe("what is no kernel for this machine", () => {
 
   test("more ramdisks than an image has room for", () => {
     const many = Array.from({ length: 30 }, () => ["-M", `ramdisk=${eif}`]).flat();
-    expect(refused("-kernel", kernel, ...many)).toBe(`-M ramdisk=${eif}: an image has room for 29 ramdisks`);
+    expect(refused("-kernel", kernel, ...many)).toBe(
+      `-M ramdisk=${eif}: 30 ramdisks are given, the image has room for 29`,
+    );
   });
 });
 

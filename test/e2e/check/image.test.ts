@@ -43,7 +43,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       {
         subject: "image",
-        text: /^-kernel .*damaged\.eif: not an EIF that could start: its CRC-32 is 0x/,
+        text: /^-kernel .*damaged\.eif: not a valid EIF: the CRC-32 of the file is 0x/,
         fix: "",
       },
     ],
@@ -56,7 +56,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       {
         subject: "image",
-        text: /foreign\.eif: .*it is an image for aarch64, this machine is x86_64$/,
+        text: /foreign\.eif: .*the image is for aarch64, this instance is x86_64$/,
         fix: "",
       },
     ],
@@ -94,7 +94,7 @@ const HOSTS: readonly BrokenHost[] = [
       {
         subject: "image",
         text: new RegExp(
-          `^-accel nitro,expect-pcr0=: PCR0 of the image is [0-9a-f]{96}, not ${SOUND_PCR0}; nothing`,
+          `^-accel nitro,expect-pcr0=: the image's PCR0 is [0-9a-f]{96}, not ${SOUND_PCR0}; no memory`,
         ),
         fix: "",
       },

@@ -103,7 +103,7 @@ describe("describe", () => {
     expect([info.CheckCRC, info.SignatureCheck]).toEqual([false, false]);
     const text = here.done(["describe", "damaged.eif"]);
     expect(text).toContain(": the image is damaged\n");
-    expect(text).toContain("invalid signature: it signs another PCR0 than this image has");
+    expect(text).toContain("invalid signature: it signs a PCR0 that is not this image's");
   });
 
   test("a stranger's words cannot drive a terminal, nor break out of their line", () => {
@@ -141,14 +141,14 @@ describe("describe", () => {
   });
 
   test("what is no image is refused by name", () => {
-    expect(here.refused(["describe", "bzImage"])).toBe("bzImage: it does not begin with .eif: no EIF");
+    expect(here.refused(["describe", "bzImage"])).toBe("bzImage: not an EIF: it does not start with .eif");
     expect(here.refused(["describe", here.file("empty", "")])).toEndWith("empty: the file is empty");
     expect(here.refused(["describe", "none"])).toBe("none: No such file or directory (ENOENT)");
-    expect(here.refused(["describe", "."])).toBe(".: it is a directory");
+    expect(here.refused(["describe", "."])).toBe(".: Is a directory (EISDIR)");
     expect(here.refused(["describe"])).toBe("eif describe: no image given");
     here.file("cut.eif", readFileSync(plain).subarray(0, 600));
     expect(here.refused(["describe", "cut.eif"])).toBe(
-      "cut.eif: section 0 (kernel, type 1) has 1000003 bytes from byte 560, the file has 600 bytes",
+      "cut.eif: section 0 (kernel, type 1) at byte 548: its 1000003 bytes from byte 560 extend past the end of the file (600 bytes)",
     );
   });
 });
@@ -202,7 +202,7 @@ describe("extract", () => {
     mkdirSync(here.path("full"));
     writeFileSync(here.path("full/ramdisk-1"), "mine");
     writeFileSync(here.path("full/other"), "mine");
-    expect(here.refused(["extract", "signed.eif", "-o", "full"])).toBe("full/ramdisk-1: it is there already");
+    expect(here.refused(["extract", "signed.eif", "-o", "full"])).toBe("full/ramdisk-1: the file exists");
     expect(readdirSync(here.path("full")).sort()).toEqual(["other", "ramdisk-1"]);
     const { Files } = JSON.parse(here.done(["extract", "signed.eif", "-o", "full", "-force", "-json"]));
     expect(Files.length).toBe(7);
@@ -217,7 +217,7 @@ describe("extract", () => {
     here.file("outside", "mine");
     symlinkSync("../outside", here.path("trap/kernel"));
     symlinkSync("../nowhere", here.path("trap/cmdline"));
-    expect(here.refused(["extract", "plain.eif", "-o", "trap"])).toBe("trap/kernel: it is there already");
+    expect(here.refused(["extract", "plain.eif", "-o", "trap"])).toBe("trap/kernel: the file exists");
     here.done(["extract", "plain.eif", "-o", "trap", "-force"]);
     expect(readFileSync(here.path("outside"), "utf8")).toBe("mine");
     expect(here.names()).not.toContain("nowhere");
@@ -230,7 +230,7 @@ describe("extract", () => {
     here.file("damaged.eif", bytes);
     const names = here.names();
     expect(here.refused(["extract", "damaged.eif", "-o", "gone"])).toContain("the file is damaged");
-    expect(here.refused(["extract", "plain.eif", "-o", "bzImage"])).toBe("-o bzImage: it is no directory");
+    expect(here.refused(["extract", "plain.eif", "-o", "bzImage"])).toBe("-o bzImage: not a directory");
     expect(here.refused(["extract", "plain.eif", "-o", "a/b"])).toBe(
       "-o a/b: No such file or directory (ENOENT)",
     );
@@ -287,7 +287,7 @@ describe("pcr", () => {
     [["pcr", "-instance-id", "i-1"], "-instance-id i-1: not an instance ID"],
     [
       ["pcr", "-arch", "x86_64", "-kernel", "plain.eif"],
-      "-kernel plain.eif: it is an EIF; an enclave on x86_64 starts an x86 bzImage, with anything else it hangs and prints nothing",
+      "-kernel plain.eif: it is an EIF; an enclave on x86_64 boots an x86 bzImage, and with anything else it hangs without output",
     ],
   ])("%j is refused", (typed, told) => {
     expect(here.refused(typed)).toBe(told);

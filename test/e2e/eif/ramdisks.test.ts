@@ -10,8 +10,8 @@ const archive = (path: string, size = 100) =>
   newcArchive([{ path, mode: 0o100755, content: new Uint8Array(size) }]);
 const gzip = (bytes: Uint8Array) => Bun.gzipSync(new Uint8Array(bytes));
 const NO_INIT =
-  "nitro: warning: the initramfs has no /init: unless one is built into the kernel, it panics; put it in, or name " +
-  "another program on the kernel's command line: rdinit=PATH\n";
+  "nitro: warning: the initramfs has no /init: the kernel will panic, unless one is built into it; add it, or name " +
+  "another program with rdinit=PATH in -append\n";
 
 function build(initrd: string, ...more: readonly string[]): string {
   const words = [
@@ -47,10 +47,9 @@ test.each([
 
 test("the memory that is proposed has no room for what a ramdisk unpacks to", () => {
   const large = here.file("large.gz", gzip(archive("init", 40_000_000)));
-  const rest =
-    "unless root= is on the kernel's command line: the kernel will not have the room; use -m 78M or more\n";
+  const rest = "and without root= in -append the kernel allows them half of the memory; use -m 78M or more\n";
   expect(build(large, "-m", "64M")).toBe(
-    `nitro: warning: -m 64M: the ramdisks unpack to 40000240 bytes or more, and may take half of the memory, ${rest}`,
+    `nitro: warning: -m 64M is too little memory: the ramdisks unpack to at least 40000240 bytes, ${rest}`,
   );
   expect(build(large)).toBe("");
   // What a launch assembles proposes none.

@@ -104,7 +104,7 @@ describe.each(pairs)("with a key of $curve", (pair) => {
     for (const bad of [wrong, derSignature(wrong, half), new Uint8Array(0), new Uint8Array(1024)]) {
       const file = here.file("bad", bad);
       expect(here.refused([...answer, file])).toStartWith(
-        `-signature ${file}: these ${bad.length} bytes are not the certificate's `,
+        `-signature ${file}: its ${bad.length} bytes are not the certificate's `,
       );
     }
     expect(readFileSync(image).equals(signed)).toBe(true);
@@ -165,11 +165,11 @@ describe("signing anew", () => {
     expect(opensslTakes(readEifFile(here.path("to.eif")), pair256)).toBe(true);
     for (const name of ["from.eif", pair256.key, pair256.certificate]) {
       expect(here.refused(["sign", "from.eif", "-o", name, ...by(pair256)])).toBe(
-        `-o ${name}: it is one of the files that are read`,
+        `-o ${name}: it is one of the input files`,
       );
     }
     const asked = ["sign", "from.eif", "-signing-certificate", pair256.certificate, "-to-be-signed"];
-    expect(here.refused([...asked, "from.eif"])).toEndWith("it is one of the files that are read");
+    expect(here.refused([...asked, "from.eif"])).toEndWith("it is one of the input files");
   });
 
   test("goes to standard output as well, in both steps", () => {
@@ -209,20 +209,18 @@ describe("what is refused", () => {
     const other = here.pair({ name: "stranger" });
     for (const key of [pair256.key, other.key]) {
       expect(sign(...words, key)).toBe(
-        `-private-key ${key}: it is not the key of the certificate ${pair384.certificate}`,
+        `-private-key ${key}: the key does not belong to the certificate ${pair384.certificate}`,
       );
     }
     for (const key of [here.file("no.key", "no key"), pair384.certificate, here.file("nothing.key", "")]) {
-      expect(sign(...words, key)).toBe(
-        `-private-key ${key}: it cannot be read as a private key in PEM without a pass phrase`,
-      );
+      expect(sign(...words, key)).toBe(`-private-key ${key}: not a private key in PEM without a passphrase`);
     }
   });
 
   test("an expired certificate, by its date; one that is not valid yet draws a warning", () => {
     expect(sign(...by(expired))).toBe(
       `-signing-certificate ${expired.certificate}: it expired on Jan  1 00:00:00 2021 GMT; ` +
-        "no enclave starts that is signed with it",
+        "no enclave starts with it",
     );
     const { err, status } = here.eif(["sign", "image.eif", "-o", "early.eif", ...by(early)]);
     expect(status).toBe(0);
@@ -254,9 +252,9 @@ describe("what is refused", () => {
     const key = ["-private-key", pair256.key];
     expect(sign("-signing-certificate", pair256.key, ...key)).toEndWith("P-256.key: it is a private key");
     const der = here.file("cert.der", here.der(pair256.certificate));
-    expect(sign("-signing-certificate", der, ...key)).toEndWith("cert.der: it is no PEM; it may be DER");
+    expect(sign("-signing-certificate", der, ...key)).toEndWith("cert.der: not PEM; it looks like DER");
     expect(sign("-signing-certificate", here.third, ...key)).toEndWith(
-      "the certificate has no block from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----",
+      "the certificate has no PEM block from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----",
     );
   });
 
@@ -265,21 +263,23 @@ describe("what is refused", () => {
     damaged[700] = (damaged[700] ?? 0) ^ 1;
     here.file("damaged.eif", damaged);
     expect(here.refused(["sign", "damaged.eif", ...by(pair256)])).toMatch(
-      /^damaged\.eif: its CRC-32 is 0x[0-9a-f]{8}, the header says 0x[0-9a-f]{8} at byte 544; the file is damaged$/,
+      /^damaged\.eif: the CRC-32 of the file is 0x[0-9a-f]{8}, its header says 0x[0-9a-f]{8} \(byte 544\); the file is damaged$/,
     );
     here.file(
       "two.old",
       writeEif({ version: 2, sections: [section("kernel", "k"), section("cmdline", "")] }),
     );
-    expect(here.refused(["sign", "two.old", ...by(pair256)])).toBe("two.old: version 2 knows no signatures");
+    expect(here.refused(["sign", "two.old", ...by(pair256)])).toBe(
+      "two.old: EIF version 2 has no signatures",
+    );
     const many = Array.from({ length: 29 }, () => section("ramdisk", "r"));
     const full = [section("kernel", "k"), section("cmdline", ""), section("metadata", "{}"), ...many];
     here.file("full.eif", writeEif({ sections: full }));
     expect(here.refused(["sign", "full.eif", ...by(pair256)])).toBe(
-      "full.eif: it has 32 sections, and there is room for no more",
+      "full.eif: no room for a signature: it has 32 sections, the maximum",
     );
     expect(here.refused(["sign", "bzImage", ...by(pair256)])).toBe(
-      "bzImage: it does not begin with .eif: no EIF",
+      "bzImage: not an EIF: it does not start with .eif",
     );
     expect(here.refused(["sign", "/dev/null", ...by(pair256)])).toStartWith("/dev/null: not a regular file");
   });
@@ -310,7 +310,7 @@ describe("what is refused", () => {
     );
     const words = ["-signing-certificate", both, "-private-key", both];
     const { status, err } = here.eif(["sign", "image.eif", "-o", "both.eif", ...words]);
-    expect([status, err]).toEqual([0, expect.stringContaining("the first certificate of the file is used")]);
+    expect([status, err]).toEqual([0, expect.stringContaining("only the first certificate is used")]);
     expect(opensslTakes(readEifFile(here.path("both.eif")), pair256)).toBe(true);
   });
 });
@@ -343,16 +343,16 @@ describe("verify", () => {
   test("refuses a signature over another image, by another key, with another algorithm", () => {
     const zeros = new Uint8Array(48);
     expect(withSignature(signedByOpenssl(here, pair384, zeros))).toBe(
-      `other.eif: the signature in ${place} does not hold: it signs another PCR0 than this image has`,
+      `other.eif: the signature in ${place} is not valid: it signs a PCR0 that is not this image's`,
     );
     const raw = here.sign(pair384, sigStructure("P-384", pcr0Of(file)));
     expect(
       withSignature(signatureSection(readFileSync(pair256.certificate), "P-256", pcr0Of(file), raw)),
     ).toBe(
-      `other.eif: the signature in ${place} does not hold: it was not made by the certificate's key, or over other content`,
+      `other.eif: the signature in ${place} is not valid: it does not match the certificate's key, or its content was changed`,
     );
     expect(withSignature(signatureSection(pem, "P-384", pcr0Of(file), raw, { cose: -36 }))).toContain(
-      "it names algorithm -36, the certificate's P-384 key signs with ES384 (-35)",
+      "it names algorithm -36, but the certificate's P-384 key signs with ES384 (-35)",
     );
   });
 
@@ -360,13 +360,13 @@ describe("verify", () => {
     const expired = here.pair({ name: "past", from: "20200101000000Z", to: "20210101000000Z" });
     expect(withSignature(signedByOpenssl(here, expired, pcr0Of(file)))).toBe(
       `other.eif: the signing certificate in ${place} is expired (valid from Jan  1 00:00:00 2020 GMT ` +
-        "to Jan  1 00:00:00 2021 GMT): no enclave starts with it",
+        "to Jan  1 00:00:00 2021 GMT); no enclave starts with it",
     );
   });
 
   test.each([
-    ["nothing", new Uint8Array(0), "cannot be read as CBOR: "],
-    ["broken CBOR", Uint8Array.from([0x81, 0xa2, 0x61]), "cannot be read as CBOR: "],
+    ["nothing", new Uint8Array(0), "is not valid CBOR: "],
+    ["broken CBOR", Uint8Array.from([0x81, 0xa2, 0x61]), "is not valid CBOR: "],
     ["no array of maps", Uint8Array.from([0x81, 0x01]), "is not a CBOR array of maps"],
   ])("refuses %s in its place", (_, bytes, why) => {
     expect(withSignature(bytes)).toStartWith(`other.eif: ${place} ${why}`);
@@ -380,7 +380,7 @@ describe("verify", () => {
     here.file("damaged.eif", damaged);
     expect(here.refused(["verify", "damaged.eif"])).toContain("the file is damaged");
     expect(here.refused(["verify", "verify.eif", "-signing-certificate", pair256.certificate])).toBe(
-      "verify.eif: it is signed with another certificate than that: C=US, O=Example, CN=enclave",
+      "verify.eif: it is signed with another certificate: C=US, O=Example, CN=enclave",
     );
     const { out, status } = here.eif(["verify", "damaged.eif", "-json"]);
     expect([JSON.parse(out).Verified, JSON.parse(out).Reason, status]).toEqual([

@@ -285,13 +285,13 @@ describe.concurrent.skipIf(notHere !== undefined)("an image that cannot be launc
   const whole = eifOf([kernel, commandLine, metadata]);
   const damaged = whole.with(3000, (whole[3000] ?? 0) ^ 1);
   const cases = [
-    { name: "damaged", bytes: damaged, told: /CRC-32 is 0x[0-9a-f]{8}, the header says 0x/ },
-    { name: "cut off", bytes: whole.subarray(0, 4000), told: /not an EIF that could start/ },
+    { name: "damaged", bytes: damaged, told: /CRC-32 of the file is 0x[0-9a-f]{8}, its header says 0x/ },
+    { name: "truncated", bytes: whole.subarray(0, 4000), told: /not a valid EIF/ },
     { name: "of another architecture", bytes: eifOf([kernel, commandLine, metadata], 1), told: /aarch64/ },
     {
       name: "without metadata",
       bytes: eifOf([kernel, commandLine]),
-      told: /it has no metadata \(type 5\) among its 2 sections/,
+      told: /none of the 2 sections is a metadata \(type 5\)/,
     },
     { name: "empty", bytes: new Uint8Array(0), told: /the file is empty/ },
   ];

@@ -13,8 +13,8 @@ const archive = (path: string, size = 100) =>
 const gzip = (bytes: Uint8Array) => Bun.gzipSync(new Uint8Array(bytes));
 
 const NO_INIT =
-  "nitro: warning: the initramfs has no /init: unless one is built into the kernel, it panics; put it in, or name " +
-  "another program on the kernel's command line: rdinit=PATH";
+  "nitro: warning: the initramfs has no /init: the kernel will panic, unless one is built into it; add it, or name " +
+  "another program with rdinit=PATH in -append";
 
 async function warned(...words: readonly string[]): Promise<string[]> {
   const result = await launch([NITRO, "-accel", "nitro,debug-mode=on", ...words], scenario);
@@ -45,8 +45,8 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
     const content = archive("init", 40_000_000);
     const packed = here.file("large.gz", gzip(content));
     expect(await warned(...kernel, "-initrd", packed)).toEqual([
-      `nitro: warning: -m 64M: the ramdisks unpack to ${content.length} bytes or more, and may take half of the memory, ` +
-        "unless root= is on the kernel's command line: the kernel will not have the room; use -m 78M or more",
+      `nitro: warning: -m 64M is too little memory: the ramdisks unpack to at least ${content.length} bytes, and ` +
+        "without root= in -append the kernel allows them half of the memory; use -m 78M or more",
     ]);
     expect(await warned(...kernel, "-initrd", packed, "-m", "78M")).toEqual([]);
     expect(await warned(...kernel, "-initrd", packed, "-append", "root=/dev/ram0")).toEqual([]);

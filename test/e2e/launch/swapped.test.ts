@@ -61,7 +61,7 @@ async function launchWith(words: readonly string[], swap: () => void) {
 function refusal(path: string, how: string): string {
   return (
     `nitro: -kernel ${path}: the file changed while it was being read: ${how}\n` +
-    "hint: launch again when it is whole\n"
+    "hint: run the command again once the file is complete\n"
   );
 }
 
@@ -81,7 +81,7 @@ describe.concurrent.skipIf(notHere !== undefined)(
       evil[100_000] = (evil[100_000] ?? 0) ^ 1;
       const result = await launchWith(["-kernel", path], () => writeFileSync(path, evil));
       expect(result.stderr).toMatch(
-        /the file changed while it was being read: its CRC-32 is 0x[0-9a-f]{8}, it/,
+        /the file changed while it was being read: its CRC-32 is 0x[0-9a-f]{8} now, it/,
       );
       expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
     });
@@ -97,7 +97,7 @@ describe.concurrent.skipIf(notHere !== undefined)(
       view.setBigUint64(Number(view.getBigUint64(28 + 8)) + 4, length);
       const forged = withCrc(evil, crcOf(good));
       const result = await launchWith(["-kernel", path], () => writeFileSync(path, forged));
-      expect(result.stderr).toBe(refusal(path, "its sections are others"));
+      expect(result.stderr).toBe(refusal(path, "its sections are not the ones that were checked"));
       expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
     });
 
@@ -114,7 +114,7 @@ describe.concurrent.skipIf(notHere !== undefined)(
       const found = sha384(new Uint8Array(48), sha384(other, ...rest));
       const words = ["-kernel", path, "-accel", expected];
       const result = await launchWith(words, () => writeFileSync(path, forged));
-      expect(result.stderr).toContain(`PCR0 of the image is ${Buffer.from(found).toString("hex")}, not `);
+      expect(result.stderr).toContain(`the image's PCR0 is ${Buffer.from(found).toString("hex")}, not `);
       expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
     });
 
@@ -130,7 +130,7 @@ describe.concurrent.skipIf(notHere !== undefined)(
       other[other.length - 1] = (other[other.length - 1] ?? 0) ^ 1;
       const forged = withCrc(imageOf(other), crcOf(good));
       const result = await launchWith(["-kernel", path], () => writeFileSync(path, forged));
-      expect(result.stderr).toBe(refusal(path, "its signature is another"));
+      expect(result.stderr).toBe(refusal(path, "its signature is not the one that was checked"));
       expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
     });
 
@@ -138,12 +138,14 @@ describe.concurrent.skipIf(notHere !== undefined)(
       const eif = eifOf([...PARTS, METADATA]);
       const path = here.file("grown.eif", eif);
       const image = await launchWith(["-kernel", path], () => appendFileSync(path, "more"));
-      expect(image.stderr).toBe(refusal(path, `it has ${eif.length + 4} bytes now, it had ${eif.length}`));
+      expect(image.stderr).toBe(
+        refusal(path, `its size is ${eif.length + 4} bytes now, it was ${eif.length}`),
+      );
       const ramdisk = here.file("grown", fakeInitrd(5_000));
       const pieces = ["-kernel", here.kernel, "-initrd", ramdisk];
       const result = await launchWith(pieces, () => appendFileSync(ramdisk, "more"));
       expect(result.stderr).toStartWith(
-        `nitro: -initrd ${ramdisk}: the file changed while it was being read: it has 5004 bytes now, it had 5000\n`,
+        `nitro: -initrd ${ramdisk}: the file changed while it was being read: its size is 5004 bytes now, it was 5000\n`,
       );
       expect([image.status, result.status]).toEqual([1, 1]);
     });

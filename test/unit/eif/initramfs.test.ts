@@ -1,21 +1,19 @@
-/** What is told of an initramfs by its bytes; archives by the tests' own writer, compressed by programs of others. */
+/** Warnings about an initramfs; archives by the tests' own writer, compressed by other programs. */
 import { describe, expect, test } from "bun:test";
 import { cpioWalk } from "../../../src/eif/initramfs/cpio.ts";
-import { findingOf, initramfsWarnings, plainHead, wantedBy } from "../../../src/eif/initramfs/initramfs.ts";
-import { lookThrough } from "../../../src/eif/initramfs/ramdisk-stream.ts";
+import {
+  initProgram,
+  initramfsWarnings,
+  inspectPlain,
+  readPlainArchives,
+} from "../../../src/eif/initramfs/initramfs.ts";
+import { inspectCompressed } from "../../../src/eif/initramfs/ramdisk-stream.ts";
 import { compressionAt, unpackedSize } from "../../../src/eif/initramfs/unpacked-size.ts";
-import type { Looked } from "../../../src/eif/initramfs/zstd-frame.ts";
 import { newcArchive } from "../../support/initrd.ts";
+import { viewOf } from "./bytes.ts";
 
-const [FOLDER, FILE, PLAIN, LINK] = [0o040755, 0o100755, 0o100644, 0o120777];
-const ROOMY = { bytes: 2 ** 40, typed: "-m 1T" };
-
-function looked(bytes: Uint8Array): Looked {
-  return {
-    size: bytes.length,
-    at: (from, length) => bytes.subarray(Math.max(0, from), Math.max(0, from) + length),
-  };
-}
+const [DIRECTORY, FILE, PLAIN, LINK] = [0o040755, 0o100755, 0o100644, 0o120777];
+const AMPLE = { bytes: 2 ** 40, typed: "-m 1T" };
 
 const joined = (...parts: readonly Uint8Array[]) => new Uint8Array(Buffer.concat(parts));
 const archive = (...entries: readonly (readonly [path: string, mode: number, size?: number])[]) =>
@@ -23,16 +21,25 @@ const archive = (...entries: readonly (readonly [path: string, mode: number, siz
     entries.map(([path, mode, size = 0]) => ({ path, mode, content: new Uint8Array(size).fill(7) })),
   );
 
-/** As a launch looks, in pieces of this many bytes, and as nitro eif does. */
-async function warnings(ramdisks: readonly Uint8Array[], commandLine = "", room = ROOMY, piece = 4096) {
-  const wanted = wantedBy(commandLine);
-  const heads = ramdisks.map((bytes) => plainHead(looked(bytes), wanted, 1000, piece));
+/** The warnings of a launch, which reads in chunks of this size, and of nitro eif. */
+async function warnings(
+  ramdisks: readonly Uint8Array[],
+  commandLine = "",
+  memory = AMPLE,
+  chunkBytes = 4096,
+) {
+  const init = initProgram(commandLine);
   const size = ramdisks.reduce((sum, { length }) => sum + length, 0);
-  const at = (i: number) => looked(ramdisks[i] ?? new Uint8Array(0));
-  const outside = heads.map((head, i) => findingOf(at(i), head));
-  const inside = await Promise.all(heads.map((head, i) => lookThrough(at(i), head, wanted)));
-  const texts = (findings: typeof outside) => initramfsWarnings(wanted, findings, room, size);
-  return { launch: texts(outside), eif: texts(inside) };
+  const archives = ramdisks.map((bytes) => {
+    const view = viewOf(bytes);
+    return { view, plain: readPlainArchives(view, init.paths, 1000, chunkBytes) };
+  });
+  const plain = archives.map((archive) => inspectPlain(archive.view, archive.plain));
+  const unpacked = await Promise.all(
+    archives.map((archive) => inspectCompressed(archive.view, archive.plain, init.path)),
+  );
+  const texts = (inspections: typeof plain) => initramfsWarnings(init, inspections, memory, size);
+  return { launch: texts(plain), eif: texts(unpacked) };
 }
 
 function through(command: readonly string[], bytes: Uint8Array): Uint8Array {
@@ -44,61 +51,61 @@ function through(command: readonly string[], bytes: Uint8Array): Uint8Array {
 const gzip = (bytes: Uint8Array) => Bun.gzipSync(new Uint8Array(bytes));
 const zstd = (bytes: Uint8Array) => new Uint8Array(Bun.zstdCompressSync(new Uint8Array(bytes)));
 
-const MISSING = "the initramfs has no /init: unless one is built into the kernel, it panics; put it in, or ";
+const MISSING =
+  "the initramfs has no /init: the kernel will panic, unless one is built into it; " +
+  "add it, or name another program with rdinit=PATH in -append";
 const NONE = { launch: [], eif: [] };
-const good = archive(["bin", FOLDER], ["bin/sh", FILE, 70_000], ["init", FILE, 3]);
-const bare = archive(["bin", FOLDER], ["bin/sh", FILE, 70_000]);
+const good = archive(["bin", DIRECTORY], ["bin/sh", FILE, 70_000], ["init", FILE, 3]);
+const bare = archive(["bin", DIRECTORY], ["bin/sh", FILE, 70_000]);
 
 describe("the program that the kernel starts", () => {
   test.each([
     ["init", good, ""],
-    ["./init", archive([".", FOLDER], ["./init", FILE]), ""],
+    ["./init", archive([".", DIRECTORY], ["./init", FILE]), ""],
     ["/init", archive(["/init", FILE]), ""],
     ["a link to it", archive(["init", LINK]), ""],
     ["rdinit=", bare, "quiet rdinit=/bin/sh"],
     ["the last rdinit=", bare, "rdinit=/nothing rdinit=//bin//sh"],
     ["below a directory that is a link", archive(["sbin", LINK]), "rdinit=/sbin/init"],
-  ])("is there: %s", async (_, bytes, line) => {
+  ])("is found: %s", async (_, bytes, line) => {
     expect(await warnings([bytes], line)).toEqual(NONE);
   });
 
-  test.each([1, 7, 110, 113, 4096])("is looked for in pieces of %i bytes as well", async (piece) => {
-    expect(await warnings([good], "", ROOMY, piece)).toEqual(NONE);
-    expect((await warnings([bare], "", ROOMY, piece)).launch).toEqual([
-      `warning: ${MISSING}name another program on the kernel's command line: rdinit=PATH`,
-    ]);
+  test.each([1, 7, 110, 113, 4096])("is found, or not, in chunks of %i bytes", async (piece) => {
+    expect(await warnings([good], "", AMPLE, piece)).toEqual(NONE);
+    expect((await warnings([bare], "", AMPLE, piece)).launch).toEqual([`warning: ${MISSING}`]);
   });
 
-  test("may be missing, and what might be meant is told", async () => {
+  test("is missing: the warning suggests an alternative", async () => {
     const { launch, eif } = await warnings([archive(["sbin/init", FILE])]);
     expect(launch).toEqual([
-      "warning: the initramfs has no /init: unless one is built into the kernel, it panics; rdinit=/sbin/init on the " +
-        "kernel's command line starts the /sbin/init that it has",
+      "warning: the initramfs has no /init: the kernel will panic, unless one is built into it; to start its /sbin/init, " +
+        "add rdinit=/sbin/init to -append",
     ]);
     expect(eif).toEqual(launch);
-    // init= is for what is started from a disk: Linux panics.
+    // init= applies to a root file system on a disk: Linux panics.
     expect((await warnings([archive(["sbin/init", FILE])], "init=/sbin/init")).launch).toEqual(launch);
     expect((await warnings([good], "rdinit=/linuxrc")).launch[0]).toStartWith(
-      "warning: the initramfs has no /linuxrc, which rdinit=/linuxrc names: ",
+      "warning: the initramfs has no /linuxrc, which rdinit= names: ",
     );
   });
 
-  test("may be there and not executable", async () => {
+  test("is not executable", async () => {
     const { launch } = await warnings([archive(["init", PLAIN])]);
     expect(launch).toEqual([
-      "warning: /init of the initramfs is not executable: the kernel panics; chmod 755 it and pack it again",
+      "warning: /init in the initramfs is not executable: the kernel will panic; chmod 755 it and pack it again",
     ]);
     expect(await warnings([archive(["init", PLAIN], ["init", FILE])])).toEqual(NONE);
   });
 
-  test("may be in any of the archives and ramdisks", async () => {
+  test("may be in any of several archives and ramdisks", async () => {
     const padding = new Uint8Array(512);
     expect(await warnings([bare, padding, good])).toEqual(NONE);
     expect(await warnings([joined(bare, padding, good)])).toEqual(NONE);
     expect((await warnings([bare, joined(bare, padding)])).launch).toHaveLength(1);
   });
 
-  test("is not missed where not all could be looked at", async () => {
+  test("is not reported as missing if not everything could be read", async () => {
     const noise = crypto.getRandomValues(new Uint8Array(5000));
     noise[0] = 0xff;
     for (const other of [noise, joined(bare, noise), bare.subarray(0, -130), new Uint8Array(2 ** 21)]) {
@@ -113,25 +120,25 @@ describe("the program that the kernel starts", () => {
     ["gzip", gzip],
     ["zstd", zstd],
     ["zstd, of unknown size", (bytes: Uint8Array) => through(["zstd", "-q"], bytes)],
-  ] as const)("is looked for through %s by nitro eif, and not by a launch", async (_, pack) => {
-    const early = archive(["kernel", FOLDER], ["kernel/microcode", PLAIN, 600]);
+  ] as const)("is found within %s by nitro eif, but not by a launch", async (_, pack) => {
+    const early = archive(["kernel", DIRECTORY], ["kernel/microcode", PLAIN, 600]);
     for (const head of [new Uint8Array(0), early]) {
       expect(await warnings([joined(head, pack(good))])).toEqual(NONE);
       const { launch, eif } = await warnings([joined(head, pack(bare))]);
       expect([launch, eif.length, eif[0]]).toEqual([[], 1, expect.stringContaining(MISSING)]);
-      // What follows may have it.
+      // What follows may contain it.
       expect(await warnings([joined(head, pack(bare), pack(good))])).toEqual(NONE);
       expect(await warnings([joined(head, pack(bare).subarray(0, -9))])).toEqual(NONE);
       expect(await warnings([joined(head, pack(bare), good)])).toEqual(NONE);
     }
   });
 
-  test.each(["xz", "bzip2"])("is not looked for through %s", async (program) => {
+  test.each(["xz", "bzip2"])("is not searched for within %s", async (program) => {
     expect(await warnings([through([program, "-c"], bare)])).toEqual(NONE);
   });
 });
 
-describe("the room that it unpacks to", () => {
+describe("the unpacked size", () => {
   const large = archive(["init", FILE, 3_000_000]);
 
   test.each([
@@ -141,43 +148,43 @@ describe("the room that it unpacks to", () => {
     ["xz", (bytes: Uint8Array) => through(["xz", "-c"], bytes)],
     ["xz, in blocks", (bytes: Uint8Array) => through(["xz", "-c", "--block-size=100000"], bytes)],
     ["lzma", (bytes: Uint8Array) => through(["lzma", "-c"], bytes)],
-  ] as const)("is told by %s", async (name, pack) => {
+  ] as const)("is read from the headers of %s", async (name, pack) => {
     const packed = pack(large);
-    const compression = compressionAt(looked(packed), 0);
-    const size = compression === undefined ? packed.length : unpackedSize(looked(packed), 0, compression);
-    // lzma(1) does not know the size of what comes from a pipe.
+    const compression = compressionAt(viewOf(packed), 0);
+    const size = compression === undefined ? packed.length : unpackedSize(viewOf(packed), 0, compression);
+    // lzma(1) does not know the size of its input if that is a pipe.
     if (name === "lzma") return expect([compression, size]).toEqual(["lzma", undefined]);
     expect(size).toBe(large.length);
     const { launch, eif } = await warnings([packed], "", { bytes: 5_000_000, typed: "-m 5M" });
     expect(launch).toEqual(eif);
     expect(launch.join()).toStartWith(
-      `warning: -m 5M: the ramdisks unpack to ${large.length} bytes or more, `,
+      `warning: -m 5M is too little memory: the ramdisks unpack to at least ${large.length} bytes, `,
     );
   });
 
-  test("is half of the memory without root=, and all of it with one", async () => {
+  test("may be half of the memory without root=, and all of it with root=", async () => {
     const packed = gzip(large);
-    const room = (bytes: number) => ({ bytes, typed: "-m" });
+    const memory = (bytes: number) => ({ bytes, typed: "-m" });
     const needed = packed.length + large.length;
-    expect((await warnings([packed], "", room(2 * large.length - 1))).launch).toEqual([
-      `warning: -m: the ramdisks unpack to ${large.length} bytes or more, and may take half of the memory, unless ` +
-        "root= is on the kernel's command line: the kernel will not have the room; use -m 6M or more",
+    expect((await warnings([packed], "", memory(2 * large.length - 1))).launch).toEqual([
+      `warning: -m is too little memory: the ramdisks unpack to at least ${large.length} bytes, and without root= in ` +
+        "-append the kernel allows them half of the memory; use -m 6M or more",
     ]);
-    expect(await warnings([packed], "", room(2 * large.length))).toEqual(NONE);
-    expect((await warnings([packed], "root=/dev/ram0", room(needed - 1))).launch).toEqual([
-      `warning: -m: the ramdisks unpack to ${large.length} bytes or more, beside the image's ${packed.length}: the ` +
-        "kernel will not have the room; use -m 4M or more",
+    expect(await warnings([packed], "", memory(2 * large.length))).toEqual(NONE);
+    expect((await warnings([packed], "root=/dev/ram0", memory(needed - 1))).launch).toEqual([
+      `warning: -m is too little memory: the ramdisks unpack to at least ${large.length} bytes, in addition to the ` +
+        `image's ${packed.length} bytes; use -m 4M or more`,
     ]);
-    expect(await warnings([packed], "root=/dev/ram0", room(needed))).toEqual(NONE);
+    expect(await warnings([packed], "root=/dev/ram0", memory(needed))).toEqual(NONE);
   });
 
-  test("is not guessed: a size that is less than the packed one, or not told", () => {
+  test("is unknown if the header has none, or one smaller than the compressed size", () => {
     const packed = gzip(large);
     packed.fill(0, packed.length - 4);
-    expect(unpackedSize(looked(packed), 0, "gzip")).toBeUndefined();
+    expect(unpackedSize(viewOf(packed), 0, "gzip")).toBeUndefined();
     for (const method of ["gzip", "zstd", "xz", "lzma", "bzip2", "lz4", "lzo"] as const) {
       for (const length of [0, 3, 13, 40]) {
-        expect(unpackedSize(looked(new Uint8Array(length).fill(0xff)), 0, method)).toBeOneOf([
+        expect(unpackedSize(viewOf(new Uint8Array(length).fill(0xff)), 0, method)).toBeOneOf([
           undefined,
           0,
           2 ** 24 - 1,
@@ -188,11 +195,11 @@ describe("the room that it unpacks to", () => {
   });
 });
 
-test("a walk takes as many entries as it is told to, and no command line is too long for it", () => {
+test("a walk stops after the maximum number of entries, and a long command line does not slow it down", () => {
   const bytes = archive(...Array.from({ length: 50 }, (_, i) => [`f${i}`, FILE] as const));
   const walk = cpioWalk(["init"], 20);
   expect(walk.push(bytes)).toBeLessThan(bytes.length);
   expect([walk.entries, walk.complete]).toEqual([20, false]);
-  const wanted = wantedBy(`rdinit=${"/a".repeat(500_000)}`);
-  expect(wanted.paths.length).toBeLessThan(1100);
+  const init = initProgram(`rdinit=${"/a".repeat(500_000)}`);
+  expect(init.paths.length).toBeLessThan(1100);
 });

@@ -39,26 +39,26 @@ test.each([
   ["compressed with lz4", undefined, head([0, "\x02\x21\x4c\x18"])],
   ["compressed with lz4", undefined, head([0, "\x04\x22\x4d\x18"])],
   ["compressed with lzo", undefined, head([0, "\x89LZO\0"])],
-  ["nothing but zeros at its head", undefined, new Uint8Array(KERNEL_HEAD_BYTES)],
+  ["a file that starts with zeros", undefined, new Uint8Array(KERNEL_HEAD_BYTES)],
   ["a text file", undefined, new TextEncoder().encode("version https://git-lfs…\n")],
   ["a script", undefined, new TextEncoder().encode("#!/bin/sh\n")],
   ["compressed with gzip", undefined, head([0, "\x1f\x8b\x08"])],
   ["compressed with zstd", undefined, head([0, "\x28\xb5\x2f\xfd"])],
   ["compressed with xz", undefined, head([0, "\xfd7zXZ\0"])],
-  ["of no known format", undefined, head()],
-  ["of no known format", undefined, new Uint8Array(0)],
-  ["of no known format", undefined, head([0x202, "HdrS"]).subarray(0, 0x204)],
+  ["of unknown format", undefined, head()],
+  ["of unknown format", undefined, new Uint8Array(0)],
+  ["of unknown format", undefined, head([0x202, "HdrS"]).subarray(0, 0x204)],
 ] as const)("%s boots %p", (name, boots, bytes) => {
   const { name: found, boots: bootsOn } = kernelFormat(bytes);
   expect({ found, bootsOn }).toEqual({ found: name, bootsOn: boots });
 });
 
-test("what an enclave starts", () => {
+test("the hypervisor boots a bzImage on x86_64 and a flat Image on aarch64", () => {
   expect(bootableFormat("x86_64")).toBe("an x86 bzImage");
   expect(bootableFormat("aarch64")).toBe("a flat arm64 Image");
 });
 
-describe("what becomes of a file as a kernel", () => {
+describe("a file that is to become the kernel", () => {
   const form = (bytes: Uint8Array, architecture: "x86_64" | "aarch64") => {
     try {
       return kernelForm(bytes, architecture, "a/$&");
@@ -72,29 +72,36 @@ describe("what becomes of a file as a kernel", () => {
   const gzip = head([0, "\x1f\x8b\x08"]);
   const zboot = head([0, "MZ"], [4, "zimg"]);
   const needs = (x86: string, arm: string) => [
-    `it is ${x86}; an enclave on x86_64 starts an x86 bzImage, with anything else it hangs and prints nothing`,
-    `it is ${arm}; an enclave on aarch64 starts a flat arm64 Image, with anything else it hangs and prints nothing`,
+    `it is ${x86}; an enclave on x86_64 boots an x86 bzImage, and with anything else it hangs without output`,
+    `it is ${arm}; an enclave on aarch64 boots a flat arm64 Image, and with anything else it hangs without output`,
   ];
 
-  test("flat and packed ones are taken where they are of use", () => {
+  test("is accepted as it is or unpacked, depending on the architecture", () => {
     expect(form(bzImage, "x86_64")).toBe("flat");
     expect([image, gzip, zboot].map((bytes) => form(bytes, "aarch64"))).toEqual(["flat", "gzip", "zboot"]);
   });
 
   test.each([
-    [bzImage, "aarch64", `${needs("", "an x86 bzImage")[1]} / use a kernel that was built for arm64`],
-    [image, "x86_64", `${needs("an arm64 Image", "")[0]} / use a kernel that was built for x86_64`],
-    [gzip, "x86_64", `${needs("compressed with gzip", "")[0]} / gzip -dc a/$& > bzImage, if that is inside`],
-    [head([0, "\xfd7zXZ\0"]), "aarch64", `${needs("", "compressed with xz")[1]} / xz -dc a/$& > Image`],
+    [bzImage, "aarch64", `${needs("", "an x86 bzImage")[1]} / use a kernel built for arm64`],
+    [image, "x86_64", `${needs("an arm64 Image", "")[0]} / use a kernel built for x86_64`],
+    [
+      gzip,
+      "x86_64",
+      `${needs("compressed with gzip", "")[0]} / gzip -dc 'a/$&' > bzImage, if it contains one`,
+    ],
+    [head([0, "\xfd7zXZ\0"]), "aarch64", `${needs("", "compressed with xz")[1]} / xz -dc 'a/$&' > Image`],
     [
       elf("\xb7\0"),
       "aarch64",
-      `${needs("", `an ELF file for aarch64 ${VMLINUX}`)[1]} / objcopy -O binary a/$& Image; ` +
-        "or use arch/arm64/boot/Image of the same build",
+      `${needs("", `an ELF file for aarch64 ${VMLINUX}`)[1]} / objcopy -O binary 'a/$&' Image, ` +
+        "or use arch/arm64/boot/Image of the same kernel build",
     ],
-    [head([0, "070701"]), "x86_64", `${needs("a cpio archive", "")[0]} / if it is the ramdisk: -initrd a/$&`],
-    [head(), "x86_64", `${needs("of no known format", "")[0]} / undefined`],
-  ] as const)("others are refused, with what they are and a command (%#)", (bytes, architecture, message) => {
-    expect(form(bytes, architecture)).toBe(message);
-  });
+    [head([0, "070701"]), "x86_64", `${needs("a cpio archive", "")[0]} / for a ramdisk: -initrd 'a/$&'`],
+    [head(), "x86_64", `${needs("of unknown format", "")[0]} / undefined`],
+  ] as const)(
+    "is rejected with its format and a command that converts it (%#)",
+    (bytes, architecture, message) => {
+      expect(form(bytes, architecture)).toBe(message);
+    },
+  );
 });

@@ -1,26 +1,16 @@
 import { describe, expect, test } from "bun:test";
-import type { ImageBytes } from "../../../src/eif/format/reader.ts";
+import type { ByteSource } from "../../../src/eif/format/bytes.ts";
 import { zstdFrameEnd, zstdHeader } from "../../../src/eif/initramfs/zstd-frame.ts";
 import { KernelError } from "../../../src/eif/kernel/format.ts";
-import { MOST_KERNEL_BYTES, unpackKernel } from "../../../src/eif/kernel/unpack.ts";
+import { MAX_KERNEL_BYTES, unpackKernel } from "../../../src/eif/kernel/unpack.ts";
+import { sourceOf } from "./bytes.ts";
 import { arm64Image, gzipped, zboot, zstandard } from "./kernels.ts";
-
-function file(bytes: Uint8Array, size = bytes.length): ImageBytes {
-  return {
-    size,
-    read(into, offset) {
-      const part = bytes.subarray(offset, offset + into.length);
-      into.set(part);
-      return part.length;
-    },
-  };
-}
 
 const flat = arm64Image();
 const gz = gzipped(flat);
 const zstd = zstandard(flat);
 
-function why(bytes: ImageBytes, form: "gzip" | "zboot"): string {
+function why(bytes: ByteSource, form: "gzip" | "zboot"): string {
   try {
     unpackKernel(bytes, form, "vmlinuz");
   } catch (error) {
@@ -36,7 +26,7 @@ function changed(bytes: Uint8Array, at: number): Uint8Array {
   return copy;
 }
 
-describe("the flat Image comes out of", () => {
+describe("the flat Image is unpacked from", () => {
   test.each([
     ["gzip", "gzip", gz],
     ["gzip with zeros after it", "gzip", new Uint8Array(Buffer.concat([gz, Buffer.alloc(512)]))],
@@ -45,126 +35,131 @@ describe("the flat Image comes out of", () => {
     ["zboot with zstd", "zboot", zboot(zstd, flat, { compression: "zstd" })],
   ] as const)("%s", (name, form, bytes) => {
     const expected = name === "a small one" ? arm64Image(1100) : flat;
-    expect(Buffer.compare(unpackKernel(file(bytes), form, "vmlinuz"), expected)).toBe(0);
+    expect(Buffer.compare(unpackKernel(sourceOf(bytes), form, "vmlinuz"), expected)).toBe(0);
   });
 });
 
-describe("what is wrong with a compressed kernel is told", () => {
+describe("a compressed kernel is rejected with the reason", () => {
   const GZIP = "it is compressed with gzip";
   const ZBOOT = "it is an EFI zboot image";
-  const other = (name: string) => `it is compressed with gzip, and inside is ${name}, not a flat arm64 Image`;
+  const other = (name: string) => `it is compressed with gzip, but contains ${name}, not a flat arm64 Image`;
   test.each([
-    ["cut by one byte", "gzip", gz.subarray(0, -1), `${GZIP}, and cut short`],
-    ["cut in the middle", "gzip", gz.subarray(0, gz.length >> 1), `${GZIP}, and cut short`],
-    ["cut in its header", "gzip", gz.subarray(0, 5), `${GZIP}, and cut short`],
-    ["changed in the middle", "gzip", changed(gz, gz.length >> 1), `${GZIP} and damaged: `],
+    ["truncated by one byte", "gzip", gz.subarray(0, -1), `${GZIP}, but truncated`],
+    ["truncated in the middle", "gzip", gz.subarray(0, gz.length >> 1), `${GZIP}, but truncated`],
+    ["truncated in its header", "gzip", gz.subarray(0, 5), `${GZIP}, but truncated`],
+    ["changed in the middle", "gzip", changed(gz, gz.length >> 1), `${GZIP}, but damaged: `],
     [
       "with another checksum",
       "gzip",
       changed(gz, gz.length - 6),
-      `${GZIP} and damaged: incorrect data check`,
+      `${GZIP}, but damaged: incorrect data check`,
     ],
-    ["with another method", "gzip", changed(gz, 2), `${GZIP} and damaged: `],
+    ["with another method", "gzip", changed(gz, 2), `${GZIP}, but damaged: `],
     ["of a bzImage", "gzip", gzipped(bzImage()), other("an x86 bzImage")],
     ["of a cpio archive", "gzip", gzipped(text(`070701${"0".repeat(2000)}`)), other("a cpio archive")],
     ["of text", "gzip", gzipped(text("hello ".repeat(400))), other("a text file")],
-    ["of nothing", "gzip", gzipped(new Uint8Array(0)), other("something of no known format")],
+    ["of nothing", "gzip", gzipped(new Uint8Array(0)), other("something of unknown format")],
     ["of gzip again", "gzip", gzipped(gz), other("compressed with gzip")],
-    ["cut in the header", "zboot", zboot(gz, flat).subarray(0, 40), `${ZBOOT}, and cut short`],
-    ["cut in the payload", "zboot", zboot(gz, flat).subarray(0, 0x1000 + 100), `${ZBOOT} whose payload has`],
-    ["offset in the header", "zboot", zboot(gz, flat, { payloadOffset: 8 }), `${ZBOOT} whose payload has`],
+    ["truncated in the header", "zboot", zboot(gz, flat).subarray(0, 40), `${ZBOOT}, but truncated`],
     [
-      "offset at 4 GiB",
+      "truncated in the payload",
       "zboot",
-      zboot(gz, flat, { payloadOffset: 0xffffffff }),
-      `${ZBOOT} whose payload has`,
+      zboot(gz, flat).subarray(0, 0x1000 + 100),
+      `${ZBOOT} whose payload (`,
     ],
-    ["size of 4 GiB", "zboot", zboot(gz, flat, { payloadSize: 0xffffffff }), `${ZBOOT} whose payload has`],
+    ["offset in the header", "zboot", zboot(gz, flat, { payloadOffset: 8 }), `${ZBOOT} whose payload (`],
+    ["offset at 4 GiB", "zboot", zboot(gz, flat, { payloadOffset: 0xffffffff }), `${ZBOOT} whose payload (`],
+    ["size of 4 GiB", "zboot", zboot(gz, flat, { payloadSize: 0xffffffff }), `${ZBOOT} whose payload (`],
     [
       "no payload",
       "zboot",
       zboot(gz, flat, { payloadSize: 0 }),
-      `${ZBOOT}, whose payload is gzip, and cut short`,
+      `${ZBOOT} with a gzip payload, but truncated`,
     ],
     [
-      "a zstd payload that is cut",
+      "a zstd payload that is truncated",
       "zboot",
       zboot(zstd, flat, { compression: "zstd", payloadSize: zstd.length - 1 }),
-      `${ZBOOT}, whose payload is zstd, and cut short`,
+      `${ZBOOT} with a zstd payload, but truncated`,
     ],
     [
       "a zstd payload that is changed",
       "zboot",
       zboot(changed(zstd, zstd.length - 2), flat, { compression: "zstd" }),
-      `${ZBOOT}, whose payload is zstd and damaged: `,
+      `${ZBOOT} with a zstd payload, but damaged: `,
     ],
     [
-      "a payload that is not what its name says",
+      "a payload of another compression than the header says",
       "zboot",
       zboot(gz, flat, { compression: "zstd" }),
-      `${ZBOOT}, whose payload is zstd, and cut short`,
+      `${ZBOOT} with a zstd payload, but truncated`,
     ],
     [
       "xz",
       "zboot",
       zboot(gz, flat, { compression: "xz" }),
-      `${ZBOOT} whose payload is compressed with xz; nitro unpacks gzip and zstd`,
+      `${ZBOOT} whose payload is compressed with xz; nitro supports gzip and zstd`,
     ],
     [
       "a name of 32 bytes",
       "zboot",
       zboot(gz, flat, { compression: `${"\x1b[2J".repeat(7)}abcd` }),
-      `${ZBOOT} whose payload is compressed with ${"?[2J".repeat(7)}abcd; nitro unpacks gzip and zstd`,
+      `${ZBOOT} whose payload is compressed with ${"?[2J".repeat(7)}abcd; nitro supports gzip and zstd`,
     ],
     [
       "an x86 kernel in a zboot image",
       "zboot",
       zboot(gzipped(bzImage()), flat),
-      `${ZBOOT}, whose payload is gzip, and inside is an x86 bzImage, not a flat arm64 Image`,
+      `${ZBOOT} with a gzip payload, but contains an x86 bzImage, not a flat arm64 Image`,
     ],
   ] as const)("%s (%s)", (_name, form, bytes, message) => {
-    expect(why(file(bytes), form)).toStartWith(message);
+    expect(why(sourceOf(bytes), form)).toStartWith(message);
   });
 });
 
-describe("nothing takes more than a kernel may", () => {
-  test("a file that is too long is not read", () => {
-    const bytes = file(gz, MOST_KERNEL_BYTES + 1);
+describe("a kernel larger than the limit is rejected", () => {
+  test("before its file is read", () => {
+    const bytes = sourceOf(gz, MAX_KERNEL_BYTES + 1);
     expect(why(bytes, "gzip")).toBe(
-      "it is compressed with gzip, and has more than 256 MiB, packed or unpacked: that is no kernel",
+      "it is compressed with gzip, but larger than 256 MiB, packed or unpacked: it is not a kernel",
     );
   });
 
-  test("a size that is not the content's", () => {
+  test("unless the size at its end is merely wrong, which is reported as damage", () => {
     const bytes = new Uint8Array(gz);
-    new DataView(bytes.buffer).setUint32(bytes.length - 4, MOST_KERNEL_BYTES + 1, true);
-    expect(why(file(bytes), "gzip")).toBe("it is compressed with gzip and damaged: incorrect length check");
+    new DataView(bytes.buffer).setUint32(bytes.length - 4, MAX_KERNEL_BYTES + 1, true);
+    expect(why(sourceOf(bytes), "gzip")).toBe(
+      "it is compressed with gzip, but damaged: incorrect length check",
+    );
   });
 
-  test("a bomb that says to be small is stopped at the bound", () => {
-    // Members of one file are joined, and only the last one's size stands at the end.
+  test("even if the size at its end is small", () => {
+    // The members of a file are concatenated, and only the last one's size is at the end.
     const member = gzipped(new Uint8Array(64 * 1024 * 1024));
     const bomb = new Uint8Array(Buffer.concat([gz, member, member, member, member, gz]));
     const before = process.memoryUsage.rss();
-    expect(why(file(bomb), "gzip")).toContain("has more than 256 MiB");
-    expect(process.memoryUsage.rss() - before).toBeLessThan(4 * MOST_KERNEL_BYTES);
+    expect(why(sourceOf(bomb), "gzip")).toContain("larger than 256 MiB");
+    expect(process.memoryUsage.rss() - before).toBeLessThan(4 * MAX_KERNEL_BYTES);
   });
 });
 
-describe("a frame of zstd from the outside", () => {
-  test("tells its content's size and its end", () => {
+describe("a zstd frame", () => {
+  test("has the content's size in its header, and its end is found", () => {
     expect(zstdHeader(zstd.subarray(0, 18))).toMatchObject({ contentBytes: flat.length, hasChecksum: true });
     expect(zstdFrameEnd(zstd)).toBe(zstd.length);
     expect(zstdFrameEnd(new Uint8Array(Buffer.concat([zstd, zstd])))).toBe(zstd.length);
   });
 
-  test.each([1, 3, 200, 255, 256, 65_791, 65_792, 70_000])("of %d bytes", (length) => {
-    const frame = zstandard(flat.subarray(0, length));
-    expect(zstdHeader(frame)?.contentBytes).toBe(length);
-    expect(zstdFrameEnd(frame)).toBe(frame.length);
-  });
+  test.each([1, 3, 200, 255, 256, 65_791, 65_792, 70_000])(
+    "of %d bytes has the right size and end",
+    (length) => {
+      const frame = zstandard(flat.subarray(0, length));
+      expect(zstdHeader(frame)?.contentBytes).toBe(length);
+      expect(zstdFrameEnd(frame)).toBe(frame.length);
+    },
+  );
 
-  test("that is cut anywhere has no end", () => {
+  test("that is truncated anywhere has no end", () => {
     for (let length = 0; length < zstd.length; length += 997) {
       expect(zstdFrameEnd(zstd.subarray(0, length))).toBeUndefined();
     }

@@ -1,11 +1,17 @@
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
+import fc from "fast-check";
 import type { SectionName } from "../../../src/eif/format/layout.ts";
-import { measurement, pcrHex, pcrOfCertificate, pcrOfText } from "../../../src/eif/format/measurement.ts";
+import {
+  pcrHex,
+  pcrOfCertificate,
+  pcrOfText,
+  startMeasurement,
+} from "../../../src/eif/format/measurement.ts";
 
 const text = new TextEncoder();
 
-/** A PCR by its definition, in Node's terms: a register of zeros extended by the content's hash. */
+/** A PCR by its definition, computed by Node: a register of zeros extended by the content's hash. */
 function extended(...content: readonly Uint8Array[]): string {
   const inner = createHash("sha384");
   for (const part of content) inner.update(part);
@@ -13,12 +19,12 @@ function extended(...content: readonly Uint8Array[]): string {
 }
 
 function measure(sections: readonly (readonly [SectionName, Uint8Array])[], step = 1 << 20) {
-  const running = measurement();
+  const measurement = startMeasurement();
   for (const [name, payload] of sections) {
-    running.begin(name);
-    for (let at = 0; at < payload.length; at += step) running.add(payload.subarray(at, at + step));
+    measurement.startSection(name);
+    for (let at = 0; at < payload.length; at += step) measurement.add(payload.subarray(at, at + step));
   }
-  const { pcr0, pcr1, pcr2 } = running.values();
+  const { pcr0, pcr1, pcr2 } = measurement.pcrs();
   return [pcrHex(pcr0), pcrHex(pcr1), pcrHex(pcr2)];
 }
 
@@ -34,7 +40,7 @@ const PCR2_OF_NOTHING =
   "21b9efbc184807662e966d34f390821309eeac6802309798826296bf3e8bec7c10edb30948c90ba67310f7b964fc500a";
 
 describe("PCRs", () => {
-  test("of one ramdisk: 0 and 1 are the same, 2 is that of nothing", () => {
+  test("of one ramdisk: PCR0 equals PCR1, PCR2 is that of no content", () => {
     const initrd = new Uint8Array(65_537).map((_, i) => (13 * i + 5) % 256);
     const known =
       "940c28746aa8f525df49dbf0647efecd2fc9edda8d671e6f652bb45d50de0bb17d0f03fe502bde2cb876e642389fb0e9";
@@ -52,7 +58,7 @@ describe("PCRs", () => {
   const c = text.encode("cmdline");
   const [r1, r2, r3] = [text.encode("one"), text.encode("two"), text.encode("three")];
 
-  test("of several ramdisks, with metadata and signature between", () => {
+  test("of several ramdisks: metadata and signature in between are not measured", () => {
     expect(
       measure([
         ["kernel", k],
@@ -66,7 +72,7 @@ describe("PCRs", () => {
     ).toEqual([extended(k, c, r1, r2, r3), extended(k, c, r1), extended(r2, r3)]);
   });
 
-  test("in an unusual order, which is the file's", () => {
+  test("of sections in an unusual order follow the order of the file", () => {
     const sections = [
       ["kernel", k],
       ["ramdisk", r1],
@@ -77,7 +83,7 @@ describe("PCRs", () => {
     expect(measure(sections)).toEqual([extended(k, r1, r2, c, r3), extended(k, r1, c), extended(r2, r3)]);
   });
 
-  test("of no ramdisk, of empty ones, and of nothing", () => {
+  test("of no ramdisk, of empty ones, and of no section", () => {
     const sections = [
       ["kernel", k],
       ["cmdline", new Uint8Array(0)],
@@ -89,17 +95,37 @@ describe("PCRs", () => {
     expect(measure([])).toEqual([PCR2_OF_NOTHING, PCR2_OF_NOTHING, PCR2_OF_NOTHING]);
   });
 
-  test("can be asked for on the way", () => {
-    const running = measurement();
-    running.begin("kernel");
-    running.add(k);
-    expect(pcrHex(running.values().pcr0)).toBe(extended(k));
-    running.begin("ramdisk");
-    running.add(r1);
-    expect(pcrHex(running.values().pcr0)).toBe(extended(k, r1));
+  test("follow their definition for sections of any kind and number, in chunks of any size", () => {
+    const payload = fc.uint8Array({ maxLength: 50 });
+    const ramdisks = fc.array(payload, { maxLength: 5 });
+    fc.assert(
+      fc.property(payload, payload, ramdisks, fc.nat({ max: 20 }), (kernel, cmdline, disks, step) => {
+        const [first = new Uint8Array(0), ...others] = disks;
+        const sections = [
+          ["kernel", kernel] as const,
+          ["cmdline", cmdline] as const,
+          ...disks.map((disk) => ["ramdisk", disk] as const),
+        ];
+        expect(measure(sections, step + 1)).toEqual([
+          extended(kernel, cmdline, ...disks),
+          extended(kernel, cmdline, first),
+          extended(...others),
+        ]);
+      }),
+    );
   });
 
-  test("3, of a role, is that of the text itself; 8 is of the certificate", () => {
+  test("can be read before the last section", () => {
+    const measurement = startMeasurement();
+    measurement.startSection("kernel");
+    measurement.add(k);
+    expect(pcrHex(measurement.pcrs().pcr0)).toBe(extended(k));
+    measurement.startSection("ramdisk");
+    measurement.add(r1);
+    expect(pcrHex(measurement.pcrs().pcr0)).toBe(extended(k, r1));
+  });
+
+  test("PCR3 extends the text of a role itself, PCR8 the hash of a certificate", () => {
     expect(pcrHex(pcrOfText("arn:aws:iam::123456789012:role/Webserver"))).toBe(
       "78fce75db17cd4e0a3fb8dad3ad128ca5e77edbb2b2c7f75329dccd99aa5f6ef4fc1f1a452e315b9e98f9e312e6921e6",
     );

@@ -5,12 +5,12 @@ import { readCertificate, validityAt } from "../../../src/eif/signing/certificat
 import {
   acceptSignature,
   belongsTo,
-  encodeSignature,
+  encodeSignatureSection,
   readPrivateKey,
-  readSignature,
+  readSignatureSection,
+  signatureProblem,
   signWith,
   toBeSigned,
-  whyNotHolding,
 } from "../../../src/eif/signing/signature.ts";
 import { array, byteString, integer, integers, map, text } from "./cbor.ts";
 import {
@@ -44,12 +44,12 @@ function errorOf(run: () => unknown): string {
   throw new Error("expected an EifError, and nothing failed");
 }
 
-describe.each(pairs)("a signature by a key of $curve", (pair) => {
+describe.each(pairs)("a signature of a $curve key", (pair) => {
   const certificate = certificateOf(pair);
   const { algorithm } = certificate;
   if (algorithm === undefined) throw new Error("the certificate's key is not known");
 
-  test("made here holds for OpenSSL, over a structure of the tests' own making", () => {
+  test("made by nitro is valid for OpenSSL, over a structure that the tests encode", () => {
     const key = readPrivateKey(here.read(pair.key));
     if (key === undefined) throw new Error("the key cannot be read");
     expect(belongsTo(key, certificate)).toBe(true);
@@ -61,22 +61,22 @@ describe.each(pairs)("a signature by a key of $curve", (pair) => {
     expect(here.verifies(pair, sigStructure(pair.curve, pcr0, 1), signature)).toBe(false);
   });
 
-  test("is put into the same section as the tests' own writer does", () => {
+  test("is encoded into the same section as by the tests' own writer", () => {
     const signature = here.sign(pair, sigStructure(pair.curve, pcr0));
-    const section = encodeSignature(certificate, toBeSigned(algorithm, pcr0), signature);
+    const section = encodeSignatureSection(certificate, toBeSigned(algorithm, pcr0), signature);
     const own = signatureSection(here.read(pair.certificate), pair.curve, pcr0, signature);
     expect(Array.from(section)).toEqual(Array.from(own));
   });
 
-  test("made by OpenSSL holds here, for this image and no other", () => {
-    const read = readSignature(signedByOpenssl(here, pair, pcr0), "it");
-    expect(whyNotHolding(read, pcr0)).toBeUndefined();
-    expect(whyNotHolding(read, new Uint8Array(48))).toBe("it signs another PCR0 than this image has");
+  test("made by OpenSSL is valid for nitro, for this image and no other", () => {
+    const read = readSignatureSection(signedByOpenssl(here, pair, pcr0), "it");
+    expect(signatureProblem(read, pcr0)).toBeUndefined();
+    expect(signatureProblem(read, new Uint8Array(48))).toBe("it signs a PCR0 that is not this image's");
     expect(Array.from(read.certificate.der)).toEqual(Array.from(here.der(pair.certificate)));
-    expect([read.algorithm, read.pcrIndex]).toEqual([CURVES[pair.curve].cose, 0]);
+    expect([read.sign1.algorithm, read.sign1.pcrIndex]).toEqual([CURVES[pair.curve].cose, 0]);
   });
 
-  test("made elsewhere is taken as R and S or in DER, if it is right", () => {
+  test("made elsewhere is accepted as R and S or in DER, if it is valid", () => {
     const what = toBeSigned(algorithm, pcr0);
     const { half } = CURVES[pair.curve];
     const raw = here.sign(pair, what.structure);
@@ -99,30 +99,30 @@ describe.each(pairs)("a signature by a key of $curve", (pair) => {
   });
 });
 
-describe("a signature that does not hold", () => {
+describe("a signature is not valid", () => {
   const signature = here.sign(pair384, sigStructure("P-384", pcr0));
   const pem = here.read(pair384.certificate);
-  const whyNot = (section: Uint8Array) => whyNotHolding(readSignature(section, "it"), pcr0);
+  const whyNot = (section: Uint8Array) => signatureProblem(readSignatureSection(section, "it"), pcr0);
 
-  test("for another certificate", () => {
+  test("with another certificate", () => {
     const other = here.pair({ curve: "P-384", name: "other" });
     expect(whyNot(signatureSection(here.read(other.certificate), "P-384", pcr0, signature))).toBe(
-      "it was not made by the certificate's key, or over other content",
+      "it does not match the certificate's key, or its content was changed",
     );
   });
 
-  test("for another register", () => {
+  test("over another PCR", () => {
     const first = here.sign(pair384, sigStructure("P-384", pcr0, 1));
     expect(whyNot(signatureSection(pem, "P-384", pcr0, first, { index: 1 }))).toBe("it signs PCR1, not PCR0");
   });
 
-  test("for an algorithm that is not the key's", () => {
+  test("with an algorithm that is not the key's", () => {
     expect(whyNot(signatureSection(pem, "P-384", pcr0, signature, { cose: -7 }))).toBe(
-      "it names algorithm -7, the certificate's P-384 key signs with ES384 (-35)",
+      "it names algorithm -7, but the certificate's P-384 key signs with ES384 (-35)",
     );
   });
 
-  test("for a key that is no EC key", () => {
+  test("with a key that is not an EC key", () => {
     const rsa = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "rsa.key", "-subj", "/CN=r"];
     here.openssl(...rsa, "-out", "rsa.crt");
     const certificate = here.read(here.path("rsa.crt"));
@@ -133,11 +133,11 @@ describe("a signature that does not hold", () => {
 
   test("with a signature of another length", () => {
     expect(whyNot(signatureSection(pem, "P-384", pcr0, signature.subarray(1)))).toBe(
-      "it was not made by the certificate's key, or over other content",
+      "it does not match the certificate's key, or its content was changed",
     );
   });
 
-  test("a COSE tag and a second signature are allowed, as the specification says", () => {
+  test("unlike one with a COSE tag or before a second signature, which the specification allows", () => {
     const good = { tagged: true };
     expect(whyNot(signatureSection(pem, "P-384", pcr0, signature, good))).toBeUndefined();
     const one = Array.from(signatureSection(pem, "P-384", pcr0, signature)).slice(1);
@@ -145,7 +145,7 @@ describe("a signature that does not hold", () => {
   });
 });
 
-describe("a signature section that cannot be read", () => {
+describe("a signature section is rejected that is or has", () => {
   const pem = integers(here.read(pair256.certificate));
   const entry = (certificate: readonly number[], cose: readonly number[]) =>
     Uint8Array.from(
@@ -162,23 +162,23 @@ describe("a signature section that cannot be read", () => {
   const raw = byteString(new Uint8Array(64));
 
   const cases: readonly (readonly [string, Uint8Array, string])[] = [
-    ["nothing", new Uint8Array(0), "it cannot be read as CBOR: "],
+    ["nothing", new Uint8Array(0), "it is not valid CBOR: "],
     ["a text", Uint8Array.from(text("hello")), "it is not a CBOR array of maps"],
     ["null", Uint8Array.from([0xf6]), "it is not a CBOR array of maps"],
     ["an empty array", Uint8Array.from([0x80]), "it is not a CBOR array of maps"],
-    ["an endless nesting", new Uint8Array(32768).fill(0x81), "it cannot be read as CBOR: "],
+    ["an endless nesting", new Uint8Array(32768).fill(0x81), "it is not valid CBOR: "],
     [
       "an array of 2^53 items",
       Uint8Array.from([0x9b, 0, 0x1f, ...Array(6).fill(0xff)]),
-      "it cannot be read as ",
+      "it is not valid CBOR",
     ],
     [
-      "a cut off one",
+      "a truncated one",
       signatureSection(here.read(pair256.certificate), "P-256", pcr0, new Uint8Array(64)).slice(0, -9),
-      "it cannot be read as CBOR",
+      "it is not valid CBOR",
     ],
-    ["something after it", Uint8Array.from([...entry(pem, integers([])), 0]), "it cannot be read as CBOR: "],
-    ["more than 32,768 bytes", new Uint8Array(32769), "it has 32769 bytes, at most 32768 are allowed"],
+    ["bytes after it", Uint8Array.from([...entry(pem, integers([])), 0]), "it is not valid CBOR: "],
+    ["more than 32,768 bytes", new Uint8Array(32769), "it has 32769 bytes; at most 32768 are allowed"],
     [
       "no certificate",
       Uint8Array.from(array([map([[text("signature"), integers([])]])])),
@@ -190,12 +190,12 @@ describe("a signature section that cannot be read", () => {
       "signing_certificate of it is not an array of integers",
     ],
     [
-      "a certificate of what is no byte",
+      "a certificate with an item that is not a byte",
       entry(array([integer(65), integer(256)]), integers([])),
-      "signing_certificate of it holds what is no byte, at place 1",
+      "signing_certificate of it has an item that is not a byte, at index 1",
     ],
     [
-      "a key twice",
+      "a duplicate key",
       Uint8Array.from(
         array([
           map([
@@ -204,21 +204,25 @@ describe("a signature section that cannot be read", () => {
           ]),
         ]),
       ),
-      "it cannot be read as CBOR: ",
+      "it is not valid CBOR: ",
     ],
-    ["a COSE_Sign1 of three", cose(header, map([]), payload), "the COSE_Sign1 of it is not an array of four"],
+    [
+      "a COSE_Sign1 of three",
+      cose(header, map([]), payload),
+      "the COSE_Sign1 of it is not an array of four items",
+    ],
     [
       "a COSE_Sign1 without a payload",
       cose(header, map([]), [0xf6], raw),
-      "the COSE_Sign1 of it lacks a byte string",
+      "the COSE_Sign1 of it has a header, payload or signature that is not a byte string",
     ],
     [
-      "a header that is no map",
+      "a header that is not a map",
       cose(byteString([0x80]), map([]), payload, raw),
       "the header of the COSE_Sign1 of it names no algorithm",
     ],
     [
-      "a payload that is no map",
+      "a payload that is not a map",
       cose(header, map([]), byteString([0x80]), raw),
       "the payload of the COSE_Sign1 of it has no register_index",
     ],
@@ -228,18 +232,18 @@ describe("a signature section that cannot be read", () => {
       "register_value of the COSE_Sign1 of it is not an array",
     ],
     [
-      "a certificate that is none",
+      "a certificate that is not PEM",
       entry(integers(Buffer.from("hello")), integers(array([header, map([]), payload, raw]))),
-      "the certificate of it has no block from -----BEGIN CERTIFICATE-----",
+      "the certificate of it has no PEM block from -----BEGIN CERTIFICATE-----",
     ],
   ];
   test.each(cases)("%s", (_, section, why) => {
-    expect(errorOf(() => readSignature(section, "it"))).toStartWith(why);
+    expect(errorOf(() => readSignatureSection(section, "it"))).toStartWith(why);
   });
 });
 
 describe("a certificate", () => {
-  test("tells what AWS's describe-eif tells of it", () => {
+  test("has the attributes that AWS's describe-eif prints", () => {
     const pair = here.pair({ name: "named", curve: "P-256", subject: "/C=DE/ST=Hessen/O=Grüße, AG/CN=one" });
     const certificate = certificateOf(pair);
     expect(Object.entries(certificate.issuer)).toEqual([
@@ -261,7 +265,7 @@ describe("a certificate", () => {
     here.file("named.pub", key);
     here.file("named.tbs", message);
     here.file("named.sig", certificate.signature);
-    const told = here.openssl(
+    const output = here.openssl(
       "dgst",
       "-sha384",
       "-verify",
@@ -270,7 +274,7 @@ describe("a certificate", () => {
       "named.sig",
       "named.tbs",
     );
-    expect(told.toString()).toBe("Verified OK\n");
+    expect(output.toString()).toBe("Verified OK\n");
   });
 
   test("is valid between its dates", () => {
@@ -283,7 +287,7 @@ describe("a certificate", () => {
     expect(at("2024-03-01T00:00:01Z")).toBe("expired");
   });
 
-  test("is taken out of what stands around it, a private key included", () => {
+  test("is found between other text, even a private key", () => {
     const around = ["a note\n", here.read(pair256.key), here.read(pair256.certificate), "and more\n"];
     const certificate = readCertificate(Buffer.concat(around.map((part) => Buffer.from(part))), "it");
     expect(certificate.pem).toBe(Buffer.from(here.read(pair256.certificate)).toString());
@@ -296,27 +300,23 @@ describe("a certificate", () => {
       `-----BEGIN CERTIFICATE-----\n${Buffer.from(bytes).toString("base64")}\n-----END CERTIFICATE-----\n`,
     );
   test.each([
-    ["that is empty", Buffer.alloc(0), "it has no block from"],
-    ["without an end", pemOf(der).subarray(0, -10), "it has no block from"],
+    ["that is empty", Buffer.alloc(0), "it has no PEM block from"],
+    ["without an end", pemOf(der).subarray(0, -10), "it has no PEM block from"],
     [
       "that is not base64",
       Buffer.from(pemOf(der).toString().replace("MII", "M=I")),
-      "it has a block that is not",
+      "it has a PEM block that is not",
     ],
-    ["that is cut off", pemOf(der.subarray(0, 100)), "it cannot be read as X.509: "],
-    ["of zeros", pemOf(new Uint8Array(100)), "it cannot be read as X.509: "],
-    ["with an empty block", pemOf(new Uint8Array(0)), "it cannot be read as X.509: "],
-    [
-      "with something after it",
-      pemOf(Uint8Array.from([...der, 0])),
-      "it is not in DER, or something follows it",
-    ],
-    ["of 32,769 bytes", Buffer.alloc(32769), "it has 32769 bytes, at most 32768 are read"],
+    ["that is truncated", pemOf(der.subarray(0, 100)), "it is not a valid X.509 certificate: "],
+    ["of zeros", pemOf(new Uint8Array(100)), "it is not a valid X.509 certificate: "],
+    ["with an empty block", pemOf(new Uint8Array(0)), "it is not a valid X.509 certificate: "],
+    ["with bytes after it", pemOf(Uint8Array.from([...der, 0])), "it is not DER, or its block contains more"],
+    ["of 32,769 bytes", Buffer.alloc(32769), "it has 32769 bytes; at most 32768 are read"],
   ])("%s is refused", (_, bytes, why) => {
     expect(errorOf(() => readCertificate(new Uint8Array(bytes), "it"))).toStartWith(why);
   });
 
-  test("knows its own key", () => {
+  test("belongs to its own key only", () => {
     const keys = pairs.map(({ key }) => readPrivateKey(here.read(key)));
     for (const pair of pairs) {
       const certificate = certificateOf(pair);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { problemError, shellQuote } from "../../../src/host/problem.ts";
+import { problemError } from "../../../src/host/problem.ts";
+import { shellQuote } from "../../../src/sys/shell-quote.ts";
 
 describe("problem", () => {
   test("shell quoting: quotes only what a shell would interpret", () => {
