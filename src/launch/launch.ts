@@ -23,12 +23,8 @@ import { loadImage } from "./load-image.ts";
 import { planMemoryPages } from "./plan/huge-pages.ts";
 import { checkFits, EXPECTED_IMAGE_OFFSET, type MemorySize, planMemory, tightMemory } from "./plan/memory.ts";
 import { planVcpus, type Vcpus } from "./plan/vcpus.ts";
-import {
-  type LauncherProcess,
-  prepareLauncher,
-  startDaemon,
-  startsDaemon,
-} from "./process/launcher-process.ts";
+import { prepareLauncher, startDaemon, startsDaemon } from "./process/launcher-process.ts";
+import type { LauncherProcess } from "./process/set-up.ts";
 import { runUntilExit } from "./run-loop.ts";
 import { prepareStart } from "./start-enclave.ts";
 import { launchFailed, reportVsockProblem } from "./undiagnosed.ts";
@@ -72,6 +68,7 @@ async function launchEnclave(context: LaunchContext, launcher: LauncherProcess):
     await loadImage(context, run, image, prepared, imageOffset);
     donateMemory(context, enclave, run, prepared);
   }
+  // The image is in the enclave's memory: its files need not stay open while the enclave runs.
   image[Symbol.dispose]();
   cancellation.check();
   addVcpus(context, enclave, run);

@@ -5,16 +5,7 @@
 import type { System } from "../../sys/system.ts";
 import type { LaunchRequest } from "../context.ts";
 import type { LaunchOptions } from "../options.ts";
-
-/** The process as the options want it. */
-export interface LauncherProcess extends Disposable {
-  /** Creates and locks the pid file; disposing of the result removes it. Throws UserError. */
-  createPidFile(): Disposable | undefined;
-  /**
-   * Drops privileges, enters the sandbox, detaches the daemon: called once everything is prepared. Throws UserError.
-   */
-  finalize(): void;
-}
+import type { LauncherProcess } from "./set-up.ts";
 
 const ORDINARY_PROCESS: LauncherProcess = {
   createPidFile: () => undefined,

@@ -4,10 +4,19 @@ import type { System } from "../../sys/system.ts";
 import type { LaunchRequest } from "../context.ts";
 import { becomeDaemon } from "./daemon.ts";
 import { prepareProcess } from "./drop-privileges.ts";
-import type { LauncherProcess } from "./launcher-process.ts";
 import { checkOutputs } from "./output-conflicts.ts";
 import { writePidFile } from "./pid-file.ts";
 import { openTraceFile } from "./trace-file.ts";
+
+/** The process as the options want it. */
+export interface LauncherProcess extends Disposable {
+  /** Creates and locks the pid file; disposing of the result removes it. Throws UserError. */
+  createPidFile(): Disposable | undefined;
+  /**
+   * Drops privileges, enters the sandbox, detaches the daemon: called once everything is prepared. Throws UserError.
+   */
+  finalize(): void;
+}
 
 /** Becomes the daemon, opens the trace, looks up the user and the root. Throws UserError, naming the option. */
 export async function setUpProcess(system: System, request: LaunchRequest): Promise<LauncherProcess> {

@@ -1,4 +1,4 @@
-/** The console's bytes: all of them, in order, whatever takes them and however slowly. */
+/** The console's bytes: complete and in order, whatever receives them and however slowly. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { floodPattern } from "../../emulated-parent/console.ts";
@@ -26,7 +26,7 @@ const MIB = 2 ** 20;
 const END = exitLine(CAUSE_UNKNOWN.debug);
 const END_LINE: string = expect.stringMatching(END);
 
-/** Compares without printing megabytes where they differ. */
+/** Compares without printing megabytes on a difference. */
 function expectFlood(got: Uint8Array, length: number): void {
   expect(got.length).toBe(length);
   expect(Buffer.compare(got, floodPattern(0, length))).toBe(0);
@@ -37,7 +37,7 @@ function delivered(result: ParentResult): number | undefined {
 }
 
 describe.concurrent.skipIf(notHere !== undefined)("a flood of the console", () => {
-  test("of 64 MiB is in the file to the last byte", async () => {
+  test("of 64 MiB reaches the file to the last byte", async () => {
     const path = here.path("flood");
     const enclave = { consoleFloodBytes: 64 * MIB, heartbeatMs: 1, liveMs: LIVE_MS };
     const result = await launch(here.debug("-serial", `file:${path}`), { enclave });
@@ -46,9 +46,9 @@ describe.concurrent.skipIf(notHere !== undefined)("a flood of the console", () =
     expectNothingLeft(result);
   });
 
-  test("is all delivered before the launcher ends, though the enclave is gone long before", async () => {
+  test("is delivered completely before the launcher exits, long after the enclave has exited", async () => {
     const path = here.path("short");
-    // Its end comes while seven eighths are still in the hypervisor, and nothing of them moves.
+    // The enclave exits while the hypervisor still has seven eighths, none of which is being read.
     const stall = { consoleStallAfterBytes: MIB, consoleStallMs: 700 };
     const enclave = { consoleFloodBytes: 8 * MIB, heartbeatMs: null, liveMs: 400, ...stall };
     const result = await launch(here.debug("-serial", `file:${path}`), { enclave });
@@ -56,9 +56,9 @@ describe.concurrent.skipIf(notHere !== undefined)("a flood of the console", () =
     expect(result.status).toBe(3);
   });
 
-  test("of an enclave that has ended is kept for a reader that does not read, and the enclave's CPUs are back", async () => {
+  test("of an exited enclave is kept for a reader that does not read, and the enclave's CPUs are released", async () => {
     const [kept, gate] = [here.path("kept"), here.path("gate")];
-    // The pool is one core: the second launch succeeds when the first enclave is gone, and only then is its console read.
+    // The pool has one core: the second launch succeeds once the first enclave is gone, and then its console is read.
     const next = shellWords(here.production());
     const script = [
       `mkfifo ${gate}`,
@@ -83,19 +83,19 @@ describe.concurrent.skipIf(notHere !== undefined)("a flood of the console", () =
     expectNothingLeft(result);
   });
 
-  test("waits for a reader that sleeps, behind the enclave's end", async () => {
+  test("waits for a slow reader after the enclave's exit", async () => {
     const path = here.path("slow");
     const script = `(${shellWords(here.debug())}; echo status $? >&2) | (dd bs=1 count=1 status=none; sleep 3; cat) > ${path}`;
     const enclave = { consoleFloodBytes: 64 * MIB, heartbeatMs: 1, liveMs: LIVE_MS };
     const result = await launch(["sh", "-c", script], { enclave });
     const [ended, closed] = ["enclave exited", "slot freed"].map((what) => entries(result, what)[0]?.t ?? 0);
-    expect((closed ?? 0) - (ended ?? 0)).toBeGreaterThan(1000); // it slept for three seconds from the first byte on
+    expect((closed ?? 0) - (ended ?? 0)).toBeGreaterThan(1000); // the reader slept for three seconds from the first byte on
     expectFlood(readFileSync(path), 64 * MIB);
     expect(lines(result.stderr).slice(1)).toEqual([END_LINE, "status 5"]);
     expectNothingLeft(result);
   });
 
-  test("into a stdout that nobody reads does not keep the launcher from its signals", async () => {
+  test("into a stdout that is not read does not delay signals", async () => {
     const script = `(${shellWords(here.debug())}; echo status $? >&2; kill $$) | sleep 40`;
     const result = await launch(["sh", "-c", script], {
       enclave: { consoleFloodBytes: 64 * MIB, heartbeatMs: 1 },
@@ -133,7 +133,7 @@ describe.concurrent.skipIf(notHere !== undefined)("stdout as", () => {
   }
 
   test("a socket gets every byte", async () => {
-    // bun gives its children sockets for their standard streams.
+    // Bun uses sockets for the standard streams of its children.
     const script = `readlink /proc/self/fd/3 3>&1 >&2; exec ${shellWords(here.debug())}`;
     const run = startLaunch({ command: ["sh", "-c", script], scenario: { enclave } });
     const got = await new Response(run.process.stdout).bytes();
@@ -142,7 +142,7 @@ describe.concurrent.skipIf(notHere !== undefined)("stdout as", () => {
     expectFlood(got.subarray(6), 3 * MIB);
   });
 
-  test("a socket whose reader sleeps gets every byte", async () => {
+  test("a socket with a slow reader gets every byte", async () => {
     const path = here.path("socket");
     const reader = here.file(
       "reader.ts",
@@ -171,7 +171,7 @@ describe.concurrent.skipIf(notHere !== undefined)("stdout as", () => {
     expectNothingLeft(result);
   });
 
-  test("nothing at all is no reason not to launch", async () => {
+  test("a closed descriptor does not prevent a launch", async () => {
     const script = `exec ${shellWords([NITRO, "-kernel", here.eif, "-m", "64M"])} >&-`;
     const result = await launch(["sh", "-c", script], { enclave: { heartbeatMs: 1, liveMs: LIVE_MS } });
     expect(lines(result.stderr).at(-1)).toMatch(exitLine(CAUSE_UNKNOWN.production));
@@ -190,14 +190,14 @@ describe.concurrent.skipIf(notHere !== undefined)("a console", () => {
     expect(result.status).toBe(5);
   });
 
-  test("is still read for the verdict when nobody keeps it", async () => {
+  test("is still read for the exit status when it is discarded", async () => {
     const text = ["hello", "Kernel panic - not syncing: late"];
     const enclave = { console: text, consoleEveryMs: 80, heartbeatMs: 1, liveMs: 500 };
     const result = await launch(here.debug("-serial", "file:/dev/full"), { enclave });
     expect(result.status).toBe(4);
   });
 
-  test("that cannot be opened is refused before the host is asked for anything", async () => {
+  test("that cannot be opened fails before anything is asked of the host", async () => {
     const result = await launch(here.debug("-serial", `file:${here.directory}/no/such`));
     expect(result.stderr).toStartWith(
       `nitro: -serial file:${here.directory}/no/such: No such file or directory`,
@@ -206,7 +206,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a console", () => {
     expect(entries(result, "bind")).toEqual([]);
   });
 
-  test("that takes its time to accept is waited for, and nothing of it is missed", async () => {
+  test("that accepts late is waited for, and no byte is lost", async () => {
     const enclave = { console: ["from the first", "to the last"], consoleDelayMs: 300, liveMs: 1200 };
     const result = await launch(here.debug(), { enclave });
     expect(result.stdout).toBe("from the first\nto the last\n");
@@ -215,7 +215,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a console", () => {
     expectNothingLeft(result);
   });
 
-  test("that stands still for a while goes on where it stopped", async () => {
+  test("that pauses for a while continues where it stopped", async () => {
     const enclave = {
       ...{ consoleFloodBytes: 2 * MIB, consoleStallAfterBytes: MIB, consoleStallMs: 1300 },
       liveMs: 1700,
@@ -235,12 +235,15 @@ describe.concurrent.skipIf(notHere !== undefined)("a console's file that cannot 
     ["that is a directory", here.directory, "Is a directory (EISDIR)"],
     ["that is a FIFO without a reader", fifo, "No such device or address (ENXIO)"],
   ];
-  test.each(cases)("%s is told before an enclave is created, and nothing is left", async (_, path, why) => {
-    if (path === fifo) expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
-    const result = await launch(here.debug("-serial", `file:${path}`));
-    expect(lines(result.stderr)[0]).toBe(`nitro: -serial file:${path}: ${why}`);
-    expect(result.status).toBe(1);
-    expect(entries(result, "NE_CREATE_VM")).toEqual([]);
-    expectNothingLeft(result);
-  });
+  test.each(cases)(
+    "%s is reported before an enclave is created, and nothing is left behind",
+    async (_, path, why) => {
+      if (path === fifo) expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
+      const result = await launch(here.debug("-serial", `file:${path}`));
+      expect(lines(result.stderr)[0]).toBe(`nitro: -serial file:${path}: ${why}`);
+      expect(result.status).toBe(1);
+      expect(entries(result, "NE_CREATE_VM")).toEqual([]);
+      expectNothingLeft(result);
+    },
+  );
 });

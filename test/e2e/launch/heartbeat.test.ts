@@ -1,4 +1,4 @@
-/** The heartbeat on vsock port 9000: whose counts, who is answered, and how launchers share the port. */
+/** The heartbeat on vsock port 9000: which one counts, which are answered, and when the port is released. */
 import { afterAll, describe, expect, test } from "bun:test";
 import {
   CAUSE_UNKNOWN,
@@ -22,14 +22,14 @@ const BYTE = 0xb7;
 const HELD = "nitro: port 9000 is in use by another process; waiting for it, up to 30 s";
 
 describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
-  test("of the enclave's own is answered and counted", async () => {
+  test("from the enclave is answered and counted", async () => {
     const result = await launch(here.debug("-d", "vsock"), { enclave: { heartbeatMs: 1, liveMs: LIVE_MS } });
     expect(result.report.heartbeats).toEqual([{ cid: 16, byte: BYTE, outcome: "answered" }]);
     expect(lines(result.stderr)).toContain("vsock: heartbeat: the enclave's own, from CID 16");
     expect(result.status).toBe(5);
   });
 
-  test("of a stranger is answered, told and not counted", async () => {
+  test("from another CID is answered and reported, and does not count", async () => {
     const strangers = [{ cid: 77, byte: BYTE, afterMs: 0 }];
     const result = await launch(here.debug(), { enclave: { strangers, heartbeatMs: null, liveMs: LIVE_MS } });
     expect(result.report.heartbeats).toEqual([{ cid: 77, byte: BYTE, outcome: "answered" }]);
@@ -39,7 +39,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
     expect(result.status).toBe(3);
   });
 
-  test("of a stranger does not stand in the way of the enclave's own", async () => {
+  test("from another CID does not prevent the enclave's own", async () => {
     const strangers = [{ cid: 77, byte: BYTE, afterMs: 0 }];
     const result = await launch(here.debug(), { enclave: { strangers, heartbeatMs: 200, liveMs: 600 } });
     expect(result.report.heartbeats).toEqual([
@@ -49,7 +49,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
     expect(result.status).toBe(5);
   });
 
-  test("with a wrong byte is told and not answered, whoever sends it", async () => {
+  test("with a wrong byte is reported and not answered, from any CID", async () => {
     const enclave = {
       strangers: [{ cid: 77, byte: 0x42, afterMs: 0 }],
       ...{ heartbeatByte: 0x11, noHeartbeatFatal: false, heartbeatMs: 60, liveMs: 400 },
@@ -66,7 +66,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
     expectNothingLeft(result);
   });
 
-  test("gets through twenty peers that say nothing", async () => {
+  test("is received despite twenty silent connections", async () => {
     const enclave = { silentPeers: 20, heartbeatMs: 200, liveMs: 700 };
     const result = await launch(here.debug(), { enclave });
     const connected = entries(result, "silent peer connected").filter(({ ok }) => ok === true);
@@ -76,14 +76,14 @@ describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
     expectNothingLeft(result);
   });
 
-  test("gets through more silent peers than are heard at a time", async () => {
+  test("is received despite more silent connections than are kept", async () => {
     const enclave = { silentPeers: 100, heartbeatMs: 400, liveMs: 1200 };
     const result = await launch(here.debug(), { enclave });
     expect(result.report.heartbeats).toEqual([{ cid: 16, byte: BYTE, outcome: "answered" }]);
     expect(result.status).toBe(5);
   });
 
-  test("that never comes makes the status 3", async () => {
+  test("that never comes gives status 3", async () => {
     const enclave = { heartbeatMs: null, noHeartbeatFatal: false, liveMs: 80 };
     const result = await launch(here.debug(), { enclave });
     expect(lines(result.stderr).at(-1)).toMatch(exitLine(`${NO_HEARTBEAT}; the console stayed empty`));
@@ -92,9 +92,9 @@ describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
   });
 });
 
-/** The words of a launch with a policy. */
-function policy(words: string): string[] {
-  return here.debug().map((word) => (word === "nitro,debug-mode=on" ? `${word},${words}` : word));
+/** The arguments of a launch in debug mode with these accelerator properties. */
+function policy(properties: string): string[] {
+  return here.debug().map((arg) => (arg === "nitro,debug-mode=on" ? `${arg},${properties}` : arg));
 }
 
 const REQUIRED =
@@ -105,7 +105,7 @@ const STOPPED = "was stopped TIME after start, without a heartbeat";
 describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
   const silent = { heartbeatMs: null, console: ["no init here"] };
 
-  test("require stops the enclave at the time-out, with status 3", async () => {
+  test("require stops the enclave after the time-out, with status 3", async () => {
     const result = await launch(policy("heartbeat=require,heartbeat-timeout=1"), { enclave: silent });
     const [, required, stopped, ...more] = lines(result.stderr);
     expect([required, more]).toEqual([REQUIRED, []]);
@@ -118,10 +118,10 @@ describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
     expectNothingLeft(result);
   });
 
-  test("require with -no-shutdown gives the enclave back and stays", async () => {
-    const words = [...policy("heartbeat=require,heartbeat-timeout=1"), "-no-shutdown"];
+  test("require with -no-shutdown releases the enclave's resources and stays", async () => {
+    const args = [...policy("heartbeat=require,heartbeat-timeout=1"), "-no-shutdown"];
     const scenario = { enclave: silent, signals: [{ afterMs: 2500, signal: "SIGTERM" }] };
-    const result = await launch(words, scenario);
+    const result = await launch(args, scenario);
     const [, required, stopped, ...more] = lines(result.stderr);
     expect([required, more]).toEqual([REQUIRED, []]);
     expect(stopped).toMatch(exitLine(`${STOPPED}; nitro stays (-no-shutdown)`));
@@ -129,7 +129,7 @@ describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
     expectNothingLeft(result);
   });
 
-  test("require does nothing more once it has come", async () => {
+  test("require has no further effect once the heartbeat has come", async () => {
     const enclave = { heartbeatMs: 100, liveMs: 1600 };
     const result = await launch(policy("heartbeat=require,heartbeat-timeout=1"), { enclave });
     const [, exited, ...more] = lines(result.stderr);
@@ -138,7 +138,7 @@ describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
     expect(result.status).toBe(5);
   });
 
-  test("auto notes the time-out and goes on", async () => {
+  test("auto reports the time-out, and the enclave keeps running", async () => {
     const enclave = { ...silent, liveMs: 1600 };
     const result = await launch(policy("heartbeat=auto,heartbeat-timeout=1"), { enclave });
     expect(lines(result.stderr)[1]).toBe(
@@ -147,7 +147,7 @@ describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
     expect(result.status).toBe(5);
   });
 
-  test("none touches no port, and says so", async () => {
+  test("none uses no port, and the start message says so", async () => {
     const scenario = { takenPorts: [9000], enclave: { ...silent, liveMs: LIVE_MS } };
     const result = await launch(policy("heartbeat=none"), scenario);
     expect(lines(result.stderr)[0]).toEndWith(", debug mode, heartbeat=none");
@@ -156,9 +156,9 @@ describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
     expectNothingLeft(result);
   });
 
-  test("the time-out counts from the start, which -S puts off", async () => {
-    const words = policy("heartbeat=require,heartbeat-timeout=1");
-    const paused = shellWords([...words, "-S", "-qmp", "stdio", "-serial", "none"]);
+  test("the time-out starts with the enclave, also with -S", async () => {
+    const args = policy("heartbeat=require,heartbeat-timeout=1");
+    const paused = shellWords([...args, "-S", "-qmp", "stdio", "-serial", "none"]);
     const get = (property: string) =>
       JSON.stringify({ execute: "qom-get", arguments: { path: "/machine/accel", property } });
     const asked = ["qmp_capabilities", "cont"].map((execute) => JSON.stringify({ execute }));
@@ -175,7 +175,7 @@ describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
 });
 
 describe.concurrent.skipIf(notHere !== undefined)("vsock port 9000", () => {
-  test("is given back after the heartbeat: the next launcher need not wait for the enclave's end", async () => {
+  test("is released after the heartbeat: the next launch does not wait for the enclave's exit", async () => {
     const trace = here.path("first-trace");
     const first = shellWords(here.debug("-serial", "none", "-d", "vsock", "-D", trace));
     const second = shellWords(here.debug("-serial", "none"));
@@ -192,7 +192,7 @@ describe.concurrent.skipIf(notHere !== undefined)("vsock port 9000", () => {
     expectNothingLeft(result);
   });
 
-  test("that nobody gives back is waited for until a signal comes", async () => {
+  test("that another process keeps is waited for until a signal arrives", async () => {
     const result = await launch(here.debug(), {
       takenPorts: [9000],
       signals: [{ at: "exit bind", nth: 10, signal: "SIGTERM" }],

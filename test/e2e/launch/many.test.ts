@@ -1,4 +1,4 @@
-/** Launch after launch on one parent instance: nothing is left of any of them. */
+/** Many launches on one parent instance leave nothing behind. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ import {
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
 
-/** What a running launcher has open: standard streams, the runtime's own, and one each of what a launch needs. */
+/** The descriptors of a running launcher: standard streams, the runtime's, and one of each kind that a launch needs. */
 const KNOWN: { what: string; path: RegExp; most: number }[] = [
   { what: "standard input", path: /^\/dev\/null$/, most: 1 },
   { what: "sockets: standard streams and the console", path: /^socket:/, most: 3 },
@@ -41,7 +41,7 @@ describe.skipIf(notHere !== undefined)("one parent instance", () => {
     });
     const statuses = lines(result.stdout);
     expect(statuses).toHaveLength(200);
-    // Whether so early a heartbeat was heard before the end is a matter of luck.
+    // Such an early heartbeat may or may not be received before the exit.
     expect(statuses.filter((status) => status !== "5" && status !== "3")).toEqual([]);
     expect(entries(result, "NE_START_ENCLAVE").map(({ cid }) => cid)).toEqual(Array(200).fill(16));
     expect(readdirSync(temporary)).toEqual([]);
@@ -49,7 +49,7 @@ describe.skipIf(notHere !== undefined)("one parent instance", () => {
     expectNothingLeft(result);
   });
 
-  test("sees a launcher that holds no more descriptors than it can account for", async () => {
+  test("has a launcher with no unexpected descriptors", async () => {
     const command = here.debug("-serial", `file:${here.path("console")}`);
     const run = startLaunch({ command, scenario: { enclave: { console: ["up"], heartbeatMs: 1 } } });
     await eventually("the console", () => Bun.file(here.path("console")).size > 0);

@@ -1,4 +1,4 @@
-/** What stands on stderr: the launcher's own lines, and with -d a trace in the manner of strace. */
+/** Standard error: the launcher's own lines, and with -d a trace in the format of strace. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { entries, LIVE_MS, launch, lines, notHere, Workplace } from "./nitro.ts";
 
@@ -16,7 +16,7 @@ describe.concurrent.skipIf(notHere !== undefined)("stderr", () => {
     expect(lines(result.stderr)).toHaveLength(2);
   });
 
-  test("has every call with -d syscalls, the five ioctls with their arguments among them", async () => {
+  test("has every call with -d syscalls, including the five ioctls with their arguments", async () => {
     const result = await launch(here.debug("-d", "syscalls"), scenario);
     const all = lines(result.stderr);
     expect(all.filter((line) => !OWN.test(line) && !CALL.test(line))).toEqual([]);
@@ -43,7 +43,7 @@ describe.concurrent.skipIf(notHere !== undefined)("stderr", () => {
     expect(result.stderr).toMatch(/^NE_ADD_VCPU\(\d+, \{vcpu_id=0\}\) = -1 NE_ERR_NO_CPUS_AVAIL_IN_POOL$/m);
   });
 
-  test("tells of connections, the heartbeat and the console with -d vsock", async () => {
+  test("has connections, the heartbeat and the console with -d vsock", async () => {
     const result = await launch(here.debug("-d", "vsock"), scenario);
     const all = lines(result.stderr);
     expect(all.filter((line) => !OWN.test(line) && !line.startsWith("vsock: "))).toEqual([]);
@@ -52,7 +52,7 @@ describe.concurrent.skipIf(notHere !== undefined)("stderr", () => {
     expect(all).toContain("vsock: heartbeat: the enclave's own, from CID 16");
   });
 
-  test("has no trace where -D names a file for it", async () => {
+  test("has no trace if -D names a file for it", async () => {
     const path = here.path("trace");
     const result = await launch(here.debug("-d", "syscalls,vsock", "-D", path), scenario);
     expect(lines(result.stderr)).toHaveLength(2);

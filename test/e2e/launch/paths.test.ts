@@ -1,4 +1,4 @@
-/** Files that a launcher makes in a directory that anybody may write to, where somebody else has been before it. */
+/** Files that a launcher creates in a world-writable directory where another user has created something before it. */
 import { afterAll, describe, expect, test } from "bun:test";
 import {
   chmodSync,
@@ -29,7 +29,7 @@ mkdirSync(open);
 chmodSync(open, 0o1777);
 afterAll(() => here[Symbol.dispose]());
 
-/** A launch for each way to write a file at a path. */
+/** A launch for each option that writes a file at a path. */
 const WAYS: Readonly<Record<string, (path: string) => string[]>> = {
   "-pidfile": (path) => ["-pidfile", path],
   "-serial file:": (path) => ["-serial", `file:${path}`],
@@ -38,7 +38,7 @@ const WAYS: Readonly<Record<string, (path: string) => string[]>> = {
   "a monitor's chardev": (path) => ["-chardev", `file,id=c,path=${path},append=on`],
 };
 
-describe.skipIf(notHere !== undefined)("in a directory that anybody may write to", () => {
+describe.skipIf(notHere !== undefined)("in a world-writable directory", () => {
   test.each(Object.keys(WAYS))(
     "%s follows no stranger's link, and writes no stranger's file",
     async (name) => {
@@ -74,7 +74,7 @@ describe.skipIf(notHere !== undefined)("in a directory that anybody may write to
     expect(readFileSync(`${open}/own-file`, "utf8")).toBe("hello\nfrom within\n");
   });
 
-  test("a monitor's socket takes no other file's place, and goes only while it is there itself", async () => {
+  test("a monitor's socket replaces no other file, and is removed only if it is still that socket", async () => {
     symlinkSync(here.path("elsewhere.sock"), `${open}/link.sock`);
     const words = ["-qmp", "unix:open/link.sock,server=on,wait=off"];
     const refused = await launch(here.debug(...words.map((word) => word.replace("open/", `${open}/`))));
@@ -103,7 +103,7 @@ describe.skipIf(notHere !== undefined)("in a directory that anybody may write to
     expect(existsSync(here.path("same.sock"))).toBe(false);
   });
 
-  test("a FIFO as a log is refused rather than waited for", async () => {
+  test("a FIFO as a log is refused without waiting for its reader", async () => {
     Bun.spawnSync(["mkfifo", here.path("fifo")]);
     const result = await launch(here.debug("-chardev", `null,id=c,logfile=${here.path("fifo")}`));
     expect(result.stderr).toContain(
@@ -112,9 +112,9 @@ describe.skipIf(notHere !== undefined)("in a directory that anybody may write to
     expect(result.status).toBe(1);
   });
 
-  test("a pid file that another launcher took in between is not removed", async () => {
+  test("a pid file that another launcher has created in the meantime is not removed", async () => {
     const pidFile = here.path("pid");
-    // The first launcher's file is moved away; the second makes its own at the same path.
+    // The first launcher's file is moved away; the second creates its own at the same path.
     const script =
       `${shellWords(here.production("-pidfile", pidFile))} & A=$!; ` +
       `until test -s ${pidFile}; do sleep 0.02; done; mv ${pidFile} ${pidFile}.old; ` +

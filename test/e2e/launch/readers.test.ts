@@ -1,4 +1,4 @@
-/** Readers that do not read, of standard output, of messages and of a trace: nobody holds the launcher up. */
+/** Readers of standard output, of messages and of a trace that do not read: none delays the launcher. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import {
@@ -17,8 +17,8 @@ const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
 
 /**
- * Runs the words with a pipe that is full, and that nobody reads, as the descriptors named, and then what `meanwhile`
- * has done with the process p; says what became of it on standard output.
+ * Runs a command with a full pipe that is not read as the named descriptors, and `meanwhile` with its process id in p.
+ * Prints the result to standard output.
  */
 function unread(words: readonly string[], descriptors: readonly string[], meanwhile = ""): string[] {
   const script = `import os, signal, subprocess, sys, time
@@ -41,25 +41,25 @@ const waitFor = (path: string, word: string) => `while True:
     time.sleep(0.05)`;
 
 describe.concurrent.skipIf(notHere !== undefined)("a reader that does not read", () => {
-  test("messages does not keep the launch from its end", async () => {
+  test("messages does not keep the launch from ending", async () => {
     const result = await launch(unread(here.production(), ["stderr"]), { enclave: HELLO });
     expect([result.stdout, result.stderr]).toEqual(["status 5\n", ""]);
     expectNothingLeft(result);
   });
 
-  test("a trace neither, of any length, on standard error or in a FIFO", async () => {
+  test("a trace of any length, on standard error or in a FIFO, does not either", async () => {
     const words = here.production("-d", "syscalls,vsock");
     const result = await launch(unread(words, ["stderr"]), { enclave: HELLO });
     expect([result.stdout, result.stderr]).toEqual(["status 5\n", ""]);
     const fifo = here.path("fifo");
-    // The FIFO holds what fits; who has it open reads nothing.
+    // The FIFO holds what fits; the process that has it open reads nothing.
     const script = `mkfifo ${fifo}; exec 9<>${fifo}; ${shellWords([...words, "-D", fifo])}; echo status $?`;
     const other = await launch(["sh", "-c", script], { enclave: HELLO });
     expect(other.stdout).toBe("status 5\n");
     expectNothingLeft(other);
   });
 
-  test("the console does not keep it from a signal, where the pipe is another user's as well", async () => {
+  test("the console does not keep it from a signal, nor if the pipe is another user's", async () => {
     const trace = here.path("console");
     const command = here.debug("-d", "vsock", "-D", trace);
     const stop = `${waitFor(trace, "console: connected")}
@@ -68,7 +68,7 @@ p.send_signal(signal.SIGTERM)`;
     const enclave = { consoleFloodBytes: 2 ** 20, heartbeatMs: 1 };
     const root = await launch(unread(command, ["stdout"], stop), { enclave });
     expect(root.stdout).toBe("status 0\n");
-    // It may not open root's pipe anew, so it asks poll(2) before each piece.
+    // It may not reopen root's pipe, so it calls poll(2) before each chunk.
     const setpriv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     const directory = here.path("nobody");
     const own = [...setpriv, ...here.debug("-d", "vsock", "-D", `${directory}/console`)];
@@ -84,8 +84,8 @@ p.send_signal(signal.SIGTERM)`;
   });
 });
 
-describe.skipIf(notHere !== undefined)("a second launch with the same words", () => {
-  test("sees that the first runs before it empties the first one's console file", async () => {
+describe.skipIf(notHere !== undefined)("a second launch with the same arguments", () => {
+  test("finds out that the first one runs before it truncates its console file", async () => {
     const [log, pid] = [here.path("log"), here.path("pid")];
     const words = shellWords(
       here.debug("-serial", `file:${log}`, "-pidfile", pid, "-D", here.path("messages")),
@@ -108,8 +108,8 @@ describe.skipIf(notHere !== undefined)("a second launch with the same words", ()
   });
 });
 
-describe.skipIf(notHere !== undefined)("a launcher that was stopped", () => {
-  test("while its enclave sent its heartbeat and ended counts the heartbeat", async () => {
+describe.skipIf(notHere !== undefined)("a launcher that was suspended", () => {
+  test("while its enclave sent its heartbeat and exited counts the heartbeat", async () => {
     const signals = [
       { at: "exit NE_START_ENCLAVE", signal: "SIGSTOP" },
       { afterMs: 2_000, signal: "SIGCONT" },

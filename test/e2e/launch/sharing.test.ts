@@ -1,4 +1,4 @@
-/** Launchers that begin together: they share vsock port 9000, and each hears of its own enclave's heartbeat. */
+/** Launches at the same time: they share vsock port 9000, and each counts its own enclave's heartbeat. */
 import { afterAll, describe, expect, test } from "bun:test";
 import type { SignalShot } from "../../emulated-parent/scenario.ts";
 import {
@@ -18,9 +18,9 @@ afterAll(() => here[Symbol.dispose]());
 
 const HELD = "nitro: port 9000 is in use by another process; waiting for it, up to 30 s";
 const COUNTED: Went = { status: 0, counted: true };
-const DOOR = "nitro-heartbeat-1";
+const HANDOFF = "nitro-heartbeat-1";
 
-/** A launch in production mode that has to have its heartbeat. */
+/** A launch in production mode that requires its heartbeat. */
 function required(...more: string[]): string[] {
   return here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=40", ...more);
 }
@@ -31,10 +31,10 @@ function repeated<T>(count: number, value: T): T[] {
 
 const four = repeated(4, required());
 
-describe.skipIf(notHere !== undefined)("four launches in the same moment", () => {
+describe.skipIf(notHere !== undefined)("four launches at the same time", () => {
   const rounds = 50;
 
-  test(`all come up, ${rounds} times, each with its own heartbeat counted`, async () => {
+  test(`all start, ${rounds} times, and each counts its own heartbeat`, async () => {
     const result = await launchAs({
       command: together(here, four, { rounds }),
       scenario: { enclave: { heartbeatMs: 1 } },
@@ -48,7 +48,7 @@ describe.skipIf(notHere !== undefined)("four launches in the same moment", () =>
   }, 180_000);
 });
 
-/** Moments of a launcher's life at which it ends: whatever of the port and its door it has by then goes with it. */
+/** Moments at which a launcher is killed: its share of the port and of the handoff socket is closed with it. */
 const MOMENTS = [
   "enter bind:vsock",
   "exit bind:vsock",
@@ -61,9 +61,9 @@ const MOMENTS = [
   "exit NE_START_ENCLAVE",
 ];
 
-describe.concurrent.skipIf(notHere !== undefined)("of four launches, one that is killed", () => {
+describe.concurrent.skipIf(notHere !== undefined)("of four launches, one that is stopped", () => {
   test.each(MOMENTS.flatMap((at) => [1, 3].map((nth) => [at, nth] as const)))(
-    "%s (%d) takes nothing from the others",
+    "by SIGKILL at %s (%d) does not affect the others",
     async (at, nth) => {
       const signals: SignalShot[] = [{ at, nth, signal: "SIGKILL" }];
       const result = await launchAs({
@@ -78,7 +78,7 @@ describe.concurrent.skipIf(notHere !== undefined)("of four launches, one that is
     },
   );
 
-  test("each but the last, as soon as its enclave runs, takes nothing from the last", async () => {
+  test("by SIGKILL as soon as its enclave runs, like all but the last, does not affect the last", async () => {
     const signals = [1, 2, 3].map((nth) => ({ at: "exit NE_START_ENCLAVE", nth, signal: "SIGKILL" }));
     const result = await launchAs({
       command: together(here, four),
@@ -93,7 +93,7 @@ describe.concurrent.skipIf(notHere !== undefined)("of four launches, one that is
     ["enter accept4:vsock", 1],
     ["exit accept4:vsock", 2],
   ])(
-    "with another's heartbeat in its hands (%s) takes that one's enclave along, and no more",
+    "by SIGKILL with another's unanswered heartbeat (%s) costs at most that one's enclave",
     async (at, nth) => {
       const signals: SignalShot[] = [{ at, nth, signal: "SIGKILL" }];
       const result = await launchAs({
@@ -107,7 +107,7 @@ describe.concurrent.skipIf(notHere !== undefined)("of four launches, one that is
     },
   );
 
-  test.each([...MOMENTS, "exit accept4:vsock"])("by SIGTERM, %s, takes nothing either", async (at) => {
+  test.each([...MOMENTS, "exit accept4:vsock"])("by SIGTERM at %s does not affect the others", async (at) => {
     const signals: SignalShot[] = [{ at, nth: 2, signal: "SIGTERM" }];
     const result = await launchAs({
       command: together(here, four),
@@ -121,7 +121,7 @@ describe.concurrent.skipIf(notHere !== undefined)("of four launches, one that is
   });
 });
 
-/** Python as a process of the parent instance that is no launcher of ours: it says when it is there. */
+/** A Python process of the parent instance that is not nitro; it creates the file `there` when it is ready. */
 function python(...code: string[]): string {
   const head = ["import os, socket, sys, time", "def there(): open('there', 'w').close()"];
   return `python3 -c ${shellWords([[...head, ...code].join("\n")])} & other=$!; until [ -e there ]; do sleep 0.02; done`;
@@ -134,16 +134,16 @@ const VSOCK_PORT = [
   "port.bind((socket.VMADDR_CID_ANY, 9000)); port.listen()",
 ];
 
-describe.concurrent.skipIf(notHere !== undefined)("strangers", () => {
+describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
   const brief = { enclave: { heartbeatMs: 30 } };
 
-  test("who have taken the door's name, and hand out what they like, stop and mislead nobody", async () => {
+  test("that have the handoff socket's name and pass on other descriptors do not affect a launch", async () => {
     const squatter = python(
       NOBODY,
-      `door = ${UNIX}; door.bind("\\0${DOOR}"); door.listen(); there()`,
-      `false = ${UNIX}; false.bind("\\0${DOOR}-0"); false.listen(); inbox, gift = socket.socketpair()`,
+      `handoff = ${UNIX}; handoff.bind("\\0${HANDOFF}"); handoff.listen(); there()`,
+      `false = ${UNIX}; false.bind("\\0${HANDOFF}-0"); false.listen(); inbox, gift = socket.socketpair()`,
       "while True:",
-      "  caller, _ = door.accept()",
+      "  caller, _ = handoff.accept()",
       "  try: socket.send_fds(caller, [b'x'], [gift.fileno()] * 4)",
       "  except OSError: pass",
     );
@@ -154,29 +154,29 @@ describe.concurrent.skipIf(notHere !== undefined)("strangers", () => {
     expect(went(result.stdout)).toEqual(repeated(8, COUNTED));
   });
 
-  test("who knock without end, send what is not asked for, or say nothing, harm nobody", async () => {
-    const knocker = python(
+  test("that connect to the handoff socket without end, send data or stay silent do not affect a launch", async () => {
+    const clients = python(
       "held = []",
-      // One is a stranger; the other, root, is let in, and goes: what it was handed would hold the port.
-      "stranger = os.fork()",
-      "if stranger: NOBODY".replace("NOBODY", NOBODY),
+      // One is another user. The other is root and is served; it must exit, for its duplicates would keep the port bound.
+      "untrusted = os.fork()",
+      "if untrusted: NOBODY".replace("NOBODY", NOBODY),
       "there()",
       "while True:",
       `  caller = ${UNIX}; caller.setblocking(False)`,
       "  try:",
-      `    caller.connect("\\0${DOOR}")`,
+      `    caller.connect("\\0${HANDOFF}")`,
       "    caller.send(b'x' * 1000)",
-      "    held = [caller, *held[:100]] if stranger else []",
+      "    held = [caller, *held[:100]] if untrusted else []",
       "  except OSError: time.sleep(0.001)",
     );
     const result = await launchAs({
-      command: together(here, four, { before: knocker, rounds: 2 }),
+      command: together(here, four, { before: clients, rounds: 2 }),
       scenario: { ...brief, takenPorts: [] },
     });
     expect(went(result.stdout)).toEqual(repeated(8, COUNTED));
   });
 
-  test("who hold the port are waited for; when they give it back all four come up", async () => {
+  test("that have the port are waited for; when they release it all four launches start", async () => {
     const holder = python(...VSOCK_PORT, "there(); time.sleep(2)");
     const result = await launchAs({ command: together(here, four, { before: holder }), scenario: brief });
     expect(went(result.stdout)).toEqual(repeated(4, COUNTED));
@@ -184,7 +184,7 @@ describe.concurrent.skipIf(notHere !== undefined)("strangers", () => {
     expectNothingLeft(result);
   });
 
-  test("who send heartbeats are answered, told once, and count for nobody", async () => {
+  test("that send heartbeats are answered and reported once, and count for no launch", async () => {
     const strangers = [{ cid: 77, byte: 0xb7, afterMs: 100 }];
     const result = await launchAs({
       command: together(here, four),
@@ -198,7 +198,7 @@ describe.concurrent.skipIf(notHere !== undefined)("strangers", () => {
     expectNothingLeft(result);
   });
 
-  test("and a required heartbeat that only strangers send stops the enclave", async () => {
+  test("that send a heartbeat do not replace the enclave's own if it is required", async () => {
     const enclave = { heartbeatMs: null, strangers: [{ cid: 77, byte: 0xb7, afterMs: 50 }] };
     const words = here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=1");
     const result = await launchAs({ command: together(here, [words, words]), scenario: { enclave } });
@@ -208,13 +208,13 @@ describe.concurrent.skipIf(notHere !== undefined)("strangers", () => {
   });
 });
 
-/** An enclave that never sends a heartbeat, so that its launcher keeps the port, and others that do. */
+/** An enclave that never sends a heartbeat, so its launcher keeps the port; the others send one. */
 const keeper = {
   enclaves: [{ heartbeatMs: null, liveMs: null }],
   enclave: { heartbeatMs: 30, liveMs: LIVE_MS },
 };
 
-/** A script: one launch begins, the next comes when its enclave runs (or it waits); both statuses are told. */
+/** A script that starts a second launch when the first one has printed `ready`; it prints both exit statuses. */
 function beside(first: readonly string[], next: string, ready = "enclave started"): string[] {
   const errors = shellWords([here.path(`errors-${crypto.randomUUID()}`)]);
   const script = [
@@ -227,7 +227,7 @@ function beside(first: readonly string[], next: string, ready = "enclave started
   return ["sh", "-c", script.join("\n")];
 }
 
-describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps the port", () => {
+describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps the port", () => {
   const next = shellWords(required());
 
   test.each([
@@ -235,7 +235,7 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
     ["-sandbox on"],
     ["-run-with user=65534:65534"],
     [`-run-with user=65534:65534,chroot=${here.directory} -sandbox on`],
-  ])("(%s) another comes up and has its heartbeat", async (words) => {
+  ])("(%s) a launch starts and counts its heartbeat", async (words) => {
     const first = here.production(...words.split(" ").filter((word) => word !== ""));
     const result = await launchAs({ command: beside(first, next), scenario: keeper });
     expect(result.stdout).toBe("5\n0\n");
@@ -244,7 +244,7 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
     expectNothingLeft(result);
   });
 
-  test("others come and go, and it has no more descriptors than after the first of them", async () => {
+  test("further launches do not increase its number of descriptors", async () => {
     const count = "ls /proc/$first/fd | wc -l";
     const many = `${next}; ${count}; for i in 1 2 3 4; do ${next}; done; ${count}`;
     const result = await launchAs({ command: beside(here.production(), many), scenario: keeper });
@@ -254,7 +254,7 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
     expectNothingLeft(result);
   });
 
-  test("as a daemon, another comes up and has its heartbeat", async () => {
+  test("as a daemon, a launch starts and counts its heartbeat", async () => {
     const first = here.production("-daemonize", "-pidfile", here.path("daemon"));
     const script = `${shellWords(first)} && ${next}; echo $?; kill $(cat ${here.path("daemon")}); sleep 0.2`;
     const result = await launchAs({ command: ["sh", "-c", script], scenario: keeper });
@@ -263,7 +263,7 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
     expectNothingLeft(result);
   });
 
-  test("before its start (-S), another comes up and has its heartbeat", async () => {
+  test("before its start (-S), a launch starts and counts its heartbeat", async () => {
     const first = here.production(
       "-S",
       "-serial",
@@ -281,7 +281,7 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
     expectNothingLeft(result);
   });
 
-  test("in another network, where the door is out of reach, another waits for the port", async () => {
+  test("in another network namespace, a launch waits for the port", async () => {
     const waits = `timeout 1 unshare -n ${next}`;
     const result = await launchAs({ command: beside(here.production(), waits), scenario: keeper });
     expect(lines(result.stderr)).toContain(HELD);
@@ -290,7 +290,7 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
     expectNothingLeft(result);
   });
 
-  test("for another user, who is not trusted, another waits for the port", async () => {
+  test("of another user, who is not trusted, a launch waits for the port", async () => {
     const waits = `timeout 1 ${next}`;
     const first = ["setpriv", "--reuid=65534", "--clear-groups", ...here.production()];
     const scenario = { ...keeper, deviceMode: "0666" };
@@ -299,7 +299,7 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
     expect(result.stdout).toBe("124\n0\n");
   });
 
-  test("for root, another of root's comes up; somebody else's waits", async () => {
+  test("of root, a launch of root starts and one of another user waits", async () => {
     const waits = `timeout 1 setpriv --reuid=65534 --clear-groups ${next}; echo $?; ${next}`;
     const scenario = { ...keeper, deviceMode: "0666" };
     const result = await launchAs({ command: beside(here.production(), waits), scenario });
@@ -307,7 +307,7 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
     expect(result.stdout).toBe("124\n5\n0\n");
   });
 
-  test("one that stands still when its enclave is up has its heartbeat, and is taken for no stranger", async () => {
+  test("a launch that is suspended when its enclave is up counts its heartbeat, and no other CID is reported", async () => {
     const signals: SignalShot[] = [{ at: "exit NE_START_ENCLAVE", nth: 2, signal: "SIGSTOP" }];
     const words = shellWords(here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=1"));
     const stands = [
@@ -325,7 +325,7 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
     expectNothingLeft(result);
   });
 
-  test("and that is stopped in its tracks, another says what it waits for", async () => {
+  test("and is suspended, a launch reports what it waits for", async () => {
     const first = here.production();
     const waits = `kill -STOP $first; timeout 3 ${next}; echo $?; kill -CONT $first; ${next}`;
     const result = await launchAs({ command: beside(first, waits), scenario: keeper });
@@ -338,13 +338,13 @@ describe.concurrent.skipIf(notHere !== undefined)("beside a launcher that keeps 
 });
 
 describe.concurrent.skipIf(notHere !== undefined)("a launcher whose heartbeat has come", () => {
-  test("sleeps on while others come and go", async () => {
+  test("is not woken by further launches", async () => {
     const trace = here.path(`trace-${crypto.randomUUID()}`);
     const first = shellWords(here.production("-d", "vsock", "-D", trace));
     const script = [
       `${first} & first=$!; until grep -qs "the enclave's own" ${trace}; do sleep 0.02; done`,
       "switches() { grep ^voluntary /proc/$first/status; }",
-      // It is at rest once nothing has changed for a while, however busy the machine is.
+      // It is idle once the count has not changed for a second, however busy the machine is.
       'same=0; until [ $same = 10 ]; do before=$(switches); sleep 0.1; [ "$before" = "$(switches)" ] && same=$((same + 1)) || same=0; done',
       `for i in 1 2 3; do ${shellWords(required())}; echo $?; done`,
       '[ "$before" = "$(switches)" ] && echo asleep; kill $first; wait $first; echo $?',
@@ -357,8 +357,8 @@ describe.concurrent.skipIf(notHere !== undefined)("a launcher whose heartbeat ha
   });
 });
 
-describe.skipIf(notHere !== undefined)("five launches in the same moment", () => {
-  test("are one too many: the fifth is told what the driver says, the others come up", async () => {
+describe.skipIf(notHere !== undefined)("five launches at the same time", () => {
+  test("are one too many: one fails with the driver's reason, the others start", async () => {
     const result = await launchAs({
       command: together(here, repeated(5, required())),
       scenario: { enclave: { heartbeatMs: 30 }, cpus: 32, pool: "1-8,17-24" },
@@ -373,7 +373,7 @@ describe.skipIf(notHere !== undefined)("five launches in the same moment", () =>
     expectNothingLeft(result);
   });
 
-  test("or more than the pool has cores for: who comes too late is told so", async () => {
+  test("or more than the pool has cores for: those without a core fail with that reason", async () => {
     const result = await launchAs({
       command: together(here, repeated(4, required())),
       scenario: { enclave: { heartbeatMs: 30 }, pool: "1-2,9-10" },

@@ -1,4 +1,4 @@
-/** A signal at every step of a launch: a request ends it with status 0, SIGKILL ends it, and nothing is left either way. */
+/** A signal at every step of a launch: a request ends it with status 0, SIGKILL kills it, and nothing is left behind. */
 import { afterAll, describe, expect, test } from "bun:test";
 import type { SignalShot } from "../../emulated-parent/scenario.ts";
 import { entries, expectNothingLeft, launch, lines, notHere, shellWords, Workplace } from "./nitro.ts";
@@ -8,13 +8,13 @@ afterAll(() => here[Symbol.dispose]());
 
 const REQUESTS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
-/** A launch that makes as many calls on every machine: several threads would have a file each. */
+/** A launch that makes the same number of calls on every machine: with several threads, each would have a file. */
 function byOneThread(): string {
   const object = "memory-backend-memfd,id=m,size=64M,prealloc-threads=1";
   return shellWords([...here.debug().slice(0, -2), "-object", object, "-machine", "memory-backend=m"]);
 }
 
-/** The trapped calls of a launch in their order, with how often a whole launch up to this step makes each. */
+/** The trapped calls of a launch in order, and how often a launch makes each up to this step. */
 const CALLS: { call: string; times: number }[] = [
   { call: "openat:/dev/nitro_enclaves", times: 1 },
   { call: "memfd_create", times: 1 },
@@ -36,7 +36,7 @@ const AFTER_START = ["NE_START_ENCLAVE", "connect:vsock", "accept4:vsock"];
 describe.concurrent.skipIf(notHere !== undefined)("a request to stop", () => {
   for (const { call, times } of CALLS) {
     test(`at ${call} ends the launcher with status 0`, async () => {
-      // One parent instance, a launch for each signal and moment: every launch comes as far as this call.
+      // One parent instance and a launch for each signal and moment; every launch reaches this call.
       const shots = (["enter", "exit"] as const).flatMap((moment) =>
         REQUESTS.map((signal) => ({ moment, signal })),
       );
@@ -74,7 +74,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a request to stop", () => {
     });
   }
 
-  test("that comes twice, and of two kinds, is one request", async () => {
+  test("that arrives twice, by different signals, counts once", async () => {
     const signals = [
       { at: "exit NE_CREATE_VM", signal: "SIGTERM" },
       { at: "exit NE_CREATE_VM", signal: "SIGTERM" },
@@ -96,7 +96,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a request to stop", () => {
 });
 
 describe.concurrent.skipIf(notHere !== undefined)("SIGKILL", () => {
-  const calls = CALLS.filter(({ call }) => call !== "socket"); // made twice by some launches and once by others
+  const calls = CALLS.filter(({ call }) => call !== "socket"); // some launches make it twice, others once
 
   async function expectAllKilled(signals: readonly Omit<SignalShot, "signal">[]): Promise<void> {
     const count = signals.length;
@@ -111,19 +111,19 @@ describe.concurrent.skipIf(notHere !== undefined)("SIGKILL", () => {
   }
 
   test("before each step leaves no enclave, no page and no process", async () => {
-    // Each launch dies one call later than the one before, so that it is the first to come to its call.
+    // Each launch is killed one call later than the one before, so it is the first to reach its call.
     await expectAllKilled(calls.map(({ call }) => ({ at: `enter ${call}` })));
   });
 
   test("after each step leaves no enclave, no page and no process", async () => {
-    // From the last call to the first: until the signal strikes, a launch may go on to calls that are done with.
+    // From the last call to the first: before the signal takes effect, a launch may reach calls that were tested already.
     const backwards = calls.toReversed();
     await expectAllKilled(
       backwards.map(({ call, times }, i) => ({ at: `exit ${call}`, nth: times * i + 1 })),
     );
   });
 
-  test("while the enclave runs gives everything back", async () => {
+  test("while the enclave runs releases everything", async () => {
     const scenario = { enclave: { console: ["up"] }, signals: [{ afterMs: 100, signal: "SIGKILL" }] };
     const result = await launch(here.debug(), scenario);
     expect(result.signal).toBe("SIGKILL");

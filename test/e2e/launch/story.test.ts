@@ -1,4 +1,4 @@
-/** A launch from its first call to its last: what is asked of the host, in which order, and what is told. */
+/** A launch from its first call to its last: the calls, their order, and the messages. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { assembledEif, crcOf, eifOf, fakeInitrd, fakeKernel, sha256 } from "./images.ts";
@@ -36,8 +36,8 @@ const STORY = [
 const quick = { enclave: HELLO };
 
 /**
- * The steps of the launch in the order of the trace; of opens, the device's alone, and one step for the files that the
- * memory is made of, for there are as many as threads, which depends on the machine.
+ * The steps of the launch in the order of the trace. Of the opens only the device's counts, and the files of the memory
+ * are one step: their number depends on the machine.
  */
 function steps(trace: Awaited<ReturnType<typeof launch>>["trace"]): string[] {
   return trace
@@ -61,7 +61,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
     { name: "of kernel and initrd in production mode", image: pieces, debug: false, vcpus: 2 },
   ];
   for (const { name, image, debug, vcpus } of cases) {
-    test(`${name} keeps the order and tells what the host was asked`, async () => {
+    test(`${name} makes the calls in order and reports what it got`, async () => {
       const accel = `nitro,debug-mode=${debug ? "on" : "off"},enclave-cid=21`;
       const command = [NITRO, "-accel", accel, ...image(), "-smp", String(vcpus), "-m", "66M"];
       const result = await launch(command, quick);
@@ -76,7 +76,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
       const mode = debug
         ? "debug mode"
         : "production mode (no console; -accel nitro,debug-mode=on gives one)";
-      // How its pages lie depends on the machine that this runs on.
+      // The number of regions depends on this machine.
       const told = result.stderr.replace(/ in \d+ regions?(?=[, ])/, "");
       const [started, exited, ...more] = lines(told);
       expect(started).toBe(
@@ -89,7 +89,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
     });
   }
 
-  // The sizes and digests are those of what QEMU 11.1 assembles of the same files.
+  // The sizes and digests are those of QEMU 11.1 for the same files.
   const known = [
     {
       name: "kernel, initrd and command line",
@@ -105,7 +105,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
     },
   ];
   for (const { name, words, eif, digest } of known) {
-    test(`assembles of ${name} the image that QEMU does`, async () => {
+    test(`assembles the image that QEMU assembles of ${name}`, async () => {
       const expected = eif();
       expect(sha256(expected)).toBe(digest);
       const result = await launch([NITRO, ...words(), "-m", "64M"], quick);
@@ -115,7 +115,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
     });
   }
 
-  // The launch writes exactly what an independent writer of the format makes of the same files.
+  // The launch writes exactly what an independent writer of the format writes for the same files.
   const several = [
     { name: "two ramdisks after -initrd's", initrd: true, extra: [40_001, 5] },
     { name: "ramdisks without -initrd", initrd: false, extra: [7, 40_001] },
@@ -140,7 +140,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
     });
   }
 
-  test("launches whatever -kernel names where it is told to, byte for byte", async () => {
+  test("with any-kernel=on launches the file of -kernel byte for byte", async () => {
     const text = new TextEncoder().encode("no kernel at all\n");
     const expected = assembledEif(text, new Uint8Array(0), "");
     const command = [NITRO, "-kernel", here.file("text", text), "-M", "any-kernel=on", "-m", "64M"];
@@ -150,14 +150,14 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
     expect(result.stderr).toStartWith("nitro: warning: -kernel ");
   });
 
-  test("puts the image where the driver says", async () => {
+  test("loads the image at the driver's offset", async () => {
     const result = await launch(here.debug(), { ...quick, loadOffset: 16 * 2 ** 20 });
     expect(entries(result, "NE_START_ENCLAVE")[0]).toMatchObject({ image: { ok: true, bytes: 1_066_160 } });
     expect(result.status).toBe(5);
     expectNothingLeft(result);
   });
 
-  test("refuses an image that does not fit where the driver says", async () => {
+  test("refuses an image that does not fit at the driver's offset", async () => {
     const result = await launch(here.debug(), { loadOffset: 63 * 2 ** 20 + 2 ** 19 });
     expect(result.status).toBe(1);
     expect(result.stderr).toContain("nitro: -m 64M: the image has 1066160 bytes and is loaded");
@@ -167,7 +167,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
   });
 
   for (const threads of [1, 2]) {
-    test(`takes 128 MiB and one core of ${threads} by default`, async () => {
+    test(`has 128 MiB and one core (threads: ${threads}) by default`, async () => {
       const scenario = {
         ...quick,
         cpus: 8,
@@ -183,13 +183,13 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
     });
   }
 
-  test("takes four times the image where that is more, in whole huge pages", async () => {
+  test("has four times the image by default if that is more, in whole huge pages", async () => {
     const result = await launch([NITRO, "-kernel", large], quick);
     expect(entries(result, "NE_START_ENCLAVE")[0]).toMatchObject({ bytes: 154 * 2 ** 20 });
     expect(result.stderr).not.toContain("warning");
   });
 
-  test("warns where memory is tight, and goes on", async () => {
+  test("warns about tight memory and continues", async () => {
     const result = await launch([NITRO, "-kernel", large, "-m", "64M"], quick);
     const [warning, started] = lines(result.stderr);
     expect(warning).toStartWith("nitro: warning: -m 64M is less than four times the image (40000598 bytes)");
@@ -199,13 +199,13 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
   });
 });
 
-/** Huge pages of the machine's own that nobody has. */
+/** The number of free huge pages of this machine. */
 function freeHugePages(): number {
   return Number(/^HugePages_Free:\s*(\d+)/m.exec(readFileSync("/proc/meminfo", "latin1"))?.[1] ?? 0);
 }
 
 describe.concurrent.skipIf(notHere !== undefined)("the machine's own huge pages", () => {
-  test("are donated where it has some to spare", async () => {
+  test("are donated if enough of them are free", async () => {
     const memory = freeHugePages() >= 128 ? "real" : "stand-in";
     const result = await launch(here.debug(), { ...quick, memory });
     expect(entries(result, "NE_SET_USER_MEMORY_REGION")[0]).toMatchObject({ imageComplete: true, result: 0 });
@@ -216,12 +216,12 @@ describe.concurrent.skipIf(notHere !== undefined)("the machine's own huge pages"
 });
 
 describe.concurrent.skipIf(notHere !== undefined)("an option", () => {
-  test("-name is told", async () => {
+  test("-name is in the start message", async () => {
     const result = await launch(here.debug("-name", "guest=vault"), quick);
     expect(result.stderr).toContain("nitro: enclave vault started: CID 16, ");
   });
 
-  test("-pidfile holds the process id while it runs, and is gone afterwards", async () => {
+  test("-pidfile holds the process id while nitro runs, and is removed afterwards", async () => {
     const pidFile = here.path("pid");
     const run = startLaunch({
       command: here.debug("-pidfile", pidFile, "-serial", `file:${here.path("up")}`),
@@ -239,7 +239,7 @@ describe.concurrent.skipIf(notHere !== undefined)("an option", () => {
     expectNothingLeft(result);
   });
 
-  test("-pidfile held by another launcher is refused before anything is asked for", async () => {
+  test("-pidfile locked by another launcher fails before anything is asked of the host", async () => {
     const pidFile = here.path("held");
     const first = here.debug("-pidfile", pidFile, "-serial", `file:${here.path("first")}`).join(" ");
     const second = here.debug("-pidfile", pidFile).join(" ");
@@ -252,21 +252,21 @@ describe.concurrent.skipIf(notHere !== undefined)("an option", () => {
     expectNothingLeft(result);
   });
 
-  test("-serial file: takes the console, and stdout stays empty", async () => {
+  test("-serial file: receives the console, and stdout stays empty", async () => {
     here.file("console", "left from before, and longer than what follows");
     const result = await launch(here.debug("-serial", `file:${here.path("console")}`), quick);
     expect(here.text("console")).toBe("hello\nfrom within\n");
     expect(result.stdout).toBe("");
   });
 
-  test("-serial null reads the console and drops it", async () => {
+  test("-serial null reads the console and discards it", async () => {
     const result = await launch(here.debug("-serial", "null"), quick);
     expect(result.stdout).toBe("");
     expect(result.report.consoles).toEqual([{ cid: 16, produced: 18, delivered: 18 }]);
   });
 
   for (const words of [["-serial", "none"], ["-nodefaults"]]) {
-    test(`${words.join(" ")} does not connect the console; the heartbeat stays`, async () => {
+    test(`${words.join(" ")} does not connect the console; the heartbeat is still answered`, async () => {
       const result = await launch(here.debug(...words), quick);
       expect(result.stdout).toBe("");
       expect(entries(result, "connect")).toEqual([]);
@@ -275,7 +275,7 @@ describe.concurrent.skipIf(notHere !== undefined)("an option", () => {
     });
   }
 
-  test("-nodefaults with -serial stdio has a console", async () => {
+  test("-nodefaults with -serial stdio connects the console", async () => {
     const result = await launch(here.debug("-nodefaults", "-serial", "stdio"), quick);
     expect(result.stdout).toBe("hello\nfrom within\n");
   });

@@ -1,10 +1,10 @@
 /**
- * Several launchers of one parent instance, started at the same time: a shell script that lets them all go at once, waits
- * until each has counted its own enclave's heartbeat or is gone, and then stops them.
+ * A shell script that starts several launchers of one parent instance at the same time, waits until each has counted its
+ * own enclave's heartbeat or has exited, and then stops them.
  */
 import { lines, shellWords, type Workplace } from "./nitro.ts";
 
-/** How one of them went: its exit status (128 + n for a signal), and whether its own enclave's heartbeat came. */
+/** The result of one launcher: its exit status (128 + n for a signal), and whether its enclave's heartbeat came. */
 export interface Went {
   readonly status: number;
   readonly counted: boolean;
@@ -13,8 +13,8 @@ export interface Went {
 const COUNTED = "the enclave's own, from CID";
 
 /**
- * The script. @param launches the words of each, @param more how often it is done, and what is done in between: before
- * the launchers go, and once they are on their way.
+ * Returns the script. @param launches the arguments of each launcher, @param more the number of rounds, and commands to
+ * run before the launchers start and once they have started.
  */
 export function together(
   here: Workplace,
@@ -36,7 +36,7 @@ export function together(
     more.before ?? ":",
     `round=0; while [ $round -lt ${more.rounds ?? 1} ]; do round=$((round + 1)); rm -f trace*`,
     ...start,
-    "sleep 0.05", // so that they wait at the gate; one that comes later finds it open
+    "sleep 0.05", // until all wait at the gate; a later one finds it open
     "exec 9> gate",
     more.meanwhile ?? ":",
     ...each((i) => `awaited $p${i} ${i}`),
@@ -48,7 +48,7 @@ export function together(
   return ["sh", "-c", script];
 }
 
-/** What the script has told. */
+/** Parses the script's output. */
 export function went(stdout: string): Went[] {
   return lines(stdout)
     .filter((line) => /^\d+( counted)?$/.test(line))

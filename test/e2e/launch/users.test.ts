@@ -1,4 +1,4 @@
-/** Who may launch: root, and whoever is in the group that owns the device. */
+/** Users who may launch: root, and members of the device's group. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, copyFileSync } from "node:fs";
 import { entries, expectNothingLeft, LIVE_MS, launchAs, lines, NITRO, notHere, Workplace } from "./nitro.ts";
@@ -13,7 +13,7 @@ const scenario = {
   enclave: { console: ["up"], heartbeatMs: 1, liveMs: LIVE_MS },
 };
 
-/** The program where everybody may run it; the project's own directory may be closed to others. */
+/** The program at a path where every user may execute it; the project's directory may be closed to others. */
 const program = here.path("nitro");
 beforeAll(() => {
   copyFileSync(NITRO, program);
