@@ -162,7 +162,7 @@ describe.concurrent.skipIf(notHere !== undefined)("free pages that do not do", (
 
 describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
   const threadsOf = (stderr: string) =>
-    Number(/^fallocate\(\[\d+ parts\], (\d+) threads\) = 0$/m.exec(stderr)?.[1] ?? 1);
+    Number(/^fallocate\(\[\d+ chunks\], (\d+) threads\) = 0$/m.exec(stderr)?.[1] ?? 1);
 
   test.each([
     ["2G", undefined, 6],
