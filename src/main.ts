@@ -6,14 +6,11 @@ import { launch } from "./launch/launch.ts";
 import { HANDED_OVER } from "./launch/options.ts";
 import { errnoText, UserError } from "./sys/errors.ts";
 import { escapeControl } from "./sys/escape-control.ts";
-import { messageWriter, readText, writeAll } from "./sys/files.ts";
+import { messageWriter, readText, STDERR, STDOUT, writeAll } from "./sys/files.ts";
 import { restoreJitThresholds } from "./sys/jit.ts";
 import { ERRNO } from "./sys/linux/errno.ts";
 import { openSystem, type System } from "./sys/system.ts";
 import { isTerminal } from "./sys/terminal.ts";
-
-const STDOUT = 1;
-const STDERR = 2;
 
 /** What the launcher says begins with this; -msg may put a time and the enclave's name before it. */
 type Prefix = () => string;

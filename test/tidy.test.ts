@@ -298,12 +298,31 @@ describe("the kernel's constants", () => {
     none(places(files, /\bfunction\b|=>|\bclass\b/), "a file per header, data only: put functions into sys/");
   });
 
+  test("no constant is exported twice, and none of sys is declared again elsewhere", () => {
+    const declared = SRC.flatMap(({ path, text }) =>
+      [...text.matchAll(/^(export )?const ([A-Z][A-Z0-9_]*)\b/gm)].map(([, exported, name = ""]) => ({
+        path,
+        name,
+        isExported: exported !== undefined,
+      })),
+    );
+    const twice = [...Map.groupBy(declared, ({ name }) => name)].filter(([, places]) => {
+      const exports = places.filter(({ isExported }) => isExported);
+      return exports.length > 1 || (places.length > 1 && exports[0]?.path.startsWith("src/sys/"));
+    });
+    none(
+      twice.map(([name, places]) => `${name}: ${places.map(({ path }) => path).join(", ")}`),
+      "import the constant, or name the other one for what it means",
+    );
+    expect(declared.length).toBeGreaterThan(100);
+  });
+
   test("stand nowhere else", () => {
     const elsewhere = SRC.filter(({ path }) => !path.startsWith("src/sys/linux/"));
     none(
       places(
         elsewhere,
-        /const ((AF|SOCK|SOL|SO|MSG|MAP|PROT|MFD|SIG|SFD|LOCK|SEEK|VMADDR|O|NE)_[A-Z0-9_]+|POLL[A-Z]+) =/,
+        /const ((AF|SOCK|SOL|SO|MSG|MAP|PROT|MFD|MPOL|BPF|SECCOMP|CAP|CLONE|SIG|SFD|EFD|LOCK|SEEK|VMADDR|O|NE)_[A-Z0-9_]+|POLL[A-Z]+|PIPE_BUF) =/,
       ),
       "put it into sys/linux, in the file of its header",
     );
@@ -315,7 +334,7 @@ describe("names and leftovers", () => {
     const odd = ALL.map(({ path }) => path).filter((path) => {
       const name = path.split("/").at(-1) ?? "";
       return path.includes("/linux/")
-        ? !/^[a-z_]+\.ts$/.test(name)
+        ? !/^[a-z0-9_]+\.ts$/.test(name)
         : !/^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.ts$/.test(name);
     });
     none(odd, "write it small, words joined by -");

@@ -1,6 +1,9 @@
 /** The output half of a character device: non-blocking writes of pinned buffers. */
 import type { PinnedBuffer } from "../sys/pinned-buffer.ts";
 
+/** The `writeTimeoutMs` of a destination whose client may have stopped reading. */
+export const CLIENT_WRITE_TIMEOUT_MS = 1000;
+
 /** A destination for bytes whose writes never block. */
 export interface ByteOutput extends Disposable {
   /** The destination in the user's terms, for messages: the path of `-serial file:PATH`, or "standard output". */

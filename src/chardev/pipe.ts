@@ -1,13 +1,13 @@
 /** `-serial pipe:PATH`: reads the FIFO PATH.in and writes the FIFO PATH.out, or uses the one FIFO PATH for both. */
+
 import { SyscallError } from "../sys/errors.ts";
 import { type Fd, openFile, writeSome } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { O_NONBLOCK, O_RDWR } from "../sys/linux/fcntl.ts";
 import type { System } from "../sys/system.ts";
+import { CLIENT_WRITE_TIMEOUT_MS } from "./byte-output.ts";
 import type { Chardev, Frontend } from "./chardev.ts";
 import { fdReader } from "./fd-reader.ts";
-
-const WRITE_TIMEOUT_MS = 1000;
 
 /** Opens existing FIFOs. O_RDWR keeps open(2) from waiting for the other end: fifo(7). Throws SyscallError. */
 export function pipeChardev(system: System, label: string, path: string): Chardev {
@@ -27,7 +27,7 @@ export function pipeChardev(system: System, label: string, path: string): Charde
     type: "chardev-pipe",
     name: path,
     fd: output.number,
-    writeTimeoutMs: WRITE_TIMEOUT_MS,
+    writeTimeoutMs: CLIENT_WRITE_TIMEOUT_MS,
     connected: true,
     get attached() {
       return frontend !== undefined;

@@ -3,15 +3,15 @@
  * signal the opening of a terminal, so nitro would otherwise have to poll for it as QEMU does. Output is therefore kept
  * in the terminal's buffer until a process opens it.
  */
+
 import { writeSome } from "../sys/files.ts";
 import { cString } from "../sys/libc.ts";
 import { fileRemover } from "../sys/output-files.ts";
 import { checked, type System } from "../sys/system.ts";
 import { openPty } from "../sys/terminal.ts";
+import { CLIENT_WRITE_TIMEOUT_MS } from "./byte-output.ts";
 import type { Chardev, Frontend } from "./chardev.ts";
 import { fdReader } from "./fd-reader.ts";
-
-const WRITE_TIMEOUT_MS = 1000;
 
 /** Opens a pseudoterminal. @param link a symbolic link to create to it, removed on disposal. Throws SyscallError. */
 export function ptyChardev(system: System, label: string, link: string | undefined): Chardev {
@@ -37,7 +37,7 @@ export function ptyChardev(system: System, label: string, link: string | undefin
     type: "chardev-pty",
     name: path,
     fd: master.number,
-    writeTimeoutMs: WRITE_TIMEOUT_MS,
+    writeTimeoutMs: CLIENT_WRITE_TIMEOUT_MS,
     connected: true,
     get attached() {
       return frontend !== undefined;

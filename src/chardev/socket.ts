@@ -18,12 +18,12 @@ import {
 } from "../sys/socket/stream.ts";
 import { connectResult, isPending, sendSome } from "../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../sys/system.ts";
+import { CLIENT_WRITE_TIMEOUT_MS } from "./byte-output.ts";
 import type { Chardev, Frontend, SocketBackend } from "./chardev.ts";
 import { fdReader } from "./fd-reader.ts";
 import { Telnet } from "./telnet.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
-const WRITE_TIMEOUT_MS = 1000;
 
 /** Returns an address as QEMU's error messages spell it: a path, or HOST:PORT. */
 export function bareAddress(address: SocketAddress): string {
@@ -33,7 +33,7 @@ export function bareAddress(address: SocketAddress): string {
 /** A socket as a character device. */
 export class SocketChardev implements Chardev {
   readonly type = "chardev-socket";
-  readonly writeTimeoutMs = WRITE_TIMEOUT_MS;
+  readonly writeTimeoutMs = CLIENT_WRITE_TIMEOUT_MS;
   #frontend: Frontend | undefined;
   #listener: Listener | undefined;
   #client: Fd | undefined;

@@ -1,12 +1,11 @@
 /** Standard input for a monitor or mux on stdio. The terminal is in raw mode until disposal. */
 
+import { STDIN } from "../sys/files.ts";
 import type { Waiter } from "../sys/poll.ts";
 import type { System } from "../sys/system.ts";
 import { rawTerminal } from "../sys/terminal.ts";
 import type { Frontend } from "./chardev.ts";
 import { fdReader } from "./fd-reader.ts";
-
-const STDIN = 0;
 
 /** Reads standard input for a frontend. */
 export interface StdinReader extends Disposable {

@@ -11,19 +11,16 @@
  */
 
 import { SyscallError } from "../sys/errors.ts";
-import { type Fd, isSeekable, openFile, writeSome } from "../sys/files.ts";
+import { type Fd, isSeekable, openFile, STDOUT, writeSome } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { O_NONBLOCK, O_WRONLY } from "../sys/linux/fcntl.ts";
+import { PIPE_BUF } from "../sys/linux/limits.ts";
 import type { PinnedBuffer } from "../sys/pinned-buffer.ts";
 import { isWritable } from "../sys/poll.ts";
 import { sendSome } from "../sys/socket/vsock.ts";
 import type { System } from "../sys/system.ts";
 import type { Chardev, Frontend } from "./chardev.ts";
 import type { StdinReader } from "./stdin-reader.ts";
-
-const STDOUT = 1;
-/** include/uapi/linux/limits.h. A pipe that polls writable accepts this many bytes without blocking: pipe(7). */
-const PIPE_BUF = 4096;
 
 type Write = (buffer: PinnedBuffer, start: number, end: number) => number;
 

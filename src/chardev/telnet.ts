@@ -11,11 +11,11 @@ const SB = 250;
 const SE = 240;
 /** Options: binary transmission (RFC 856), echo (RFC 857), suppress go-ahead (RFC 858). */
 const BINARY = 0;
-const ECHO = 1;
+const ECHO_OPTION = 1;
 const SUPPRESS_GO_AHEAD = 3;
 /** Asks the client for character mode: send each key at once and leave the echo to the server. */
 const NEGOTIATION = [
-  ...[IAC, WILL, ECHO],
+  ...[IAC, WILL, ECHO_OPTION],
   ...[IAC, WILL, SUPPRESS_GO_AHEAD],
   ...[IAC, WILL, BINARY],
   ...[IAC, DO, BINARY],

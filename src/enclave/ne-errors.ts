@@ -5,7 +5,7 @@
  */
 import { errnoText, type SyscallError, UserError } from "../sys/errors.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
-import type { NE_ERRORS } from "../sys/linux/nitro_enclaves.ts";
+import { NE_CPUS_PARAMETER, type NE_ERRORS } from "../sys/linux/nitro_enclaves.ts";
 
 /** What this launch asked for and what is known of the parent, for the words of an error. */
 export interface LaunchNumbers {
@@ -41,10 +41,8 @@ interface Explanation {
 }
 
 const DMESG = "dmesg | grep nitro_enclaves | tail";
-const POOL_PARAMETER = "/sys/module/nitro_enclaves/parameters/ne_cpus";
-
 function poolText(n: LaunchNumbers): string {
-  if (n.pool === undefined) return `the CPU pool cannot be read (${POOL_PARAMETER})`;
+  if (n.pool === undefined) return `the CPU pool cannot be read (${NE_CPUS_PARAMETER})`;
   return n.pool === "" ? "the CPU pool is empty" : `the CPU pool is ${n.pool}`;
 }
 
@@ -56,7 +54,7 @@ function cpuText({ cpuIds, vcpusAdded }: LaunchNumbers): string {
 function moreCpus(n: LaunchNumbers): string {
   const core = n.threadsPerCore > 1 ? ` with their ${n.threadsPerCore} threads` : "";
   return (
-    `give the pool more whole cores${core} while no enclave runs, such as: echo 2-5 > ${POOL_PARAMETER} ` +
+    `give the pool more whole cores${core} while no enclave runs, such as: echo 2-5 > ${NE_CPUS_PARAMETER} ` +
     "(or cpu_count in /etc/nitro_enclaves/allocator.yaml, then: systemctl restart nitro-enclaves-allocator)"
   );
 }

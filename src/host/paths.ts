@@ -4,9 +4,6 @@
 export const CPU_DIRECTORY = "/sys/devices/system/cpu";
 export const NODE_DIRECTORY = "/sys/devices/system/node";
 
-/** The driver's parameter: its CPU pool as a list. */
-export const POOL_PARAMETER = "/sys/module/nitro_enclaves/parameters/ne_cpus";
-
 /** The huge page counters of the whole machine, a directory per page size. */
 export const HUGE_PAGES_DIRECTORY = "/sys/kernel/mm/hugepages";
 

@@ -26,6 +26,9 @@ export interface Cancellation {
   readonly waitReadable: (fd: number, ms: number) => boolean;
 }
 
+/** A long operation checks for a signal after this many bytes. */
+export const CHECK_INTERVAL_BYTES = 64 * 1024 * 1024;
+
 /** Creates the cancellation that stop signals trigger. */
 export function watchCancellation(system: System, signals: Signals): Cancellation {
   const check = () => {

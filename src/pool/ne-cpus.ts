@@ -5,12 +5,12 @@
 import { cpuListText, parseCpuList } from "../host/cpu/cpu-list.ts";
 import { cpuPool, poolCpus } from "../host/cpu/cpus.ts";
 import { driverProblem } from "../host/driver/driver.ts";
-import { POOL_PARAMETER } from "../host/paths.ts";
 import { problemError } from "../host/problem.ts";
 import { hasCapability } from "../host/process/capabilities.ts";
 import { errnoText, UserError } from "../sys/errors.ts";
 import { writeSetting } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
+import { NE_CPUS_PARAMETER } from "../sys/linux/nitro_enclaves.ts";
 import type { System } from "../sys/system.ts";
 
 /** An error that no other choice of node, CPUs and pages can avoid. */
@@ -24,7 +24,7 @@ export function readPool(system: System): number[] {
   if (list !== undefined) return parseCpuList(list) ?? [];
   const problem = driverProblem(system) ?? {
     why: "the driver does not report its CPU pool",
-    command: `ls -l ${POOL_PARAMETER}`,
+    command: `ls -l ${NE_CPUS_PARAMETER}`,
   };
   throw problemError("the CPU pool", problem);
 }
@@ -32,21 +32,21 @@ export function readPool(system: System): number[] {
 /** Makes these CPUs the pool. Throws UserError if the driver refuses them; the pool may be empty then. */
 export function writePool(system: System, cpus: readonly number[]): void {
   const list = cpuListText(cpus);
-  const result = writeSetting(system, POOL_PARAMETER, `${list}\n`);
+  const result = writeSetting(system, NE_CPUS_PARAMETER, `${list}\n`);
   if (result !== 0) throw writeError(system, `the CPU pool ${list}`, -result);
 }
 
 /** Restores a former pool. Returns what is different then. */
 export function restorePool(system: System, before: readonly number[]): string | undefined {
   const list = cpuListText(before);
-  writeSetting(system, POOL_PARAMETER, `${list}\n`);
+  writeSetting(system, NE_CPUS_PARAMETER, `${list}\n`);
   const now = cpuListText(poolCpus(system));
   return now === list ? undefined : `the pool is ${now || "empty"}, before it was ${list || "empty"}`;
 }
 
 /** Returns all CPUs of the pool to the parent. Throws UserError while an enclave runs. */
 export function emptyPool(system: System): void {
-  const result = writeSetting(system, POOL_PARAMETER, "\n");
+  const result = writeSetting(system, NE_CPUS_PARAMETER, "\n");
   if (poolCpus(system).length === 0) return;
   throw withOutcome(writeError(system, "the CPU pool", -result), "nothing was changed");
 }
@@ -54,7 +54,7 @@ export function emptyPool(system: System): void {
 function writeError(system: System, what: string, errno: number): UserError {
   const unprivileged = errno === ERRNO.EPERM && !hasCapability(system, "CAP_SYS_ADMIN");
   if (errno === ERRNO.EACCES || errno === ERRNO.EROFS || unprivileged) {
-    return notPermitted(what, POOL_PARAMETER, errno);
+    return notPermitted(what, NE_CPUS_PARAMETER, errno);
   }
   if (errno === ERRNO.EPERM) {
     return new FatalPoolError(

@@ -4,12 +4,13 @@
  */
 import { Fd, writeSome } from "./files.ts";
 import { addressOf } from "./libc.ts";
+import { EFD_CLOEXEC, EFD_NONBLOCK } from "./linux/eventfd.ts";
 import * as epoll from "./linux/eventpoll.ts";
 import { checked, resultOrErrno, type System } from "./system.ts";
 
 /** Creates an event, to be passed to other processes. Throws SyscallError. */
 export function createBroadcastEvent(system: System): Fd {
-  const number = system.libc.sharingCalls.eventfd(0, epoll.EFD_CLOEXEC | epoll.EFD_NONBLOCK);
+  const number = system.libc.sharingCalls.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   return new Fd(
     system,
     checked(system, "eventfd", number, () => "0, EFD_CLOEXEC|EFD_NONBLOCK", ""),

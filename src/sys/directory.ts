@@ -3,7 +3,7 @@
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { Fd } from "./files.ts";
 import { addressOf, cString } from "./libc.ts";
-import { DIRENT64 } from "./linux/dirent.ts";
+import { linuxDirent64 } from "./linux/dirent.ts";
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "./linux/fcntl.ts";
 import { SYSCALLS } from "./linux/unistd.ts";
 import { resultOrErrno, type System } from "./system.ts";
@@ -39,10 +39,10 @@ export function directoryNames(system: System, directory: Fd): string[] | number
 function namesIn(records: Uint8Array): string[] {
   const view = new DataView(records.buffer, records.byteOffset, records.length);
   const names: string[] = [];
-  for (let at = 0; at + DIRENT64.name < records.length; ) {
-    const length = view.getUint16(at + DIRENT64.recordLength, true);
+  for (let at = 0; at + linuxDirent64.size < records.length; ) {
+    const length = view.getUint16(at + linuxDirent64.offsets.d_reclen, true);
     if (length === 0) break;
-    const bytes = records.subarray(at + DIRENT64.name, at + length);
+    const bytes = records.subarray(at + linuxDirent64.size, at + length);
     const text = new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
     if (text !== "." && text !== "..") names.push(text);
     at += length;

@@ -3,7 +3,7 @@
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import type { Fd } from "./files.ts";
 import { addressOf, cString } from "./libc.ts";
-import { AT_FDCWD } from "./linux/fcntl.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "./linux/fcntl.ts";
 import * as stat from "./linux/stat.ts";
 import { SYSCALLS } from "./linux/unistd.ts";
 import { resultOrErrno, type System } from "./system.ts";
@@ -32,12 +32,12 @@ export function fileStatus(system: System, path: string): FileStatus | undefined
 
 /** Like fileStatus, but does not follow a link as the last component. */
 export function linkStatus(system: System, path: string): FileStatus | undefined {
-  return statusAt(system, AT_FDCWD, path, stat.AT_SYMLINK_NOFOLLOW);
+  return statusAt(system, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW);
 }
 
 /** Returns the status of an open file. */
 export function fdStatus(system: System, file: Fd): FileStatus | undefined {
-  return statusAt(system, file.number, "", stat.AT_EMPTY_PATH);
+  return statusAt(system, file.number, "", AT_EMPTY_PATH);
 }
 
 /** Like fileStatus, for a name in an open directory. */

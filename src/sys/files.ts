@@ -4,6 +4,8 @@ import { SyscallError } from "./errors.ts";
 import { addressOf, cString } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";
 import * as fcntl from "./linux/fcntl.ts";
+import { SEEK_CUR, SEEK_END } from "./linux/fs.ts";
+import { PIPE_BUF } from "./linux/limits.ts";
 import { POLLFD_SIZE, POLLOUT } from "./linux/poll.ts";
 import { checked, resultOrErrno, type System } from "./system.ts";
 import { flagNames, quoted } from "./trace.ts";
@@ -55,13 +57,13 @@ export function openFile(system: System, path: string, flags: number, mode = 0):
 
 /** Returns the size in bytes, by lseek(2). Throws SyscallError, ESPIPE for a pipe or a terminal. */
 export function fileSize(system: System, fd: Fd, path: string): number {
-  const end = system.libc.lseek(fd.number, 0, fcntl.SEEK_END);
+  const end = system.libc.lseek(fd.number, 0, SEEK_END);
   return checked(system, "lseek", Number(end), () => `${fd.number}, 0, SEEK_END`, path);
 }
 
 /** Whether a descriptor is seekable: files are; pipes, sockets and terminals are not. */
 export function isSeekable(system: System, fd: number): boolean {
-  const at = Number(system.libc.lseek(fd, 0, fcntl.SEEK_CUR));
+  const at = Number(system.libc.lseek(fd, 0, SEEK_CUR));
   return resultOrErrno(system, "lseek", at, () => `${fd}, 0, SEEK_CUR`) >= 0;
 }
 
@@ -131,43 +133,45 @@ export function pathExists(system: System, path: string): boolean {
   return true;
 }
 
-/** A writable pipe accepts at least this many bytes at once (limits.h: PIPE_BUF). */
-const AT_ONCE = 4096;
-
 /**
  * Writes a text to a descriptor. Returns 0, or the negative errno of a failed write. Waits for a reader that does not
- * read, at most `patienceMs` after the last byte it read, then returns -EAGAIN. Not traced.
+ * read, at most `timeoutMs` after the last byte it read, then returns -EAGAIN. Not traced.
  */
 export function writeAll(
   system: System,
   fd: number,
   text: string,
-  patienceMs = Number.POSITIVE_INFINITY,
+  timeoutMs = Number.POSITIVE_INFINITY,
 ): number {
   const bytes = new TextEncoder().encode(text);
-  let untilMs = Bun.nanoseconds() / 1e6 + patienceMs;
+  let untilMs = Bun.nanoseconds() / 1e6 + timeoutMs;
   for (let done = 0; done < bytes.length; ) {
     if (!waitWritable(system, fd, untilMs)) return -ERRNO.EAGAIN;
-    const length = Math.min(AT_ONCE, bytes.length - done);
+    const length = Math.min(PIPE_BUF, bytes.length - done);
     const put = Number(system.libc.write(fd, addressOf(bytes) + done, length));
     const errno = put === -1 ? system.libc.errno() : 0;
     if (put <= 0 && errno !== ERRNO.EINTR && errno !== ERRNO.EAGAIN) return -(errno || ERRNO.EIO);
-    if (put > 0) untilMs = Bun.nanoseconds() / 1e6 + patienceMs;
+    if (put > 0) untilMs = Bun.nanoseconds() / 1e6 + timeoutMs;
     done += Math.max(put, 0);
   }
   return 0;
 }
 
+/** Standard streams of a process (unistd.h: STDIN_FILENO and so on). */
+export const STDIN = 0;
+export const STDOUT = 1;
+export const STDERR = 2;
+
 /** How long a message waits for a reader that does not read; later messages do not wait. */
-const PATIENCE_MS = 1_000;
+const MESSAGE_TIMEOUT_MS = 1_000;
 
 /**
  * Returns a function that writes messages. A reader that does not read loses messages instead of blocking the launch.
  */
 export function messageWriter(system: System, fd: number): (text: string) => void {
-  let patienceMs = PATIENCE_MS;
+  let timeoutMs = MESSAGE_TIMEOUT_MS;
   return (text) => {
-    patienceMs = writeAll(system, fd, text, patienceMs) === 0 ? PATIENCE_MS : 0;
+    timeoutMs = writeAll(system, fd, text, timeoutMs) === 0 ? MESSAGE_TIMEOUT_MS : 0;
   };
 }
 
@@ -218,15 +222,15 @@ export function readSmallFile(system: System, path: string): string | undefined 
   return got < 0 ? undefined : new TextDecoder().decode(bytes.subarray(0, got));
 }
 
-/** Like readSmallFile, for a longer text: at most `mostBytes`, the rest is left out. */
-export function readLimited(system: System, path: string, mostBytes: number): string | undefined {
+/** Like readSmallFile, for a longer text, which is cut after `maxBytes`. */
+export function readLimited(system: System, path: string, maxBytes = 256 * 1024): string | undefined {
   const name = cString(path);
   const number = system.libc.open(name, fcntl.O_RDONLY | fcntl.O_CLOEXEC, 0);
   if (resultOrErrno(system, "open", number, () => `${quoted(path)}, O_CLOEXEC`) < 0) return undefined;
   using fd = new Fd(system, number);
-  const bytes = new Uint8Array(mostBytes);
+  const bytes = new Uint8Array(maxBytes);
   let length = 0;
-  while (length < mostBytes) {
+  while (length < maxBytes) {
     const got = readSome(system, fd.number, bytes.subarray(length));
     if (got < 0) return undefined;
     if (got === 0) break;
@@ -252,7 +256,7 @@ export function writeSetting(system: System, path: string, text: string): number
 }
 
 /** Limit for text files of the user: configurations and account files. */
-const MOST_TEXT_BYTES = 4 * 1024 * 1024;
+const MAX_TEXT_FILE_BYTES = 4 * 1024 * 1024;
 
 /** Returns a whole text file. Throws SyscallError; EFBIG for more than 4 MiB. */
 export function readText(system: System, path: string): string {
@@ -263,7 +267,7 @@ export function readText(system: System, path: string): string {
     if (got < 0 && got !== -ERRNO.EINTR) throw new SyscallError("read", -got, path);
     if (got === 0) return new TextDecoder().decode(bytes.subarray(0, length));
     length += Math.max(got, 0);
-    if (length > MOST_TEXT_BYTES) throw new SyscallError("read", ERRNO.EFBIG, path);
+    if (length > MAX_TEXT_FILE_BYTES) throw new SyscallError("read", ERRNO.EFBIG, path);
     if (length === bytes.length) {
       const larger = new Uint8Array(2 * bytes.length);
       larger.set(bytes);

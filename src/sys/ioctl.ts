@@ -1,9 +1,6 @@
 /** An ioctl is a row: name, direction, type, number and payload. The request code is computed from them. */
+import { IOC_READ, IOC_WRITE } from "./linux/ioctl.ts";
 import type { Fields, Struct } from "./struct.ts";
-
-/** asm-generic/ioctl.h: the direction bits, from the view of user space. */
-const IOC_WRITE = 1;
-const IOC_READ = 2;
 
 /** An ioctl. `direction` as in the header: "R" the kernel writes the payload, "W" it reads it, "WR" both. */
 export interface Ioctl<F extends Fields> {

@@ -2,7 +2,7 @@
 import { Fd } from "./files.ts";
 import { cString } from "./libc.ts";
 import { F_SETFL, O_APPEND } from "./linux/fcntl.ts";
-import { MFD_CLOEXEC } from "./linux/mman.ts";
+import { MFD_CLOEXEC } from "./linux/memfd.ts";
 import { checked, type System } from "./system.ts";
 import { quoted } from "./trace.ts";
 

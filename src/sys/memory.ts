@@ -4,20 +4,18 @@ import { SyscallError } from "./errors.ts";
 import { Fd } from "./files.ts";
 import { cString, viewOf } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";
+import { MFD_CLOEXEC, MFD_HUGE_1GB, MFD_HUGE_2MB, MFD_HUGETLB } from "./linux/memfd.ts";
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_NORESERVE,
   MAP_PRIVATE,
   MAP_SHARED,
-  MFD_CLOEXEC,
-  MFD_HUGE_1GB,
-  MFD_HUGE_2MB,
-  MFD_HUGETLB,
   PROT_NONE,
   PROT_READ,
   PROT_WRITE,
 } from "./linux/mman.ts";
+import { UIO_MAXIOV } from "./linux/uio.ts";
 import { checked, type System } from "./system.ts";
 import { flagNames, hex, quoted } from "./trace.ts";
 
@@ -32,9 +30,6 @@ const MEMFD_NAME = "nitro-enclave";
 
 /** Size of a view onto the mapping. */
 const WINDOW_BYTES = GIGANTIC_PAGE_BYTES;
-
-/** Limit of a vectored call (linux/uio.h: UIO_MAXIOV). */
-const IOV_MAX = 1024;
 
 /** A mapping with one owner; disposal unmaps it. */
 export class Mapping implements Disposable {
@@ -71,7 +66,7 @@ export class Mapping implements Disposable {
   populate(offset: number, length: number, pageBytes: number, zeros: HugePageFile): void {
     const { system } = this;
     for (let done = 0; done < length / pageBytes; ) {
-      const count = Math.min(IOV_MAX, length / pageBytes - done);
+      const count = Math.min(UIO_MAXIOV, length / pageBytes - done);
       const first = this.start + offset + done * pageBytes;
       const vector = new BigUint64Array(2 * count);
       for (let i = 0; i < count; i++) {

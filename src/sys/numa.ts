@@ -9,13 +9,21 @@ import { SyscallError } from "./errors.ts";
 import { readText } from "./files.ts";
 import { addressOf } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";
-import { MPOL } from "./linux/mempolicy.ts";
+import { MPOL_BIND, MPOL_DEFAULT, MPOL_INTERLEAVE, MPOL_PREFERRED } from "./linux/mempolicy.ts";
 import { SYSCALLS } from "./linux/unistd.ts";
 import { checked, type System } from "./system.ts";
 import { hex } from "./trace.ts";
 
-/** QEMU's names for the kernel's policies. */
-export type NumaPolicy = keyof typeof MPOL;
+/** The kernel's policies by QEMU's names. */
+const MODES = {
+  default: MPOL_DEFAULT,
+  preferred: MPOL_PREFERRED,
+  bind: MPOL_BIND,
+  interleave: MPOL_INTERLEAVE,
+} as const;
+
+/** QEMU's name of a policy. */
+export type NumaPolicy = keyof typeof MODES;
 
 /** Bits of a node mask, the kernel's maximum (CONFIG_NODES_SHIFT 10). */
 const MASK_BITS = 1024;
@@ -44,7 +52,7 @@ export function withNumaPolicy<T>(
     libc.syscall(SYSCALLS.get_mempolicy[KERNEL_ARCHITECTURE], modeAddress, maskAddress, MASK_BITS, 0, 0),
   );
   checked(system, "get_mempolicy", asked, () => `…, ${MASK_BITS}, NULL, 0`, "");
-  setPolicy(system, MPOL[policy], nodeMask(nodes), `${policy}, nodes ${nodes.join(", ")}`);
+  setPolicy(system, MODES[policy], nodeMask(nodes), `${policy}, nodes ${nodes.join(", ")}`);
   try {
     return allocate();
   } finally {

@@ -5,7 +5,7 @@ import { SyscallError } from "./errors.ts";
 import { Fd, openFile, readSome } from "./files.ts";
 import { addressOf, cString } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";
-import { F_GETPIPE_SZ, F_SETFD, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "./linux/fcntl.ts";
+import { F_GETPIPE_SZ, F_SETFD, FD_CLOEXEC, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "./linux/fcntl.ts";
 import { PR_SET_NAME, PR_SET_PDEATHSIG } from "./linux/prctl.ts";
 import { SIGNALS } from "./linux/signal.ts";
 import { checked, type System } from "./system.ts";
@@ -80,7 +80,7 @@ export function setCloseOnExec(system: System, fd: number): void {
   checked(
     system,
     "fcntl",
-    system.libc.processCalls.fcntl(fd, F_SETFD, 1),
+    system.libc.processCalls.fcntl(fd, F_SETFD, FD_CLOEXEC),
     () => `${fd}, F_SETFD, FD_CLOEXEC`,
     "",
   );

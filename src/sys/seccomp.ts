@@ -4,21 +4,19 @@
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { UserError } from "./errors.ts";
 import { addressOf } from "./libc.ts";
+import { AUDIT_ARCH_AARCH64, AUDIT_ARCH_X86_64 } from "./linux/audit.ts";
+import * as bpf from "./linux/bpf_common.ts";
+import { sockFilter, sockFprog } from "./linux/filter.ts";
 import { PR_SET_NO_NEW_PRIVS } from "./linux/prctl.ts";
 import {
-  AUDIT_ARCH,
-  BPF,
-  SECCOMP_DATA,
   SECCOMP_FILTER_FLAG_TSYNC,
   SECCOMP_RET_ALLOW,
   SECCOMP_RET_ERRNO,
   SECCOMP_RET_KILL_PROCESS,
   SECCOMP_SET_MODE_FILTER,
-  SOCK_FILTER_SIZE,
-  SOCK_FPROG_SIZE,
-  X32_SYSCALL_BIT,
+  seccompData,
 } from "./linux/seccomp.ts";
-import { SYSCALLS } from "./linux/unistd.ts";
+import { SYSCALLS, X32_SYSCALL_BIT } from "./linux/unistd.ts";
 import { checked, type System } from "./system.ts";
 
 /** A system call by its kernel name. */
@@ -46,9 +44,17 @@ function code(action: FilterAction): number {
   return action === "kill" ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO + action.errno;
 }
 
+const AUDIT_ARCH = { x86_64: AUDIT_ARCH_X86_64, aarch64: AUDIT_ARCH_AARCH64 } as const;
+
+const LOAD = bpf.BPF_LD | bpf.BPF_W | bpf.BPF_ABS;
+const JUMP_EQUAL = bpf.BPF_JMP | bpf.BPF_JEQ | bpf.BPF_K;
+const JUMP_AT_LEAST = bpf.BPF_JMP | bpf.BPF_JGE | bpf.BPF_K;
+const JUMP_SET = bpf.BPF_JMP | bpf.BPF_JSET | bpf.BPF_K;
+const RETURN = bpf.BPF_RET | bpf.BPF_K;
+
 type Instruction = readonly [code: number, jumpTrue: number, jumpFalse: number, k: number];
 
-const ret = (action: FilterAction): Instruction => [BPF.return, 0, 0, code(action)];
+const ret = (action: FilterAction): Instruction => [RETURN, 0, 0, code(action)];
 
 /**
  * Compiles rules. Calls with another architecture's numbering are killed; then the rules apply in their order, so
@@ -60,18 +66,18 @@ export function filterProgram(
   architecture: keyof typeof AUDIT_ARCH = KERNEL_ARCHITECTURE,
 ): Uint8Array {
   const program: Instruction[] = [
-    [BPF.load, 0, 0, SECCOMP_DATA.arch],
-    [BPF.jumpEqual, 1, 0, AUDIT_ARCH[architecture]],
+    [LOAD, 0, 0, seccompData.offsets.arch],
+    [JUMP_EQUAL, 1, 0, AUDIT_ARCH[architecture]],
     ret("kill"),
-    [BPF.load, 0, 0, SECCOMP_DATA.nr],
+    [LOAD, 0, 0, seccompData.offsets.nr],
   ];
-  if (architecture === "x86_64") program.push([BPF.jumpAtLeast, 0, 1, X32_SYSCALL_BIT], ret("kill"));
+  if (architecture === "x86_64") program.push([JUMP_AT_LEAST, 0, 1, X32_SYSCALL_BIT], ret("kill"));
   for (const rule of rules) {
     for (const call of rule.calls) {
       const number = SYSCALLS[call][architecture];
       if (number === undefined) continue;
       const body = bodyOf(rule);
-      program.push([BPF.jumpEqual, 0, body.length, number], ...body);
+      program.push([JUMP_EQUAL, 0, body.length, number], ...body);
     }
   }
   program.push(ret(otherwise));
@@ -80,12 +86,12 @@ export function filterProgram(
 
 function bodyOf({ action, when }: FilterRule): Instruction[] {
   if (when === undefined) return [ret(action)];
-  const load: Instruction = [BPF.load, 0, 0, SECCOMP_DATA.args + 8 * when.argument];
+  const load: Instruction = [LOAD, 0, 0, seccompData.offsets.args + 8 * when.argument];
   const tests: Instruction[] =
     "bit" in when.is
-      ? [[BPF.jumpSet, 0, 1, when.is.bit]]
+      ? [[JUMP_SET, 0, 1, when.is.bit]]
       : when.is.oneOf.map((value, i, { length }) => [
-          BPF.jumpEqual,
+          JUMP_EQUAL,
           length - 1 - i,
           i === length - 1 ? 1 : 0,
           value,
@@ -94,13 +100,9 @@ function bodyOf({ action, when }: FilterRule): Instruction[] {
 }
 
 function encode(program: readonly Instruction[]): Uint8Array {
-  const bytes = new Uint8Array(program.length * SOCK_FILTER_SIZE);
-  const view = new DataView(bytes.buffer);
-  program.forEach(([opcode, jumpTrue, jumpFalse, k], i) => {
-    view.setUint16(i * SOCK_FILTER_SIZE, opcode, true);
-    view.setUint8(i * SOCK_FILTER_SIZE + 2, jumpTrue);
-    view.setUint8(i * SOCK_FILTER_SIZE + 3, jumpFalse);
-    view.setUint32(i * SOCK_FILTER_SIZE + 4, k, true);
+  const bytes = new Uint8Array(program.length * sockFilter.size);
+  program.forEach(([code, jt, jf, k], i) => {
+    bytes.set(sockFilter.encode({ code, jt, jf, k }), i * sockFilter.size);
   });
   return bytes;
 }
@@ -110,10 +112,11 @@ export function applyFilter(system: System, program: Uint8Array): void {
   const { libc } = system;
   const set = libc.processCalls.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   checked(system, "prctl", set, () => "PR_SET_NO_NEW_PRIVS, 1", "PR_SET_NO_NEW_PRIVS");
-  const fprog = new Uint8Array(SOCK_FPROG_SIZE);
-  const view = new DataView(fprog.buffer);
-  view.setUint16(0, program.length / SOCK_FILTER_SIZE, true);
-  view.setBigUint64(8, BigInt(addressOf(program)), true);
+  const fprog = sockFprog.encode({
+    len: program.length / sockFilter.size,
+    padding: [0, 0, 0, 0, 0, 0],
+    filter: BigInt(addressOf(program)),
+  });
   const number = SYSCALLS.seccomp[KERNEL_ARCHITECTURE];
   const [mode, flags] = [SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC];
   const result = Number(libc.syscall(number, mode, flags, addressOf(fprog), 0, 0));

@@ -3,7 +3,8 @@
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { type Fd, openFile, readSmallFile } from "./files.ts";
 import { O_NOCTTY, O_NONBLOCK, O_RDWR } from "./linux/fcntl.ts";
-import * as tty from "./linux/termios.ts";
+import { TCGETS, TCSETS, TIOCGPGRP, TIOCGPTN, TIOCSPTLCK } from "./linux/ioctls.ts";
+import * as tty from "./linux/termbits.ts";
 import { SYSCALLS } from "./linux/unistd.ts";
 import { checked, resultOrErrno, type System } from "./system.ts";
 
@@ -17,12 +18,12 @@ export function isTerminal(system: System, fd: number): boolean {
 /** Returns the settings of a terminal, or undefined for another file. */
 function settingsOf(system: System, fd: number): Uint8Array | undefined {
   const bytes = new Uint8Array(tty.termios.size);
-  const result = system.libc.ioctl(fd, tty.TCGETS, bytes);
+  const result = system.libc.ioctl(fd, TCGETS, bytes);
   return resultOrErrno(system, "ioctl", result, () => `${fd}, TCGETS, …`) < 0 ? undefined : bytes;
 }
 
 function set(system: System, fd: number, settings: Uint8Array): void {
-  const result = system.libc.ioctl(fd, tty.TCSETS, settings);
+  const result = system.libc.ioctl(fd, TCSETS, settings);
   resultOrErrno(system, "ioctl", result, () => `${fd}, TCSETS, …`);
 }
 
@@ -83,7 +84,7 @@ function processGroup(system: System): number | undefined {
  */
 function foregroundGroup(system: System, fd: number): number | undefined {
   const value = new Uint8Array(4);
-  const result = system.libc.ioctl(fd, tty.TIOCGPGRP, value);
+  const result = system.libc.ioctl(fd, TIOCGPGRP, value);
   const group = () => new DataView(value.buffer).getInt32(0, true);
   const args = () => `${fd}, TIOCGPGRP, [${group()}]`;
   return resultOrErrno(system, "ioctl", result, args) < 0 || group() <= 0 ? undefined : group();
@@ -94,9 +95,9 @@ export function openPty(system: System): { readonly master: Fd; readonly other: 
   const master = openFile(system, "/dev/ptmx", O_RDWR | O_NONBLOCK | O_NOCTTY);
   try {
     const value = new Uint8Array(4);
-    const unlocked = system.libc.ioctl(master.number, tty.TIOCSPTLCK, value);
+    const unlocked = system.libc.ioctl(master.number, TIOCSPTLCK, value);
     checked(system, "ioctl", unlocked, () => `${master.number}, TIOCSPTLCK, [0]`, "/dev/ptmx");
-    const numbered = system.libc.ioctl(master.number, tty.TIOCGPTN, value);
+    const numbered = system.libc.ioctl(master.number, TIOCGPTN, value);
     checked(system, "ioctl", numbered, () => `${master.number}, TIOCGPTN, …`, "/dev/ptmx");
     const path = `/dev/pts/${new DataView(value.buffer).getUint32(0, true)}`;
     const other = openFile(system, path, O_RDWR | O_NONBLOCK | O_NOCTTY);

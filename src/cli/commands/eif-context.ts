@@ -1,11 +1,10 @@
 /** What the commands of `nitro eif` share: their context, and the arguments that most of them have. */
 import type { EifContext } from "../../eif/progress.ts";
 import { UserError } from "../../sys/errors.ts";
+import { STDERR } from "../../sys/files.ts";
 import { isTerminal } from "../../sys/terminal.ts";
 import type { SubcommandArgs } from "../subcommand-args.ts";
 import type { SubcommandContext } from "./subcommand.ts";
-
-const STDERR = 2;
 
 /** Returns the context of an operation on images: progress is drawn if standard error is a terminal. */
 export function eifContext({ system, report, toStderr }: SubcommandContext): EifContext {

@@ -1,6 +1,5 @@
 /** How long a heartbeat is awaited. */
-
-const GIB = 2 ** 30;
+import { GIB } from "../../sys/units.ts";
 
 /** The time-out of AWS's CLI in milliseconds, by the sizes of the image and of the memory in bytes. */
 export function awsTimeoutMs(imageBytes: number, memoryBytes: number): number {

@@ -3,6 +3,8 @@
  * judged by the names in its archives, by headers of compressed ramdisks and by the kernel command line. Sources:
  * init/main.c (rdinit=), init/do_mounts.c and init/initramfs.c; the behaviour was also verified with Linux 6.1.
  */
+import { S_IFLNK, S_IFMT, S_IFREG } from "../../sys/linux/stat.ts";
+import { MIB } from "../../sys/units.ts";
 import type { ByteView } from "../format/bytes.ts";
 import { type CpioWalk, cpioWalk } from "./cpio.ts";
 import { type Compression, compressionAt, unpackedSize } from "./unpacked-size.ts";
@@ -117,10 +119,7 @@ export function initramfsWarnings(
   return warnings.filter((text) => text !== undefined).map((text) => `warning: ${text}`);
 }
 
-/** File types of a mode, as in stat(2). */
-const TYPE_MASK = 0o170000;
-const SYMLINK = 0o120000;
-const REGULAR = 0o100000;
+/** Execute permission for owner, group or others. */
 const EXECUTE = 0o111;
 
 function programWarning(
@@ -129,11 +128,11 @@ function programWarning(
 ): string | undefined {
   const mode = modeOf(path, ramdisks);
   if (mode !== undefined) {
-    if ((mode & TYPE_MASK) !== REGULAR || (mode & EXECUTE) !== 0) return undefined;
+    if ((mode & S_IFMT) !== S_IFREG || (mode & EXECUTE) !== 0) return undefined;
     return `${program} in the initramfs is not executable: the kernel will panic; chmod 755 it and pack it again`;
   }
   const throughSymlink = directoriesOf(path).some(
-    (directory) => ((modeOf(directory, ramdisks) ?? 0) & TYPE_MASK) === SYMLINK,
+    (directory) => ((modeOf(directory, ramdisks) ?? 0) & S_IFMT) === S_IFLNK,
   );
   const unknown = ramdisks.length === 0 || ramdisks.some(({ complete }) => !complete);
   if (unknown || throughSymlink) return undefined;
@@ -149,8 +148,6 @@ function programWarning(
 function modeOf(path: string, ramdisks: readonly RamdiskInspection[]): number | undefined {
   return ramdisks.findLast(({ modes }) => modes.has(path))?.modes.get(path);
 }
-
-const MIB = 1024 * 1024;
 
 /** Returns an even number of MiB for -m. */
 function memoryText(bytes: number): string {

@@ -1,7 +1,8 @@
 /** What every launch needs to know about the parent's CPUs: threads per core, and the driver's CPU pool. */
 import { readSmallFile } from "../../sys/files.ts";
+import { NE_CPUS_PARAMETER } from "../../sys/linux/nitro_enclaves.ts";
 import type { System } from "../../sys/system.ts";
-import { CPU_DIRECTORY, POOL_PARAMETER } from "../paths.ts";
+import { CPU_DIRECTORY } from "../paths.ts";
 import { parseCpuList } from "./cpu-list.ts";
 
 /** Returns the number of threads per core. If sysfs does not say, EC2's: 2 on x86_64, 1 on aarch64. */
@@ -22,7 +23,7 @@ export function siblingsOfCpu0(system: System): number[] {
 
 /** Returns the pool's CPU list as the driver prints it: "" while it is empty, undefined if the driver is not loaded. */
 export function cpuPool(system: System): string | undefined {
-  return readSmallFile(system, POOL_PARAMETER)?.trim();
+  return readSmallFile(system, NE_CPUS_PARAMETER)?.trim();
 }
 
 /** Returns the pool's CPUs in ascending order; none if the pool is empty or cannot be read. */

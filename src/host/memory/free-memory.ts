@@ -14,13 +14,11 @@ export interface FreeMemory {
   readonly contiguousPages: number;
 }
 
-const MAX_TEXT_BYTES = 256 * 1024;
-
 /** Reads the figures; undefined if the kernel does not provide them. @param node undefined for the whole machine. */
 export function freeMemory(system: System, node: number | undefined): FreeMemory | undefined {
   const ofNode = node === undefined ? undefined : readMeminfo(system, node);
   const meminfo = ofNode ?? readMeminfo(system);
-  const buddyinfo = readLimited(system, "/proc/buddyinfo", MAX_TEXT_BYTES);
+  const buddyinfo = readLimited(system, "/proc/buddyinfo");
   if (meminfo === undefined || buddyinfo === undefined) return undefined;
   return {
     free: meminfo("MemFree"),

@@ -4,15 +4,13 @@ import { readLimited } from "../../sys/files.ts";
 import type { System } from "../../sys/system.ts";
 import type { Problem } from "../problem.ts";
 
-const MAX_TEXT_BYTES = 256 * 1024;
-
 /** Returns the process that holds a flock(2) lock on a file; undefined if none is found. */
 function lockHolder(system: System, path: string): number | undefined {
   const status = fileStatus(system, path);
   if (status === undefined) return undefined;
   const hex = (number: number) => number.toString(16).padStart(2, "0");
   const file = `${status.device.map(hex).join(":")}:${status.inode}`;
-  const locks = readLimited(system, "/proc/locks", MAX_TEXT_BYTES) ?? "";
+  const locks = readLimited(system, "/proc/locks") ?? "";
   for (const [, pid, lockedFile] of locks.matchAll(/^\d+: FLOCK +ADVISORY +WRITE (\d+) (\S+) /gm)) {
     if (lockedFile === file) return Number(pid);
   }

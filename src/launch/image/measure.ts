@@ -2,6 +2,7 @@
 import { measureSections, PCR_BYTES, type Pcrs, pcrHex } from "../../eif/format/measurement.ts";
 import { UserError } from "../../sys/errors.ts";
 import type { Mapping } from "../../sys/memory.ts";
+import { CHECK_INTERVAL_BYTES } from "../cancellation.ts";
 import type { MeasureOptions, PcrIndex } from "../options.ts";
 import type { Image } from "./image-files.ts";
 
@@ -12,9 +13,6 @@ export interface MeasuredPcrs {
   /** What to print once the enclave has started. */
   readonly lines: readonly string[];
 }
-
-/** Signals are checked after each chunk. */
-const CHUNK_BYTES = 64 * 1024 * 1024;
 
 /**
  * Measures an image that is at `offset` of `memory`.
@@ -29,8 +27,8 @@ export function measureImage(
   advance: (bytes: number) => void,
 ): MeasuredPcrs {
   const pcrs = measureSections(image.sections, (section, use) => {
-    for (let at = 0; at < section.size; at += CHUNK_BYTES) {
-      const length = Math.min(CHUNK_BYTES, section.size - at);
+    for (let at = 0; at < section.size; at += CHECK_INTERVAL_BYTES) {
+      const length = Math.min(CHECK_INTERVAL_BYTES, section.size - at);
       use(memory.view(offset + section.offset + at, length));
       advance(length);
     }

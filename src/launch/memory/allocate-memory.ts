@@ -11,12 +11,10 @@ import { isNotPermitted, pagesByNode, withNumaPolicy } from "../../sys/numa.ts";
 import type { PageMap } from "../../sys/page-map.ts";
 import type { System } from "../../sys/system.ts";
 import type { PreallocCallbacks } from "../../sys/threads/prealloc.ts";
+import { CHECK_INTERVAL_BYTES } from "../cancellation.ts";
 import { type MemoryPlan, type PageRange, pageText } from "../plan/memory.ts";
 import { ascendingOrder, regionsOf, runsOf } from "./physical-order.ts";
 import type { Filling, Together } from "./prealloc.ts";
-
-/** A signal is looked for after so many bytes; one larger page is a piece as well. */
-const PIECE_BYTES = 64 * 1024 * 1024;
 
 /** Mapping pieces again takes time as well: it is done for a region less in so many of them. */
 const PIECES_PER_REGION = 16;
@@ -166,7 +164,7 @@ function filled(begun: Begun, watch: PreallocCallbacks): Begun {
 }
 
 function allocateAll(file: HugePageFile, { step }: PreallocCallbacks): void {
-  const most = Math.max(PIECE_BYTES, file.pageBytes);
+  const most = Math.max(CHECK_INTERVAL_BYTES, file.pageBytes);
   for (let at = 0; at < file.size; at += most) {
     const length = Math.min(most, file.size - at);
     file.allocate(at, length);

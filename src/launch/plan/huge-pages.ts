@@ -16,6 +16,7 @@ import { asRoot } from "../../host/problem.ts";
 import { type Fix, UserError } from "../../sys/errors.ts";
 import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
 import type { System } from "../../sys/system.ts";
+import { MIB } from "../../sys/units.ts";
 import type { MemoryBackend } from "../options.ts";
 import {
   EXPECTED_IMAGE_OFFSET,
@@ -28,8 +29,6 @@ import {
   planPages,
   sizeText,
 } from "./memory.ts";
-
-const MIB = 1024 * 1024;
 
 /** Where the memory may come from. */
 interface MemorySource {

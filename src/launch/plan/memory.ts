@@ -1,10 +1,11 @@
 /** The enclave's memory: how much it has, of which huge pages, and from which NUMA node they must come. */
+
 import { UserError } from "../../sys/errors.ts";
 import { NE_MIN_ENCLAVE_MEM_SIZE } from "../../sys/linux/nitro_enclaves.ts";
 import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
+import { MIB } from "../../sys/units.ts";
 import type { MemoryBackend, Typed } from "../options.ts";
 
-const MIB = 1024 * 1024;
 /** Without -m an enclave has this at least. */
 const DEFAULT_MEMORY_BYTES = 128 * MIB;
 /** The room that a kernel and its ramdisk take to unpack: AWS's CLI asks for as many times the image. */

@@ -5,12 +5,11 @@
  * runtime's. No file can be opened and no program started. Other than in QEMU, it is a list of what is allowed.
  */
 import { ERRNO } from "../../sys/linux/errno.ts";
+import * as ioctls from "../../sys/linux/ioctls.ts";
 import { NE_START_ENCLAVE } from "../../sys/linux/nitro_enclaves.ts";
 import { PR_SET_NAME, PR_SET_VMA } from "../../sys/linux/prctl.ts";
-import { CLONE_THREAD } from "../../sys/linux/seccomp.ts";
-import { AF_INET, AF_INET6, AF_UNIX } from "../../sys/linux/socket.ts";
-import { TERMINAL_IOCTLS } from "../../sys/linux/termios.ts";
-import { AF_VSOCK } from "../../sys/linux/vm_sockets.ts";
+import { CLONE_THREAD } from "../../sys/linux/sched.ts";
+import { AF_INET, AF_INET6, AF_UNIX, AF_VSOCK } from "../../sys/linux/socket.ts";
 import {
   applyFilter,
   type FilterAction,
@@ -130,10 +129,20 @@ export function sandboxRules(pid: number): FilterRule[] {
     is: { oneOf: values },
     otherwise,
   });
-  const ioctls = [NE_START_ENCLAVE.request, ...Object.values(TERMINAL_IOCTLS)];
+  const allowedIoctls = [
+    NE_START_ENCLAVE.request,
+    ioctls.TCGETS,
+    ioctls.TCSETS,
+    ioctls.TCSETSW,
+    ioctls.TCSETSF,
+    ioctls.TIOCGWINSZ,
+    ioctls.TIOCGPGRP,
+    ioctls.FIONREAD,
+    ioctls.FIONBIO,
+  ];
   return [
     { calls: ALLOWED, action: "allow" },
-    { calls: ["ioctl"], action: "allow", when: oneOf(1, ioctls) },
+    { calls: ["ioctl"], action: "allow", when: oneOf(1, allowedIoctls) },
     { calls: ["socket"], action: "allow", when: oneOf(0, [AF_UNIX, AF_INET, AF_INET6, AF_VSOCK]) },
     { calls: ["tgkill"], action: "allow", when: oneOf(0, [pid]) },
     { calls: ["prctl"], action: "allow", when: oneOf(0, NAMES_OF_THINGS) },

@@ -3,8 +3,7 @@ import { listProperties, resolvePath } from "../commands/qom-path.ts";
 import { qomTree } from "../commands/qom-tree.ts";
 import { COMMANDS } from "../commands/table.ts";
 import type { MachineView } from "../machine-view.ts";
-
-const INFO_PREFIX = "info ";
+import { INFO_PREFIX } from "./help.ts";
 
 /** The word before the cursor, and the words that it can become. */
 export interface Completion {

@@ -1,7 +1,8 @@
 /** HMP's `help` and `info`: lists of commands, one line each. */
 import type { Command } from "../commands/command.ts";
 
-const INFO_PREFIX = "info ";
+/** What the names of the info commands start with. */
+export const INFO_PREFIX = "info ";
 const INFO_LINE = "info [subcommand] -- show information about the enclave\n";
 
 /** Returns what `help NAME` prints: all commands without a name, the info subcommands for "info". */

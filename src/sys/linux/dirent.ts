@@ -1,2 +1,10 @@
-/** include/linux/dirent.h: offsets in struct linux_dirent64. Data only. */
-export const DIRENT64 = { recordLength: 16, name: 19 } as const;
+/** include/linux/dirent.h. Data only. */
+import { struct, u8, u16, u64 } from "../struct.ts";
+
+/** struct linux_dirent64 up to d_name, a string that ends with NUL. */
+export const linuxDirent64 = struct("linux_dirent64", 19, {
+  d_ino: u64,
+  d_off: u64,
+  d_reclen: u16,
+  d_type: u8,
+});

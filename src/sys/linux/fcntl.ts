@@ -1,4 +1,4 @@
-/** include/uapi/asm-generic/fcntl.h, linux/fs.h, sys/file.h: common to x86_64 and aarch64. Data only. */
+/** include/uapi/asm-generic/fcntl.h and linux/fcntl.h; the same on x86_64 and aarch64 where not noted. Data only. */
 export const O_RDONLY = 0o0;
 export const O_WRONLY = 0o1;
 export const O_RDWR = 0o2;
@@ -9,16 +9,17 @@ export const O_APPEND = 0o2000;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
-/** O_DIRECTORY and O_NOFOLLOW differ: asm/fcntl.h. */
+/** These differ: arch/arm64/include/uapi/asm/fcntl.h. */
 export const O_DIRECTORY = { x86_64: 0o200000, aarch64: 0o40000 } as const;
 export const O_NOFOLLOW = { x86_64: 0o400000, aarch64: 0o100000 } as const;
-export const SEEK_CUR = 1;
-export const SEEK_END = 2;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 export const F_SETFD = 2;
 export const F_SETFL = 4;
-/** Of pipes only. */
+export const FD_CLOEXEC = 1;
+/** F_LINUX_SPECIFIC_BASE + 8; pipes only. */
 export const F_GETPIPE_SZ = 1032;
 /** -100 as an unsigned int. */
 export const AT_FDCWD = 2 ** 32 - 100;
+export const AT_SYMLINK_NOFOLLOW = 0x100;
+export const AT_EMPTY_PATH = 0x1000;

@@ -1,2 +1,5 @@
 /** include/uapi/linux/mempolicy.h. Data only. */
-export const MPOL = { default: 0, preferred: 1, bind: 2, interleave: 3 } as const;
+export const MPOL_DEFAULT = 0;
+export const MPOL_PREFERRED = 1;
+export const MPOL_BIND = 2;
+export const MPOL_INTERLEAVE = 3;

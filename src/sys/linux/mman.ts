@@ -1,4 +1,4 @@
-/** include/uapi/asm-generic/mman-common.h, linux/mman.h, linux/memfd.h; the same on x86_64 and aarch64. Data only. */
+/** include/uapi/asm-generic/mman-common.h, linux/mman.h; the same on x86_64 and aarch64. Data only. */
 export const PROT_NONE = 0x0;
 export const PROT_READ = 0x1;
 export const PROT_WRITE = 0x2;
@@ -8,8 +8,3 @@ export const MAP_PRIVATE = 0x02;
 export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
 export const MAP_NORESERVE = 0x4000;
-export const MFD_CLOEXEC = 0x0001;
-export const MFD_HUGETLB = 0x0004;
-/** asm-generic/hugetlb_encode.h: the binary logarithm of the page size, from bit 26 on. */
-export const MFD_HUGE_2MB = 21 * 2 ** 26;
-export const MFD_HUGE_1GB = 30 * 2 ** 26;

@@ -1,7 +1,6 @@
 /** include/uapi/linux/netlink.h. Data only. */
 import { struct, u16, u32 } from "../struct.ts";
 
-export const AF_NETLINK = 16; // include/linux/socket.h
 export const NETLINK_SOCK_DIAG = 4;
 export const NLM_F_REQUEST = 0x1;
 export const NLM_F_DUMP = 0x300;

@@ -42,6 +42,9 @@ export const NE_MIN_ENCLAVE_MEM_SIZE = 64 * 1024 * 1024;
 export const NE_ENCLAVE_PRODUCTION_MODE = 0x00n;
 export const NE_ENCLAVE_DEBUG_MODE = 0x01n;
 
+/** The driver's parameter that holds its CPU pool, a list such as 1,3 (drivers/virt/nitro_enclaves/ne_misc_dev.c). */
+export const NE_CPUS_PARAMETER = "/sys/module/nitro_enclaves/parameters/ne_cpus";
+
 /** The driver's own errors: positive values of errno from 256 on. */
 export const NE_ERRORS = {
   256: "NE_ERR_VCPU_ALREADY_USED",

@@ -1,9 +1,11 @@
-/** include/linux/socket.h, asm-generic/socket.h, linux/net.h, linux/in.h, linux/tcp.h; same on both. Data only. */
+/** include/linux/socket.h, linux/net.h, uapi/asm-generic/socket.h; the same on x86_64 and aarch64. Data only. */
 import { struct, u32, u64 } from "../struct.ts";
 
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+export const AF_NETLINK = 16;
+export const AF_VSOCK = 40;
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_SEQPACKET = 5;
@@ -18,14 +20,9 @@ export const MSG_CTRUNC = 0x08;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x40000000;
-export const IPPROTO_TCP = 6;
-export const TCP_NODELAY = 1;
 
 /** struct ucred */
 export const ucred = struct("ucred", 12, { pid: u32, uid: u32, gid: u32 });
-
-/** struct iovec (linux/uio.h) */
-export const iovec = struct("iovec", 16, { iov_base: u64, iov_len: u64 });
 
 /** struct user_msghdr */
 export const msghdr = struct("msghdr", 56, {

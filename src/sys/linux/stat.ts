@@ -1,8 +1,6 @@
-/** include/uapi/linux/stat.h, linux/fcntl.h: statx(2) and fchmod(2). Data only. */
+/** include/uapi/linux/stat.h. Data only. */
 import { array, struct, u16, u32, u64 } from "../struct.ts";
 
-export const AT_SYMLINK_NOFOLLOW = 0x100;
-export const AT_EMPTY_PATH = 0x1000;
 export const STATX_BASIC_STATS = 0x7ff;
 export const S_IFMT = 0o170000;
 export const S_IFSOCK = 0o140000;

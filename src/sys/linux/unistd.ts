@@ -1,4 +1,9 @@
 /** include/uapi/asm-generic/unistd.h (aarch64) and x86's asm/unistd_64.h: numbers of system calls. Data only. */
+
+/** A bit of the numbers of x32, another ABI of x86_64. */
+export const X32_SYSCALL_BIT = 0x40000000;
+
+/** undefined where an architecture lacks the call. */
 export const SYSCALLS = {
   read: { x86_64: 0, aarch64: 63 },
   write: { x86_64: 1, aarch64: 64 },
@@ -124,7 +129,7 @@ export const SYSCALLS = {
   io_uring_setup: { x86_64: 425, aarch64: 425 },
   io_uring_enter: { x86_64: 426, aarch64: 426 },
   io_uring_register: { x86_64: 427, aarch64: 427 },
-  open_by_handle_at: { x86_64: 304, aarch64: undefined },
+  open_by_handle_at: { x86_64: 304, aarch64: 265 },
   set_mempolicy: { x86_64: 238, aarch64: 237 },
   move_pages: { x86_64: 279, aarch64: 239 },
   get_mempolicy: { x86_64: 239, aarch64: 236 },

@@ -1,7 +1,6 @@
 /** include/uapi/linux/vm_sockets.h. Data only. */
 import { array, struct, u8, u16, u32 } from "../struct.ts";
 
-export const AF_VSOCK = 40; // include/linux/socket.h
 export const VMADDR_CID_ANY = 0xffffffff;
 export const VMADDR_CID_HYPERVISOR = 0;
 export const VMADDR_CID_LOCAL = 1;

@@ -1,9 +1,6 @@
 /** include/uapi/linux/vm_sockets_diag.h. Data only. */
 import { array, struct, u8, u16, u32 } from "../struct.ts";
 
-export const SOCK_DIAG_BY_FAMILY = 20; // include/uapi/linux/sock_diag.h
-export const TCP_LISTEN = 10; // include/net/tcp_states.h: vsock has TCP's states
-
 /** struct vsock_diag_req */
 export const vsockDiagReq = struct("vsock_diag_req", 24, {
   sdiag_family: u8,

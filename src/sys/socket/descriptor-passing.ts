@@ -2,6 +2,7 @@
 import { Fd } from "../files.ts";
 import { addressOf } from "../libc.ts";
 import * as net from "../linux/socket.ts";
+import { iovec } from "../linux/uio.ts";
 import { resultOrErrno, type System } from "../system.ts";
 
 const FD_BYTES = 4;
@@ -19,7 +20,7 @@ interface Message {
 
 /** Builds a message of `body` with the buffer `control`. */
 function message(body: Uint8Array, control: Uint8Array): Message {
-  const vector = net.iovec.encode({ iov_base: BigInt(addressOf(body)), iov_len: BigInt(body.length) });
+  const vector = iovec.encode({ iov_base: BigInt(addressOf(body)), iov_len: BigInt(body.length) });
   const header = net.msghdr.encode({
     msg_name: 0n,
     msg_namelen: 0,

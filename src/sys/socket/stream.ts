@@ -4,9 +4,12 @@ import { SyscallError, UserError } from "../errors.ts";
 import { linkStatus } from "../file-status.ts";
 import { Fd, removeFile } from "../files.ts";
 import { ERRNO } from "../linux/errno.ts";
+import { IPPROTO_TCP, sockaddrIn } from "../linux/in.ts";
+import { sockaddrIn6 } from "../linux/in6.ts";
 import * as net from "../linux/socket.ts";
 import { S_IFSOCK } from "../linux/stat.ts";
-import { sockaddrIn, sockaddrIn6, sockaddrUn, UNIX_PATH_MAX } from "../linux/un.ts";
+import { TCP_NODELAY } from "../linux/tcp.ts";
+import { sockaddrUn, UNIX_PATH_MAX } from "../linux/un.ts";
 import { fileRemover } from "../output-files.ts";
 import { checked, resultOrErrno, type System } from "../system.ts";
 import { addressText, ipv4Bytes, ipv6Bytes, type SocketAddress } from "./address.ts";
@@ -149,5 +152,5 @@ export function connectSocket(system: System, address: SocketAddress): { socket:
 
 /** Sets TCP_NODELAY, so that short answers are sent at once. */
 export function setNoDelay(system: System, socket: Fd): void {
-  setOption(system, socket, net.IPPROTO_TCP, net.TCP_NODELAY);
+  setOption(system, socket, IPPROTO_TCP, TCP_NODELAY);
 }

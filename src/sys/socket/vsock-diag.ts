@@ -2,7 +2,6 @@
 import { Fd, readSome } from "../files.ts";
 import { addressOf } from "../libc.ts";
 import {
-  AF_NETLINK,
   NETLINK_SOCK_DIAG,
   NLM_F_DUMP,
   NLM_F_REQUEST,
@@ -11,9 +10,10 @@ import {
   NLMSG_ERROR,
   nlmsghdr,
 } from "../linux/netlink.ts";
-import { SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from "../linux/socket.ts";
-import { AF_VSOCK } from "../linux/vm_sockets.ts";
-import { SOCK_DIAG_BY_FAMILY, TCP_LISTEN, vsockDiagMsg, vsockDiagReq } from "../linux/vm_sockets_diag.ts";
+import { SOCK_DIAG_BY_FAMILY } from "../linux/sock_diag.ts";
+import { AF_NETLINK, AF_VSOCK, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from "../linux/socket.ts";
+import { TCP_LISTEN } from "../linux/tcp_states.ts";
+import { vsockDiagMsg, vsockDiagReq } from "../linux/vm_sockets_diag.ts";
 import { resultOrErrno, type System } from "../system.ts";
 import { sendSome } from "./vsock.ts";
 

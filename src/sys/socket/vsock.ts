@@ -5,6 +5,7 @@ import { cString } from "../libc.ts";
 import { ERRNO } from "../linux/errno.ts";
 import { O_CLOEXEC, O_RDONLY } from "../linux/fcntl.ts";
 import {
+  AF_VSOCK,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   SO_ERROR,
@@ -13,7 +14,7 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
 } from "../linux/socket.ts";
-import { AF_VSOCK, IOCTL_VM_SOCKETS_GET_LOCAL_CID, sockaddrVm, VMADDR_CID_ANY } from "../linux/vm_sockets.ts";
+import { IOCTL_VM_SOCKETS_GET_LOCAL_CID, sockaddrVm, VMADDR_CID_ANY } from "../linux/vm_sockets.ts";
 import { checked, resultOrErrno, type System } from "../system.ts";
 
 const SOCKET_TYPE = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;

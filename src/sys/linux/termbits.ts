@@ -1,11 +1,5 @@
-/** include/uapi/asm-generic/termbits.h, ioctls.h; the same on x86_64 and aarch64. Data only. */
+/** include/uapi/asm-generic/termbits.h; the same on x86_64 and aarch64. Data only. */
 import { array, struct, u8, u32 } from "../struct.ts";
-
-export const TCGETS = 0x5401;
-export const TCSETS = 0x5402;
-export const TIOCGPGRP = 0x540f;
-export const TIOCGPTN = 0x80045430;
-export const TIOCSPTLCK = 0x40045431;
 
 /** c_iflag */
 export const IGNBRK = 0o1;
@@ -41,15 +35,3 @@ export const termios = struct("termios", 36, {
   c_line: u8,
   c_cc: array(u8, 19),
 });
-
-/** The ioctls that the sandbox allows on terminals and sockets. */
-export const TERMINAL_IOCTLS = {
-  TCGETS,
-  TCSETS,
-  TCSETSW: 0x5403,
-  TCSETSF: 0x5404,
-  TIOCGWINSZ: 0x5413,
-  TIOCGPGRP,
-  FIONREAD: 0x541b,
-  FIONBIO: 0x5421,
-} as const;

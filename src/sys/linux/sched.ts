@@ -1,0 +1,2 @@
+/** include/uapi/linux/sched.h. Data only. */
+export const CLONE_THREAD = 0x00010000;

@@ -1,0 +1,2 @@
+/** include/uapi/linux/tcp.h. Data only. */
+export const TCP_NODELAY = 1;
