@@ -1,5 +1,6 @@
 /**
- * Builds dist/nitro-x86_64, dist/nitro-aarch64 and dist/nitro, a copy of the one for this machine.
+ * Builds dist/nitro-x86_64, dist/nitro-aarch64 and dist/nitro, a copy of the one for this machine, and the man page and
+ * the completions of the shells.
  *
  * npm provides the runtime of the other architecture, in the version and with the integrity of package-lock.json. The
  * same tree gives the same bytes, because the compiler always runs on the same file names.
@@ -19,6 +20,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import lock from "./package-lock.json" with { type: "json" };
+import { bashCompletion } from "./src/cli/completion/bash.ts";
+import { describeCommands } from "./src/cli/completion/description.ts";
+import { fishCompletion } from "./src/cli/completion/fish.ts";
+import { zshCompletion } from "./src/cli/completion/zsh.ts";
+import { manPage } from "./src/cli/man-page.ts";
 
 const ROOT = import.meta.dir;
 const CACHE = join(ROOT, "node_modules/.cache/nitro");
@@ -289,3 +295,10 @@ for (const target of TARGETS) {
     renameSync(join(DIST, "nitro.new"), join(DIST, "nitro"));
   }
 }
+
+const commands = await describeCommands();
+mkdirSync(join(DIST, "completions"), { recursive: true });
+writeFileSync(join(DIST, "nitro.1"), await manPage(commands));
+writeFileSync(join(DIST, "completions/nitro.bash"), bashCompletion(commands));
+writeFileSync(join(DIST, "completions/_nitro"), zshCompletion(commands));
+writeFileSync(join(DIST, "completions/nitro.fish"), fishCompletion(commands));

@@ -24,6 +24,9 @@ needPrograms(
   "zstd",
   "xz",
   "bzip2",
+  "groff",
+  "zsh",
+  "fish",
 );
 // Unpacked before the tests, so that no test waits for the network.
 const env = {

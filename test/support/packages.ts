@@ -26,6 +26,9 @@ const PROGRAMS = {
   zstd: "zstd",
   xz: "xz-utils",
   bzip2: "bzip2",
+  groff: "groff-base",
+  zsh: "zsh",
+  fish: "fish",
 } as const;
 export type Program = keyof typeof PROGRAMS;
 

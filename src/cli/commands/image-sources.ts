@@ -28,7 +28,7 @@ export const SOURCE_ARGS = {
   arch: {
     type: "string",
     valueHint: "x86_64|aarch64",
-    description: `the architecture of the image (default: this machine's, ${KERNEL_ARCHITECTURE})`,
+    description: "the architecture of the image (default: this machine's)",
   },
 } as const;
 
