@@ -55,5 +55,8 @@ export function ptyChardev(system: System, label: string, link: string | undefin
 
 function createLink(system: System, path: string, link: string): void {
   const [target, linkPath] = [cString(path), cString(link)];
-  checked(system, "symlink", system.libc.symlink(target, linkPath), () => `${path}, ${link}`, link);
+  checked(system, "symlink", system.libc.symlink(target, linkPath), {
+    args: () => `${path}, ${link}`,
+    subject: link,
+  });
 }

@@ -52,7 +52,8 @@ export class InputFile implements ByteSource, Disposable {
 
   /** Throws UserError. */
   read(into: Uint8Array, offset: number): number {
-    return withFileErrors(this.what, () => readBytesAt(this.system, this.fd, this.path, into, offset));
+    const { system, fd, path } = this;
+    return withFileErrors(this.what, () => readBytesAt(system, { fd, path }, into, offset));
   }
 
   /** Passes a range to `use` in chunks, each valid until the next. Throws UserError if the file has become shorter. */
@@ -85,11 +86,13 @@ export class InputFile implements ByteSource, Disposable {
     use: (chunk: Uint8Array) => void,
     threads: ReadThreads | undefined,
   ): void {
-    const { system, fd, path } = this;
+    const { system } = this;
     const read = this.fileRead(memory, offset);
     const finish = (at: number, length: number, got: number) => {
       const rest = length - got;
-      const done = got + (rest === 0 ? 0 : readAt(system, fd, path, read.to + at + got, rest, at + got));
+      const done =
+        got +
+        (rest === 0 ? 0 : readAt(system, read, { offset: at + got, length: rest, to: read.to + at + got }));
       if (done < length) throw this.resized(at + done);
       use(memory.view(offset + at, length));
     };

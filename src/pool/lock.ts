@@ -60,7 +60,7 @@ function openLock(system: System): Fd | undefined {
 function tryLock(system: System, file: Fd): boolean {
   const locked = system.libc.flock(file.number, LOCK_EX | LOCK_NB);
   try {
-    checked(system, "flock", locked, () => `${file.number}, LOCK_EX|LOCK_NB`, POOL_LOCK);
+    checked(system, "flock", locked, { args: () => `${file.number}, LOCK_EX|LOCK_NB`, subject: POOL_LOCK });
     return true;
   } catch (error) {
     if (error instanceof SyscallError && error.errno === ERRNO.EAGAIN) return false;

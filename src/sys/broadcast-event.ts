@@ -11,10 +11,7 @@ import { checked, resultOrErrno, type System } from "./system.ts";
 /** Creates an event, to be passed to other processes. Throws SyscallError. */
 export function createBroadcastEvent(system: System): Fd {
   const number = system.libc.sharingCalls.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  return new Fd(
-    system,
-    checked(system, "eventfd", number, () => "0, EFD_CLOEXEC|EFD_NONBLOCK", ""),
-  );
+  return new Fd(system, checked(system, "eventfd", number, { args: () => "0, EFD_CLOEXEC|EFD_NONBLOCK" }));
 }
 
 /** Wakes all watchers. */
@@ -30,16 +27,13 @@ export function signalBroadcast(system: System, event: Fd): void {
 export function watchBroadcastEvent(system: System, event: Fd): Fd {
   const calls = system.libc.sharingCalls;
   const created = calls.epoll_create1(epoll.EPOLL_CLOEXEC);
-  const watch = new Fd(
-    system,
-    checked(system, "epoll_create1", created, () => "EPOLL_CLOEXEC", ""),
-  );
+  const watch = new Fd(system, checked(system, "epoll_create1", created, { args: () => "EPOLL_CLOEXEC" }));
   const record = new Uint8Array(epoll.EPOLL_EVENT_SIZE);
   new DataView(record.buffer).setUint32(0, (epoll.EPOLLIN | epoll.EPOLLET) >>> 0, true);
   const added = calls.epoll_ctl(watch.number, epoll.EPOLL_CTL_ADD, event.number, record);
   try {
     const args = () => `${watch.number}, EPOLL_CTL_ADD, ${event.number}, EPOLLIN|EPOLLET`;
-    checked(system, "epoll_ctl", added, args, "");
+    checked(system, "epoll_ctl", added, { args });
     return watch;
   } catch (error) {
     watch.close();

@@ -51,14 +51,17 @@ export function openFile(system: System, path: string, flags: number, mode = 0):
   const fd = system.libc.open(name, all | fcntl.O_NOCTTY, mode);
   return new Fd(
     system,
-    checked(system, "open", fd, () => `${quoted(path)}, ${flagNames(all, OPEN_FLAGS)}`, path),
+    checked(system, "open", fd, {
+      args: () => `${quoted(path)}, ${flagNames(all, OPEN_FLAGS)}`,
+      subject: path,
+    }),
   );
 }
 
 /** Returns the size in bytes, by lseek(2). Throws SyscallError, ESPIPE for a pipe or a terminal. */
 export function fileSize(system: System, fd: Fd, path: string): number {
   const end = system.libc.lseek(fd.number, 0, SEEK_END);
-  return checked(system, "lseek", Number(end), () => `${fd.number}, 0, SEEK_END`, path);
+  return checked(system, "lseek", Number(end), { args: () => `${fd.number}, 0, SEEK_END`, subject: path });
 }
 
 /** Whether a descriptor is seekable: files are; pipes, sockets and terminals are not. */
@@ -67,23 +70,27 @@ export function isSeekable(system: System, fd: number): boolean {
   return resultOrErrno(system, "lseek", at, () => `${fd}, 0, SEEK_CUR`) >= 0;
 }
 
+/** An open file and its path for messages. */
+export interface NamedFile {
+  readonly fd: Fd;
+  /** As the user typed it. */
+  readonly path: string;
+}
+
 /**
- * pread(2) until `length` bytes are read or the file ends. @param address the destination, in a mapping. Returns the
- * number of bytes. Throws SyscallError.
+ * pread(2) until `length` bytes are read or the file ends. Returns the number of bytes. Throws SyscallError.
+ * @param range the bytes of the file, and the address in a mapping that they are read to.
  */
 export function readAt(
   system: System,
-  fd: Fd,
-  path: string,
-  address: number,
-  length: number,
-  offset: number,
+  { fd, path }: NamedFile,
+  { offset, length, to }: { readonly offset: number; readonly length: number; readonly to: number },
 ): number {
   let done = 0;
   while (done < length) {
-    const got = Number(system.libc.pread(fd.number, address + done, length - done, offset + done));
-    const at = done;
-    checked(system, "pread", got, () => `${fd.number}, …, ${length - at}, ${offset + at}`, path);
+    const [rest, at] = [length - done, offset + done];
+    const got = Number(system.libc.pread(fd.number, to + done, rest, at));
+    checked(system, "pread", got, { args: () => `${fd.number}, …, ${rest}, ${at}`, subject: path });
     if (got === 0) break;
     done += got;
   }
@@ -91,8 +98,8 @@ export function readAt(
 }
 
 /** Like readAt, into a buffer. */
-export function readBytesAt(system: System, fd: Fd, path: string, into: Uint8Array, offset: number): number {
-  return readAt(system, fd, path, addressOf(into), into.length, offset);
+export function readBytesAt(system: System, file: NamedFile, into: Uint8Array, offset: number): number {
+  return readAt(system, file, { offset, length: into.length, to: addressOf(into) });
 }
 
 /** read(2) into a buffer. Returns the number of bytes, 0 at the end, or a negative errno. */

@@ -17,7 +17,7 @@ export function callIoctl<F extends Fields>(
   const bytes = row.payload.encode(payload);
   const result = system.libc.ioctl(fd, row.request, bytes);
   const value = () => (row.direction === "W" ? payload : row.payload.decode(bytes));
-  checked(system, row.name, result, () => `${fd}, {${fieldsText(value())}}`, "");
+  checked(system, row.name, result, { args: () => `${fd}, {${fieldsText(value())}}` });
   return { result, value: value() };
 }
 

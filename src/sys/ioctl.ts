@@ -11,19 +11,38 @@ export interface Ioctl<F extends Fields> {
   readonly request: number;
 }
 
-/** Declares an ioctl as asm-generic/ioctl.h's _IOR, _IOW and _IOWR do. */
-export function ioctl<F extends Fields>(
+/** _IOR of asm-generic/ioctl.h: the kernel writes the payload. */
+export function ior<F extends Fields>(
   name: string,
-  direction: "R" | "W" | "WR",
   type: number,
   number: number,
   payload: Struct<F>,
 ): Ioctl<F> {
-  const bits = (direction.includes("R") ? IOC_READ : 0) | (direction.includes("W") ? IOC_WRITE : 0);
-  return {
-    name,
-    direction,
-    payload,
-    request: bits * 2 ** 30 + (payload.size << 16) + (type << 8) + number,
-  };
+  return { name, direction: "R", payload, request: requestCode(IOC_READ, type, number, payload.size) };
+}
+
+/** _IOW: the kernel reads the payload. */
+export function iow<F extends Fields>(
+  name: string,
+  type: number,
+  number: number,
+  payload: Struct<F>,
+): Ioctl<F> {
+  return { name, direction: "W", payload, request: requestCode(IOC_WRITE, type, number, payload.size) };
+}
+
+/** _IOWR: the kernel reads the payload and writes it. */
+export function iowr<F extends Fields>(
+  name: string,
+  type: number,
+  number: number,
+  payload: Struct<F>,
+): Ioctl<F> {
+  const request = requestCode(IOC_READ | IOC_WRITE, type, number, payload.size);
+  return { name, direction: "WR", payload, request };
+}
+
+/** _IOC: a sum instead of shifts, because the direction is in the sign bit of 32-bit operators. */
+function requestCode(direction: number, type: number, number: number, size: number): number {
+  return direction * 2 ** 30 + (size << 16) + (type << 8) + number;
 }

@@ -11,11 +11,11 @@ export function createAppendFile(system: System, name: string): Fd {
   const number = system.libc.memfd_create(cString(name), MFD_CLOEXEC);
   const file = new Fd(
     system,
-    checked(system, "memfd_create", number, () => `${quoted(name)}, MFD_CLOEXEC`, ""),
+    checked(system, "memfd_create", number, { args: () => `${quoted(name)}, MFD_CLOEXEC` }),
   );
   const set = system.libc.sharingCalls.fcntl(file.number, F_SETFL, O_APPEND);
   try {
-    checked(system, "fcntl", set, () => `${file.number}, F_SETFL, O_APPEND`, "");
+    checked(system, "fcntl", set, { args: () => `${file.number}, F_SETFL, O_APPEND` });
     return file;
   } catch (error) {
     file.close();

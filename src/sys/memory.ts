@@ -76,7 +76,7 @@ export class Mapping implements Disposable {
       const got = Number(system.libc.preadv(zeros.number, vector, count, 0));
       const args = () => `${zeros.number}, [{${hex(first)}, 1}, …], ${count}, 0`;
       // A short read stops at the page that is missing; the next call then fails with its error.
-      const put = checked(system, "preadv", got, args, "");
+      const put = checked(system, "preadv", got, { args });
       if (put === 0) throw new RangeError("the file of zeros is empty");
       done += put;
     }
@@ -115,9 +115,12 @@ export class HugePageFile implements Disposable {
       MFD_CLOEXEC | MFD_HUGETLB | (pageBytes === GIGANTIC_PAGE_BYTES ? MFD_HUGE_1GB : MFD_HUGE_2MB);
     const number = libc.memfd_create(name, flags);
     const args = () => `${quoted(MEMFD_NAME)}, ${flagNames(flags, MEMFD_FLAGS)}`;
-    const fd = stack.use(new Fd(system, checked(system, "memfd_create", number, args, "")));
+    const fd = stack.use(new Fd(system, checked(system, "memfd_create", number, { args })));
     const sized = libc.ftruncate(fd.number, size);
-    checked(system, "ftruncate", sized, () => `${fd.number}, ${size}`, "the huge page file");
+    checked(system, "ftruncate", sized, {
+      args: () => `${fd.number}, ${size}`,
+      subject: "the huge page file",
+    });
     stack.move();
     return new HugePageFile(system, fd, pageBytes, size);
   }
@@ -135,7 +138,7 @@ export class HugePageFile implements Disposable {
     for (;;) {
       const result = this.system.libc.fallocate(this.number, 0, offset, length);
       try {
-        checked(this.system, "fallocate", result, () => `${this.number}, 0, ${offset}, ${length}`, "");
+        checked(this.system, "fallocate", result, { args: () => `${this.number}, 0, ${offset}, ${length}` });
         return;
       } catch (error) {
         if (!(error instanceof SyscallError && error.errno === ERRNO.EINTR)) throw error;
@@ -191,7 +194,7 @@ function mapAt(system: System, address: number, flags: number, { file, offset, l
   const args = () =>
     `${address === 0 ? "NULL" : hex(address)}, ${length}, PROT_READ|PROT_WRITE, ` +
     `${flagNames(flags, { MAP_SHARED, MAP_FIXED })}, ${file.number}, ${offset}`;
-  return checked(system, "mmap", start, args, "");
+  return checked(system, "mmap", start, { args });
 }
 
 /** Reserves an address range that starts at a multiple of `alignment` bytes. */
@@ -200,7 +203,7 @@ function reserve(system: System, size: number, alignment: number): Mapping {
   const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   const start = Number(system.libc.mmap(0, all, PROT_NONE, flags, -1, 0));
   const args = () => `NULL, ${all}, PROT_NONE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_NORESERVE, -1, 0`;
-  checked(system, "mmap", start, args, "");
+  checked(system, "mmap", start, { args });
   const aligned = Math.ceil(start / alignment) * alignment;
   if (aligned > start) unmap(system, start, aligned - start);
   if (aligned < start + alignment) unmap(system, aligned + size, start + alignment - aligned);
@@ -209,5 +212,5 @@ function reserve(system: System, size: number, alignment: number): Mapping {
 
 /** munmap(2). Throws SyscallError. */
 export function unmap(system: System, start: number, size: number): void {
-  checked(system, "munmap", system.libc.munmap(start, size), () => `${hex(start)}, ${size}`, "");
+  checked(system, "munmap", system.libc.munmap(start, size), { args: () => `${hex(start)}, ${size}` });
 }

@@ -51,7 +51,7 @@ export function withNumaPolicy<T>(
   const asked = Number(
     libc.syscall(SYSCALLS.get_mempolicy[KERNEL_ARCHITECTURE], modeAddress, maskAddress, MASK_BITS, 0, 0),
   );
-  checked(system, "get_mempolicy", asked, () => `…, ${MASK_BITS}, NULL, 0`, "");
+  checked(system, "get_mempolicy", asked, { args: () => `…, ${MASK_BITS}, NULL, 0` });
   setPolicy(system, MODES[policy], nodeMask(nodes), `${policy}, nodes ${nodes.join(", ")}`);
   try {
     return allocate();
@@ -73,7 +73,7 @@ function setPolicy(system: System, mode: number, mask: Uint8Array, description: 
       0,
     ),
   );
-  checked(system, "set_mempolicy", result, () => description, description);
+  checked(system, "set_mempolicy", result, { args: () => description, subject: description });
 }
 
 /** Number of pages by node. */
@@ -153,13 +153,9 @@ function nodesOfPages(system: System, start: number, pageBytes: number, pages: n
     const list = addressOf(new Uint8Array(addresses.buffer));
     const into = addressOf(bytes) + 4 * first;
     const asked = Number(syscall(SYSCALLS.move_pages[KERNEL_ARCHITECTURE], 0, count, list, 0, into, 0));
-    checked(
-      system,
-      "move_pages",
-      asked,
-      () => `0, ${count}, [${hex(addresses[0] ?? 0n)}, …], NULL, …, 0`,
-      "",
-    );
+    checked(system, "move_pages", asked, {
+      args: () => `0, ${count}, [${hex(addresses[0] ?? 0n)}, …], NULL, …, 0`,
+    });
   }
   return status;
 }

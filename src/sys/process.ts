@@ -19,9 +19,11 @@ export function inheritedPipe(system: System): { reading: Fd; writing: Fd } {
   const view = new DataView(ends.buffer);
   const created = system.libc.pipe2(ends, O_CLOEXEC);
   const [from, to] = [view.getInt32(0, true), view.getInt32(4, true)];
-  checked(system, "pipe2", created, () => `[${from}, ${to}], O_CLOEXEC`, "");
+  checked(system, "pipe2", created, { args: () => `[${from}, ${to}], O_CLOEXEC` });
   const [reading, writing] = [new Fd(system, from), new Fd(system, to)];
-  checked(system, "fcntl", system.libc.processCalls.fcntl(to, F_SETFD, 0), () => `${to}, F_SETFD, 0`, "");
+  checked(system, "fcntl", system.libc.processCalls.fcntl(to, F_SETFD, 0), {
+    args: () => `${to}, F_SETFD, 0`,
+  });
   return { reading, writing };
 }
 
@@ -55,7 +57,7 @@ export function waitForExit(system: System, pid: number): number {
   for (;;) {
     const result = system.libc.processCalls.waitpid(pid, status, 0);
     try {
-      checked(system, "waitpid", result, () => `${pid}, …, 0`, "");
+      checked(system, "waitpid", result, { args: () => `${pid}, …, 0` });
     } catch (error) {
       if (error instanceof SyscallError && error.errno === ERRNO.EINTR) continue;
       throw error;
@@ -77,35 +79,34 @@ export function isPipe(system: System, fd: number): boolean {
 
 /** Sets close-on-exec on a descriptor. */
 export function setCloseOnExec(system: System, fd: number): void {
-  checked(
-    system,
-    "fcntl",
-    system.libc.processCalls.fcntl(fd, F_SETFD, FD_CLOEXEC),
-    () => `${fd}, F_SETFD, FD_CLOEXEC`,
-    "",
-  );
+  checked(system, "fcntl", system.libc.processCalls.fcntl(fd, F_SETFD, FD_CLOEXEC), {
+    args: () => `${fd}, F_SETFD, FD_CLOEXEC`,
+  });
 }
 
 /** Starts a session without a controlling terminal. Throws SyscallError. */
 export function newSession(system: System): void {
-  checked(system, "setsid", system.libc.processCalls.setsid(), () => "", "");
+  checked(system, "setsid", system.libc.processCalls.setsid(), { args: () => "" });
 }
 
 /** dup2(2): makes `to` refer to the open file of `from`. Throws SyscallError. */
 export function replaceFd(system: System, from: number, to: number): void {
-  checked(system, "dup2", system.libc.processCalls.dup2(from, to), () => `${from}, ${to}`, "");
+  checked(system, "dup2", system.libc.processCalls.dup2(from, to), { args: () => `${from}, ${to}` });
 }
 
 /** chdir(2) to /. Throws SyscallError. */
 export function changeToRoot(system: System): void {
-  checked(system, "chdir", system.libc.processCalls.chdir(cString("/")), () => '"/"', "/");
+  checked(system, "chdir", system.libc.processCalls.chdir(cString("/")), { args: () => '"/"', subject: "/" });
 }
 
 /** Makes an open directory the root and the working directory. Throws SyscallError: EPERM without CAP_SYS_CHROOT. */
 export function changeRoot(system: System, directory: Fd, path: string): void {
   const calls = system.libc.processCalls;
-  checked(system, "fchdir", calls.fchdir(directory.number), () => `${directory.number}`, path);
-  checked(system, "chroot", calls.chroot(cString(".")), () => '"."', path);
+  checked(system, "fchdir", calls.fchdir(directory.number), {
+    args: () => `${directory.number}`,
+    subject: path,
+  });
+  checked(system, "chroot", calls.chroot(cString(".")), { args: () => '"."', subject: path });
   system.rootChanged = true;
   changeToRoot(system);
 }
@@ -123,9 +124,15 @@ export function becomeUser(system: System, { uid, gid, groups }: UserIdentity): 
   const list = new Uint32Array(groups.length + 1);
   list.set(groups);
   const set = calls.setgroups(groups.length, new Uint8Array(list.buffer));
-  checked(system, "setgroups", set, () => `${groups.length}, [${groups.join(", ")}]`, "");
-  checked(system, "setresgid", calls.setresgid(gid, gid, gid), () => `${gid}, ${gid}, ${gid}`, `${gid}`);
-  checked(system, "setresuid", calls.setresuid(uid, uid, uid), () => `${uid}, ${uid}, ${uid}`, `${uid}`);
+  checked(system, "setgroups", set, { args: () => `${groups.length}, [${groups.join(", ")}]` });
+  checked(system, "setresgid", calls.setresgid(gid, gid, gid), {
+    args: () => `${gid}, ${gid}, ${gid}`,
+    subject: `${gid}`,
+  });
+  checked(system, "setresuid", calls.setresuid(uid, uid, uid), {
+    args: () => `${uid}, ${uid}, ${uid}`,
+    subject: `${uid}`,
+  });
 }
 
 /** Opens the directory of this process's threads in /proc, to be read after /proc may be out of reach. */
@@ -144,7 +151,7 @@ function statusOf(system: System, threads: Fd, name: string): string {
   const path = `${name}/status`;
   const number = system.libc.processCalls.openat(threads.number, cString(path), O_RDONLY | O_CLOEXEC, 0);
   const args = () => `${threads.number}, "${path}", O_CLOEXEC`;
-  using fd = new Fd(system, checked(system, "openat", number, args, `/proc/self/task/${path}`));
+  using fd = new Fd(system, checked(system, "openat", number, { args, subject: `/proc/self/task/${path}` }));
   const bytes = new Uint8Array(16 * 1024);
   const got = readSome(system, fd.number, bytes);
   if (got < 0) throw new SyscallError("read", -got, `/proc/self/task/${path}`);
@@ -155,7 +162,7 @@ function statusOf(system: System, threads: Fd, name: string): string {
 export function setProcessName(system: System, name: string): void {
   const text = cString(name);
   const named = system.libc.processCalls.prctl(PR_SET_NAME, addressOf(text), 0, 0, 0);
-  checked(system, "prctl", named, () => `PR_SET_NAME, ${JSON.stringify(name)}`, "");
+  checked(system, "prctl", named, { args: () => `PR_SET_NAME, ${JSON.stringify(name)}` });
 }
 
 /**
@@ -164,7 +171,7 @@ export function setProcessName(system: System, name: string): void {
  */
 export function setParentDeathSignal(system: System): number {
   const set = system.libc.processCalls.prctl(PR_SET_PDEATHSIG, SIGNALS.SIGTERM, 0, 0, 0);
-  checked(system, "prctl", set, () => "PR_SET_PDEATHSIG, SIGTERM", "");
+  checked(system, "prctl", set, { args: () => "PR_SET_PDEATHSIG, SIGTERM" });
   return system.libc.processCalls.getppid();
 }
 

@@ -111,7 +111,7 @@ function encode(program: readonly Instruction[]): Uint8Array {
 export function applyFilter(system: System, program: Uint8Array): void {
   const { libc } = system;
   const set = libc.processCalls.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  checked(system, "prctl", set, () => "PR_SET_NO_NEW_PRIVS, 1", "PR_SET_NO_NEW_PRIVS");
+  checked(system, "prctl", set, { args: () => "PR_SET_NO_NEW_PRIVS, 1", subject: "PR_SET_NO_NEW_PRIVS" });
   const fprog = sockFprog.encode({
     len: program.length / sockFilter.size,
     padding: [0, 0, 0, 0, 0, 0],
@@ -120,7 +120,7 @@ export function applyFilter(system: System, program: Uint8Array): void {
   const number = SYSCALLS.seccomp[KERNEL_ARCHITECTURE];
   const [mode, flags] = [SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC];
   const result = Number(libc.syscall(number, mode, flags, addressOf(fprog), 0, 0));
-  checked(system, "seccomp", result, () => "SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC", "");
+  checked(system, "seccomp", result, { args: () => "SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC" });
   // A positive result is the id of a thread that has another filter and could not be synchronised.
   if (result !== 0)
     throw new UserError("seccomp", `thread ${result} has another filter and cannot be given this one`);

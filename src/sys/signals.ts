@@ -58,7 +58,7 @@ function openPipe(system: System): { reading: Fd; writing: number } {
   const view = new DataView(ends.buffer);
   const result = system.libc.pipe2(ends, O_NONBLOCK | O_CLOEXEC);
   const [reading, writing] = [view.getInt32(0, true), view.getInt32(4, true)];
-  checked(system, "pipe2", result, () => `[${reading}, ${writing}], O_NONBLOCK|O_CLOEXEC`, "");
+  checked(system, "pipe2", result, { args: () => `[${reading}, ${writing}], O_NONBLOCK|O_CLOEXEC` });
   return { reading: new Fd(system, reading), writing };
 }
 
@@ -83,5 +83,5 @@ function actionOf(handler: number, flags: number): Action {
 
 function setAction(system: System, name: keyof typeof SIGNALS, { bytes, text }: Action): void {
   const set = system.libc.sigaction(SIGNALS[name], bytes, null);
-  checked(system, "sigaction", set, () => `${name}, ${text}, NULL`, "");
+  checked(system, "sigaction", set, { args: () => `${name}, ${text}, NULL` });
 }

@@ -28,16 +28,23 @@ export function openSystem(): System {
   }
 }
 
+/** A system call for the trace and for an error. */
+export interface CallText {
+  /** Returns the arguments for the trace. */
+  readonly args: () => string;
+  /** What the call was applied to, as the user typed it; the error then names it. */
+  readonly subject?: string;
+}
+
 /**
- * Checks the result of a call: traces it, and throws SyscallError for -1. errno is read first, so nothing may run
- * between the call and this function. @param subject what the call was applied to, as the user typed it.
+ * Checks the result of a call: traces it, and throws SyscallError for -1. errno is read first, so no other call may
+ * be made between the call and this function.
  */
 export function checked(
   system: System,
   call: string,
   result: number,
-  args: () => string,
-  subject: string,
+  { args, subject = "" }: CallText,
 ): number {
   if (result === -1) {
     const errno = system.libc.errno();

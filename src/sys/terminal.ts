@@ -96,9 +96,12 @@ export function openPty(system: System): { readonly master: Fd; readonly other: 
   try {
     const value = new Uint8Array(4);
     const unlocked = system.libc.ioctl(master.number, TIOCSPTLCK, value);
-    checked(system, "ioctl", unlocked, () => `${master.number}, TIOCSPTLCK, [0]`, "/dev/ptmx");
+    checked(system, "ioctl", unlocked, {
+      args: () => `${master.number}, TIOCSPTLCK, [0]`,
+      subject: "/dev/ptmx",
+    });
     const numbered = system.libc.ioctl(master.number, TIOCGPTN, value);
-    checked(system, "ioctl", numbered, () => `${master.number}, TIOCGPTN, …`, "/dev/ptmx");
+    checked(system, "ioctl", numbered, { args: () => `${master.number}, TIOCGPTN, …`, subject: "/dev/ptmx" });
     const path = `/dev/pts/${new DataView(value.buffer).getUint32(0, true)}`;
     const other = openFile(system, path, O_RDWR | O_NONBLOCK | O_NOCTTY);
     makeRaw(system, other);
@@ -119,7 +122,7 @@ function keepToOwner(system: System, terminal: Fd, path: string): void {
   const result = Number(
     libc.syscall(SYSCALLS.fchmod[KERNEL_ARCHITECTURE], terminal.number, OWNER_ONLY, 0, 0, 0),
   );
-  checked(system, "fchmod", result, () => `${terminal.number}, 0600`, path);
+  checked(system, "fchmod", result, { args: () => `${terminal.number}, 0600`, subject: path });
 }
 
 function makeRaw(system: System, terminal: Fd): void {

@@ -75,9 +75,10 @@ export class HeartbeatLog implements Disposable {
   /** Reads the new entries. */
   read(): void {
     acknowledgeBroadcast(this.system, this.#watch);
+    const file = { fd: this.fds[0], path: "the heartbeat log" };
     const bytes = new Uint8Array(ENTRIES_PER_READ * entry.size);
     for (;;) {
-      const got = readBytesAt(this.system, this.fds[0], "the heartbeat log", bytes, this.#readBytes);
+      const got = readBytesAt(this.system, file, bytes, this.#readBytes);
       for (let i = 0; i + entry.size <= got; i += entry.size) {
         this.#apply(entry.decode(bytes, i));
         this.#readBytes += entry.size;

@@ -28,7 +28,10 @@ export function writePidFile(
   try {
     const file = lockedFile(system, path);
     try {
-      checked(system, "ftruncate", system.libc.ftruncate(file.number, 0), () => `${file.number}, 0`, path);
+      checked(system, "ftruncate", system.libc.ftruncate(file.number, 0), {
+        args: () => `${file.number}, 0`,
+        subject: path,
+      });
       const text = new TextEncoder().encode(`${process.pid}\n`);
       const put = writeSome(system, file.number, addressOf(text), text.length);
       if (put !== text.length) {
@@ -73,7 +76,7 @@ function lockedFile(system: System, path: string): Fd {
     const file = openOutput(system, path, O_WRONLY | O_CREAT | O_NONBLOCK, 0o644);
     try {
       const locked = system.libc.flock(file.number, LOCK_EX | LOCK_NB);
-      checked(system, "flock", locked, () => `${file.number}, LOCK_EX|LOCK_NB`, path);
+      checked(system, "flock", locked, { args: () => `${file.number}, LOCK_EX|LOCK_NB`, subject: path });
       if (left === 0 || isSame(system, fileStatus(system, path), file)) return file;
     } catch (error) {
       file.close();

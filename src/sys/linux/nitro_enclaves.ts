@@ -1,5 +1,5 @@
 /** include/uapi/linux/nitro_enclaves.h (Linux 5.10 and later). Data only. */
-import { ioctl } from "../ioctl.ts";
+import { ior, iow, iowr } from "../ioctl.ts";
 import { struct, u32, u64 } from "../struct.ts";
 
 const NE_MAGIC = 0xae;
@@ -20,17 +20,11 @@ export const neUserMemoryRegion = struct("ne_user_memory_region", 24, {
 /** struct ne_enclave_start_info. */
 export const neEnclaveStartInfo = struct("ne_enclave_start_info", 16, { flags: u64, enclave_cid: u64 });
 
-export const NE_CREATE_VM = ioctl("NE_CREATE_VM", "R", NE_MAGIC, 0x20, slotUid);
-export const NE_ADD_VCPU = ioctl("NE_ADD_VCPU", "WR", NE_MAGIC, 0x21, vcpuId);
-export const NE_GET_IMAGE_LOAD_INFO = ioctl("NE_GET_IMAGE_LOAD_INFO", "WR", NE_MAGIC, 0x22, neImageLoadInfo);
-export const NE_SET_USER_MEMORY_REGION = ioctl(
-  "NE_SET_USER_MEMORY_REGION",
-  "W",
-  NE_MAGIC,
-  0x23,
-  neUserMemoryRegion,
-);
-export const NE_START_ENCLAVE = ioctl("NE_START_ENCLAVE", "WR", NE_MAGIC, 0x24, neEnclaveStartInfo);
+export const NE_CREATE_VM = ior("NE_CREATE_VM", NE_MAGIC, 0x20, slotUid);
+export const NE_ADD_VCPU = iowr("NE_ADD_VCPU", NE_MAGIC, 0x21, vcpuId);
+export const NE_GET_IMAGE_LOAD_INFO = iowr("NE_GET_IMAGE_LOAD_INFO", NE_MAGIC, 0x22, neImageLoadInfo);
+export const NE_SET_USER_MEMORY_REGION = iow("NE_SET_USER_MEMORY_REGION", NE_MAGIC, 0x23, neUserMemoryRegion);
+export const NE_START_ENCLAVE = iowr("NE_START_ENCLAVE", NE_MAGIC, 0x24, neEnclaveStartInfo);
 
 /** NE_IMAGE_LOAD_INFO flags: the image is an EIF. */
 export const NE_EIF_IMAGE = 0x01n;

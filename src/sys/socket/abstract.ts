@@ -14,7 +14,7 @@ const BACKLOG = 128;
 function openSocket(system: System, name: string): Fd {
   const number = system.libc.socket(net.AF_UNIX, SOCKET_TYPE, 0);
   const args = () => "AF_UNIX, SOCK_SEQPACKET|SOCK_NONBLOCK|SOCK_CLOEXEC, 0";
-  return new Fd(system, checked(system, "socket", number, args, `@${name}`));
+  return new Fd(system, checked(system, "socket", number, { args, subject: `@${name}` }));
 }
 
 /** sa_family, a NUL and the name, which the length of the address delimits. */
@@ -32,9 +32,12 @@ export function listenAbstract(system: System, name: string): Fd {
   try {
     const address = addressOf(name);
     const bound = system.libc.bind(socket.number, address, address.length);
-    checked(system, "bind", bound, () => `${socket.number}, ${quoted(`@${name}`)}`, `@${name}`);
+    checked(system, "bind", bound, {
+      args: () => `${socket.number}, ${quoted(`@${name}`)}`,
+      subject: `@${name}`,
+    });
     const listening = system.libc.listen(socket.number, BACKLOG);
-    checked(system, "listen", listening, () => `${socket.number}, ${BACKLOG}`, `@${name}`);
+    checked(system, "listen", listening, { args: () => `${socket.number}, ${BACKLOG}`, subject: `@${name}` });
     return socket;
   } catch (error) {
     socket.close();

@@ -58,7 +58,7 @@ function openSocket(system: System, family: number, subject: string): Fd {
   const number = system.libc.socket(family, STREAM, 0);
   return new Fd(
     system,
-    checked(system, "socket", number, () => `${family}, ${STREAM}, 0`, subject),
+    checked(system, "socket", number, { args: () => `${family}, ${STREAM}, 0`, subject }),
   );
 }
 
@@ -94,7 +94,7 @@ export function listenSocket(system: System, address: SocketAddress): Listener {
     system.libc.umask(mask);
     if (bound < 0) throw new SyscallError("bind", -bound, subject);
     const listening = system.libc.listen(socket.number, BACKLOG);
-    checked(system, "listen", listening, () => `${socket.number}, ${BACKLOG}`, subject);
+    checked(system, "listen", listening, { args: () => `${socket.number}, ${BACKLOG}`, subject });
   } catch (error) {
     socket.close();
     throw error;

@@ -39,7 +39,7 @@ function addressText(cid: number, port: number): string {
 function openVsock(system: System): Fd {
   const number = system.libc.socket(AF_VSOCK, SOCKET_TYPE, 0);
   const args = () => "AF_VSOCK, SOCK_STREAM|SOCK_NONBLOCK|SOCK_CLOEXEC, 0";
-  return new Fd(system, checked(system, "socket", number, args, "AF_VSOCK"));
+  return new Fd(system, checked(system, "socket", number, { args, subject: "AF_VSOCK" }));
 }
 
 /** Creates and closes a socket of the family. Throws SyscallError: EAFNOSUPPORT if the kernel lacks it. */
@@ -87,9 +87,12 @@ export function listenVsock(system: System, port: number): Fd {
     const address = vsockAddress(VMADDR_CID_ANY, port);
     const bound = system.libc.bind(socket.number, address, address.length);
     const args = () => `${socket.number}, ${addressText(VMADDR_CID_ANY, port)}, ${address.length}`;
-    checked(system, "bind", bound, args, `vsock port ${port}`);
+    checked(system, "bind", bound, { args, subject: `vsock port ${port}` });
     const listening = system.libc.listen(socket.number, BACKLOG);
-    checked(system, "listen", listening, () => `${socket.number}, ${BACKLOG}`, `vsock port ${port}`);
+    checked(system, "listen", listening, {
+      args: () => `${socket.number}, ${BACKLOG}`,
+      subject: `vsock port ${port}`,
+    });
     return socket;
   } catch (error) {
     socket.close();

@@ -61,7 +61,7 @@ export class ThreadPool implements Disposable {
     const view = new DataView(ends.buffer);
     const created = this.system.libc.pipe2(ends, O_NONBLOCK | O_CLOEXEC);
     const [reading, writing] = [view.getInt32(0, true), view.getInt32(4, true)];
-    checked(this.system, "pipe2", created, () => `[${reading}, ${writing}], O_NONBLOCK|O_CLOEXEC`, "");
+    checked(this.system, "pipe2", created, { args: () => `[${reading}, ${writing}], O_NONBLOCK|O_CLOEXEC` });
     this.#owned.use(new Fd(this.system, reading));
     this.#owned.use(new Fd(this.system, writing));
     this.#table[HEAD.finished] = BigInt(writing);

@@ -6,7 +6,7 @@
 import { usableCpus } from "../affinity.ts";
 import { KERNEL_ARCHITECTURE } from "../architecture.ts";
 import { SyscallError } from "../errors.ts";
-import { type Fd, readAt } from "../files.ts";
+import { type NamedFile, readAt } from "../files.ts";
 import { SYSCALLS } from "../linux/unistd.ts";
 import { isReadable } from "../poll.ts";
 import type { System } from "../system.ts";
@@ -21,11 +21,11 @@ const MAX_THREADS = 3;
 /** Interval of waiting for the last chunks. */
 const WAIT_MS = 1;
 
-/** A file and the address it is read to. */
-export interface FileRead {
-  readonly fd: Fd;
-  readonly path: string;
+/** A file to read as a whole. */
+export interface FileRead extends NamedFile {
+  /** In bytes. */
   readonly size: number;
+  /** The address it is read to. */
   readonly to: number;
 }
 
@@ -109,9 +109,9 @@ export class ReadThreads implements Disposable {
   }
 
   /** Returns the number of bytes read; 0 on failure, because the caller reads again and reports the file. */
-  #read({ file: { fd, path, to }, at, length }: ReadChunk): number {
+  #read({ file, at, length }: ReadChunk): number {
     try {
-      return readAt(this.system, fd, path, to + at, length, at);
+      return readAt(this.system, file, { offset: at, length, to: file.to + at });
     } catch (error) {
       if (error instanceof SyscallError) return 0;
       throw error;

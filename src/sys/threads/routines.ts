@@ -63,7 +63,7 @@ export function mapZeros(system: System, length: number): number {
   const flags = MAP_PRIVATE | MAP_ANONYMOUS;
   const start = Number(system.libc.mmap(0, length, PROT_READ | PROT_WRITE, flags, -1, 0));
   const args = () => `NULL, ${length}, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0`;
-  return checked(system, "mmap", start, args, "");
+  return checked(system, "mmap", start, { args });
 }
 
 /**
@@ -74,6 +74,6 @@ export function mapCode(system: System, code: Uint8Array): number {
   const start = mapZeros(system, CODE_BYTES);
   viewOf(start, code.length).set(code);
   const result = system.libc.mprotect(start, CODE_BYTES, PROT_READ | PROT_EXEC);
-  checked(system, "mprotect", result, () => `${hex(start)}, ${CODE_BYTES}, PROT_READ|PROT_EXEC`, "");
+  checked(system, "mprotect", result, { args: () => `${hex(start)}, ${CODE_BYTES}, PROT_READ|PROT_EXEC` });
   return start;
 }

@@ -101,10 +101,10 @@ describe("reading", () => {
   test("readBytesAt reads from an offset, fewer bytes at the end", () => {
     using fd = openFile(system, path, O_RDONLY);
     const into = new Uint8Array(6);
-    expect(readBytesAt(system, fd, path, into, 2)).toBe(6);
+    expect(readBytesAt(system, { fd, path }, into, 2)).toBe(6);
     expect(new TextDecoder().decode(into)).toBe("234567");
-    expect(readBytesAt(system, fd, path, into, 8)).toBe(2);
-    expect(readBytesAt(system, fd, path, into, 10)).toBe(0);
+    expect(readBytesAt(system, { fd, path }, into, 8)).toBe(2);
+    expect(readBytesAt(system, { fd, path }, into, 10)).toBe(0);
   });
 
   test("readBytesAt continues after a short read", () => {
@@ -115,7 +115,7 @@ describe("reading", () => {
         return Math.min(4, Number(length));
       },
     });
-    expect(readBytesAt(short, new Fd(short, 99), "x", new Uint8Array(10), 100)).toBe(10);
+    expect(readBytesAt(short, { fd: new Fd(short, 99), path: "x" }, new Uint8Array(10), 100)).toBe(10);
     expect(requested).toEqual([
       [10, 100],
       [6, 104],
