@@ -66,7 +66,7 @@ export interface BuiltImage {
 export async function build(context: EifContext, options: BuildOptions, stdout: number): Promise<BuiltImage> {
   using stack = new DisposableStack();
   const { contents, output, signing } = options;
-  const files = openContents(context.system, stack, contents, ramdiskRoom(options));
+  const files = openContents(context.system, stack, contents, maxRamdisks(options));
   const target = outputTarget(context.system, `-o ${output}`, output, inputsOf(context, options, files));
   const signer = signing === undefined ? undefined : openSigner(context, signing);
   const kernel = await kernelSection(files.kernel, contents, context.report);
@@ -90,7 +90,7 @@ export async function build(context: EifContext, options: BuildOptions, stdout: 
 }
 
 /** The number of ramdisks that fit next to kernel, command line, metadata and signature. */
-function ramdiskRoom({ signing }: BuildOptions): number {
+function maxRamdisks({ signing }: BuildOptions): number {
   return EIF_MAX_SECTIONS - 3 - (signing === undefined ? 0 : 1);
 }
 

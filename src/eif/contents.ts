@@ -30,18 +30,18 @@ export interface ImageContents {
 /** A section whose payload is bytes or an input file. */
 export type FileSection = SectionContent<InputFile>;
 
-/** Opens ramdisks; they are closed with `stack`. Throws UserError. @param room how many fit into the image. */
+/** Opens ramdisks; they are closed with `stack`. Throws UserError. @param limit how many fit into the image. */
 export function openRamdisks(
   system: System,
   stack: DisposableStack,
   paths: readonly NamedPath[],
-  room = MAX_RAMDISKS,
+  limit = MAX_RAMDISKS,
 ): InputFile[] {
-  const extra = paths[room];
+  const extra = paths[limit];
   if (extra !== undefined) {
     throw new UserError(
       extra.typed,
-      `${paths.length} ramdisks are given, the image has room for ${room}`,
+      `${paths.length} ramdisks are given, but an image holds at most ${limit}`,
       "concatenate some of them (cat A B > C); the kernel unpacks all of them into one initramfs anyway",
     );
   }
@@ -54,22 +54,16 @@ export interface ContentFiles {
   readonly ramdisks: readonly InputFile[];
 }
 
-/** Opens an image's files; they are closed with `stack`. Throws UserError. @param room how many ramdisks fit. */
+/** Opens an image's files; they are closed with `stack`. Throws UserError. @param limit how many ramdisks fit. */
 export function openContents(
   system: System,
   stack: DisposableStack,
   { kernel, initrd, ramdisks }: ImageContents,
-  room?: number,
+  limit?: number,
 ): ContentFiles {
   const file = stack.use(openInput(system, `-kernel ${kernel}`, kernel));
   const first = initrd === undefined ? [] : [{ typed: `-initrd ${initrd}`, path: initrd }];
-  return { kernel: file, ramdisks: openRamdisks(system, stack, [...first, ...ramdisks], room) };
-}
-
-/** What decides which kernels are accepted. */
-export interface KernelRequirements {
-  readonly architecture: Architecture;
-  readonly anyKernel: boolean;
+  return { kernel: file, ramdisks: openRamdisks(system, stack, [...first, ...ramdisks], limit) };
 }
 
 /**
@@ -78,7 +72,7 @@ export interface KernelRequirements {
  */
 export async function kernelSection(
   file: InputFile,
-  { architecture, anyKernel }: KernelRequirements,
+  { architecture, anyKernel }: Pick<ImageContents, "architecture" | "anyKernel">,
   report: (line: string) => void,
 ): Promise<FileSection> {
   if (anyKernel) {

@@ -72,7 +72,7 @@ export function outputTarget(
   return { kind: "file", what, path: withFileErrors(what, () => realpathSync(path)), previous };
 }
 
-/** Returns the target that replaces an input file with what is made of it. Throws UserError. */
+/** Returns the target that replaces an input file with its new content. Throws UserError. */
 export function replacementTarget(system: System, { what, path }: InputFile): FileTarget {
   const real = withFileErrors(what, () => realpathSync(path));
   return { kind: "file", what, path: real, previous: fileStatus(system, real) };

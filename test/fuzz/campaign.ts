@@ -1,40 +1,40 @@
-/** Throws broken files at a command: so many, by a seed; what goes wrong comes back as small as it could be made. */
+/** Runs a command with many broken files that a seed determines. A failing case is shrunk. */
 import fc from "fast-check";
 import { bytesOf, type Thrown, thrown } from "./mutation.ts";
 import type { Answer, Place, Run } from "./place.ts";
 import { seed } from "./seeds.ts";
 import type { Target } from "./targets.ts";
 
-/** No command takes so long for so little, on however busy a machine. */
+/** No command takes this long for a small file, even on a busy machine. */
 export const LIMIT_MS = 300_000;
 
-/** How many cases came to what. */
+/** The number of cases by outcome. */
 export interface Tally {
   answered: number;
   refused: number;
   slowestMs: number;
 }
 
-/** A case that went wrong, as small as it could be made. */
+/** A failing case, shrunk. */
 export interface Problem {
   readonly thrown: Thrown;
   readonly why: string;
 }
 
-/** Throws one file at a command and checks what comes. Throws what is wrong. */
+/** Runs a command with one file and checks its outcome. Throws if that is wrong. */
 export async function throwOne(target: Target, what: Thrown, place: Place, run: Run): Promise<Answer> {
   place.clear();
   const bytes = bytesOf(what, seed);
   const file = place.write("thrown", bytes);
-  const answer = await run(target.words(file, place), place);
+  const answer = await run(target.args(file, place), place);
   if (answer.kind === "refused" && !/^\S[^\n]*: ./.test(answer.message)) {
-    throw new Error(`no error with its cause: ${answer.message}`);
+    throw new Error(`not an error with its cause: ${answer.message}`);
   }
   target.check({ answer, bytes, seedName: what.seed, place });
   return answer;
 }
 
-/** Throws `count` files. Gives the fault that was found, if one was. */
+/** Runs a command with `count` files. Returns the failing case, if any. */
 export async function campaign(
   target: Target,
   { count, seed: number }: { readonly count: number; readonly seed: number },

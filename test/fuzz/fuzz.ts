@@ -1,7 +1,7 @@
 /**
- * `npm run fuzz -- [COUNT [SEED [FIRST]]]`: the long run. COUNT broken files (100,000 unless said otherwise) at every
- * command, a tenth of them at the built program, in batches that SEED makes the same again; FIRST is the batch to go on
- * from. A case that goes wrong is made small and written to test/fuzz/found, from where the tests throw it each time.
+ * `npm run fuzz -- [COUNT [SEED [FIRST]]]`: the long run. It runs all commands with COUNT broken files (default
+ * 100,000), a tenth of them with the built program, in batches that SEED determines; FIRST is the batch to continue
+ * with. A failing case is shrunk and written to test/fuzz/found; fuzz.test.ts repeats the cases there.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import { REAL_TARGETS, TARGETS, type Target } from "./targets.ts";
 
 const BATCHES = 20;
 const FOUND = join(ROOT, "test/fuzz/found");
-/** Of the cases at a target, those that start the program. */
+/** The share of cases that start the program. */
 const OUTSIDE = 0.1;
 
 const [count = 100_000, seed = Date.now() % 2 ** 31, first = 0] = process.argv.slice(2).map(Number);

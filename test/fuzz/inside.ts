@@ -1,4 +1,4 @@
-/** Runs nitro's commands inside this process: a hundred times as many cases as programs could be started. */
+/** Runs nitro's commands in this process, which is a hundred times faster than starting the program. */
 import { closeSync, openSync } from "node:fs";
 import { parseCommandLine } from "../../src/cli/command-line.ts";
 import { runSubcommand } from "../../src/cli/commands/nitro.ts";
@@ -13,15 +13,15 @@ import { Mapping } from "../../src/sys/memory.ts";
 import { openSystem } from "../../src/sys/system.ts";
 import type { Answer, Run } from "./place.ts";
 
-/** What a launch says once it has found nothing wrong with the image: here there is no device to ask. */
+/** The start of a launch's message after the image was accepted: there is no device here. */
 export const DEVICE = "/dev/nitro_enclaves: ";
-/** And that it has been measured, which not every launch does. */
+/** Follows if the image was measured as well. */
 export const MEASURED = "the image has been measured";
 
 const MEMORY_BYTES = 96 * 1024 * 1024;
 const OFFSET = 8 * 1024 * 1024;
 
-/** Runs them on the real system calls. */
+/** Creates the runner, which uses the real system calls. */
 export function insideRunner(): Run & Disposable {
   const system = openSystem();
   const stdout = openSync("/dev/null", "w");
@@ -29,25 +29,25 @@ export function insideRunner(): Run & Disposable {
   const mapping = new Mapping(system, addressOf(memory), memory.length);
   const report = () => {};
 
-  const launched = async (words: readonly string[]): Promise<Answer> => {
-    const request = parseCommandLine(words, (path) => readText(system, path));
-    if (!("launch" in request)) throw new Error("no launch");
+  const launch = async (args: readonly string[]): Promise<Answer> => {
+    const request = parseCommandLine(args, (path) => readText(system, path));
+    if (!("launch" in request)) throw new Error("not a launch");
     const options = request.launch;
     using image = await openImage({ system, report, progress: NO_PROGRESS }, options);
-    let measured = "no more is asked";
+    let state = "not measured";
     if (image.size <= memory.length - OFFSET) {
       image.load(mapping, OFFSET);
       ramdiskWarnings(image, mapping, OFFSET, { bytes: MEMORY_BYTES, typed: "-m 96M" });
-      measured = MEASURED;
+      state = MEASURED;
       measureImage({ report: true, expected: [] }, false, image, mapping, OFFSET, report);
     }
-    return { kind: "refused", message: `${DEVICE}${measured}` };
+    return { kind: "refused", message: `${DEVICE}${state}` };
   };
 
-  const run = async (words: readonly string[]): Promise<Answer> => {
+  const run = async (args: readonly string[]): Promise<Answer> => {
     try {
-      if (words[0]?.startsWith("-")) return await launched(words);
-      const { output, status = 0 } = await runSubcommand(words, { system, report, toStderr: report, stdout });
+      if (args[0]?.startsWith("-")) return await launch(args);
+      const { output, status = 0 } = await runSubcommand(args, { system, report, toStderr: report, stdout });
       return { kind: "answered", out: output, status };
     } catch (error) {
       if (error instanceof UserError) return { kind: "refused", message: `${error.what}: ${error.why}` };

@@ -1,11 +1,13 @@
-/** How good files are broken: byte by byte, and images section by section. Everything is plain data, so that a case can be
- * kept in a file and made again from it. */
+/**
+ * Breaks valid files byte by byte, and images section by section. A case is plain data, so that it can be saved and
+ * repeated.
+ */
 
 import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { type EifSpec, writeEif } from "../unit/eif/eif-writer.ts";
 
-/** One change. Places count from the file's head, or from its end where negative; both go round. */
+/** One change. Offsets count from the start of the file, or from its end if negative, and wrap around. */
 export type Mutation =
   | { readonly kind: "set" | "insert"; readonly at: number; readonly bytes: readonly number[] }
   | { readonly kind: "delete"; readonly at: number; readonly length: number }
@@ -19,7 +21,7 @@ export type Mutation =
       readonly little: boolean;
     };
 
-/** What is thrown: a seed by its name with changes, and whether the CRC is put right afterwards; or an image by a plan. */
+/** A file: a seed with changes, and whether its CRC is corrected afterwards; or an image by a specification. */
 export interface Thrown {
   readonly seed: string;
   readonly spec?: SmallSpec;
@@ -27,7 +29,7 @@ export interface Thrown {
   readonly repaired: boolean;
 }
 
-/** An image whose sections are short texts, and whose numbers may be anything. */
+/** An image with short texts as sections and arbitrary numbers. */
 export interface SmallSpec {
   readonly version: number;
   readonly flags: number;
@@ -40,9 +42,9 @@ export interface SmallSpec {
     readonly ownSize?: string;
     readonly headerSize?: string;
     readonly headerOffset?: string;
-    /** Both sizes say so many bytes more than there are. */
+    /** How much both sizes exceed the payload's, in bytes. */
     readonly grown?: number;
-    /** The header's table says of it what it says of that one before it. */
+    /** Its entry in the header equals that of the section before it. */
     readonly alias?: number;
   }[];
 }
@@ -76,7 +78,7 @@ const place = fc.oneof(
   { weight: 4, arbitrary: fc.nat(600) },
   { weight: 2, arbitrary: fc.nat(2 ** 30) },
   { weight: 3, arbitrary: fc.integer({ min: -2200, max: -1 }) },
-  // Where the signature of a signed one is.
+  // Around the signature of a signed image.
   { weight: 3, arbitrary: fc.integer({ min: -250, max: -1 }) },
 );
 const byte = fc.oneof(fc.nat(255), fc.constantFrom(0, 0xff, 0x7f, 0x80, 0x0a, 0x2d, 0x30, 0x41));
@@ -123,7 +125,7 @@ const spec: fc.Arbitrary<SmallSpec> = fc.record({
       arbitrary: fc.array(sectionSpec(3, 3), { maxLength: 12 }).map((others) => [...GOOD, ...others]),
     },
     { weight: 2, arbitrary: fc.array(sectionSpec(3, 4), { maxLength: 3 }).chain(shuffled) },
-    // As many as there may be, and one more.
+    // The maximum, and one more.
     {
       weight: 1,
       arbitrary: fc
@@ -167,9 +169,9 @@ function sectionSpec(least: number, most: number): fc.Arbitrary<Section> {
     });
 }
 
-/** What is thrown at a command that takes one of these seeds; "spec" among them is an image by a plan. */
+/** Generates files from these seeds; "spec" is an image by a specification. */
 export function thrown(seeds: readonly string[]): fc.Arbitrary<Thrown> {
-  // One small change breaks little, and gets further than many.
+  // A single small change gets further than many.
   const small = fc.record({
     kind: fc.constant("set" as const),
     at: fc.oneof(fc.nat(2 ** 30), place),
@@ -193,7 +195,7 @@ export function thrown(seeds: readonly string[]): fc.Arbitrary<Thrown> {
   return fc.constantFrom(...seeds).chain(of);
 }
 
-/** The file that is thrown. @param seedOf the bytes of a seed. */
+/** Returns the file of a case. @param seedOf returns the bytes of a seed. */
 export function bytesOf(what: Thrown, seedOf: (name: string) => Uint8Array): Uint8Array {
   const start = what.spec === undefined ? seedOf(what.seed) : writeEif(eifSpec(what.spec));
   const broken = what.mutations.reduce<Buffer>(mutated, Buffer.from(start));
@@ -230,7 +232,7 @@ function eifSpec({ sections, count, ...rest }: SmallSpec): EifSpec {
 type SectionSpec = EifSpec["sections"][number];
 type Numbers = "ownSize" | "headerSize" | "headerOffset";
 
-/** Without the numbers that are not given: those are as they should be. */
+/** Omits numbers that are undefined, so that they get their correct values. */
 function given(spec: SectionSpec, numbers: Readonly<Record<Numbers, bigint | undefined>>): SectionSpec {
   return {
     ...spec,

@@ -1,6 +1,6 @@
 /**
- * What is to come of a file, by the format's description alone: an independent reading of EIFs, however broken, against
- * which the program's own is held. It shares nothing with the program.
+ * The expected outcome for a file: an independent reader of EIFs, however broken, written from the format's
+ * specification. It shares no code with nitro.
  */
 import { createHash, verify as verifies, X509Certificate } from "node:crypto";
 import { crc32 } from "node:zlib";
@@ -11,7 +11,7 @@ export interface Part {
   readonly payload: Buffer;
 }
 
-/** A file that keeps every rule of the format but the CRC, or the first rule that it breaks. */
+/** A file that follows every rule of the format except perhaps the CRC, or the first rule that it violates. */
 export type Reading =
   | { readonly broken: string }
   | {
@@ -76,11 +76,11 @@ function brokenRule(version: number, parts: readonly Part[]): string | undefined
   if (version < 3 && signatures.length > 0) return "signature of version 2";
   if (ramdisks.some((at) => at < (kernels[0] ?? 0))) return "a ramdisk before the kernel";
   if ((parts[signatures[0] ?? -1]?.payload.length ?? 0) > 32768) return "length of the signature";
-  // The program's own bound: AWS's tools know none, and make some kilobytes.
+  // nitro's own limit: AWS's tools have none, and write some kilobytes.
   return (parts[metadata[0] ?? -1]?.payload.length ?? 0) > 1048576 ? "length of the metadata" : undefined;
 }
 
-/** The payload of the first section of a type. */
+/** Returns the payload of the first section of a type. */
 export function partOf(reading: Reading, type: "kernel" | "signature" | "metadata"): Buffer | undefined {
   if (reading.broken !== undefined) return undefined;
   const number = { kernel: KERNEL, signature: SIGNATURE, metadata: METADATA }[type];
@@ -101,7 +101,7 @@ function field(item: Item | undefined, key: number | string): Item | undefined {
 const bytesOf = (item: Item | undefined) =>
   item instanceof Uint8Array ? item : Uint8Array.from((item ?? []) as readonly number[]);
 
-/** The Sig_structure of RFC 9052 around the two byte strings that are signed. */
+/** Encodes the Sig_structure of RFC 9052 with the two byte strings that are signed. */
 function structure(header: Uint8Array, payload: Uint8Array): Buffer {
   const head = (major: number, n: number) =>
     n < 24 ? [major | n] : n < 256 ? [major | 24, n] : [major | 25, n >> 8, n & 255];
@@ -111,8 +111,8 @@ function structure(header: Uint8Array, payload: Uint8Array): Buffer {
 }
 
 /**
- * Who signed an image: whether the signature holds, asked of a section that the program says is good.
- * @param pcr0 that it must be over; undefined for whichever it names.
+ * Whether a signature is valid, for a section that nitro accepts.
+ * @param pcr0 that it must sign; undefined for any.
  */
 export function signatureHolds(
   section: Uint8Array,

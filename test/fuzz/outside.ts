@@ -1,13 +1,13 @@
-/** Runs the built program, and holds what it says, the time and the memory that it takes to what is promised. */
+/** Runs the built program, and checks its messages, its time and its memory. */
 import { join } from "node:path";
 import { built } from "../e2e/binary/nitro.ts";
 import { LIMIT_MS } from "./campaign.ts";
 import type { Answer, Run } from "./place.ts";
 
-/** The runtime's own 40 MB, an image's pieces, and a kernel that is unpacked: at most 256 MiB of it, held twice. */
-const MOST_KIB = 700 * 1024;
-/** Without a compressed kernel: what `nitro eif` promises for whatever image. */
-const MOST_STREAMED_KIB = 100_000;
+/** The runtime's own 40 MB, and an unpacked kernel of at most 256 MiB, which is held twice. */
+const MAX_KIB = 700 * 1024;
+/** The limit of `nitro eif` for images of any size, unless it unpacks a kernel. */
+const MAX_STREAMED_KIB = 100_000;
 
 interface Ended {
   readonly status: number;
@@ -18,10 +18,10 @@ interface Ended {
   readonly late: boolean;
 }
 
-/** What running programs comes to, and the most memory that one had, in KiB. */
+/** A runner with the peak memory of all its programs, in KiB. */
 export type OutsideRunner = Run & Disposable & { readonly most: { peakKib: number } };
 
-/** Starts what starts the programs. */
+/** Starts the helper process that starts the programs. */
 export function outsideRunner(): OutsideRunner {
   const nitro = built("nitro");
   const python = Bun.spawn(["python3", join(import.meta.dir, "runner.py")], {
@@ -29,14 +29,14 @@ export function outsideRunner(): OutsideRunner {
   });
   const lines = linesOf(python.stdout);
   const most = { peakKib: 0 };
-  const run: Run = async (words, place) => {
-    const order = { command: [nitro, ...words], cwd: place.directory, limit: LIMIT_MS / 1000 };
+  const run: Run = async (args, place) => {
+    const order = { command: [nitro, ...args], cwd: place.directory, limit: LIMIT_MS / 1000 };
     python.stdin.write(`${JSON.stringify(order)}\n`);
     await python.stdin.flush();
     const { value } = await lines.next();
     const ended = JSON.parse(value ?? "") as Ended;
     most.peakKib = Math.max(most.peakKib, ended.peak);
-    return answerOf(ended, words.includes("aarch64") ? MOST_KIB : MOST_STREAMED_KIB);
+    return answerOf(ended, args.includes("aarch64") ? MAX_KIB : MAX_STREAMED_KIB);
   };
   return Object.assign(run, {
     most,
@@ -67,12 +67,12 @@ function answerOf({ status, out, err, peak, ms, late }: Ended, mostKib: number):
   const lines = err.split("\n").filter((line) => !line.startsWith("nitro: warning: "));
   const sound = status === 1 && !err.includes("a fault of nitro's own") && !/^ +at /m.test(err);
   if (!sound) throw new Error(`status ${status}: ${err}`);
-  // A verdict in JSON has the status and no message.
+  // A verification in JSON has an exit status and no message.
   if (lines.join("") === "" && out !== "") return { kind: "answered", out, status };
   const message = /^nitro: (\S.*: .*)$/.exec(lines[0] ?? "")?.[1];
   const rest = lines.slice(1).filter((line) => line !== "");
   if (message === undefined || rest.length > 1 || rest.some((line) => !line.startsWith("hint: "))) {
-    throw new Error(`no error with its cause: ${err}`);
+    throw new Error(`not an error with its cause: ${err}`);
   }
   return { kind: "refused", message };
 }

@@ -1,17 +1,17 @@
-/** Where a case happens, and what may come of it. */
+/** The directory of a fuzz case, and its possible outcomes. */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** What a command came to: printed something, or refused with a cause. All else is a problem, and thrown. */
+/** The outcome of a command: output, or an error with its cause. Any other outcome is thrown. */
 export type Answer =
   | { readonly kind: "answered"; readonly out: string; readonly status: number }
   | { readonly kind: "refused"; readonly message: string };
 
-/** Runs nitro with these words. Throws what is neither an answer nor an error with its cause. */
-export type Run = (words: readonly string[], place: Place) => Promise<Answer>;
+/** Runs nitro with these arguments. Throws if the outcome is not an Answer. */
+export type Run = (args: readonly string[], place: Place) => Promise<Answer>;
 
-/** A directory of one run's own, in memory where there is such a file system. */
+/** The directory of one runner, in memory if /dev/shm exists. */
 export class Place implements Disposable {
   readonly directory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "nitro-fuzz-"));
 
@@ -28,7 +28,7 @@ export class Place implements Disposable {
     return existsSync(this.path(name)) ? readFileSync(this.path(name)) : undefined;
   }
 
-  /** Takes away what the last case made. */
+  /** Removes the files of the previous case. */
   clear(): void {
     rmSync(this.directory, { recursive: true, force: true });
     mkdirSync(this.directory);

@@ -1,6 +1,7 @@
 /**
- * The good files that are broken. Those in seeds/ were made once by the tests' own writers and OpenSSL, so that a case is
- * the same on every machine; others are made of them; the real ones are Debian's kernels, and images of them.
+ * The valid files that the fuzzer breaks. Those in seeds/ were written once by the tests' own writers and OpenSSL, so
+ * that a case is the same on every machine; others derive from them; the real ones are Debian's kernels, and images of
+ * them.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -27,7 +28,7 @@ const archives = newcArchive([
 ]);
 const realImage = (kernel: () => Uint8Array, flags: number) => () => writeReal(kernel(), flags);
 
-/** The writer takes its CRC bit by bit, which is too slow for these: the fuzzer puts it right. */
+/** The writer computes the CRC bit by bit, which is too slow here: the fuzzer corrects it. */
 function writeReal(kernel: Uint8Array, flags: number): Uint8Array {
   const sections = [{ type: TYPE.kernel, payload: kernel }, section("cmdline", "console=ttyS0")];
   const rest = [section("metadata", "{}"), { type: TYPE.ramdisk, payload: archives }];
@@ -60,7 +61,7 @@ const MADE: Readonly<Record<string, () => Uint8Array>> = {
 
 const kept = new Map<string, Uint8Array>();
 
-/** A seed's bytes. */
+/** Returns a seed's bytes. */
 export function seed(name: string): Uint8Array {
   const found = kept.get(name) ?? (MADE[name] ?? (() => stored(name)))();
   kept.set(name, found);

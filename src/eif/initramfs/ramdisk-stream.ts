@@ -10,7 +10,7 @@ import { gzipSize, unpackedSize } from "./unpacked-size.ts";
 import { zstdFrameEndAt } from "./zstd-frame.ts";
 
 /** Unpacking more would take longer than the rest of a build. */
-export const MAX_UNPACKED_BYTES = 256 * 1024 * 1024;
+const MAX_UNPACKED_BYTES = 256 * 1024 * 1024;
 const CHUNK_BYTES = 64 * 1024;
 
 /**

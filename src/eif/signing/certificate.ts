@@ -19,7 +19,7 @@ export interface SigningAlgorithm {
 }
 
 /** The algorithms of image signatures. */
-export const SIGNING_ALGORITHMS: readonly SigningAlgorithm[] = [
+const SIGNING_ALGORITHMS: readonly SigningAlgorithm[] = [
   { name: "ES256", curve: "P-256", openssl: "prime256v1", cose: -7, hash: "sha256", halfBytes: 32 },
   { name: "ES384", curve: "P-384", openssl: "secp384r1", cose: -35, hash: "sha384", halfBytes: 48 },
   { name: "ES512", curve: "P-521", openssl: "secp521r1", cose: -36, hash: "sha512", halfBytes: 66 },

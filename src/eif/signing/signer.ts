@@ -1,4 +1,4 @@
-/** The user's key and certificate files, and the signature sections that are made with them. */
+/** The user's key and certificate files, and the signature sections that they create. */
 import { UserError } from "../../sys/errors.ts";
 import { shellQuote } from "../../sys/shell-quote.ts";
 import type { System } from "../../sys/system.ts";

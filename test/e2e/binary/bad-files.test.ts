@@ -233,7 +233,7 @@ describe("what is no kernel for this machine", () => {
   test("more ramdisks than an image has room for", () => {
     const many = Array.from({ length: 30 }, () => ["-M", `ramdisk=${eif}`]).flat();
     expect(refused("-kernel", kernel, ...many)).toBe(
-      `-M ramdisk=${eif}: 30 ramdisks are given, the image has room for 29`,
+      `-M ramdisk=${eif}: 30 ramdisks are given, but an image holds at most 29`,
     );
   });
 });

@@ -1,6 +1,6 @@
 /**
- * Debian's cloud kernel for arm64, flat as its package has it and in the containers that others ship: `eif build` makes
- * the same image of each, and what is in that image boots on qemu-system-aarch64's virt machine.
+ * Debian's cloud kernel for arm64, flat as in its package and in the containers of other distributions: `eif build`
+ * builds the same image from each, and its content boots on the virt machine of qemu-system-aarch64.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, statSync } from "node:fs";
@@ -14,13 +14,13 @@ const here = new Workshop();
 afterAll(() => here[Symbol.dispose]());
 
 const COMMAND_LINE = "console=ttyAMA0 panic=-1 quiet";
-/** A boot takes 3 s on an idle machine; on one that is not, it may take as long as it likes, to this limit. */
+/** A boot takes 3 s on an idle machine; the limit allows for a busy one. */
 const BOOT_LIMIT_SECONDS = 240;
 
 let flat = "";
 let initrd = "";
 
-/** What a program that knows nothing of nitro makes of the kernel, from standard input as the kernel's build does. */
+/** Compresses the kernel with another program, from standard input as the kernel's build does. */
 function packedBy(...command: readonly string[]): Uint8Array {
   const { exitCode, stdout, stderr } = Bun.spawnSync([...command], { stdin: Bun.file(flat) });
   if (exitCode !== 0) throw new Error(`${command.join(" ")}: ${stderr.toString()}`);
@@ -33,7 +33,9 @@ function build(name: string, kernel: string): string {
   return here.path(name);
 }
 
-/** What the console shows of an image's kernel, ramdisk and command line, taken out of it by the tests' own reader. */
+/**
+ * Boots an image's kernel, ramdisk and command line, extracted by the tests' own reader. Returns the console output.
+ */
 async function consoleOf(eif: string, name: string): Promise<string> {
   const file = readEifFile(eif);
   const [kernel, ramdisk] = ["kernel", "ramdisk"].map((part) =>
@@ -62,10 +64,10 @@ beforeAll(() => {
 
 describe("Debian's arm64 kernel", () => {
   const forms: Readonly<Record<string, () => Uint8Array>> = {
-    "as its package has it": () => new Uint8Array(readFileSync(flat)),
+    "as in its package": () => new Uint8Array(readFileSync(flat)),
     gzipped: () => packedBy("gzip", "-1"),
     "in zboot with gzip": () => zboot(packedBy("gzip", "-1"), readFileSync(flat)),
-    // From a pipe: a frame that does not tell the content's size, as the kernel's own build makes it.
+    // From a pipe: a frame without the content's size, as in the kernel's build.
     "in zboot with zstd": () => zboot(packedBy("zstd", "-3"), readFileSync(flat), { compression: "zstd" }),
   };
   test.each(Object.keys(forms))(
@@ -77,13 +79,13 @@ describe("Debian's arm64 kernel", () => {
       const file = readEifFile(eif);
       expect(file.flags).toBe(1);
       expect(payload(file, "kernel").equals(readFileSync(flat))).toBe(true);
-      expect(bytes.length < statSync(flat).size).toBe(form !== "as its package has it");
+      expect(bytes.length < statSync(flat).size).toBe(form !== "as in its package");
       expect(await consoleOf(eif, name)).toContain(`init: up on aarch64: ${COMMAND_LINE}\r\n`);
     },
     (BOOT_LIMIT_SECONDS + 60) * 1000,
   );
 
-  test("is one image, whichever form it came in", () => {
+  test("results in the same image from every container", () => {
     const names = Object.keys(forms).map((form) => form.replaceAll(" ", "-"));
     const images = names.map((name) => readFileSync(build(`again-${name}.eif`, here.path(name))));
     expect(images.map((bytes) => bytes.equals(images[0] ?? Buffer.alloc(0)))).toEqual([

@@ -1,4 +1,4 @@
-/** `nitro eif build`, read back by a reader that is not the program's. */
+/** `nitro eif build`; its images are read by the tests' own reader. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { chmodSync, linkSync, mkdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
@@ -19,12 +19,12 @@ describe("with -like-qemu", () => {
       "c0cd8f528ce449ea4fdb83a634cefcc4768c7c4d973e57a4f7f18c9cae110a9f",
     ],
     [[], "7f9badca152ccb0f15a9032214da5a3058f1597a977f343e7295e8566a64ff5c"],
-  ])("it is QEMU 11.1's image, byte for byte: %j", (words, digest) => {
+  ])("the image equals QEMU 11.1's byte for byte: %j", (words, digest) => {
     here.done(["build", "-like-qemu", "-o", "qemu.eif", "-arch", "x86_64", "-kernel", here.kernel, ...words]);
     expect(sha256(here.path("qemu.eif"))).toBe(digest);
   });
 
-  test("further ramdisks follow, and nothing can be described", () => {
+  test("further ramdisks are appended, and options about header and metadata are refused", () => {
     const words = [
       "build",
       "-like-qemu",
@@ -83,7 +83,7 @@ describe("an image in AWS's order", () => {
     );
   });
 
-  test("of one ramdisk measures what the facts say, whatever the order of sections", () => {
+  test("of one ramdisk has the known PCRs, although its sections are in another order", () => {
     const known =
       "940c28746aa8f525df49dbf0647efecd2fc9edda8d671e6f652bb45d50de0bb17d0f03fe502bde2cb876e642389fb0e9";
     const out = here.done([
@@ -108,7 +108,7 @@ describe("an image in AWS's order", () => {
     expect(readEifFile(here.path("one.eif")).pcrs).toEqual([known, known, Measurements.PCR2]);
   });
 
-  test("for the other architecture says so in its flags", () => {
+  test("for aarch64 has the flag of that architecture", () => {
     here.done(["build", "-arch", "aarch64", "-o", "arm.eif", "-kernel", here.image, ...ramdisks]);
     const file = readEifFile(here.path("arm.eif"));
     expect([file.flags, file.names[0], file.payloads[0]?.equals(readFileSync(here.image))]).toEqual([
@@ -121,14 +121,14 @@ describe("an image in AWS's order", () => {
     );
   });
 
-  test("a compressed arm64 kernel goes in as the flat Image", () => {
+  test("of a compressed arm64 kernel contains the flat Image", () => {
     const packed = here.file("Image.gz", Bun.gzipSync(readFileSync(here.image)));
     here.done(["build", "-arch", "aarch64", "-o", "packed.eif", "-kernel", packed, "-name", "Image"]);
     here.done(["build", "-arch", "aarch64", "-o", "flat.eif", "-kernel", here.image]);
     expect(sha256(here.path("packed.eif"))).toBe(sha256(here.path("flat.eif")));
   });
 
-  test("any kernel can be insisted on", () => {
+  test("accepts any kernel with any-kernel=on, with a warning", () => {
     const odd = here.file("odd", "not a kernel");
     const words = ["build", "-o", "odd.eif", "-kernel", odd];
     expect(here.refused(words)).toStartWith(`-kernel ${odd}: it is a text file; an enclave on `);
@@ -137,7 +137,7 @@ describe("an image in AWS's order", () => {
     expect(readEifFile(here.path("odd.eif")).payloads[0]?.toString()).toBe("not a kernel");
   });
 
-  test("without a ramdisk or a command line is an image still", () => {
+  test("can have no ramdisk and an empty command line", () => {
     here.done(["build", "-o", "bare.eif", "-arch", "x86_64", "-kernel", here.kernel]);
     const file = readEifFile(here.path("bare.eif"));
     expect(file.names).toEqual(["kernel", "cmdline", "metadata"]);
@@ -148,7 +148,7 @@ describe("an image in AWS's order", () => {
 describe("metadata", () => {
   const of = (name: string) => JSON.parse(payload(readEifFile(here.path(name)), "metadata").toString());
 
-  test("has AWS's keys in AWS's order, and no time of day", () => {
+  test("has AWS's keys in AWS's order, and no build time", () => {
     here.built("plain.eif");
     const metadata = of("plain.eif");
     expect(JSON.stringify(metadata)).toBe(
@@ -171,7 +171,7 @@ describe("metadata", () => {
     expect(sha256(here.path("plain.eif"))).toBe(first);
   });
 
-  test("takes name, version, the user's own JSON as it is written, and the header's defaults", () => {
+  test("contains name, version and the user's JSON unchanged; the header has the given defaults", () => {
     const own = here.file("own.json", ' {"team": "a", "big": 12345678901234567890, "x": {"y": [1e3]}}\n');
     const more = ["-name", "größe", "-image-version", "2", "-metadata", own, "-m", "3G", "-smp", "4"];
     here.built("own.eif", ...more);
@@ -184,7 +184,7 @@ describe("metadata", () => {
     expect([ImageName, ImageVersion]).toEqual(["größe", "2"]);
   });
 
-  test("a kernel that states its version is believed", () => {
+  test("contains the version that the kernel states", () => {
     const bytes = new Uint8Array(readFileSync(here.kernel));
     bytes.set([0x00, 0x10], 0x20e);
     bytes.set(new TextEncoder().encode("6.12.57-test (a@b) #1 SMP\0"), 0x1200);
@@ -192,7 +192,7 @@ describe("metadata", () => {
     expect(of("version.eif").BuildMetadata.KernelVersion).toBe("6.12.57-test");
   });
 
-  test("SOURCE_DATE_EPOCH is the build's time, and nothing else in the environment is", () => {
+  test("has SOURCE_DATE_EPOCH as its build time if it is valid", () => {
     const words = ["build", "-o", "dated.eif", "-arch", "x86_64", "-kernel", here.kernel];
     here.done(words, { env: { SOURCE_DATE_EPOCH: "1720545398" } });
     expect(of("dated.eif").BuildMetadata.BuildTime).toBe("2024-07-09T17:16:38+00:00");
@@ -205,25 +205,25 @@ describe("metadata", () => {
 
   test.each([
     ["an array", "[1]", "not a JSON object ({ … })"],
-    ["no JSON", "{a: 1}", "not a JSON object ({ … })"],
-    ["nothing", "", "not a JSON object ({ … })"],
-    ["no UTF-8", Uint8Array.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), "not UTF-8 text"],
-    ["too much", `{"a":"${"x".repeat(4096)}"}`, "larger than 4096 bytes, the limit"],
-  ])("of the user's that is %s is refused", (_, text, why) => {
+    ["not JSON", "{a: 1}", "not a JSON object ({ … })"],
+    ["empty", "", "not a JSON object ({ … })"],
+    ["not UTF-8", Uint8Array.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), "not UTF-8 text"],
+    ["too large", `{"a":"${"x".repeat(4096)}"}`, "larger than 4096 bytes, the limit"],
+  ])("of the user that is %s is refused", (_, text, why) => {
     const own = here.file("bad.json", text);
     expect(
       here.refused(["build", "-o", "no.eif", "-arch", "x86_64", "-kernel", here.kernel, "-metadata", own]),
     ).toBe(`-metadata ${own}: ${why}`);
   });
 
-  test("of exactly 4,096 bytes is taken", () => {
+  test("of the user of exactly 4,096 bytes is accepted", () => {
     here.built("full.eif", "-metadata", here.file("full.json", `{"a":"${"x".repeat(4088)}"}`));
     expect(of("full.eif").CustomMetadata.a.length).toBe(4088);
   });
 });
 
 describe("the output", () => {
-  test("- is standard output, with the same bytes; the rest is told on standard error", () => {
+  test("named - is standard output, with the same bytes; messages go to standard error", () => {
     here.built("file.eif");
     const words = [
       "eif",
@@ -247,7 +247,7 @@ describe("the output", () => {
     );
   });
 
-  test("a device or a pipe is written to, never replaced", () => {
+  test("can be a device or a pipe, which is not replaced", () => {
     here.openssl("version");
     Bun.spawnSync(["mkfifo", here.path("fifo")]);
     const reader = Bun.spawn(["sha256sum", here.path("fifo")], { stdout: "pipe" });
@@ -260,7 +260,7 @@ describe("the output", () => {
     });
   });
 
-  test("that is one of the inputs is refused, however it is named, and the input is as it was", () => {
+  test("that is one of the input files is refused by any name, and the input stays unchanged", () => {
     const pair = here.pair({ name: "input" });
     const own = here.file("input.json", "{}");
     symlinkSync(here.kernel, here.path("link"));
@@ -286,7 +286,7 @@ describe("the output", () => {
     expect(inputs.map((name) => sha256(name.startsWith("/") ? name : here.path(name)))).toEqual(before);
   });
 
-  test("what was there before keeps its mode, and a link its place", () => {
+  test("keeps the mode of the file that it replaces, and follows a symbolic link", () => {
     here.file("old.eif", "old");
     chmodSync(here.path("old.eif"), 0o640);
     symlinkSync("old.eif", here.path("current.eif"));
@@ -295,7 +295,7 @@ describe("the output", () => {
     expect(statSync(here.path("old.eif")).mode & 0o777).toBe(0o640);
   });
 
-  test("after a failure what was there is there still, and nothing else", () => {
+  test("is unchanged after a failure, and no temporary file is left", () => {
     here.file("kept.eif", "kept");
     const before = here.names();
     const words = ["build", "-o", "kept.eif", "-arch", "x86_64", "-kernel", here.kernel];
@@ -318,7 +318,7 @@ describe("the output", () => {
     expect(readFileSync(here.path("kept.eif"), "utf8")).toBe("kept");
   });
 
-  test("a full disk leaves nothing", () => {
+  test("on a full device is reported", () => {
     expect(here.refused(["build", "-o", "/dev/full", "-arch", "x86_64", "-kernel", here.kernel])).toBe(
       "-o /dev/full: No space left on device (ENOSPC)",
     );
@@ -359,22 +359,22 @@ describe("arguments that are refused", () => {
     [[...words, "-initrd", "none"], "-initrd none: No such file or directory (ENOENT)"],
     [["nosuch"], "unknown command 'eif nosuch' (commands: build, describe, extract, pcr, sign, verify)"],
     [["toString"], "unknown command 'eif toString' (commands: build, describe, extract, pcr, sign, verify)"],
-  ])("%j", (typed, told) => {
-    expect(here.refused(typed)).toBe(told);
+  ])("%j", (typed, message) => {
+    expect(here.refused(typed)).toBe(message);
     expect(here.names()).not.toContain("no.eif");
   });
 
-  test("more ramdisks than an image has room for", () => {
+  test("more ramdisks than an image can hold are refused", () => {
     const many = Array.from({ length: 30 }, () => `ramdisk=${here.third}`).join(",");
     expect(here.refused([...words, "-M", many])).toBe(
-      `-M ramdisk=${here.third}: 30 ramdisks are given, the image has room for 29`,
+      `-M ramdisk=${here.third}: 30 ramdisks are given, but an image holds at most 29`,
     );
     const most = Array.from({ length: 29 }, () => `ramdisk=${here.third}`).join(",");
     here.done(["build", "-o", "most.eif", "-arch", "x86_64", "-kernel", here.kernel, "-M", most]);
     expect(readEifFile(here.path("most.eif")).names.length).toBe(32);
   });
 
-  test("empty files", () => {
+  test("empty files are refused", () => {
     const empty = here.file("empty", "");
     expect(here.refused(["build", "-o", "no.eif", "-kernel", empty])).toBe(
       `-kernel ${empty}: the file is empty`,

@@ -1,6 +1,6 @@
 /**
- * An EIF reader of the tests' own, from the format's description alone: it shares nothing with the program, so that both
- * can be wrong only in different ways.
+ * The tests' own EIF reader, written from the format's specification: it shares no code with nitro, so that a mistake
+ * in one is found by the other.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -15,7 +15,7 @@ export interface EifFile {
   readonly cpus: bigint;
   readonly names: readonly string[];
   readonly payloads: readonly Buffer[];
-  /** What the header says of offsets and sizes. */
+  /** Offsets and sizes in the header. */
   readonly table: readonly (readonly [offset: number, size: number])[];
   readonly bytes: Buffer;
   readonly pcrs: readonly [pcr0: string, pcr1: string, pcr2: string];
@@ -27,7 +27,7 @@ export function pcrOf(...content: readonly Uint8Array[]): string {
   return createHash("sha384").update(new Uint8Array(48)).update(inner).digest("hex");
 }
 
-/** Reads a file whose sections stand one after another, and throws for whatever is not as it should be. */
+/** Reads a file whose sections follow each other without gaps. Throws if it violates the format. */
 export function readEifFile(path: string): EifFile {
   const bytes = readFileSync(path);
   const must = (holds: boolean, what: string) => {
@@ -71,9 +71,9 @@ export function readEifFile(path: string): EifFile {
   };
 }
 
-/** The payload of the first section of a name. */
+/** Returns the payload of the first section with this name. */
 export function payload(file: EifFile, name: string): Buffer {
   const found = file.payloads[file.names.indexOf(name)];
-  if (found === undefined) throw new Error(`there is no section ${name}`);
+  if (found === undefined) throw new Error(`no section ${name}`);
   return found;
 }

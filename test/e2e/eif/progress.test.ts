@@ -1,4 +1,4 @@
-/** Long work of `nitro eif`: its memory, its end by a signal, and the bar on a terminal. */
+/** Long operations of `nitro eif`: their memory, signals, and the progress bar. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { readFileSync, truncateSync } from "node:fs";
 import { progressBar } from "../../../src/sys/progress-bar.ts";
@@ -10,7 +10,7 @@ afterAll(() => here[Symbol.dispose]());
 const NITRO = new URL("../../../dist/nitro", import.meta.url).pathname;
 const GIB = 1024 ** 3;
 
-/** A file of zeros that takes no room. */
+/** Creates a sparse file of zeros. */
 function sparse(name: string, bytes: number): string {
   truncateSync(here.file(name, ""), bytes);
   return here.path(name);
@@ -18,19 +18,19 @@ function sparse(name: string, bytes: number): string {
 
 async function eventually(what: string, holds: () => boolean): Promise<void> {
   for (let i = 0; !holds(); i++) {
-    if (i > 3000) throw new Error(`waited 30 s in vain: ${what}`);
+    if (i > 3000) throw new Error(`no ${what} within 30 s`);
     await Bun.sleep(10);
   }
 }
 
-/** A command's status, and the most memory that it had, looked at again and again. */
+/** Runs a command. Returns its exit status and peak memory, polled from /proc. */
 async function peakOf(words: readonly string[]): Promise<{ status: number; peakBytes: number }> {
   const run = Bun.spawn([NITRO, "eif", ...words], {
     cwd: here.directory,
     stdio: ["ignore", "ignore", "inherit"],
   });
   let peakBytes = 0;
-  // getrusage(2) would tell of this process as well, which the command was for a moment.
+  // getrusage(2) would include this process, which the command is a fork of at first.
   while (run.exitCode === null) {
     const status = await Bun.file(`/proc/${run.pid}/status`)
       .text()
@@ -59,7 +59,7 @@ describe("a signal", () => {
   const words = ["-arch", "x86_64", "-kernel", here.kernel, "-initrd", disk];
 
   test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
-    "%s ends a build in order: nothing of it is left",
+    "%s stops a build, and no temporary file is left",
     async (signal) => {
       const names = here.names();
       const build = Bun.spawn([NITRO, "eif", "build", "-o", old, ...words], {
@@ -78,7 +78,7 @@ describe("a signal", () => {
     },
   );
 
-  test("ends an extraction in order: no directory is left", async () => {
+  test("stops an extraction, and no directory is left", async () => {
     here.done([
       "build",
       "-like-qemu",
@@ -91,7 +91,7 @@ describe("a signal", () => {
       "-initrd",
       here.third,
     ]);
-    // The last section of a header that promises more: the ramdisk of 8 GiB is a hole.
+    // The ramdisk is enlarged to 8 GiB by a hole; the last section follows it.
     const image = Buffer.from(readFileSync(here.path("small.eif")));
     const ramdisk = Number(image.readBigUInt64BE(28 + 16));
     const [head, tail] = [image.subarray(0, ramdisk + 12), image.subarray(ramdisk + 13)];
@@ -114,7 +114,7 @@ describe("a signal", () => {
   });
 });
 
-describe("the bar", () => {
+describe("the progress bar", () => {
   function drawn(steps: readonly (readonly [atMs: number, bytes: number])[]): string[] {
     const texts: string[] = [];
     let time = 1000;
@@ -133,7 +133,7 @@ describe("the bar", () => {
     return texts;
   }
 
-  test("is not drawn for what takes less than half a second", () => {
+  test("is not drawn within the first half second", () => {
     expect(
       drawn([
         [0, 100e6],
@@ -143,7 +143,7 @@ describe("the bar", () => {
     ).toEqual([]);
   });
 
-  test("is drawn then, a few times a second, and taken away", () => {
+  test("is drawn then, at most ten times a second, and erased at the end", () => {
     expect(
       drawn([
         [100, 100e6],

@@ -1,4 +1,4 @@
-/** What `eif build` and `eif describe` say of ramdisks that nothing could be started from; the image is made all the same. */
+/** Warnings of `eif build` and `eif describe` about ramdisks from which the kernel cannot start. */
 import { afterAll, expect, test } from "bun:test";
 import { newcArchive } from "../../support/initrd.ts";
 import { Workshop } from "./workspace.ts";
@@ -35,7 +35,7 @@ test.each([
   ["plain", (bytes: Uint8Array) => bytes],
   ["gzip", gzip],
   ["zstd", (bytes: Uint8Array) => Bun.zstdCompressSync(new Uint8Array(bytes))],
-] as const)("no /init is in a ramdisk: %s", (name, pack) => {
+] as const)("a ramdisk without /init draws a warning: %s", (name, pack) => {
   const bare = here.file(`bare.${name}`, new Uint8Array(pack(archive("bin/sh"))));
   expect(build(bare)).toBe(NO_INIT);
   const { err, status, out } = here.eif(["describe", "-json", "x.eif"]);
@@ -45,13 +45,13 @@ test.each([
   expect(build(bare, "-M", `nitro,ramdisk=${good}`)).toBe("");
 });
 
-test("the memory that is proposed has no room for what a ramdisk unpacks to", () => {
+test("a memory proposal that is too small for an unpacked ramdisk draws a warning", () => {
   const large = here.file("large.gz", gzip(archive("init", 40_000_000)));
   const rest = "and without root= in -append the kernel allows them half of the memory; use -m 78M or more\n";
   expect(build(large, "-m", "64M")).toBe(
     `nitro: warning: -m 64M is too little memory: the ramdisks unpack to at least 40000240 bytes, ${rest}`,
   );
   expect(build(large)).toBe("");
-  // What a launch assembles proposes none.
+  // The image that a launch assembles proposes none.
   expect(build(large, "-like-qemu")).toBe("");
 });

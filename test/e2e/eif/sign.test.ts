@@ -1,4 +1,4 @@
-/** `nitro eif sign` and `verify`, against OpenSSL: what is signed here holds there, and the other way round. */
+/** `nitro eif sign` and `verify` against OpenSSL: each accepts the signatures of the other. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { chmodSync, readFileSync, statSync } from "node:fs";
 import { asBytes, keyed, readCbor } from "../../unit/eif/cbor.ts";
@@ -23,7 +23,7 @@ const [pair256, pair384] = pairs as [Pair, Pair];
 const by = (pair: Pair) => ["-signing-certificate", pair.certificate, "-private-key", pair.key];
 const pcr0Of = (file: EifFile) => new Uint8Array(Buffer.from(file.pcrs[0], "hex"));
 
-/** Whether OpenSSL alone takes the image's signature, over a structure of the tests' own making. */
+/** Whether OpenSSL accepts the image's signature, over a structure that the tests encode. */
 function opensslTakes(file: EifFile, pair: Pair): boolean {
   const [entry] = readCbor(payload(file, "signature")) as [never];
   const certificate = asBytes(keyed(entry, "signing_certificate"));
@@ -50,17 +50,20 @@ const SHAPES = [
 ] as const;
 
 describe.each(pairs)("with a key of $curve", (pair) => {
-  test.each(SHAPES)("an image of %s is signed as it is built, and OpenSSL takes it", (_, words) => {
-    const out = here.done(["build", "-o", "signed.eif", ...words, ...by(pair)]);
-    const file = readEifFile(here.path("signed.eif"));
-    expect(file.names.at(-1)).toBe("signature");
-    expect(opensslTakes(file, pair)).toBe(true);
-    expect(out).toContain(`PCR8 ${pcrOf(here.der(pair.certificate))}\n`);
-    expect(here.done(["verify", "signed.eif"])).toStartWith("signed.eif: signed by ");
-    expect(here.done(["verify", "signed.eif", "-signing-certificate", pair.certificate])).not.toBe("");
-  });
+  test.each(SHAPES)(
+    "an image of %s is signed during its build, and OpenSSL accepts the signature",
+    (_, words) => {
+      const out = here.done(["build", "-o", "signed.eif", ...words, ...by(pair)]);
+      const file = readEifFile(here.path("signed.eif"));
+      expect(file.names.at(-1)).toBe("signature");
+      expect(opensslTakes(file, pair)).toBe(true);
+      expect(out).toContain(`PCR8 ${pcrOf(here.der(pair.certificate))}\n`);
+      expect(here.done(["verify", "signed.eif"])).toStartWith("signed.eif: signed by ");
+      expect(here.done(["verify", "signed.eif", "-signing-certificate", pair.certificate])).not.toBe("");
+    },
+  );
 
-  test.each(SHAPES)("an image of %s that OpenSSL has signed holds here", (_, words) => {
+  test.each(SHAPES)("an image of %s that OpenSSL has signed is accepted by verify", (_, words) => {
     here.done(["build", "-o", "unsigned.eif", ...words]);
     const file = readEifFile(here.path("unsigned.eif"));
     const sections = file.names.map((name, i) => ({
@@ -77,7 +80,7 @@ describe.each(pairs)("with a key of $curve", (pair) => {
     });
   });
 
-  test("in two steps, OpenSSL being the HSM: the signature comes back in DER or as R and S", () => {
+  test("signing in two steps, with OpenSSL as the HSM, accepts DER and R and S", () => {
     const image = here.built("two.eif");
     const before = readFileSync(image);
     const asked = ["sign", "two.eif", "-signing-certificate", pair.certificate, "-to-be-signed", "message"];
@@ -111,8 +114,8 @@ describe.each(pairs)("with a key of $curve", (pair) => {
   });
 });
 
-describe("signing anew", () => {
-  test("replaces the old signature, longer or shorter; all other sections stay as they are", () => {
+describe("signing a signed image", () => {
+  test("replaces its signature by a longer or shorter one; all other sections stay unchanged", () => {
     const image = here.built("anew.eif", "-M", `ramdisk=${here.second}`);
     const unsigned = readEifFile(image);
     for (const pair of [...pairs, pair384, pair256]) {
@@ -127,7 +130,7 @@ describe("signing anew", () => {
     }
   });
 
-  test("in the middle of the file, with gaps, flags and a stale size as AWS's signer leaves it", () => {
+  test("replaces a signature between gaps, with flags and the stale size that AWS's signer leaves", () => {
     const odd = writeEif({
       flags: 0x240,
       sections: [
@@ -157,7 +160,7 @@ describe("signing anew", () => {
     expect(here.done(["verify", "odd.eif"])).not.toBe("");
   });
 
-  test("into another file leaves the image as it was; into itself is refused", () => {
+  test("into another file leaves the image unchanged; an input file as output is refused", () => {
     const image = here.built("from.eif");
     const before = readFileSync(image);
     here.done(["sign", "from.eif", "-o", "to.eif", ...by(pair256)]);
@@ -172,7 +175,7 @@ describe("signing anew", () => {
     expect(here.refused([...asked, "from.eif"])).toEndWith("it is one of the input files");
   });
 
-  test("goes to standard output as well, in both steps", () => {
+  test("can write to standard output in both steps", () => {
     here.built("out.eif");
     const nitro = new URL("../../../dist/nitro", import.meta.url).pathname;
     const run = (words: readonly string[]) =>
@@ -186,7 +189,7 @@ describe("signing anew", () => {
     expect(Array.from(asked.stdout)).toEqual(Array.from(structure));
   });
 
-  test("keeps the mode, and leaves no other file", () => {
+  test("keeps the file's mode, and leaves no other file", () => {
     const image = here.built("mode.eif");
     chmodSync(image, 0o600);
     const names = here.names();
@@ -196,7 +199,7 @@ describe("signing anew", () => {
   });
 });
 
-describe("what is refused", () => {
+describe("sign refuses", () => {
   const image = here.built("image.eif");
   const before = readFileSync(image);
   const expired = here.pair({ name: "expired", from: "20200101000000Z", to: "20210101000000Z" });
@@ -217,7 +220,7 @@ describe("what is refused", () => {
     }
   });
 
-  test("an expired certificate, by its date; one that is not valid yet draws a warning", () => {
+  test("an expired certificate; one that is not valid yet draws a warning", () => {
     expect(sign(...by(expired))).toBe(
       `-signing-certificate ${expired.certificate}: it expired on Jan  1 00:00:00 2021 GMT; ` +
         "no enclave starts with it",
@@ -233,7 +236,7 @@ describe("what is refused", () => {
     );
   });
 
-  test("a certificate of another kind of key, or of none", () => {
+  test("a certificate with another kind of key, and other files", () => {
     here.openssl(
       "req",
       "-x509",
@@ -258,7 +261,7 @@ describe("what is refused", () => {
     );
   });
 
-  test("a damaged image, one of version 2, one without room, and what is no image", () => {
+  test("a damaged image, one of version 2, one with 32 sections, and other files", () => {
     const damaged = Buffer.from(before);
     damaged[700] = (damaged[700] ?? 0) ^ 1;
     here.file("damaged.eif", damaged);
@@ -299,7 +302,7 @@ describe("what is refused", () => {
     );
   });
 
-  test("only the first certificate of a file goes in, and never a private key beside it", () => {
+  test("no file with several certificates, but uses the first one only, and never a private key in it", () => {
     const both = here.file(
       "both.pem",
       Buffer.concat([
@@ -322,7 +325,7 @@ describe("verify", () => {
   const [kernel, cmdline, metadata, ramdisk] = file.payloads;
   const pem = readFileSync(pair384.certificate);
 
-  /** The image with another signature section, its CRC right. */
+  /** Verifies the image with another signature section and a correct CRC. */
   function withSignature(bytes: Uint8Array): string {
     const of = (type: keyof typeof TYPE, content: Uint8Array | undefined) => ({
       type: TYPE[type],
@@ -340,7 +343,7 @@ describe("verify", () => {
 
   const place = `section 4 (signature, type 4) at byte ${file.table[4]?.[0]}`;
 
-  test("refuses a signature over another image, by another key, with another algorithm", () => {
+  test("rejects a signature over another image, by another key, with another algorithm", () => {
     const zeros = new Uint8Array(48);
     expect(withSignature(signedByOpenssl(here, pair384, zeros))).toBe(
       `other.eif: the signature in ${place} is not valid: it signs a PCR0 that is not this image's`,
@@ -356,7 +359,7 @@ describe("verify", () => {
     );
   });
 
-  test("refuses an expired certificate by its dates", () => {
+  test("rejects an expired certificate with its dates", () => {
     const expired = here.pair({ name: "past", from: "20200101000000Z", to: "20210101000000Z" });
     expect(withSignature(signedByOpenssl(here, expired, pcr0Of(file)))).toBe(
       `other.eif: the signing certificate in ${place} is expired (valid from Jan  1 00:00:00 2020 GMT ` +
@@ -368,11 +371,11 @@ describe("verify", () => {
     ["nothing", new Uint8Array(0), "is not valid CBOR: "],
     ["broken CBOR", Uint8Array.from([0x81, 0xa2, 0x61]), "is not valid CBOR: "],
     ["no array of maps", Uint8Array.from([0x81, 0x01]), "is not a CBOR array of maps"],
-  ])("refuses %s in its place", (_, bytes, why) => {
+  ])("rejects %s as a signature section", (_, bytes, why) => {
     expect(withSignature(bytes)).toStartWith(`other.eif: ${place} ${why}`);
   });
 
-  test("refuses an unsigned image, a damaged one, and one that somebody else has signed", () => {
+  test("rejects an unsigned image, a damaged one, and one signed with another certificate", () => {
     here.built("plain.eif");
     expect(here.refused(["verify", "plain.eif"])).toBe("plain.eif: it is not signed");
     const damaged = Buffer.from(file.bytes);

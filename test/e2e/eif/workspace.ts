@@ -1,9 +1,9 @@
-/** Files to make images of, keys to sign them with, and the built program to do it. */
+/** Files for images, keys to sign them, and the built program. */
 import { readdirSync } from "node:fs";
 import { SigningPlace } from "../../unit/eif/signing.ts";
 import { type Ended, nitro } from "../binary/nitro.ts";
 
-/** 1,000,003 bytes that look like a bzImage, with no version in it. */
+/** 1,000,003 bytes that look like a bzImage, without a version. */
 export function kernelK(): Uint8Array {
   const bytes = new Uint8Array(1_000_003).map((_, i) => (7 * i + 3) % 256);
   bytes.set([0x55, 0xaa], 0x1fe);
@@ -12,7 +12,7 @@ export function kernelK(): Uint8Array {
   return bytes;
 }
 
-/** A flat arm64 Image by its looks. */
+/** Bytes that look like a flat arm64 Image. */
 export function arm64Image(size = 300_000): Uint8Array {
   const bytes = new Uint8Array(size).map((_, i) => (11 * i + 1) % 256);
   bytes.set(new TextEncoder().encode("ARM\x64"), 0x38);
@@ -27,7 +27,7 @@ export interface Run {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** A directory of one test file's own. */
+/** The directory of one test file. */
 export class Workshop extends SigningPlace {
   readonly kernel = this.file("bzImage", kernelK());
   readonly image = this.file("Image", arm64Image());
@@ -35,7 +35,7 @@ export class Workshop extends SigningPlace {
   readonly second = this.file("second", disk(40_000, 3));
   readonly third = this.file("third", disk(1, 1));
 
-  /** `nitro eif …` in this directory. */
+  /** Runs `nitro eif` in this directory. */
   eif(words: readonly string[], { env = {} }: Run = {}): Ended {
     return nitro(["eif", ...words], {
       cwd: this.directory,
@@ -43,14 +43,14 @@ export class Workshop extends SigningPlace {
     });
   }
 
-  /** The same, which must succeed; what it printed. */
+  /** Runs a command that must succeed. Returns its standard output. */
   done(words: readonly string[], run: Run = {}): string {
     const { out, err, status } = this.eif(words, run);
     if (status !== 0 || err !== "") throw new Error(`nitro eif ${words.join(" ")}: ${status}: ${err}`);
     return out;
   }
 
-  /** The same, which must fail: the first line of what it said, without `nitro: `. */
+  /** Runs a command that must fail. Returns the first line of its message, without `nitro: `. */
   refused(words: readonly string[], run: Run = {}): string {
     const { out, err, status } = this.eif(words, run);
     if (status !== 1 || out !== "") throw new Error(`nitro eif ${words.join(" ")}: ${status}: ${out}${err}`);
@@ -58,7 +58,7 @@ export class Workshop extends SigningPlace {
     return err.split("\n")[0]?.slice("nitro: ".length) ?? "";
   }
 
-  /** An unsigned image with one ramdisk, or several. */
+  /** Builds an unsigned image with at least one ramdisk. */
   built(name: string, ...more: readonly string[]): string {
     this.done([
       "build",

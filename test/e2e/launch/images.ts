@@ -1,4 +1,4 @@
-/** Images to launch, small ones that nothing boots, and an EIF writer of the tests' own. */
+/** Small images to launch, which cannot boot, and the tests' own EIF writer. */
 import { createHash } from "node:crypto";
 
 const EIF_HEADER_BYTES = 548;
@@ -16,7 +16,7 @@ function pattern(length: number, factor: number, first: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (factor * i + first) & 0xff);
 }
 
-/** A bzImage by its looks (Documentation/arch/x86/boot.rst): boot flag, "HdrS", protocol 2.15. */
+/** Bytes that look like a bzImage (Documentation/arch/x86/boot.rst): boot flag, "HdrS", protocol 2.15. */
 export function fakeKernel(length = 1_000_003): Uint8Array {
   const bytes = pattern(length, 7, 3);
   bytes.set([0x55, 0xaa], 0x1fe);
@@ -29,7 +29,7 @@ export function fakeInitrd(length = 65_537): Uint8Array {
   return pattern(length, 13, 5);
 }
 
-/** An EIF with these sections, one after another; big-endian throughout. */
+/** Reflips an EIF with these sections, without gaps; big-endian throughout. */
 export function eifOf(parts: readonly EifPart[], flags = 0): Uint8Array {
   const total = parts.reduce((sum, part) => sum + 12 + part.bytes.length, EIF_HEADER_BYTES);
   const image = new Uint8Array(total);
@@ -63,7 +63,7 @@ export function assembledEif(kernel: Uint8Array, initrd: Uint8Array, commandLine
   ]);
 }
 
-/** The CRC that an EIF's header holds, as eight hexadecimal digits. */
+/** The CRC in an EIF's header, as eight hexadecimal digits. */
 export function crcOf(eif: Uint8Array): string {
   return new DataView(eif.buffer, eif.byteOffset).getUint32(CRC_AT).toString(16).padStart(8, "0");
 }
@@ -73,8 +73,8 @@ export function sha256(bytes: Uint8Array): string {
 }
 
 /**
- * The same image with its last four bytes chosen so that its CRC is another's. A CRC is linear: each bit of these bytes
- * turns certain bits of it, and bits are taken until the difference is gone (Gauss's elimination).
+ * Reflips the image with its last four bytes chosen so that it has the given CRC. A CRC is linear: each bit of these
+ * bytes flips certain bits of it, and Gaussian elimination finds those that flip the difference.
  * @param crc eight hexadecimal digits.
  */
 export function withCrc(eif: Uint8Array, crc: string): Uint8Array {
@@ -92,20 +92,20 @@ export function withCrc(eif: Uint8Array, crc: string): Uint8Array {
     return Bun.hash.crc32(forged.subarray(last), before);
   };
   const none = crcWith(0);
-  /** By the highest bit that it turns: what a set of bits turns, and the set. */
-  const rows = new Map<number, { turns: number; bits: number }>();
-  const reduced = (turns: number, bits: number) => {
-    let row = { turns, bits };
-    for (let by = rows.get(Math.clz32(row.turns)); by !== undefined; by = rows.get(Math.clz32(row.turns))) {
-      row = { turns: (row.turns ^ by.turns) >>> 0, bits: (row.bits ^ by.bits) >>> 0 };
+  /** By the highest bit that it flips: what a set of bits flips, and the set. */
+  const rows = new Map<number, { flips: number; bits: number }>();
+  const reduced = (flips: number, bits: number) => {
+    let row = { flips, bits };
+    for (let by = rows.get(Math.clz32(row.flips)); by !== undefined; by = rows.get(Math.clz32(row.flips))) {
+      row = { flips: (row.flips ^ by.flips) >>> 0, bits: (row.bits ^ by.bits) >>> 0 };
     }
     return row;
   };
   for (let i = 0; i < 32; i++) {
     const row = reduced((crcWith((1 << i) >>> 0) ^ none) >>> 0, (1 << i) >>> 0);
-    rows.set(Math.clz32(row.turns), row);
+    rows.set(Math.clz32(row.flips), row);
   }
   if (crcWith(reduced((wanted ^ none) >>> 0, 0).bits) !== wanted)
-    throw new Error("the CRC could not be made");
+    throw new Error("no bytes result in this CRC");
   return forged;
 }

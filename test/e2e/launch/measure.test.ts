@@ -1,4 +1,6 @@
-/** PCRs at a launch: printed, expected, refused before memory is donated; and signatures that the hypervisor rejects. */
+/**
+ * PCRs at a launch: printed, expected, refused before memory is donated; and signatures that the hypervisor rejects.
+ */
 import { afterAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { type Pair, SigningPlace, signedByOpenssl } from "../../unit/eif/signing.ts";
@@ -37,7 +39,7 @@ const [kernel, initrd] = [fakeKernel(), fakeInitrd()];
 const KNOWN =
   "940c28746aa8f525df49dbf0647efecd2fc9edda8d671e6f652bb45d50de0bb17d0f03fe502bde2cb876e642389fb0e9";
 const NOTHING = hex(pcr());
-/** Of kernel, ramdisk and command line, with another ramdisk after them. */
+/** The PCRs of kernel, ramdisk and command line with a second ramdisk. */
 const two = {
   pcr0: hex(pcr(kernel, COMMAND_LINE, initrd, second)),
   pcr1: KNOWN,
@@ -47,7 +49,7 @@ const pieces = ["-kernel", here.kernel, "-initrd", here.initrd, "-append", COMMA
 const more = ["-M", `ramdisk=${here.file("second", second)}`];
 const text = (content: string) => new TextEncoder().encode(content);
 
-/** An image in AWS's order, with metadata between, and a signature if it is to have one. */
+/** Returns an image in AWS's order, with metadata in between and an optional signature. */
 function awsImage(signature?: Uint8Array): Uint8Array {
   const parts: EifPart[] = [
     { type: "kernel", bytes: kernel },
@@ -60,7 +62,7 @@ function awsImage(signature?: Uint8Array): Uint8Array {
   return eifOf(parts);
 }
 
-const told = (values: Readonly<Record<string, string>>) =>
+const pcrLines = (values: Readonly<Record<string, string>>) =>
   Object.entries(values).map(([name, value]) => `nitro: ${name.toUpperCase()}: ${value}`);
 
 describe.concurrent.skipIf(notHere !== undefined)("measure=on", () => {
@@ -80,7 +82,7 @@ describe.concurrent.skipIf(notHere !== undefined)("measure=on", () => {
       const result = await launch([NITRO, ...words, "-accel", "nitro,measure=on"], quick);
       const [started, ...rest] = lines(result.stderr);
       expect(started).toStartWith("nitro: enclave started: ");
-      expect(rest.slice(0, -1)).toEqual(told(pcrs));
+      expect(rest.slice(0, -1)).toEqual(pcrLines(pcrs));
       expectNothingLeft(result);
     });
   }
@@ -113,7 +115,7 @@ describe.concurrent.skipIf(notHere !== undefined)("expect-pcr", () => {
     `expect-pcr0=${two.pcr0}`,
     `expect-pcr1=${two.pcr1.toUpperCase()}`,
     `expect-pcr0=${two.pcr0},expect-pcr1=${two.pcr1},expect-pcr2=${two.pcr2},expect-pcr8=${"0".repeat(96)}`,
-    // Of a property that comes twice the last value counts, as with QEMU.
+    // The last value of a repeated property counts, as in QEMU.
     `expect-pcr0=${"0".repeat(96)},expect-pcr0=${two.pcr0}`,
   ];
   for (const [index, asked] of right.entries()) {
@@ -168,7 +170,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a signed image", () => {
       [NITRO, "-kernel", put("good", goodSection), "-m", "64M", "-accel", accel],
       quick,
     );
-    expect(lines(result.stderr).slice(1, 5)).toEqual(told({ ...two, pcr8 }));
+    expect(lines(result.stderr).slice(1, 5)).toEqual(pcrLines({ ...two, pcr8 }));
     expectNothingLeft(result);
   });
 
@@ -197,7 +199,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a signed image", () => {
 
   test("with an invalid signature is refused", async () => {
     const damaged = goodSection.slice();
-    // The last byte of S: the COSE_Sign1 ends the section, as integers of which the last has one byte or two.
+    // The last byte of S: the COSE_Sign1 is at the end of the section, an array of integers of one or two bytes.
     const last = damaged.length - 1;
     damaged[last] = (damaged[last] ?? 0) ^ 1;
     const result = await launch([NITRO, "-kernel", put("damaged", damaged)], quick);

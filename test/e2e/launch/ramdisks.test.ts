@@ -1,4 +1,4 @@
-/** What a launch says of ramdisks that nothing could be started from, or that have no room to unpack. */
+/** Warnings of a launch about ramdisks from which the kernel cannot start. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { newcArchive } from "../../support/initrd.ts";
 import { assembledEif, fakeKernel } from "./images.ts";
@@ -27,21 +27,21 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
   const kernel = ["-kernel", here.kernel, "-m", "64M"];
   const [bare, good] = [here.file("bare", archive("bin/sh")), here.file("good", archive("init"))];
 
-  test("warns of ramdisks without /init, and starts all the same", async () => {
+  test("warns about ramdisks without /init, and starts", async () => {
     expect(await warned(...kernel, "-initrd", bare)).toEqual([NO_INIT]);
   });
 
-  test("of an EIF as well", async () => {
+  test("warns about the ramdisks of an EIF as well", async () => {
     const eif = here.file("bare.eif", assembledEif(fakeKernel(), archive("bin/sh"), "quiet"));
     expect(await warned("-kernel", eif, "-m", "64M")).toEqual([NO_INIT]);
   });
 
-  test("knows rdinit=, and that ramdisks are joined", async () => {
+  test("does not warn if rdinit= or another ramdisk provides the program", async () => {
     expect(await warned(...kernel, "-initrd", bare, "-append", "rdinit=/bin/sh")).toEqual([]);
     expect(await warned(...kernel, "-initrd", bare, "-M", `nitro,ramdisk=${good}`)).toEqual([]);
   });
 
-  test("warns of room to unpack that is missing, by what a compressed ramdisk says of itself", async () => {
+  test("warns about too little memory, by the size in the header of a compressed ramdisk", async () => {
     const content = archive("init", 40_000_000);
     const packed = here.file("large.gz", gzip(content));
     expect(await warned(...kernel, "-initrd", packed)).toEqual([

@@ -1,6 +1,6 @@
 /**
- * Images that become others between the look at them and their way into memory. The launcher is stopped in between, so
- * that it is known what it has seen; whoever swaps them takes care that sizes and the CRC are as before.
+ * Images that are replaced after nitro has checked them and before it reads them into memory (TOCTOU). The tests stop
+ * nitro in between, and keep sizes and CRC the same where that is possible.
  */
 import { afterAll, describe, expect, test } from "bun:test";
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
@@ -41,7 +41,7 @@ function isStopped(pid: number): boolean {
   return / T /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
 }
 
-/** Launches the image, and has `swap` done when it has been looked at and nothing of it is in memory. */
+/** Launches the image, and calls `swap` when it has been checked and is not yet in memory. */
 async function launchWith(words: readonly string[], swap: () => void) {
   const signals = [{ at: "exit NE_CREATE_VM", signal: "SIGSTOP" }];
   const scenario = { signals, enclave: { heartbeatMs: 1, liveMs: LIVE_MS } };
@@ -65,89 +65,84 @@ function refusal(path: string, how: string): string {
   );
 }
 
-describe.concurrent.skipIf(notHere !== undefined)(
-  "an image that is swapped once it has been looked at",
-  () => {
-    test("for none is launched: so the others are refused for what they are", async () => {
-      const path = here.file("same.eif", eifOf([...PARTS, METADATA]));
-      const result = await launchWith(["-kernel", path], () => writeFileSync(path, readFileSync(path)));
-      expect(entries(result, "NE_START_ENCLAVE")).toHaveLength(1);
-    });
+describe.concurrent.skipIf(notHere !== undefined)("an image that is replaced after it was checked", () => {
+  test("with the same one is launched", async () => {
+    const path = here.file("same.eif", eifOf([...PARTS, METADATA]));
+    const result = await launchWith(["-kernel", path], () => writeFileSync(path, readFileSync(path)));
+    expect(entries(result, "NE_START_ENCLAVE")).toHaveLength(1);
+  });
 
-    test("for one of other bytes is refused", async () => {
-      const good = eifOf([...PARTS, METADATA]);
-      const path = here.file("bytes.eif", good);
-      const evil = good.slice();
-      evil[100_000] = (evil[100_000] ?? 0) ^ 1;
-      const result = await launchWith(["-kernel", path], () => writeFileSync(path, evil));
-      expect(result.stderr).toMatch(
-        /the file changed while it was being read: its CRC-32 is 0x[0-9a-f]{8} now, it/,
-      );
-      expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
-    });
+  test("with one of other bytes is refused", async () => {
+    const good = eifOf([...PARTS, METADATA]);
+    const path = here.file("bytes.eif", good);
+    const evil = good.slice();
+    evil[100_000] = (evil[100_000] ?? 0) ^ 1;
+    const result = await launchWith(["-kernel", path], () => writeFileSync(path, evil));
+    expect(result.stderr).toMatch(
+      /the file changed while it was being read: its CRC-32 is 0x[0-9a-f]{8} now, it/,
+    );
+    expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
+  });
 
-    test("for one with the same CRC and other sections is refused", async () => {
-      const good = eifOf([...PARTS, METADATA]);
-      const path = here.file("table.eif", good);
-      // The command line is a byte shorter: in the header, and where the section begins.
-      const evil = good.slice();
-      const view = new DataView(evil.buffer);
-      const length = BigInt(COMMAND_LINE.length - 1);
-      view.setBigUint64(284 + 8, length);
-      view.setBigUint64(Number(view.getBigUint64(28 + 8)) + 4, length);
-      const forged = withCrc(evil, crcOf(good));
-      const result = await launchWith(["-kernel", path], () => writeFileSync(path, forged));
-      expect(result.stderr).toBe(refusal(path, "its sections are not the ones that were checked"));
-      expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
-    });
+  test("with one of the same CRC and other sections is refused", async () => {
+    const good = eifOf([...PARTS, METADATA]);
+    const path = here.file("table.eif", good);
+    // The command line is a byte shorter, in the file header and in its own.
+    const evil = good.slice();
+    const view = new DataView(evil.buffer);
+    const length = BigInt(COMMAND_LINE.length - 1);
+    view.setBigUint64(284 + 8, length);
+    view.setBigUint64(Number(view.getBigUint64(28 + 8)) + 4, length);
+    const forged = withCrc(evil, crcOf(good));
+    const result = await launchWith(["-kernel", path], () => writeFileSync(path, forged));
+    expect(result.stderr).toBe(refusal(path, "its sections are not the ones that were checked"));
+    expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
+  });
 
-    test("for one with the same CRC and another kernel is measured as what it is", async () => {
-      const good = eifOf([...PARTS, METADATA]);
-      const path = here.file("kernel.eif", good);
-      const rest = [text(COMMAND_LINE), fakeInitrd()];
-      const pcr0 = sha384(new Uint8Array(48), sha384(kernel, ...rest));
-      const other = kernel.slice();
-      other[100_000] = (other[100_000] ?? 0) ^ 1;
-      const evil = eifOf([{ type: "kernel", bytes: other }, ...PARTS.slice(1), METADATA]);
-      const forged = withCrc(evil, crcOf(good));
-      const expected = `nitro,expect-pcr0=${Buffer.from(pcr0).toString("hex")}`;
-      const found = sha384(new Uint8Array(48), sha384(other, ...rest));
-      const words = ["-kernel", path, "-accel", expected];
-      const result = await launchWith(words, () => writeFileSync(path, forged));
-      expect(result.stderr).toContain(`the image's PCR0 is ${Buffer.from(found).toString("hex")}, not `);
-      expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
-    });
+  test("with one of the same CRC and another kernel is measured as the new one", async () => {
+    const good = eifOf([...PARTS, METADATA]);
+    const path = here.file("kernel.eif", good);
+    const rest = [text(COMMAND_LINE), fakeInitrd()];
+    const pcr0 = sha384(new Uint8Array(48), sha384(kernel, ...rest));
+    const other = kernel.slice();
+    other[100_000] = (other[100_000] ?? 0) ^ 1;
+    const evil = eifOf([{ type: "kernel", bytes: other }, ...PARTS.slice(1), METADATA]);
+    const forged = withCrc(evil, crcOf(good));
+    const expected = `nitro,expect-pcr0=${Buffer.from(pcr0).toString("hex")}`;
+    const found = sha384(new Uint8Array(48), sha384(other, ...rest));
+    const words = ["-kernel", path, "-accel", expected];
+    const result = await launchWith(words, () => writeFileSync(path, forged));
+    expect(result.stderr).toContain(`the image's PCR0 is ${Buffer.from(found).toString("hex")}, not `);
+    expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
+  });
 
-    test("for one with the same CRC and another signature is refused: PCR8 was the first one's", async () => {
-      const pair = signing.pair({ name: "signer" });
-      const pcr0 = sha384(new Uint8Array(48), sha384(...PARTS.map(({ bytes }) => bytes)));
-      const section = signedByOpenssl(signing, pair, pcr0);
-      const imageOf = (signature: Uint8Array) =>
-        eifOf([...PARTS, { type: "signature", bytes: signature }, METADATA]);
-      const good = imageOf(section);
-      const path = here.file("signed.eif", good);
-      const other = section.slice();
-      other[other.length - 1] = (other[other.length - 1] ?? 0) ^ 1;
-      const forged = withCrc(imageOf(other), crcOf(good));
-      const result = await launchWith(["-kernel", path], () => writeFileSync(path, forged));
-      expect(result.stderr).toBe(refusal(path, "its signature is not the one that was checked"));
-      expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
-    });
+  test("with one of the same CRC and another signature is refused, because PCR8 was the first one's", async () => {
+    const pair = signing.pair({ name: "signer" });
+    const pcr0 = sha384(new Uint8Array(48), sha384(...PARTS.map(({ bytes }) => bytes)));
+    const section = signedByOpenssl(signing, pair, pcr0);
+    const imageOf = (signature: Uint8Array) =>
+      eifOf([...PARTS, { type: "signature", bytes: signature }, METADATA]);
+    const good = imageOf(section);
+    const path = here.file("signed.eif", good);
+    const other = section.slice();
+    other[other.length - 1] = (other[other.length - 1] ?? 0) ^ 1;
+    const forged = withCrc(imageOf(other), crcOf(good));
+    const result = await launchWith(["-kernel", path], () => writeFileSync(path, forged));
+    expect(result.stderr).toBe(refusal(path, "its signature is not the one that was checked"));
+    expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
+  });
 
-    test("for one that has grown is refused, and so is a ramdisk", async () => {
-      const eif = eifOf([...PARTS, METADATA]);
-      const path = here.file("grown.eif", eif);
-      const image = await launchWith(["-kernel", path], () => appendFileSync(path, "more"));
-      expect(image.stderr).toBe(
-        refusal(path, `its size is ${eif.length + 4} bytes now, it was ${eif.length}`),
-      );
-      const ramdisk = here.file("grown", fakeInitrd(5_000));
-      const pieces = ["-kernel", here.kernel, "-initrd", ramdisk];
-      const result = await launchWith(pieces, () => appendFileSync(ramdisk, "more"));
-      expect(result.stderr).toStartWith(
-        `nitro: -initrd ${ramdisk}: the file changed while it was being read: its size is 5004 bytes now, it was 5000\n`,
-      );
-      expect([image.status, result.status]).toEqual([1, 1]);
-    });
-  },
-);
+  test("with a longer one is refused, and so is a longer ramdisk", async () => {
+    const eif = eifOf([...PARTS, METADATA]);
+    const path = here.file("grown.eif", eif);
+    const image = await launchWith(["-kernel", path], () => appendFileSync(path, "more"));
+    expect(image.stderr).toBe(refusal(path, `its size is ${eif.length + 4} bytes now, it was ${eif.length}`));
+    const ramdisk = here.file("grown", fakeInitrd(5_000));
+    const pieces = ["-kernel", here.kernel, "-initrd", ramdisk];
+    const result = await launchWith(pieces, () => appendFileSync(ramdisk, "more"));
+    expect(result.stderr).toStartWith(
+      `nitro: -initrd ${ramdisk}: the file changed while it was being read: its size is 5004 bytes now, it was 5000\n`,
+    );
+    expect([image.status, result.status]).toEqual([1, 1]);
+  });
+});

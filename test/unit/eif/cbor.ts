@@ -1,4 +1,4 @@
-/** A CBOR writer of the tests' own (RFC 8949, section 3), as much of it as a signature section has. */
+/** The tests' own CBOR writer and reader (RFC 8949, section 3), limited to what a signature section contains. */
 
 function head(major: number, value: number): number[] {
   const first = major << 5;
@@ -22,10 +22,10 @@ export const map = (pairs: readonly (readonly [readonly number[], readonly numbe
   ...head(5, pairs.length),
   ...pairs.flat(2),
 ];
-/** As AWS's tools write bytes in this section: an array of integers. */
+/** Encodes bytes as AWS's tools do in this section: as an array of integers. */
 export const integers = (bytes: ArrayLike<number>): number[] => array(Array.from(bytes, integer));
 
-/** What these tests read: integers, byte strings, texts, arrays, and maps as lists of pairs. */
+/** An item that these tests read; a map is a list of pairs. */
 export type Item =
   | number
   | Uint8Array
@@ -33,7 +33,7 @@ export type Item =
   | readonly Item[]
   | { readonly pairs: readonly [Item, Item][] };
 
-/** Reads one item that takes up all bytes. */
+/** Reads one item, which must extend to the end of the bytes. */
 export function readCbor(bytes: Uint8Array): Item {
   let at = 0;
   const read = (): Item => {
@@ -68,7 +68,7 @@ export function readCbor(bytes: Uint8Array): Item {
   return item;
 }
 
-/** The value of a key. */
+/** Returns the value of a key. */
 export function keyed(item: Item | undefined, key: Item): Item {
   if (typeof item !== "object" || !("pairs" in item)) throw new Error("no map");
   const found = item.pairs.find(([own]) => own === key);
@@ -76,7 +76,7 @@ export function keyed(item: Item | undefined, key: Item): Item {
   return found[1];
 }
 
-/** Bytes, out of an array of integers. */
+/** Returns the bytes in an array of integers. */
 export function asBytes(item: Item): Uint8Array {
   if (!Array.isArray(item)) throw new Error("no array");
   return Uint8Array.from(item as readonly number[]);

@@ -1,19 +1,19 @@
 /**
- * An EIF writer of the tests' own, from the format's description alone: it shares nothing with the program, so that
- * both can be wrong only in different ways. Everything can be said otherwise than it should be.
+ * The tests' own EIF writer, written from the format's specification: it shares no code with nitro, so that a mistake
+ * in one is found by the other. Every field can be given a wrong value.
  */
 export const TYPE = { kernel: 1, cmdline: 2, ramdisk: 3, signature: 4, metadata: 5 } as const;
 
 export interface SectionSpec {
   readonly type: number;
   readonly payload: Uint8Array;
-  /** Bytes between the end of what precedes and this section. */
+  /** The number of bytes between the preceding data and this section. */
   readonly gap?: number;
-  /** What the section's own header says, where it is not the payload's size. */
+  /** The size in the section's own header, if not the payload's. */
   readonly ownSize?: bigint;
-  /** What the file's header says, where it is not the payload's size. */
+  /** The size in the file's header, if not the payload's. */
   readonly headerSize?: bigint;
-  /** What the file's header says, where it is not the section's place. */
+  /** The offset in the file's header, if not the section's. */
   readonly headerOffset?: bigint;
 }
 
@@ -23,7 +23,7 @@ export interface EifSpec {
   readonly flags?: number;
   readonly count?: number;
   readonly sections: readonly SectionSpec[];
-  /** Bytes after the last section. */
+  /** The number of bytes after the last section. */
   readonly trailer?: number;
   readonly crc?: number;
 }
@@ -31,7 +31,7 @@ export interface EifSpec {
 const HEADER = 548;
 const CRC_AT = 544;
 
-/** CRC-32 (IEEE 802.3), bit by bit as the standard defines it. */
+/** CRC-32 (IEEE 802.3), bit by bit as defined by the standard. */
 export function crc32Of(bytes: Uint8Array): number {
   let crc = 0xffffffff;
   for (const byte of bytes) {
@@ -41,7 +41,7 @@ export function crc32Of(bytes: Uint8Array): number {
   return ~crc >>> 0;
 }
 
-/** The file's bytes. */
+/** Returns the file. */
 export function writeEif(spec: EifSpec): Uint8Array {
   const total = spec.sections.reduce(
     (sum, section) => sum + (section.gap ?? 0) + 12 + section.payload.length,
@@ -72,12 +72,12 @@ export function writeEif(spec: EifSpec): Uint8Array {
   return new Uint8Array(file);
 }
 
-/** A section with a text for its payload. */
+/** Returns a section with a text as its payload. */
 export function section(name: keyof typeof TYPE, text: string, over: Partial<SectionSpec> = {}): SectionSpec {
   return { type: TYPE[name], payload: new TextEncoder().encode(text), ...over };
 }
 
-/** The sections of a small good image of version 4: 548 + 12+6, 12+5, 12+7, 12+2 bytes. */
+/** The sections of a small valid image of version 4: 548 + 12+6, 12+5, 12+7, 12+2 bytes. */
 export function smallSections(): SectionSpec[] {
   return [
     section("kernel", "kernel"),

@@ -1,7 +1,7 @@
-/** Kernels by their looks, and the containers that people have them in, made from the formats' descriptions alone. */
+/** Files that look like kernels, and their containers, written from the formats' specifications. */
 import { gzipSync, constants as zlib, zstdCompressSync } from "node:zlib";
 
-/** A flat arm64 Image by its looks (Documentation/arch/arm64/booting.rst): `MZ`, image_size, `ARM\x64`. */
+/** Bytes that look like a flat arm64 Image (Documentation/arch/arm64/booting.rst): `MZ`, image_size, `ARM\x64`. */
 export function arm64Image(length = 100_000): Uint8Array {
   const bytes = Uint8Array.from({ length }, (_, i) => (i * i * 31 + (i >> 7)) & 0xff);
   bytes.fill(0, 0, 64);
@@ -15,13 +15,13 @@ export function gzipped(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(gzipSync(bytes));
 }
 
-/** A frame with a checksum at its end, as zstd(1) makes it, which also tells the content's size. */
+/** A zstd frame with a checksum and the content's size in its header, as zstd(1) writes it. */
 export function zstandard(bytes: Uint8Array): Uint8Array {
   const params = { [zlib.ZSTD_c_checksumFlag]: 1 };
   return new Uint8Array(zstdCompressSync(bytes, { params, pledgedSrcSize: bytes.length }));
 }
 
-/** What a zboot header may say otherwise than it should. */
+/** Wrong values of a zboot header. */
 export interface ZbootSpec {
   readonly compression?: string;
   readonly payloadOffset?: number;
@@ -29,8 +29,8 @@ export interface ZbootSpec {
 }
 
 /**
- * An EFI zboot image around a payload: `MZ`, `zimg`, offset and size of the payload, the compression's name at 24, the
- * PE header's place at 60, and after the payload of anything but gzip the content's size.
+ * Returns an EFI zboot image with a payload: `MZ`, `zimg`, offset and size of the payload, the compression's name at
+ * 24, the PE header's offset at 60, and after a payload other than gzip the content's size.
  */
 export function zboot(payload: Uint8Array, content: Uint8Array, spec: ZbootSpec = {}): Uint8Array {
   const offset = 0x1000;

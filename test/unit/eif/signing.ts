@@ -1,6 +1,6 @@
 /**
- * Keys, certificates and signatures by OpenSSL alone, and signature sections of the tests' own making: nothing here
- * shares code with the program.
+ * Keys, certificates and signatures by OpenSSL, and signature sections by the tests' own encoder: no code is shared
+ * with nitro.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -30,7 +30,7 @@ export interface PairOptions {
   readonly to?: string;
 }
 
-/** A directory with keys, certificates and whatever else a test puts there. */
+/** A directory with keys, certificates and other files of a test. */
 export class SigningPlace implements Disposable {
   readonly directory = mkdtempSync(join(tmpdir(), "nitro-signing-"));
 
@@ -49,7 +49,7 @@ export class SigningPlace implements Disposable {
     return stdout;
   }
 
-  /** A new key with a certificate that it has signed itself, good from 2020 to 2120 unless said otherwise. */
+  /** Creates a key with a self-signed certificate, by default valid from 2020 to 2120. */
   pair(options: PairOptions = {}): Pair {
     const { curve = "P-384", name = curve, subject = "/C=US/O=Example/CN=enclave" } = options;
     const { from = "20200101000000Z", to = "21200101000000Z" } = options;
@@ -59,7 +59,7 @@ export class SigningPlace implements Disposable {
     return { key, certificate, curve };
   }
 
-  /** `openssl ca` is the one command of every OpenSSL 3 that takes both dates. */
+  /** `openssl ca` is the only command that accepts both dates in every OpenSSL 3. */
   selfSign(
     name: string,
     key: string,
@@ -89,7 +89,7 @@ export class SigningPlace implements Disposable {
     return new Uint8Array(this.openssl("x509", "-in", certificate, "-outform", "DER"));
   }
 
-  /** R and S, made by `openssl dgst -sign` over these bytes. */
+  /** Signs bytes with `openssl dgst -sign`. Returns R and S. */
   sign(pair: Pair, message: Uint8Array): Uint8Array {
     const file = this.file("message", message);
     const { hash, half } = CURVES[pair.curve];
@@ -97,7 +97,7 @@ export class SigningPlace implements Disposable {
     return plain(der, half);
   }
 
-  /** Whether `openssl dgst -verify` takes R and S for these bytes. */
+  /** Whether `openssl dgst -verify` accepts R and S for these bytes. */
   verifies(pair: Pair, message: Uint8Array, signature: Uint8Array): boolean {
     const { hash, half } = CURVES[pair.curve];
     const publicKey = this.file("public", this.openssl("x509", "-in", pair.certificate, "-noout", "-pubkey"));
@@ -113,7 +113,7 @@ export class SigningPlace implements Disposable {
   }
 }
 
-/** R and S of a DER signature, padded to the curve's size. */
+/** Returns R and S of a DER signature, padded to the curve's size. */
 export function plain(der: Uint8Array, half: number): Uint8Array {
   let at = (der[1] ?? 0) < 0x80 ? 2 : 3;
   const result = new Uint8Array(2 * half);
@@ -127,7 +127,7 @@ export function plain(der: Uint8Array, half: number): Uint8Array {
   return result;
 }
 
-/** The DER of R and S (RFC 3279, section 2.2.3). */
+/** Encodes R and S as DER (RFC 3279, section 2.2.3). */
 export function derSignature(signature: Uint8Array, half: number): Uint8Array {
   const number = (bytes: Uint8Array): number[] => {
     const digits = Array.from(bytes);
@@ -139,7 +139,7 @@ export function derSignature(signature: Uint8Array, half: number): Uint8Array {
   return Uint8Array.from([0x30, ...(both.length < 0x80 ? [both.length] : [0x81, both.length]), ...both]);
 }
 
-/** The COSE header that names the algorithm. */
+/** Encodes the COSE header with the algorithm. */
 export const protectedHeader = (cose: number): number[] => map([[integer(1), integer(cose)]]);
 
 export const payloadOf = (pcr0: Uint8Array, index = 0): number[] =>
@@ -148,7 +148,7 @@ export const payloadOf = (pcr0: Uint8Array, index = 0): number[] =>
     [text("register_value"), integers(pcr0)],
   ]);
 
-/** The Sig_structure of RFC 9052, section 4.4. */
+/** Encodes the Sig_structure of RFC 9052, section 4.4. */
 export function sigStructure(curve: Curve, pcr0: Uint8Array, index = 0): Uint8Array {
   const header = protectedHeader(CURVES[curve].cose);
   const parts = [text("Signature1"), byteString(header), byteString([]), byteString(payloadOf(pcr0, index))];
@@ -161,7 +161,7 @@ export interface SectionOptions {
   readonly tagged?: boolean;
 }
 
-/** A signature section's payload, as AWS's tools write it. */
+/** Encodes a signature section's payload as AWS's tools do. */
 export function signatureSection(
   certificate: Uint8Array,
   curve: Curve,
@@ -186,7 +186,7 @@ export function signatureSection(
   );
 }
 
-/** A section signed by OpenSSL. */
+/** Returns a signature section that OpenSSL has signed. */
 export function signedByOpenssl(place: SigningPlace, pair: Pair, pcr0: Uint8Array): Uint8Array {
   const signature = place.sign(pair, sigStructure(pair.curve, pcr0));
   return signatureSection(place.read(pair.certificate), pair.curve, pcr0, signature);
