@@ -56,7 +56,7 @@ interface ClosedVariables {
  * A compiled Bun program still obeys these variables, and no build option turns all of them off. `closeVariables`
  * replaces the first byte of each name with NUL, so that no environment can contain it. A count that differs fails
  * the build: after an update of Bun, list the names of the new runtime (`strings`), read its sources for new ones,
- * and correct the table. A name that begins with another one comes before it.
+ * and correct the table. A name that starts with another one comes before it.
  */
 const CLOSED_VARIABLES: readonly ClosedVariables[] = [
   {
@@ -149,7 +149,7 @@ const JSC_PREFIX: Readonly<
 /**
  * MIMALLOC_X sets option X of the allocator. MIMALLOC_RESERVE_HUGE_OS_PAGES and MIMALLOC_ALLOW_LARGE_OS_PAGES, which
  * some hosts set for all programs, would take the huge pages that the enclave needs; others print. The allocator
- * builds the names from a prefix of eight bytes, whose first byte becomes `=`, with which a shell cannot begin a
+ * builds the names from a prefix of eight bytes, whose first byte becomes `=`, with which no shell starts a
  * name. (NUL would leave the bare option names.) The prefix is an immediate operand on x86_64 and a constant on
  * aarch64. When Bun is updated and it is not found exactly once, look for the new form of the constant.
  */

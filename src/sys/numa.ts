@@ -48,10 +48,10 @@ export function withNumaPolicy<T>(
   const former = { mode: new Uint8Array(4), mask: nodeMask([]) };
   const { libc } = system;
   const [modeAddress, maskAddress] = [addressOf(former.mode), addressOf(former.mask)];
-  const asked = Number(
+  const returned = Number(
     libc.syscall(SYSCALLS.get_mempolicy[KERNEL_ARCHITECTURE], modeAddress, maskAddress, MASK_BITS, 0, 0),
   );
-  checked(system, "get_mempolicy", asked, { args: () => `…, ${MASK_BITS}, NULL, 0` });
+  checked(system, "get_mempolicy", returned, { args: () => `…, ${MASK_BITS}, NULL, 0` });
   setPolicy(system, MODES[policy], nodeMask(nodes), `${policy}, nodes ${nodes.join(", ")}`);
   try {
     return allocate();
@@ -152,8 +152,8 @@ function nodesOfPages(system: System, start: number, pageBytes: number, pages: n
     );
     const list = addressOf(new Uint8Array(addresses.buffer));
     const into = addressOf(bytes) + 4 * first;
-    const asked = Number(syscall(SYSCALLS.move_pages[KERNEL_ARCHITECTURE], 0, count, list, 0, into, 0));
-    checked(system, "move_pages", asked, {
+    const returned = Number(syscall(SYSCALLS.move_pages[KERNEL_ARCHITECTURE], 0, count, list, 0, into, 0));
+    checked(system, "move_pages", returned, {
       args: () => `0, ${count}, [${hex(addresses[0] ?? 0n)}, …], NULL, …, 0`,
     });
   }

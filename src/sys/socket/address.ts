@@ -32,7 +32,7 @@ export function ipv6Bytes(host: string): number[] | undefined {
   return all.flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 0xff]);
 }
 
-/** Whether a host is an address. Names are not looked up, because that can take arbitrarily long. */
+/** Whether a host is an address. Names are not resolved, because resolving can block. */
 export function isNumericHost(host: string): boolean {
   return (
     host === "" || host === "localhost" || ipv4Bytes(host) !== undefined || ipv6Bytes(host) !== undefined

@@ -57,12 +57,12 @@ export function localCid(system: System): number | undefined {
   if (resultOrErrno(system, "open", opened, () => '"/dev/vsock", O_CLOEXEC') < 0) return undefined;
   using fd = new Fd(system, opened);
   const cell = new Uint8Array(4);
-  const asked = system.libc.ioctl(fd.number, IOCTL_VM_SOCKETS_GET_LOCAL_CID, cell);
+  const returned = system.libc.ioctl(fd.number, IOCTL_VM_SOCKETS_GET_LOCAL_CID, cell);
   const cid = () => new DataView(cell.buffer).getUint32(0, true);
   const result = resultOrErrno(
     system,
     "IOCTL_VM_SOCKETS_GET_LOCAL_CID",
-    asked,
+    returned,
     () => `${fd.number}, ${cid()}`,
   );
   return result < 0 ? undefined : cid();

@@ -1,7 +1,8 @@
 /*
  * Machine code that runs on threads without a JavaScript runtime, and in signal handlers: aarch64, AAPCS64. A system
- * call changes no register but x0. routines.ts holds the assembled bytes; test/unit/sys/routines.test.ts assembles this
- * file and compares.
+ * call changes no register but x0. routines.ts holds the assembled bytes and says why neither a Bun worker nor io_uring
+ * can do this; call-table.ts has the layout of the table. test/unit/sys/routines.test.ts assembles this file and
+ * compares.
  */
 	.text
 

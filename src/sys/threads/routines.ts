@@ -1,8 +1,8 @@
 /**
- * The machine code of x86_64.S and aarch64.S, assembled. JavaScript can run neither on a thread of its own choice nor
- * in a signal handler: a Bun worker costs a runtime (time and about 20 MB), signalfd(2) misses signals that the
- * kernel delivers to a thread of the runtime, and io_uring is blocked by container runtimes and missing in Linux
- * 4.14.
+ * The machine code of x86_64.S and aarch64.S, assembled. It does what JavaScript cannot: make system calls on threads
+ * that have no runtime, and run in a signal handler. The alternatives do not work here: a Bun worker starts a runtime
+ * (about 20 MB), io_uring is blocked by container runtimes and missing in Linux 4.14, and signalfd(2) misses signals
+ * that the kernel delivers to another thread of the runtime.
  */
 import { viewOf } from "../libc.ts";
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE } from "../linux/mman.ts";

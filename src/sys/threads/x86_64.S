@@ -1,6 +1,7 @@
 /*
  * Machine code that runs on threads without a JavaScript runtime, and in signal handlers: x86_64, System V ABI.
- * routines.ts holds the assembled bytes; test/unit/sys/routines.test.ts assembles this file and compares.
+ * routines.ts holds the assembled bytes and says why neither a Bun worker nor io_uring can do this; call-table.ts has
+ * the layout of the table. test/unit/sys/routines.test.ts assembles this file and compares.
  */
 	.intel_syntax noprefix
 	.text
