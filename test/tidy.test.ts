@@ -1,9 +1,10 @@
 /** The rules of the house, held by tests: each failure lists the places and says what to do instead. */
 import { describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, normalize } from "node:path";
 import { dependencies, devDependencies } from "../package.json" with { type: "json" };
 import lock from "../package-lock.json" with { type: "json" };
+import { proseOf } from "./support/prose.ts";
 
 const ROOT = join(import.meta.dir, "..");
 
@@ -362,6 +363,110 @@ describe("names and leftovers", () => {
       (name) => !map.includes(name),
     );
     none(missing, "add it to src/README.md");
+  });
+});
+
+/** Words of an earlier style, and what to write instead (the list of CONTRIBUTING.md). */
+const RETIRED: readonly (readonly [pattern: RegExp, instead: string])[] = [
+  [/\bmend(s|ed|ing)?\b/i, "fix"],
+  [/\bstrangers?\b/i, "another CID, another process"],
+  [/\bfolders?\b/i, "directory"],
+  [/\bknock(s|ed|ing)?\b/i, "connect"],
+  [/\b(whoever|somebody|nobody)\b/i, "the process, the client, the caller"],
+  [/\b(is|are|was|were|be) told\b/i, "printed, reported, logged"],
+  [/\bwords\b/i, "arguments, options, text, message"],
+];
+
+const MARKDOWN = [
+  "README.md",
+  "src/README.md",
+  "test/README.md",
+  "test/emulated-parent/README.md",
+  ...readdirSync(join(ROOT, "src/manual")).map((name) => `src/manual/${name}`),
+  ...readdirSync(join(ROOT, ".github"))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `.github/${name}`),
+].map((path) => ({ path, text: readFileSync(join(ROOT, path), "utf8") }));
+
+describe("language", () => {
+  test("no retired word in comments, strings and documents", () => {
+    const own = "test/tidy.test.ts";
+    const code = ALL.filter(({ path }) => path !== own).flatMap(({ path, text }) =>
+      proseOf(text).map((prose) => ({ path, ...prose })),
+    );
+    const documents = MARKDOWN.flatMap(({ path, text }) =>
+      text.split("\n").map((line, i) => ({ path, line: i + 1, text: line })),
+    );
+    const found = [...code, ...documents].flatMap(({ path, line, text }) =>
+      RETIRED.flatMap(([pattern, instead]) => {
+        const word = pattern.exec(text)?.[0];
+        return word === undefined ? [] : [`${path}:${line}: "${word}": write ${instead}`];
+      }),
+    );
+    none(found, "write plain engineering English");
+  });
+});
+
+describe("documents", () => {
+  test("every file or directory that a document names exists", () => {
+    const missing = MARKDOWN.flatMap(({ path, text }) =>
+      [...text.matchAll(/(?<![\w/.-])(?:src|test|\.github|\.ci)\/[\w./-]*[\w/]/g)]
+        .filter(([name]) => !existsSync(join(ROOT, name)))
+        .map(([name]) => `${path} names ${name}`),
+    );
+    none([...new Set(missing)], "name a file that exists");
+  });
+
+  test("every symbol that a document names is declared in the file beside it", () => {
+    const named = MARKDOWN.flatMap(({ path, text }) =>
+      [...text.matchAll(/`((?:src|test)\/[\w./-]+\.ts)`: `([\w.#]+)`/g)].map(
+        ([, file = "", symbol = ""]) => ({
+          path,
+          file,
+          symbol,
+        }),
+      ),
+    );
+    const missing = named.filter(({ file, symbol }) => {
+      const source = ALL.find((each) => each.path === file)?.text ?? "";
+      return !symbol.split(".").every((part) => new RegExp(`(^|[^\\w])${part}\\b`).test(source));
+    });
+    none(
+      missing.map(({ path, file, symbol }) => `${path} names ${symbol} in ${file}`),
+      "name a symbol that exists",
+    );
+    expect(named.length).toBeGreaterThan(10);
+  });
+});
+
+describe("exports", () => {
+  const exported = SRC.flatMap(({ path, text }) =>
+    [...text.matchAll(/^export (?:async )?(function\*?|class|const|interface|type) (\w+)/gm)].map(
+      ([, kind = "", name = ""]) => ({ path, kind, name }),
+    ),
+  );
+
+  test("every exported name is used: a value in another file, a type at least in a signature", () => {
+    const builder = { path: "build.ts", text: readFileSync(join(ROOT, "build.ts"), "utf8") };
+    const dead = exported.filter(({ path, kind, name }) => {
+      const use = new RegExp(`\\b${name}\\b`, "g");
+      if ([...ALL, builder].some((file) => file.path !== path && use.test(file.text))) return false;
+      const own = SRC.find((file) => file.path === path)?.text ?? "";
+      return !(kind === "interface" || kind === "type") || [...own.matchAll(use)].length < 2;
+    });
+    none(
+      dead.map(({ path, name }) => `${path}: ${name}`),
+      "remove the export, or the code",
+    );
+  });
+
+  test("no exported name has two meanings", () => {
+    const files = Map.groupBy(exported, ({ name }) => name);
+    const twice = [...files].filter(([, places]) => places.length > 1);
+    none(
+      twice.map(([name, places]) => `${name}: ${places.map(({ path }) => path).join(", ")}`),
+      "give each its own name",
+    );
   });
 });
 

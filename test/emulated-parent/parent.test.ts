@@ -81,7 +81,8 @@ describe.skipIf(reason !== undefined)(
         ]);
         expect(run.report).toMatchObject({ status: 0, slotsLeft: 0, processesLeft: 0, lateWrites: [] });
         expect(run.report.heartbeats).toEqual([{ cid: 16, byte: 0xb7, outcome: "answered" }]);
-        expect(run.report.hugePages.free).toBe(run.report.hugePages.total);
+        // Real pages may be in use by other processes of the machine.
+        if (memory === "stand-in") expect(run.report.hugePages.free).toBe(run.report.hugePages.total);
         expect(run.report.memoryPeaks[0]?.peakKiB).toBeGreaterThan(10_000);
       });
     }
