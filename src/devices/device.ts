@@ -6,7 +6,7 @@ import type { Waiter } from "../sys/poll.ts";
 
 /** What a device knows about how the enclave exited. */
 export interface ExitEvidence {
-  /** The last bytes of the enclave's console as text; undefined if nobody read the console. */
+  /** The last bytes of the enclave's console as text; undefined if the console was not read. */
   readonly consoleTail?: string;
   /** "awaited": it had not come when the enclave exited. "missed": it was required and did not come in time. */
   readonly heartbeat?: "awaited" | "missed" | undefined;

@@ -29,7 +29,7 @@ export type NumaPolicy = keyof typeof MODES;
 const MASK_BITS = 1024;
 
 /** Returns a mask with the bits of these nodes. */
-export function nodeMask(nodes: readonly number[]): Uint8Array {
+function nodeMask(nodes: readonly number[]): Uint8Array {
   const mask = new Uint8Array(MASK_BITS / 8);
   for (const node of nodes) mask[node >> 3] = (mask[node >> 3] ?? 0) | (1 << (node & 7));
   return mask;
@@ -121,7 +121,7 @@ function readWhole(system: System, path: string): string | undefined {
 }
 
 /** Counts pages by node for the mappings in a range of addresses, from numa_maps (numa(7)): `N0=32 N1=4`. */
-export function countNumaMaps(text: string, start: number, end: number): PagesByNode {
+function countNumaMaps(text: string, start: number, end: number): PagesByNode {
   const counts = new Map<number, number>();
   for (const line of text.split("\n")) {
     const address = Number.parseInt(line, 16);

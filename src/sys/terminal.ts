@@ -28,7 +28,7 @@ function set(system: System, fd: number, settings: Uint8Array): void {
 }
 
 /** Returns settings in which every key arrives at once and unchanged. Output processing stays on. */
-export function rawSettings(settings: Uint8Array, keepSignals: boolean): Uint8Array {
+function rawSettings(settings: Uint8Array, keepSignals: boolean): Uint8Array {
   const { c_iflag, c_oflag, c_cflag, c_lflag, c_line, c_cc } = tty.termios.decode(settings);
   const input =
     tty.IGNBRK | tty.BRKINT | tty.PARMRK | tty.ISTRIP | tty.INLCR | tty.IGNCR | tty.ICRNL | tty.IXON;

@@ -76,7 +76,7 @@ function unknownTopic(name: string, nitro: SubcommandGroup): UserError {
 }
 
 /** Returns a page for a terminal: code blocks without fences, and indented; the rest of Markdown reads as it is. */
-export function plainText(markdown: string): string {
+function plainText(markdown: string): string {
   let inCode = false;
   const lines = markdown.split("\n").flatMap((line) => {
     if (line.startsWith("```")) {

@@ -5,14 +5,14 @@ import { COMMANDS } from "../commands/table.ts";
 import type { MachineView } from "../machine-view.ts";
 import { INFO_PREFIX } from "./help.ts";
 
-/** The word before the cursor, and the words that it can become. */
-export interface Completion {
+/** The argument before the cursor, and its candidates for completion. */
+export interface LineCompletion {
   readonly word: string;
   readonly candidates: readonly string[];
 }
 
 /** Returns the completions of the last word. @param text the line up to the cursor. */
-export function complete(machine: MachineView, text: string): Completion {
+export function complete(machine: MachineView, text: string): LineCompletion {
   const words = text.trimStart().split(/\s+/);
   const word = words.at(-1) ?? "";
   return { word, candidates: namesFor(machine, words).filter((name) => name.startsWith(word)) };

@@ -3,7 +3,7 @@
  * the line from its start after each key, so that scripts written for QEMU's echo work unchanged.
  */
 
-import type { Completion } from "./completion.ts";
+import type { LineCompletion } from "./completion.ts";
 
 /** READLINE_CMD_BUF_SIZE and READLINE_MAX_CMDS of QEMU's include/qemu/readline.h. */
 const MAX_LINE_LENGTH = 4095;
@@ -18,7 +18,7 @@ export interface EditorActions {
   /** Runs a complete line. */
   submit(line: string): void;
   /** Returns the completions of the last word before the cursor. */
-  complete(text: string): Completion;
+  complete(text: string): LineCompletion;
 }
 
 type Key = (editor: LineEditor) => void;
@@ -199,15 +199,15 @@ function commonPrefix([first = "", ...others]: readonly string[]): string {
   return first.slice(0, length);
 }
 
-/** Formats words in columns of equal width, as many as fit the terminal. */
-function formatColumns(words: readonly string[]): string {
-  const width = Math.max(...words.map((word) => word.length)) + 2;
+/** Formats entries in columns of equal width, as many as fit the terminal. */
+function formatColumns(entries: readonly string[]): string {
+  const width = Math.max(...entries.map((entry) => entry.length)) + 2;
   const perLine = Math.max(Math.floor(TERMINAL_COLUMNS / width), 1);
-  const lineCount = Math.ceil(words.length / perLine);
+  const lineCount = Math.ceil(entries.length / perLine);
   const lines = Array.from({ length: lineCount }, (_, i) =>
-    words
+    entries
       .slice(i * perLine, (i + 1) * perLine)
-      .map((word) => word.padEnd(width))
+      .map((entry) => entry.padEnd(width))
       .join(""),
   );
   return `${lines.join("\n")}\n`;
