@@ -47,7 +47,7 @@ function memorySource(system: System): MemorySource {
 }
 
 /** Throws UserError where -object asks for memory of another node than the pool's. */
-export function checkPolicy(backend: MemoryBackend | undefined, { nodes, node }: MemorySource): void {
+function checkPolicy(backend: MemoryBackend | undefined, { nodes, node }: MemorySource): void {
   if (backend === undefined || backend.policy === "default") return;
   const { hostNodes, policy, typed } = backend;
   const there = nodes.length === 0 ? [0] : nodes;
