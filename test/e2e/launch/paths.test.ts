@@ -50,12 +50,12 @@ describe.skipIf(notHere !== undefined)("in a world-writable directory", () => {
       here.file("open/file", "theirs");
       for (const path of [link, file]) lchownSync(path, stranger, stranger);
       for (const [path, kind] of [
-        [link, "link"],
+        [link, "symbolic link"],
         [file, "file"],
       ]) {
         const result = await launch(here.debug(...(WAYS[name]?.(path ?? "") ?? [])), { enclave: HELLO });
         expect(result.stderr).toContain(
-          `${path}: it is a ${kind} of user ${stranger}'s in a directory that anybody may`,
+          `${path}: refused to write to a ${kind} in a world-writable directory (owner: user ${stranger})\n`,
         );
         expect([result.status, entries(result, "NE_CREATE_VM")]).toEqual([1, []]);
       }
