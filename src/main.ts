@@ -12,14 +12,14 @@ import { ERRNO } from "./sys/linux/errno.ts";
 import { openSystem, type System } from "./sys/system.ts";
 import { isTerminal } from "./sys/terminal.ts";
 
-/** What the launcher says begins with this; -msg may put a time and the enclave's name before it. */
+/** Returns what every message begins with; -msg adds the time and the name of the enclave. */
 type Prefix = () => string;
 
 type Write = (text: string) => void;
 
 const plainPrefix: Prefix = () => "nitro: ";
 
-/** Draws on standard error where that is a terminal; whether it is, is asked when there is something to be drawn. */
+/** Returns a function that draws on standard error if that is a terminal, which it checks at the first call. */
 function drawer(system: System, toStderr: Write): Write {
   let terminal: boolean | undefined;
   return (text) => {
@@ -32,13 +32,13 @@ function reporter(toStderr: Write, prefix: Prefix): (line: string) => void {
   return (line) => toStderr(`${prefix()}${escapeControl(line)}\n`);
 }
 
-/** Writes to standard output. Gives the exit status: a text that could not be written has not been given. */
+/** Writes to standard output; returns the exit status. Throws UserError if not everything could be written. */
 function print(system: System, text: string, status = 0): number {
   const errno = -writeAll(system, STDOUT, text);
   if (errno === 0) return status;
-  // A reader that has gone, as head(1) goes, wants to hear of nothing.
+  // A reader that closes the pipe early, such as head(1), is no error to report.
   if (errno === ERRNO.EPIPE) return EXIT.notLaunched;
-  throw new UserError("standard output", `not all of the text could be written: ${errnoText(errno)}`);
+  throw new UserError("standard output", `not all of the output could be written: ${errnoText(errno)}`);
 }
 
 async function main(): Promise<number> {
@@ -82,7 +82,7 @@ function failureText(error: unknown, prefix: string): string {
     return escapeControl(`${prefix}${error.message}\n${hint}`);
   }
   const trace = error instanceof Error ? `${error.message}\n${error.stack ?? ""}` : String(error);
-  return `${prefix}a fault of nitro's own: ${trace}\nhint: please report it with these lines and the command line\n`;
+  return `${prefix}internal error: ${trace}\nhint: report it with these lines and the command line\n`;
 }
 
 process.exit(await main());

@@ -51,7 +51,7 @@ export function imageOptions(
   machine: Machine,
 ): Pick<LaunchOptions, "kernel" | "initrd" | "ramdisks" | "commandLine" | "anyKernel"> {
   const kernel = parsed.file(KERNEL);
-  if (kernel === undefined) throw new UserError("-kernel", "no image given; usage: nitro -kernel app.eif");
+  if (kernel === undefined) throw new UserError("no image given; usage: nitro -kernel app.eif", "");
   const commandLine = parsed.value(APPEND);
   return {
     kernel,

@@ -51,7 +51,7 @@ describe("what goes wrong", () => {
   test("without arguments: no image is given", () => {
     expect(nitro([])).toEqual({
       out: "",
-      err: "nitro: -kernel: no image given; usage: nitro -kernel app.eif\n",
+      err: "nitro: no image given; usage: nitro -kernel app.eif\n",
       status: 1,
     });
   });
@@ -108,7 +108,7 @@ describe("what goes wrong", () => {
     (words) => {
       const { err, status } = runCommand(["sh", "-c", `${built("nitro")} ${words} >/dev/full`]);
       expect(err).toBe(
-        "nitro: standard output: not all of the text could be written: No space left on device (ENOSPC)\n",
+        "nitro: standard output: not all of the output could be written: No space left on device (ENOSPC)\n",
       );
       expect(status).toBe(1);
     },

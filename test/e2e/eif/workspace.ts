@@ -54,7 +54,7 @@ export class Workshop extends SigningPlace {
   refused(words: readonly string[], run: Run = {}): string {
     const { out, err, status } = this.eif(words, run);
     if (status !== 1 || out !== "") throw new Error(`nitro eif ${words.join(" ")}: ${status}: ${out}${err}`);
-    if (!err.startsWith("nitro: ") || err.includes("a fault of nitro's own")) throw new Error(err);
+    if (!err.startsWith("nitro: ") || err.includes("internal error")) throw new Error(err);
     return err.split("\n")[0]?.slice("nitro: ".length) ?? "";
   }
 

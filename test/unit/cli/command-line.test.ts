@@ -12,7 +12,7 @@ function asked(...args: string[]): string {
   return "launch" in request ? "a launch" : `subcommand ${request.subcommand.join(" ")}`;
 }
 
-describe("what is only printed", () => {
+describe("options that print something", () => {
   test.each([
     [["-accel", "help"], "Accelerators supported by nitro:\nnitro\n"],
     [["-accel", "?"], "Accelerators supported by nitro:\nnitro\n"],
@@ -23,34 +23,34 @@ describe("what is only printed", () => {
     expect(asked(...words)).toBe(text);
   });
 
-  test("the properties of the accelerator and of the machine", () => {
+  test("list the properties of the accelerator and of the machine", () => {
     expect(asked("-accel", "nitro,help")).toMatch(/^nitro-accel options:\n {2}cpu-ids=<int\[-int\]>/);
     expect(asked("-accel", "nitro,help")).toContain("enclave-cid=<uint64>");
     expect(asked("-M", "nitro,?")).toMatch(/^nitro-machine options:\n/);
   });
 
-  test("the items of -d", () => {
+  test("list the items of -d", () => {
     expect(asked("-d", "help")).toMatch(
       /^Log items \(comma separated\):\nsyscalls {8}\S.*\nvsock {11}\S.*\n$/,
     );
   });
 
-  test.each(["-help", "--help", "-h"])("%s is help", (word) => {
+  test.each(["-help", "--help", "-h"])("%s prints help", (word) => {
     expect(asked(word)).toBe("subcommand -help");
   });
 
-  test("the first request counts, wherever it stands", () => {
+  test("the first one counts, wherever it is", () => {
     expect(asked("-kernel", "x", "-version", "-help")).toBe("subcommand version");
     expect(asked("-m", "nonsense", "-help")).toBe("subcommand -help");
   });
 
-  test("a value that looks like a request is none", () => {
+  test("are not recognized in the argument of another option", () => {
     expect(asked("-kernel", "x", "-append", "-h")).toBe("a launch");
     expect(asked("-kernel", "help")).toBe("a launch");
     expect(asked("-kernel", "x", "-append", "help")).toBe("a launch");
   });
 
-  test("an unknown option comes before help, as QEMU has it", () => {
+  test("an unknown option is reported before help is printed, as in QEMU", () => {
     expect(userErrorOf(() => parseCommandLine(["-help", "-nosuch"], noFile)).what).toBe("-nosuch");
   });
 });

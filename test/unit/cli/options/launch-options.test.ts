@@ -275,8 +275,8 @@ describe("refused options", () => {
 
   test("a launch without an image is refused", () => {
     expect(userErrorOf(() => parseLaunch(["-m", "1G"]))).toEqual({
-      what: "-kernel",
-      why: "no image given; usage: nitro -kernel app.eif",
+      what: "no image given; usage: nitro -kernel app.eif",
+      why: "",
       hint: undefined,
     });
   });
