@@ -60,7 +60,7 @@ export class InputFile implements ByteSource, Disposable {
   forEachChunk(offset: number, size: number, advance: Advance, use: (chunk: Uint8Array) => void): void {
     const buffer = new Uint8Array(Math.min(CHUNK_BYTES, size));
     for (let done = 0; done < size; ) {
-      const chunk = buffer.subarray(0, Math.min(buffer.length, size - done));
+      const chunk = size - done < buffer.length ? buffer.subarray(0, size - done) : buffer;
       const got = this.read(chunk, offset + done);
       if (got < chunk.length) throw this.resized(offset + done + got);
       use(chunk);

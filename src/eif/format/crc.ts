@@ -15,14 +15,19 @@ export interface RunningCrc {
 /** Starts the CRC of an EIF at the file's first byte. */
 export function startCrc(): RunningCrc {
   const { crc32 } = Bun.hash as unknown as { crc32(bytes: Uint8Array, seed?: number): number };
+  const end = CRC_OFFSET + CRC_BYTES;
   let crc = 0;
   let offset = 0;
+  const cover = (bytes: Uint8Array) => {
+    if (bytes.length > 0) crc = crc32(bytes, crc);
+  };
   return {
     add(chunk) {
-      const before = chunk.subarray(0, Math.max(0, CRC_OFFSET - offset));
-      const after = chunk.subarray(Math.min(chunk.length, Math.max(0, CRC_OFFSET + CRC_BYTES - offset)));
-      if (before.length > 0) crc = crc32(before, crc);
-      if (after.length > 0) crc = crc32(after, crc);
+      if (offset >= end) cover(chunk);
+      else {
+        cover(chunk.subarray(0, Math.max(0, CRC_OFFSET - offset)));
+        cover(chunk.subarray(Math.min(chunk.length, end - offset)));
+      }
       offset += chunk.length;
     },
     value: () => crc >>> 0,
