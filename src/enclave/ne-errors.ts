@@ -1,13 +1,13 @@
 /**
- * The driver's refusals, each with its cause and a hint in the user's own numbers. What the driver checks, and in which
- * order, is in drivers/virt/nitro_enclaves/ne_misc_dev.c; every refusal is also a line in dmesg, and for some of
- * them that is the only place where the reason stands.
+ * The driver's errors, each with its cause and a hint in the user's own numbers. The checks and their order are in
+ * drivers/virt/nitro_enclaves/ne_misc_dev.c. Every refusal is also a line in dmesg, for some of them the only place
+ * with the reason.
  */
 import { errnoText, type SyscallError, UserError } from "../sys/errors.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { NE_CPUS_PARAMETER, type NE_ERRORS } from "../sys/linux/nitro_enclaves.ts";
 
-/** What this launch asked for and what is known of the parent, for the words of an error. */
+/** The numbers of a launch that explain an error. */
 export interface LaunchNumbers {
   /** `-smp 4`, or `-smp 2 (the default)`. */
   readonly smp: string;
@@ -17,20 +17,20 @@ export interface LaunchNumbers {
   /** `-m 512M`, or `-m 128M (the default)`. */
   readonly memory: string;
   readonly memoryBytes: number;
-  /** Its pages in words: `256 huge pages of 2 MiB`. */
+  /** The pages: `256 huge pages of 2 MiB`. */
   readonly pages: string;
-  /** Regions that they make; undefined where that is not told, and while they are not prepared. */
+  /** The number of regions; undefined if it is unknown. */
   readonly regions?: number | undefined;
-  /** The CPUs that were picked by hand. */
+  /** The CPUs that the user selected. */
   readonly cpuIds?: readonly number[] | undefined;
-  /** The node that they are bound to; undefined where there is but one. */
+  /** The NUMA node of the memory; undefined on a machine with one node. */
   readonly node: number | undefined;
   readonly cid: bigint;
-  /** The CPU pool as the driver's parameter tells it; "" is an empty one, undefined where it cannot be read. */
+  /** The driver's CPU pool; "" if it is empty, undefined if it cannot be read. */
   readonly pool: string | undefined;
   readonly threadsPerCore: number;
   readonly eifPath: string;
-  /** Whether the image has a signature, which the hypervisor checks. */
+  /** Whether the image is signed; the hypervisor checks the certificate. */
   readonly signed: boolean;
   readonly debugMode: boolean;
 }
@@ -46,7 +46,7 @@ function poolText(n: LaunchNumbers): string {
   return n.pool === "" ? "the CPU pool is empty" : `the CPU pool is ${n.pool}`;
 }
 
-/** The CPU that the driver was asked for; it answers for those that it picks as well. */
+/** The CPU in question. The driver returns the same errors for CPUs that it chose itself. */
 function cpuText({ cpuIds, vcpusAdded }: LaunchNumbers): string {
   return cpuIds === undefined ? "the CPU" : `CPU ${cpuIds[vcpusAdded]} (cpu-ids)`;
 }
@@ -63,7 +63,7 @@ function report(): string {
   return `this is a fault of nitro's; please report it with what this prints: ${DMESG}`;
 }
 
-/** One row for each of the driver's own codes. */
+/** The driver's own error codes. */
 const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
   256: {
     why: (n) => `${cpuText(n)} is already this enclave's (after ${n.vcpusAdded} of ${n.vcpus} vCPUs)`,
@@ -144,7 +144,7 @@ const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
     why: (n, call) =>
       call === "NE_ADD_VCPU"
         ? `no CPU is left in the pool after ${n.vcpusAdded} of ${n.vcpus} vCPUs (${n.smp})` +
-          // NE_CREATE_VM has seen a free core.
+          // NE_CREATE_VM has checked that a core was free.
           (n.vcpusAdded === 0 ? ", for another launch has just taken the last core" : "") +
           `; ${poolText(n)}`
         : `the pool has no free core (${n.smp}); ${poolText(n)}${n.pool ? ", all of it in use" : ""}`,
@@ -162,7 +162,7 @@ const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
   },
 };
 
-/** Plain errnos that an ioctl of the driver can give, where the cause is better known than strerror says. */
+/** Errno values whose cause is known better than strerror(3) says. */
 function plainReason(call: string, errno: number, n: LaunchNumbers): Explanation | undefined {
   const dmesg = () => `the driver's reason is in the kernel log: ${DMESG}`;
   switch (errno) {
@@ -205,7 +205,7 @@ function plainReason(call: string, errno: number, n: LaunchNumbers): Explanation
   }
 }
 
-/** What the device answers where it has no slot left is told nowhere. */
+/** The device's answer without a free slot is not documented. */
 const CREATE_REFUSED: Explanation = {
   why: () =>
     "the hypervisor gives no place for another enclave; at most four run on a parent instance at a time",
@@ -226,7 +226,7 @@ function startRefused(errno: number, n: LaunchNumbers): Explanation {
   };
 }
 
-/** The refusal of an ioctl in words: WHAT the launch was doing, the cause with its code, the hint. */
+/** Turns a failed ioctl into an error: the call and its code, the cause, a hint. */
 export function diagnoseIoctl(error: SyscallError, numbers: LaunchNumbers): UserError {
   const table: Readonly<Record<number, Explanation>> = DRIVER;
   const row = table[error.errno] ?? plainReason(error.call, error.errno, numbers);

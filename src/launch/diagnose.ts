@@ -1,6 +1,6 @@
 /**
- * The plain errnos of a launch's calls, each with its cause and what to type, in the user's own numbers. What is known
- * of the parent instance is host/'s and pool/'s, where `nitro check` has it from too. Loaded by launches that fail.
+ * Turns the errno of a failed call into its cause and a fix, in the user's own numbers. What is known of the parent
+ * instance comes from host/ and pool/, as in `nitro check`. Loaded only when a launch fails.
  */
 
 import { PORT_TIMEOUT_MS } from "../devices/heartbeat/port.ts";
@@ -29,7 +29,7 @@ import type { LaunchOptions, MemoryBackend } from "./options.ts";
 import { freePagesShortage } from "./plan/huge-pages.ts";
 import { type MemoryPlan, rangesText } from "./plan/memory.ts";
 
-/** Where a process or the system has no descriptor left. */
+/** The process or the system has no free file descriptors. */
 function tooManyFiles(system: System, what: string, told: string): UserError {
   return problemError(
     what,
@@ -38,7 +38,7 @@ function tooManyFiles(system: System, what: string, told: string): UserError {
   );
 }
 
-/** Why the device cannot be opened. */
+/** Diagnoses a failure to open the device. */
 export function diagnoseDevice(system: System, error: SyscallError): UserError {
   switch (error.errno) {
     case ERRNO.ENOENT:
@@ -60,10 +60,10 @@ export function diagnoseDevice(system: System, error: SyscallError): UserError {
   }
 }
 
-/** Errors that say that the pool has no CPUs to give: NE_ERR_NO_CPUS_AVAIL_IN_POOL, NE_ERR_FULL_CORES_NOT_USED. */
+/** The pool has no free CPUs: NE_ERR_NO_CPUS_AVAIL_IN_POOL, NE_ERR_FULL_CORES_NOT_USED. */
 const OF_THE_POOL: readonly number[] = [272, 269];
 
-/** The refusal of an ioctl: by the pool and who has its cores, where it is of those, else as the driver means it. */
+/** Diagnoses a failed ioctl of the driver. If the pool has no free CPUs, the message says which enclaves use them. */
 export function diagnoseDriver(system: System, error: SyscallError, numbers: LaunchNumbers): UserError {
   const plain = diagnoseIoctl(error, numbers);
   const noPlace = error.call === "NE_CREATE_VM" && error.errno === ERRNO.EBUSY;
@@ -81,7 +81,7 @@ export function diagnoseDriver(system: System, error: SyscallError, numbers: Lau
   return problemError(`${plain.what}${after}`, problem);
 }
 
-/** Why the huge pages cannot be had, which were free when they were planned. */
+/** Diagnoses a failed allocation of huge pages that were free when they were planned. */
 export function diagnoseMemory(
   system: System,
   error: SyscallError,
@@ -130,7 +130,7 @@ export function diagnoseMemory(
   }
 }
 
-/** Somebody else has taken the pages meanwhile; or they are there, and a limit keeps them from this process. */
+/** Another process took the pages in the meantime, or a limit keeps this process from using them. */
 function diagnoseShortage(
   system: System,
   told: string,
@@ -167,7 +167,7 @@ function diagnosePolicy(system: System, error: SyscallError, memory: MemoryPlan)
 
 const HEARTBEAT = "heartbeat";
 
-/** Describes the process that has the heartbeat's port: `nitro-cli (pid 812)`, or "another process". */
+/** Describes the process that holds the heartbeat port: `nitro-cli (pid 812)`, or "another process". */
 export function describePortHolder(system: System): string {
   const inode = vsockListenerInode(system, HEARTBEAT_PORT);
   if (inode === undefined) return "another process";
@@ -176,7 +176,7 @@ export function describePortHolder(system: System): string {
   return name ? `${name} (pid ${holder?.pid})` : "another process";
 }
 
-/** Why the heartbeat's port cannot be listened on. */
+/** Diagnoses a failure to listen on the heartbeat port. */
 export function diagnoseListen(system: System, error: SyscallError): UserError {
   const told = `${error.call}: ${error.why}`;
   switch (error.errno) {
@@ -213,14 +213,17 @@ export function diagnoseListen(system: System, error: SyscallError): UserError {
   }
 }
 
-/** No heartbeat has come: perhaps none could. */
+/** Reports a vsock problem that explains why no heartbeat arrived. */
 export function diagnoseSilence(system: System, report: (line: string) => void): void {
   const problem = vsockProblem(system);
   if (problem === undefined) return;
   report(`heartbeat: none could come, for ${problem.why}: ${problem.command ?? problem.advice}`);
 }
 
-/** What can be added to a failure that says no more than the kernel does: limits that many calls meet, a directory. */
+/**
+ * Adds the cause to an error that has only the kernel's message: file descriptor limits, a locked or missing
+ * directory.
+ */
 export function diagnoseOther(system: System, error: UserError, { pidFile }: LaunchOptions): UserError {
   if (error.remedy !== undefined) return error;
   if (/\((EMFILE|ENFILE)\)/.test(error.message)) {

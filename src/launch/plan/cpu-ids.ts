@@ -1,6 +1,6 @@
 /**
- * CPUs that are picked by hand, looked at before the enclave is created: nothing that the driver was given can be taken
- * back. What cannot be told from outside, which cores another enclave has, is left to the driver.
+ * CPUs that the user selected (cpu-ids=), checked before the enclave is created, because nothing that was added to an
+ * enclave can be removed. Only the driver knows which cores other enclaves use.
  */
 import { cpuListText } from "../../host/cpu/cpu-list.ts";
 import { cpuPool, poolCpus, siblingsOfCpu0 } from "../../host/cpu/cpus.ts";
@@ -10,7 +10,7 @@ import type { System } from "../../sys/system.ts";
 import type { Typed } from "../options.ts";
 import type { Vcpus } from "./vcpus.ts";
 
-/** CPUs as cpu-ids= takes them, whose commas are doubled. */
+/** Formats CPUs as a value of cpu-ids=, with doubled commas. */
 function idsText(cpus: readonly number[]): string {
   return `cpu-ids=${cpuListText(cpus).replaceAll(",", ",,")}`;
 }
@@ -19,7 +19,7 @@ function cpuText(cpus: readonly number[]): string {
   return `CPU${cpus.length === 1 ? "" : "s"} ${cpuListText(cpus)}`;
 }
 
-/** The vCPUs that are picked. Throws UserError for what the driver would refuse. */
+/** Plans the selected vCPUs. Throws UserError for CPUs that the driver would refuse. */
 export function pickCpus(system: System, { value: ids, typed }: Typed<readonly number[]>): Vcpus {
   const topology = readTopology(system);
   const known = topology.present.length > 0;
@@ -34,7 +34,7 @@ export function pickCpus(system: System, { value: ids, typed }: Typed<readonly n
     const core = cpuText(siblingsOfCpu0(system));
     throw new UserError(typed, `CPU 0's core (${core}) stays with the parent; no enclave can have it`, hint);
   }
-  // Where there is no pool to be read there is no driver, and that is told when it is opened.
+  // An unreadable pool means that there is no driver; opening the device reports it.
   const pool = cpuPool(system);
   const outside = pool === undefined ? [] : ids.filter((cpu) => !inPool.includes(cpu));
   if (outside.length > 0) {
@@ -58,7 +58,7 @@ export function pickCpus(system: System, { value: ids, typed }: Typed<readonly n
   return { value: ids.length, typed, ids };
 }
 
-/** What the pool has to be picked from: its whole cores. */
+/** Lists the whole cores of the pool. */
 function hintOf(topology: Topology, pool: readonly number[]): string | undefined {
   const whole = poolShapeOf(topology, pool).cores.flatMap(({ cpus }) => cpus);
   return whole.length === 0 ? undefined : `pick whole cores of the pool, which are ${idsText(whole)}`;

@@ -1,6 +1,6 @@
 /**
- * Which of the parent's free huge pages the enclave gets, decided before the enclave is created: the driver takes pages
- * of the CPU pool's node only, and loses one for good with each that it refuses.
+ * Selects the huge pages of an enclave before it is created. The driver accepts only pages on the node of the CPU
+ * pool, and loses a page for good with each one that it refuses.
  */
 
 import { poolCpus, threadsPerCore } from "../../host/cpu/cpus.ts";
@@ -32,13 +32,13 @@ import {
 
 /** Where the memory may come from. */
 interface MemorySource {
-  /** The parent's NUMA nodes; one, or none, where there is nothing to choose. */
+  /** The NUMA nodes of the parent instance. */
   readonly nodes: readonly number[];
-  /** The pool's, where there are several and the pool is known. */
+  /** The node of the CPU pool, if there are several nodes and the pool is known. */
   readonly node: number | undefined;
 }
 
-/** Asks for the nodes, and for the pool's where there are several. */
+/** Reads the nodes, and the node of the CPU pool if there are several. */
 function memorySource(system: System): MemorySource {
   const nodes = numaNodes(system);
   if (nodes.length <= 1) return { nodes, node: undefined };
@@ -46,7 +46,7 @@ function memorySource(system: System): MemorySource {
   return { nodes, node: first === undefined ? undefined : nodeOfCpu(system, first, nodes) };
 }
 
-/** Throws UserError where -object asks for memory of another node than the pool's. */
+/** Throws UserError if -object requires memory on another node than that of the CPU pool. */
 function checkPolicy(backend: MemoryBackend | undefined, { nodes, node }: MemorySource): void {
   if (backend === undefined || backend.policy === "default") return;
   const { hostNodes, policy, typed } = backend;
@@ -70,7 +70,7 @@ function checkPolicy(backend: MemoryBackend | undefined, { nodes, node }: Memory
   );
 }
 
-/** Decides on the pages. Throws UserError where those that are free do not do it. */
+/** Selects the pages. Throws UserError if the free ones do not suffice. */
 export function planMemoryPages(
   system: System,
   size: MemorySize,
@@ -88,7 +88,7 @@ export function planMemoryPages(
   return { ...size, ranges, node: source.node };
 }
 
-/** Why the pages that are free do not do it; undefined where they do. */
+/** Returns why the free pages do not suffice; undefined if they do. */
 export function freePagesShortage(
   system: System,
   size: MemorySize,
@@ -114,13 +114,15 @@ function supplyOf(
   };
 }
 
-/** With what the kernel may make when it is asked to (nr_overcommit_hugepages); if it cannot, it says so then. */
+/**
+ * Adds the pages that the kernel may allocate on demand (nr_overcommit_hugepages); the allocation fails if it cannot.
+ */
 function withSurplus(system: System, supply: PageSupply): PageSupply {
   if (supply.huge === undefined) return supply;
   return { ...supply, huge: supply.huge + overcommitPages(system, HUGE_PAGE_BYTES) };
 }
 
-/** Why the free pages are not enough: what is free, by size and node, and what to type. */
+/** Describes a shortage: what is free, by size and node, and how to reserve more. */
 function shortage(
   system: System,
   size: MemorySize,
@@ -162,7 +164,7 @@ function shortage(
   );
 }
 
-/** The memory that is asked for is not there, however it is reserved: as much as there is, or another instance. */
+/** The parent has not enough memory, however it is reserved. */
 function tooMuch(
   size: MemorySize,
   why: string,
@@ -180,29 +182,31 @@ function tooMuch(
   return new UserError(size.typed, lacks, words.join("; "), remedy);
 }
 
-/** `2 of 4 pages of 1 GiB, 80 of 300 pages of 2 MiB`: those that are free. */
+/** Returns the free pages: `2 of 4 pages of 1 GiB, 80 of 300 pages of 2 MiB`. */
 function countsText(system: System, sizes: readonly number[], node: number | undefined): string {
   const texts = sizes.map((each) => {
     const total = hugePages(system, each, node).total ?? 0;
-    // Where nobody has reserved pages of 1 GiB, most users know nothing of them.
+    // 1 GiB pages are mentioned only if some are reserved.
     if (total === 0 && sizes.length > 1 && each === GIGANTIC_PAGE_BYTES) return "";
     return `${availablePages(system, each, node) ?? 0} of ${total} pages of ${pageText(each)}`;
   });
   return texts.filter((text) => text !== "").join(", ");
 }
 
-/** What is typed for the missing bytes; where the node has not so much, `beyond`: the bytes that it has beside. */
+/** How to reserve the missing bytes. */
 interface Reserving {
   readonly command: string;
-  /** The command, and another way. */
+  /** The command, and an alternative. */
   readonly words: string;
   readonly beyond: number | undefined;
 }
 
-/** The parent keeps this part of what is free and cached. */
+/** The part of the free and cached memory that stays with the parent. */
 const PARENTS_SHARE = 0.1;
 
-/** How the missing bytes are had. */
+/**
+ * Returns how to reserve the missing bytes. `obtainable` is set if the node has less: the bytes that it could give.
+ */
 function reserving(system: System, missing: number, node: number | undefined, pageBytes?: number): Reserving {
   const memory = freeMemory(system, node);
   const all = (memory?.free ?? Number.POSITIVE_INFINITY) + (memory?.cached ?? 0);
@@ -222,7 +226,7 @@ function reserving(system: System, missing: number, node: number | undefined, pa
   }
   const huge = node === undefined ? "/proc/sys/vm" : hugePageDirectory(HUGE_PAGE_BYTES, node);
   const small = echo(HUGE_PAGE_BYTES, huge);
-  // Pages of 2 MiB only: nitro pool would take larger ones first.
+  // Pages of 2 MiB only: nitro pool would reserve larger ones first.
   if (pageBytes !== undefined) {
     const command = asRoot(`${room}${small}`);
     return { command, words: command, beyond };

@@ -1,4 +1,4 @@
-/** The enclave's memory: how much it has, of which huge pages, and from which NUMA node they must come. */
+/** The memory of an enclave: its size, its huge pages, and the NUMA node they must be on. */
 
 import { UserError } from "../../sys/errors.ts";
 import { NE_MIN_ENCLAVE_MEM_SIZE } from "../../sys/linux/nitro_enclaves.ts";
@@ -6,50 +6,52 @@ import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
 import { MIB } from "../../sys/units.ts";
 import type { MemoryBackend, Typed } from "../options.ts";
 
-/** Without -m an enclave has this at least. */
+/** Minimum of the default size. */
 const DEFAULT_MEMORY_BYTES = 128 * MIB;
-/** The room that a kernel and its ramdisk take to unpack: AWS's CLI asks for as many times the image. */
+/** A kernel needs space to unpack its ramdisk: AWS's CLI asks for four times the image. */
 const MEMORY_PER_IMAGE = 4;
-/** Where every driver so far loads an EIF (ne_misc_dev.c, NE_IMAGE_LOAD_OFFSET); asked for later all the same. */
+/** Where all drivers so far load an EIF (ne_misc_dev.c, NE_IMAGE_LOAD_OFFSET). The launch asks the driver later. */
 export const EXPECTED_IMAGE_OFFSET = 8 * MIB;
 
-/** How much memory the enclave has: bytes, whole huge pages, and the words for it in messages. */
+/** The size of the memory in bytes, and the option as it was typed. */
 export interface MemorySize {
   readonly bytes: number;
   readonly typed: string;
 }
 
-/** Pages of one size that follow one another in the enclave's memory. */
+/** Consecutive pages of one size. */
 export interface PageRange {
   readonly pageBytes: number;
   readonly pages: number;
 }
 
-/** The pages that the memory is made of. */
+/** The pages of the memory. */
 export interface MemoryPlan extends MemorySize {
-  /** Those of larger pages first; each is one donation. */
+  /** Larger pages first; each range is one donation. */
   readonly ranges: readonly PageRange[];
-  /** The node that all of them must be on: the pool's. Undefined where there is but one, or the pool's is not known. */
+  /**
+   * The node of the CPU pool, on which all pages must be; undefined on a machine with one node, or if it is unknown.
+   */
   readonly node: number | undefined;
 }
 
-/** Pages that a launch could have, by their size; undefined where that cannot be told. */
+/** Available pages by size; undefined if they cannot be counted. */
 export interface PageSupply {
   readonly giant: number | undefined;
   readonly huge: number | undefined;
 }
 
-/** A size as -m takes it. Whole MiB are told as such, all else in bytes. */
+/** Formats a size as -m accepts it: whole MiB as `512M`, others in bytes. */
 export function sizeText(bytes: number): string {
   return bytes % MIB === 0 ? `${bytes / MIB}M` : `${bytes}B`;
 }
 
-/** The size of a page in words. */
+/** Formats the size of a page. */
 export function pageText(pageBytes: number): string {
   return pageBytes === HUGE_PAGE_BYTES ? "2 MiB" : "1 GiB";
 }
 
-/** Pages in words: `1 huge page of 1 GiB and 512 of 2 MiB`. */
+/** Formats page ranges: `1 huge page of 1 GiB and 512 of 2 MiB`. */
 export function rangesText(ranges: readonly PageRange[]): string {
   return ranges
     .map(({ pages, pageBytes }, i) => {
@@ -59,14 +61,14 @@ export function rangesText(ranges: readonly PageRange[]): string {
     .join(" and ");
 }
 
-/** The least memory that holds an image at an offset, in bytes: whole huge pages, 64 MiB at least. */
+/** Returns the minimum memory for an image at an offset, in bytes: whole huge pages, at least 64 MiB. */
 export function leastMemory(imageOffset: number, imageBytes: number): number {
   return roundUp(Math.max(NE_MIN_ENCLAVE_MEM_SIZE, imageOffset + imageBytes), HUGE_PAGE_BYTES);
 }
 
 /**
- * Decides on the memory, by -m (or its backend's size) or by the image's size. Throws UserError for what is not whole
- * huge pages.
+ * Decides the size by -m (or the size of its backend) or by the image. Throws UserError for a fraction of a huge
+ * page.
  */
 export function planMemory(
   asked: Typed<number> | undefined,
@@ -93,9 +95,9 @@ export function planMemory(
 }
 
 /**
- * The pages that make up so many bytes with the fewest regions: as many of 1 GiB as are wanted whole, for a larger page
- * is donated whole whatever was asked, and the rest of 2 MiB. Undefined where the supply does not do it.
- * @param pageBytes the only size that may be used, where one was asked for.
+ * Selects pages with the fewest regions: 1 GiB pages for each whole GiB, because a larger page is always donated
+ * whole, and 2 MiB pages for the rest. Returns undefined if the supply does not suffice. @param pageBytes the only
+ * permitted page size, if one was requested.
  */
 export function planPages(
   bytes: number,
@@ -117,7 +119,7 @@ export function planPages(
   ].filter(({ pages }) => pages > 0);
 }
 
-/** The most bytes, up to those asked for, that a supply can make up. */
+/** Returns the largest size up to `bytes` that the supply allows. */
 export function mostMemory(bytes: number, supply: PageSupply, pageBytes?: number): number {
   const whole = Math.floor(bytes / GIGANTIC_PAGE_BYTES);
   const giant = pageBytes === HUGE_PAGE_BYTES ? 0 : Math.min(whole, supply.giant ?? 0);
@@ -126,7 +128,7 @@ export function mostMemory(bytes: number, supply: PageSupply, pageBytes?: number
   return giant * GIGANTIC_PAGE_BYTES + Math.min(rest, huge);
 }
 
-/** Throws UserError when the image does not fit, naming the least that would do. */
+/** Throws UserError with the minimum size if the image does not fit. */
 export function checkFits(memory: MemorySize, imageOffset: number, imageBytes: number): void {
   const least = leastMemory(imageOffset, imageBytes);
   if (memory.bytes >= least) return;
@@ -142,7 +144,7 @@ export function checkFits(memory: MemorySize, imageOffset: number, imageBytes: n
   );
 }
 
-/** A warning for memory in which the image might not unpack, or undefined. */
+/** Returns a warning if the image may not have enough space to unpack, else undefined. */
 export function tightMemory(memory: MemorySize, imageBytes: number): string | undefined {
   if (memory.bytes >= MEMORY_PER_IMAGE * imageBytes) return undefined;
   const roomy = roundUp(MEMORY_PER_IMAGE * imageBytes, HUGE_PAGE_BYTES);

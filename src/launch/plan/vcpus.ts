@@ -1,14 +1,14 @@
-/** What `-M nitro` is made of besides its memory: how many vCPUs an enclave gets, and what is refused. */
+/** The number of vCPUs. */
 import { UserError } from "../../sys/errors.ts";
 import type { Typed } from "../options.ts";
 
-/** An enclave's vCPUs: how many, in the user's words. */
+/** The vCPUs: their number, and the option as it was typed. */
 export interface Vcpus extends Typed<number> {
-  /** Which CPUs of the parent they are, where they are picked by hand. */
+  /** The parent's CPUs, if the user selected them. */
   readonly ids?: readonly number[];
 }
 
-/** Decides on the vCPUs, by -smp or one full core. Throws UserError for part of a core. */
+/** Plans the vCPUs by -smp, or one whole core. Throws UserError for a part of a core. */
 export function planVcpus(asked: Typed<number> | undefined, threadsPerCore: number): Vcpus {
   if (asked === undefined) return { value: threadsPerCore, typed: `-smp ${threadsPerCore} (the default)` };
   const over = asked.value % threadsPerCore;
