@@ -3,7 +3,7 @@
  * drivers/virt/nitro_enclaves/ne_misc_dev.c. Every refusal is also a line in dmesg, for some of them the only place
  * with the reason.
  */
-import { errnoText, type SyscallError, UserError } from "../sys/errors.ts";
+import { errnoName, type SyscallError, UserError } from "../sys/errors.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { NE_CPUS_PARAMETER, type NE_ERRORS } from "../sys/linux/nitro_enclaves.ts";
 
@@ -36,6 +36,8 @@ export interface LaunchNumbers {
 }
 
 interface Explanation {
+  /** Replaces "NE_… failed with …". */
+  readonly what?: string;
   readonly why: (n: LaunchNumbers, call: string) => string;
   readonly hint: (n: LaunchNumbers) => string;
 }
@@ -60,68 +62,62 @@ function moreCpus(n: LaunchNumbers): string {
 }
 
 function report(): string {
-  return `this is a fault of nitro's; please report it with what this prints: ${DMESG}`;
+  return `this is a bug of nitro; please report it with the output of: ${DMESG}`;
 }
 
 /** The driver's own error codes. */
 const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
   256: {
-    why: (n) => `${cpuText(n)} is already this enclave's (after ${n.vcpusAdded} of ${n.vcpus} vCPUs)`,
+    why: (n) => `${cpuText(n)} already belongs to this enclave (after ${n.vcpusAdded} of ${n.vcpus} vCPUs)`,
     hint: report,
   },
   257: {
-    why: (n) => `${cpuText(n)} is not in the pool, or on a core of another enclave; ${poolText(n)}`,
+    why: (n) => `${cpuText(n)} is not in the pool, or its core is in use by another enclave; ${poolText(n)}`,
     hint: (n) =>
       n.cpuIds === undefined
         ? moreCpus(n)
-        : `pick another core with cpu-ids, or leave it out: the driver picks one that is free; or ${moreCpus(n)}`,
+        : `select another core with cpu-ids, or leave it out to let the driver choose; or ${moreCpus(n)}`,
   },
   258: {
     why: (n) =>
       n.cpuIds === undefined
         ? `the pool has a CPU core that the driver cannot use; ${poolText(n)}`
         : `${cpuText(n)} is on a core that the driver cannot use; ${poolText(n)}`,
-    hint: () => `only the kernel log tells which: ${DMESG}`,
+    hint: () => `the kernel log says which one: ${DMESG}`,
   },
   259: {
     why: (n) => `${n.memory} is ${n.memoryBytes} bytes, which is not a multiple of 2 MiB`,
     hint: (n) => `use whole huge pages: -m ${Math.ceil(n.memoryBytes / 2 ** 21) * 2}M`,
   },
-  260: { why: () => "the memory's address is not one of user space", hint: report },
-  261: { why: () => "the memory does not begin at a 2 MiB boundary", hint: report },
-  262: { why: () => "the memory overlaps what the enclave already has", hint: report },
+  260: { why: () => "the address of the memory is not in user space", hint: report },
+  261: { why: () => "the memory is not aligned to 2 MiB", hint: report },
+  262: { why: () => "the memory overlaps a region that was donated already", hint: report },
   263: {
-    why: (n) => `the memory (${n.memory}) is not made of huge pages`,
-    hint: () =>
-      "the driver loses a huge page at each such failure, until the next reboot; do not try again in a loop",
+    why: (n) => `the memory (${n.memory}) does not consist of huge pages`,
+    hint: () => "each such failure costs one huge page until the next reboot; do not retry in a loop",
   },
   264: {
     why: (n) =>
       `the driver finds some of ${n.pages} on another NUMA node than the CPU pool; ${poolText(n)}` +
-      (n.node === undefined
-        ? ""
-        : `, on node ${n.node} as sysfs tells, and so are the pages as the kernel does`),
+      (n.node === undefined ? "" : ` on node ${n.node} by sysfs, and the kernel reports the pages there`),
     hint: () =>
-      "the driver loses a huge page at each such failure, until the next reboot: do not try again in a loop; " +
-      "ls -d /sys/devices/system/cpu/cpu*/node* tells the node of each CPU, and numactl --membind=N binds nitro to one",
+      "each such failure costs one huge page until the next reboot; do not retry in a loop; " +
+      "ls -d /sys/devices/system/cpu/cpu*/node* shows the node of each CPU; numactl --membind=N binds nitro to a node",
   },
   265: {
     why: (n) =>
-      `${n.pages} (${n.memory}) lie in more pieces than the driver takes` +
-      (n.regions === undefined
-        ? ""
-        : `: in ${n.regions} at the best, mapped in the order of their addresses`),
+      `${n.pages} (${n.memory}) are fragmented into more regions than the driver accepts` +
+      (n.regions === undefined ? "" : `: ${n.regions} regions, even in physical order`),
     hint: (n) =>
-      "use less memory with -m, or pages of 1 GiB, or reboot and reserve the huge pages at boot, where they lie " +
-      "together" +
+      "use less memory (-m) or 1 GiB pages, or reserve the huge pages at boot, when memory is contiguous" +
       (n.regions === undefined
-        ? "; as root (CAP_SYS_ADMIN) nitro sees where they lie, and maps them so that they make the fewest pieces"
+        ? "; as root (CAP_SYS_ADMIN) nitro maps them in physical order, which gives the fewest regions"
         : ""),
   },
   266: { why: () => "the enclave has no memory", hint: report },
   267: { why: () => "the enclave has no vCPU", hint: report },
   268: {
-    why: (n) => `${n.memory} is below the 64 MiB that an enclave needs at least`,
+    why: (n) => `${n.memory} is less than 64 MiB, the minimum of an enclave`,
     hint: () => "use -m 64M or more",
   },
   269: {
@@ -130,32 +126,31 @@ const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
         ? `${n.smp} leaves a thread of a core unused: the pool's cores have more threads than CPU 0's ` +
           `(${n.threadsPerCore}), or another process holds a core`
         : `${n.smp} leaves a thread of a core unused; cores have ${n.threadsPerCore} threads here`,
-    hint: (n) => `use -smp ${Math.ceil((n.vcpus + 1) / 2) * 2}; lscpu -e tells which CPUs share a core`,
+    hint: (n) => `use -smp ${Math.ceil((n.vcpus + 1) / 2) * 2}; lscpu -e shows which CPUs share a core`,
   },
   270: {
-    why: (_, call) => `the enclave has been started or has ended already, ${call} comes before that`,
+    why: (_, call) => `the enclave was started already; ${call} must come before`,
     hint: report,
   },
   271: {
     why: (n) => `${cpuText(n)} is beyond this machine's CPUs; ${poolText(n)}`,
-    hint: () => "lscpu -e tells the CPUs that there are",
+    hint: () => "lscpu -e lists the CPUs",
   },
   272: {
     why: (n, call) =>
       call === "NE_ADD_VCPU"
         ? `no CPU is left in the pool after ${n.vcpusAdded} of ${n.vcpus} vCPUs (${n.smp})` +
           // NE_CREATE_VM has checked that a core was free.
-          (n.vcpusAdded === 0 ? ", for another launch has just taken the last core" : "") +
+          (n.vcpusAdded === 0 ? ": another launch has just taken the last core" : "") +
           `; ${poolText(n)}`
         : `the pool has no free core (${n.smp}); ${poolText(n)}${n.pool ? ", all of it in use" : ""}`,
     hint: moreCpus,
   },
   273: {
-    why: () => "the memory is made of pages smaller than 2 MiB, or starts inside a larger one",
-    hint: () =>
-      "the driver loses a huge page at each such failure, until the next reboot; do not try again in a loop",
+    why: () => "the memory has pages smaller than 2 MiB, or starts inside a larger page",
+    hint: () => "each such failure costs one huge page until the next reboot; do not retry in a loop",
   },
-  274: { why: (_, call) => `the driver does not know a flag that ${call} was given`, hint: report },
+  274: { why: (_, call) => `the driver does not know a flag of ${call}`, hint: report },
   275: {
     why: (n) => `the driver refuses CID ${n.cid}`,
     hint: () => "use enclave-cid=4 up to 4294967294, or leave it out to have one chosen",
@@ -169,14 +164,14 @@ function plainReason(call: string, errno: number, n: LaunchNumbers): Explanation
     case ERRNO.EIO:
       return {
         why: () =>
-          "the driver saw another process than the one that created the enclave, or the device failed",
+          "the call came from another process than the one that created the enclave, or the device failed",
         hint: dmesg,
       };
     case ERRNO.EFAULT:
       return call === "NE_SET_USER_MEMORY_REGION"
         ? {
-            why: () => `a huge page of ${n.memory} could not be had`,
-            hint: () => "look at HugePages_Free and HugePages_Rsvd: grep Huge /proc/meminfo",
+            why: () => `a huge page of ${n.memory} could not be allocated`,
+            hint: () => "grep Huge /proc/meminfo shows free and reserved huge pages",
           }
         : { why: () => "the kernel could not reach the program's memory", hint: report };
     case ERRNO.ENOMEM:
@@ -187,17 +182,16 @@ function plainReason(call: string, errno: number, n: LaunchNumbers): Explanation
     case ERRNO.ETIMEDOUT:
       return {
         why: () => "the Nitro hypervisor did not answer within the driver's 120 seconds",
-        hint: () =>
-          "the slot may be lost until the instance is rebooted; the kernel log tells more: dmesg | tail",
+        hint: () => "the slot may stay lost until the instance is rebooted; see the kernel log: dmesg | tail",
       };
     case ERRNO.EPERM:
     case ERRNO.EACCES:
-      return { why: () => "the caller may not do that here", hint: dmesg };
+      return { why: () => "the caller lacks permission", hint: dmesg };
     case ERRNO.ENOTTY:
       return {
-        why: () => "what was opened is not the Nitro Enclaves device",
+        why: () => "/dev/nitro_enclaves is not the Nitro Enclaves device",
         hint: () =>
-          "ls -l /dev/nitro_enclaves should show a character device; modprobe nitro_enclaves makes it",
+          "ls -l /dev/nitro_enclaves should show a character device; modprobe nitro_enclaves creates it",
       };
     default:
       if (call === "NE_CREATE_VM") return CREATE_REFUSED;
@@ -208,20 +202,19 @@ function plainReason(call: string, errno: number, n: LaunchNumbers): Explanation
 /** The device's answer without a free slot is not documented. */
 const CREATE_REFUSED: Explanation = {
   why: () =>
-    "the hypervisor gives no place for another enclave; at most four run on a parent instance at a time",
+    "the hypervisor has no slot for another enclave; at most four run on a parent instance at a time",
   hint: () =>
-    `see which launchers run: ls -l /proc/[0-9]*/fd 2>/dev/null | grep ne-vm; the kernel log: ${DMESG}`,
+    `list the launchers that run: ls -l /proc/[0-9]*/fd 2>/dev/null | grep ne-vm; the kernel log: ${DMESG}`,
 };
 
 function startRefused(errno: number, n: LaunchNumbers): Explanation {
   const signature = n.signed ? ", or its signing certificate" : "";
   const cid = n.cid === 0n ? "" : `, or CID ${n.cid} is in use by another enclave`;
   return {
-    why: () =>
-      `the hypervisor refused to start it (${errnoText(errno)}): ` +
-      `it may not accept the image ${n.eifPath}${signature}${cid}`,
+    what: `the hypervisor refused to start the enclave (${errnoName(errno)})`,
+    why: () => `image not accepted (${n.eifPath}${signature})${cid}`,
     hint: () =>
-      `the kernel log has what the hypervisor said: ${DMESG}` +
+      `the kernel log has the reason: ${DMESG}` +
       (n.cid === 0n ? "" : "; leave out enclave-cid to have a free CID chosen"),
   };
 }
@@ -238,7 +231,7 @@ export function diagnoseIoctl(error: SyscallError, numbers: LaunchNumbers): User
     );
   }
   return new UserError(
-    `${error.call} failed with ${error.why}`,
+    row.what ?? `${error.call} failed with ${error.why}`,
     row.why(numbers, error.call),
     row.hint(numbers),
   );

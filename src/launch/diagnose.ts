@@ -30,11 +30,11 @@ import { freePagesShortage } from "./plan/huge-pages.ts";
 import { type MemoryPlan, rangesText } from "./plan/memory.ts";
 
 /** The process or the system has no free file descriptors. */
-function tooManyFiles(system: System, what: string, told: string): UserError {
+function tooManyFiles(system: System, what: string, cause: string): UserError {
   return problemError(
     what,
-    openFilesProblem(system) ?? { why: "there are too many", advice: "raise the limit: ulimit -n" },
-    told,
+    openFilesProblem(system) ?? { why: "too many open files", advice: "raise the limit: ulimit -n" },
+    cause,
   );
 }
 
@@ -55,7 +55,7 @@ export function diagnoseDevice(system: System, error: SyscallError): UserError {
       return new UserError(
         DEVICE_PATH,
         error.why,
-        "look for the driver's messages: dmesg | grep nitro_enclaves | tail",
+        "read the driver's messages: dmesg | grep nitro_enclaves | tail",
       );
   }
 }
@@ -89,16 +89,16 @@ export function diagnoseMemory(
   backend?: MemoryBackend,
 ): UserError {
   const what = `${memory.typed}: ${rangesText(memory.ranges)}`;
-  const told = `${error.call}: ${error.why}`;
+  const cause = `${error.call}: ${error.why}`;
   if (error.call === "set_mempolicy") return diagnosePolicy(system, error, memory);
   switch (error.errno) {
     case ERRNO.ENOMEM:
     case ERRNO.ENOSPC:
-      return diagnoseShortage(system, told, memory, backend);
+      return diagnoseShortage(system, cause, memory, backend);
     case ERRNO.EFBIG: {
       const largest = Math.max(...memory.ranges.map(({ pages, pageBytes }) => pages * pageBytes));
       const problem = fileSizeProblem(system, largest);
-      return problem === undefined ? new UserError(what, told) : problemError(what, problem, told);
+      return problem === undefined ? new UserError(what, cause) : problemError(what, problem, cause);
     }
     case ERRNO.EINVAL:
     case ERRNO.ENODEV:
@@ -108,32 +108,32 @@ export function diagnoseMemory(
           system,
           memory.ranges.map(({ pageBytes }) => pageBytes),
         );
-        if (problem !== undefined) return problemError(what, problem, told);
+        if (problem !== undefined) return problemError(what, problem, cause);
       }
       return new UserError(
         what,
-        `this kernel gives no huge pages of that size (${told})`,
-        "ls /sys/kernel/mm/hugepages tells the sizes; Linux 4.14 and later has memfd_create with huge pages",
+        `this kernel has no huge pages of that size (${cause})`,
+        "ls /sys/kernel/mm/hugepages lists the sizes; huge pages with memfd_create need Linux 4.14",
       );
     case ERRNO.EMFILE:
     case ERRNO.ENFILE:
-      return tooManyFiles(system, what, told);
+      return tooManyFiles(system, what, cause);
     case ERRNO.EPERM:
     case ERRNO.EACCES:
       return new UserError(
         what,
-        told,
+        cause,
         "a container, a seccomp filter or ulimit -l may forbid huge pages; run nitro outside it",
       );
     default:
-      return new UserError(what, told, "grep Huge /proc/meminfo; dmesg | tail");
+      return new UserError(what, cause, "grep Huge /proc/meminfo; dmesg | tail");
   }
 }
 
 /** Another process took the pages in the meantime, or a limit keeps this process from using them. */
 function diagnoseShortage(
   system: System,
-  told: string,
+  cause: string,
   memory: MemoryPlan,
   backend: MemoryBackend | undefined,
 ): UserError {
@@ -142,26 +142,26 @@ function diagnoseShortage(
     hugetlbProblem(system, memory.ranges) ??
     cpusetProblem(system, memory.node) ??
     memoryProblem(system, memory.bytes);
-  if (problem !== undefined) return problemError(what, problem, told);
+  if (problem !== undefined) return problemError(what, problem, cause);
   const short = freePagesShortage(system, memory, backend);
   if (short !== undefined) {
-    return new UserError(short.what, `${short.why} (${told})`, short.hint, short.remedy);
+    return new UserError(short.what, `${short.why} (${cause})`, short.hint, short.remedy);
   }
   return new UserError(
     what,
-    `as many are free, yet they cannot be had (${told}); a cgroup or a cpuset holds them back`,
+    `enough huge pages are free, but they cannot be allocated (${cause}); a cgroup or a cpuset limits this process`,
     "cat /sys/fs/cgroup/$(cut -d: -f3 /proc/self/cgroup)/hugetlb.2MB.max; grep Mems_allowed /proc/self/status",
   );
 }
 
 function diagnosePolicy(system: System, error: SyscallError, memory: MemoryPlan): UserError {
   const problem = cpusetProblem(system, memory.node);
-  const told = `${error.call} ${error.subject}: ${error.why}`;
-  if (problem !== undefined) return problemError(memory.typed, problem, told);
+  const cause = `${error.call} ${error.subject}: ${error.why}`;
+  if (problem !== undefined) return problemError(memory.typed, problem, cause);
   return new UserError(
     memory.typed,
-    `the memory cannot be had from NUMA node ${memory.node}, where the CPU pool is (${told})`,
-    "a cpuset leaves that node out: grep Mems_allowed_list /proc/self/status",
+    `memory cannot be allocated on NUMA node ${memory.node}, where the CPU pool is (${cause})`,
+    "a cpuset excludes that node: grep Mems_allowed_list /proc/self/status",
   );
 }
 
@@ -178,7 +178,7 @@ export function describePortHolder(system: System): string {
 
 /** Diagnoses a failure to listen on the heartbeat port. */
 export function diagnoseListen(system: System, error: SyscallError): UserError {
-  const told = `${error.call}: ${error.why}`;
+  const cause = `${error.call}: ${error.why}`;
   switch (error.errno) {
     case ERRNO.EAFNOSUPPORT:
       return problemError(
@@ -198,17 +198,17 @@ export function diagnoseListen(system: System, error: SyscallError): UserError {
     case ERRNO.EPERM:
       return new UserError(
         HEARTBEAT,
-        told,
+        cause,
         "a container or a seccomp filter may forbid vsock; run nitro outside it",
       );
     case ERRNO.EMFILE:
     case ERRNO.ENFILE:
-      return tooManyFiles(system, HEARTBEAT, told);
+      return tooManyFiles(system, HEARTBEAT, cause);
     default:
       return new UserError(
         HEARTBEAT,
         error.message,
-        `check that vsock works, and that port ${HEARTBEAT_PORT} can be had: nitro check; ls -l /dev/vsock`,
+        `check vsock and port ${HEARTBEAT_PORT}: nitro check; ls -l /dev/vsock`,
       );
   }
 }
@@ -217,7 +217,7 @@ export function diagnoseListen(system: System, error: SyscallError): UserError {
 export function diagnoseSilence(system: System, report: (line: string) => void): void {
   const problem = vsockProblem(system);
   if (problem === undefined) return;
-  report(`heartbeat: none could come, for ${problem.why}: ${problem.command ?? problem.advice}`);
+  report(`heartbeat: none can arrive: ${problem.why}; ${problem.command ?? problem.advice}`);
 }
 
 /**

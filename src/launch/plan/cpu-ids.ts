@@ -50,8 +50,7 @@ export function pickCpus(system: System, { value: ids, typed }: Typed<readonly n
   if (missing.length > 0) {
     throw new UserError(
       typed,
-      `an enclave takes whole cores, and ${cpuText(missing)} ${missing.length === 1 ? "is" : "are"} the rest of ` +
-        "what is picked",
+      `an enclave needs whole cores, and ${cpuText(missing)} ${missing.length === 1 ? "is" : "are"} missing`,
       `use ${idsText([...ids, ...missing])}`,
     );
   }
@@ -61,5 +60,5 @@ export function pickCpus(system: System, { value: ids, typed }: Typed<readonly n
 /** Lists the whole cores of the pool. */
 function hintOf(topology: Topology, pool: readonly number[]): string | undefined {
   const whole = poolShapeOf(topology, pool).cores.flatMap(({ cpus }) => cpus);
-  return whole.length === 0 ? undefined : `pick whole cores of the pool, which are ${idsText(whole)}`;
+  return whole.length === 0 ? undefined : `the whole cores of the pool are ${idsText(whole)}`;
 }

@@ -83,8 +83,10 @@ export function planMemoryPages(
   const supply = supplyOf(system, size, source.node, pageBytes);
   const ranges =
     planPages(size.bytes, supply, pageBytes) ?? planPages(size.bytes, withSurplus(system, supply), pageBytes);
-  if (ranges === undefined)
-    throw shortage(system, size, source, leastMemory(EXPECTED_IMAGE_OFFSET, imageBytes), backend);
+  if (ranges === undefined) {
+    const least = leastMemory(EXPECTED_IMAGE_OFFSET, imageBytes);
+    throw shortage(system, { size, source, least, backend, poolIsEmpty: poolCpus(system).length === 0 });
+  }
   return { ...size, ranges, node: source.node };
 }
 
@@ -98,7 +100,7 @@ export function freePagesShortage(
   const pageBytes = backend?.pageBytes;
   const supply = supplyOf(system, size, source.node, pageBytes);
   if (planPages(size.bytes, supply, pageBytes) !== undefined) return undefined;
-  return shortage(system, size, source, size.bytes, backend);
+  return shortage(system, { size, source, least: size.bytes, backend, poolIsEmpty: false });
 }
 
 function supplyOf(
@@ -122,14 +124,20 @@ function withSurplus(system: System, supply: PageSupply): PageSupply {
   return { ...supply, huge: supply.huge + overcommitPages(system, HUGE_PAGE_BYTES) };
 }
 
+/** Memory that the free pages cannot provide. */
+interface UnmetDemand {
+  readonly size: MemorySize;
+  readonly source: MemorySource;
+  /** The smallest size that would do, in bytes. */
+  readonly least: number;
+  readonly backend: MemoryBackend | undefined;
+  /** The fix then prepares the CPU pool as well. */
+  readonly poolIsEmpty: boolean;
+}
+
 /** Describes a shortage: what is free, by size and node, and how to reserve more. */
-function shortage(
-  system: System,
-  size: MemorySize,
-  { nodes, node }: MemorySource,
-  least: number,
-  backend: MemoryBackend | undefined,
-): UserError {
+function shortage(system: System, { size, source, least, backend, poolIsEmpty }: UnmetDemand): UserError {
+  const { nodes, node } = source;
   const pageBytes = backend?.pageBytes;
   const sizes = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES].filter((each) => (pageBytes ?? each) === each);
   const giant = availablePages(system, GIGANTIC_PAGE_BYTES, node);
@@ -140,28 +148,27 @@ function shortage(
   const where = node === undefined ? "" : ` on NUMA node ${node}, where the CPU pool is`;
   const up = Math.ceil(size.bytes / GIGANTIC_PAGE_BYTES);
   const option = backend === undefined ? "-m " : "size=";
-  const larger = pageBytes === undefined && up <= (giant ?? 0) ? up * GIGANTIC_PAGE_BYTES : undefined;
+  const wholePages = pageBytes === undefined && up <= (giant ?? 0) ? up * GIGANTIC_PAGE_BYTES : undefined;
   const why =
-    `${sizeText(most)} of it can be had: ${countsText(system, sizes, node)} are free${where}` +
-    (elsewhere === "" ? "" : `; the driver does not take those of other nodes (${elsewhere})`) +
-    (larger === undefined ? "" : "; a page of 1 GiB is donated whole");
-  const fitting = [most >= least ? most : undefined, larger].filter((bytes) => bytes !== undefined);
+    `not enough huge pages: need ${size.bytes / MIB} MiB, ${most / MIB} MiB free ` +
+    `(${countsText(system, sizes, node)})${where}` +
+    (elsewhere === "" ? "" : `; the driver does not accept pages of other nodes (${elsewhere})`) +
+    (wholePages === undefined ? "" : "; a page of 1 GiB is donated whole");
+  const fitting = [most >= least ? most : undefined, wholePages].filter((bytes) => bytes !== undefined);
   const smaller = fitting.map((bytes) => `${option}${sizeText(bytes)}`).join(" or ");
   if (nodes.length > 1 && node === undefined && pageBytes === undefined) {
     const both = asRoot(`nitro pool --cpus ${threadsPerCore(system)} --memory ${size.bytes / MIB}`);
-    const hint = `the CPU pool is empty, and decides on the NUMA node; this makes both: ${both}`;
+    const hint = `the CPU pool, which determines the NUMA node, is empty; prepare both: ${both}`;
     return new UserError(size.typed, why, hint, { command: both });
   }
-  const mend = reserving(system, size.bytes - most, node, pageBytes);
-  if (mend.beyond !== undefined) {
-    return tooMuch(size, why, { most, least, obtainable: mend.beyond }, backend);
+  const fix = reserving(system, size.bytes - most, node, pageBytes);
+  if (fix.obtainable !== undefined) {
+    return tooMuch(size, why, { most, least, obtainable: fix.obtainable }, backend);
   }
-  return new UserError(
-    size.typed,
-    why,
-    `reserve more: ${mend.words}${smaller === "" ? "" : `; the free ones do for ${smaller}`}`,
-    { command: mend.command },
-  );
+  const withCpus = (text: string) =>
+    poolIsEmpty ? text.replace("nitro pool ", `nitro pool --cpus ${threadsPerCore(system)} `) : text;
+  const hint = `${withCpus(fix.hint)}${smaller === "" ? "" : `; or use ${smaller}`}`;
+  return new UserError(size.typed, why, hint, { command: withCpus(fix.command) });
 }
 
 /** The parent has not enough memory, however it is reserved. */
@@ -173,13 +180,13 @@ function tooMuch(
 ): UserError {
   const rest = "or use an instance with more memory";
   const bytes = most >= least ? most : obtainable;
-  const lacks = `${why}; not so much memory is free that more could be reserved`;
-  if (bytes < least) return new UserError(size.typed, lacks, rest.slice(3));
+  const message = `${why}; not enough memory is free to reserve more`;
+  if (bytes < least) return new UserError(size.typed, message, rest.slice(3));
   const option = backend === undefined ? "-m " : "size=";
   const command = most >= least ? undefined : asRoot(`nitro pool --memory ${bytes / MIB}`);
-  const words = [command, `use ${option}${sizeText(bytes)}`, rest].filter((part) => part !== undefined);
+  const parts = [command, `use ${option}${sizeText(bytes)}`, rest].filter((part) => part !== undefined);
   const remedy: Fix = { command, options: backend === undefined ? ["-m", sizeText(bytes)] : undefined };
-  return new UserError(size.typed, lacks, words.join("; "), remedy);
+  return new UserError(size.typed, message, parts.join("; "), remedy);
 }
 
 /** Returns the free pages: `2 of 4 pages of 1 GiB, 80 of 300 pages of 2 MiB`. */
@@ -197,12 +204,12 @@ function countsText(system: System, sizes: readonly number[], node: number | und
 interface Reserving {
   readonly command: string;
   /** The command, and an alternative. */
-  readonly words: string;
-  readonly beyond: number | undefined;
+  readonly hint: string;
+  readonly obtainable: number | undefined;
 }
 
 /** The part of the free and cached memory that stays with the parent. */
-const PARENTS_SHARE = 0.1;
+const PARENT_SHARE = 0.1;
 
 /**
  * Returns how to reserve the missing bytes. `obtainable` is set if the node has less: the bytes that it could give.
@@ -210,36 +217,36 @@ const PARENTS_SHARE = 0.1;
 function reserving(system: System, missing: number, node: number | undefined, pageBytes?: number): Reserving {
   const memory = freeMemory(system, node);
   const all = (memory?.free ?? Number.POSITIVE_INFINITY) + (memory?.cached ?? 0);
-  const spare = Math.floor((all * (1 - PARENTS_SHARE)) / HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES;
-  const beyond = missing > all ? spare : undefined;
+  const spare = Math.floor((all * (1 - PARENT_SHARE)) / HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES;
+  const obtainable = missing > all ? spare : undefined;
   const cached = memory !== undefined && missing > memory.free;
   const echo = (each: number, directory: string) => {
     const wanted = (hugePages(system, each, node).total ?? 0) + missing / each;
     return `echo ${wanted} > ${directory}/nr_hugepages`;
   };
-  const room = cached ? "sync; echo 3 > /proc/sys/vm/drop_caches; " : "";
+  const dropCaches = cached ? "sync; echo 3 > /proc/sys/vm/drop_caches; " : "";
   if (pageBytes === GIGANTIC_PAGE_BYTES) {
     const command = asRoot(
-      `${room}${echo(GIGANTIC_PAGE_BYTES, hugePageDirectory(GIGANTIC_PAGE_BYTES, node))}`,
+      `${dropCaches}${echo(GIGANTIC_PAGE_BYTES, hugePageDirectory(GIGANTIC_PAGE_BYTES, node))}`,
     );
-    return { command, words: `${command} (or at boot: hugepagesz=1G hugepages=N)`, beyond };
+    return { command, hint: `${command} (or at boot: hugepagesz=1G hugepages=N)`, obtainable };
   }
   const huge = node === undefined ? "/proc/sys/vm" : hugePageDirectory(HUGE_PAGE_BYTES, node);
   const small = echo(HUGE_PAGE_BYTES, huge);
   // Pages of 2 MiB only: nitro pool would reserve larger ones first.
   if (pageBytes !== undefined) {
-    const command = asRoot(`${room}${small}`);
-    return { command, words: command, beyond };
+    const command = asRoot(`${dropCaches}${small}`);
+    return { command, hint: command, obtainable };
   }
   const totals = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES].map(
     (each) => each * (hugePages(system, each, node).total ?? 0),
   );
   const wanted = totals.reduce((sum, bytes) => sum + bytes, missing);
-  const command = asRoot(`${room}nitro pool --memory ${wanted / MIB}`);
-  const pieces = memory !== undefined && memory.contiguousPages * HUGE_PAGE_BYTES < missing;
+  const command = asRoot(`${dropCaches}nitro pool --memory ${wanted / MIB}`);
+  const fragmented = memory !== undefined && memory.contiguousPages * HUGE_PAGE_BYTES < missing;
   return {
     command,
-    words: `${command}, or ${small}${pieces ? " (free memory is in pieces: nitro pool has them joined first)" : ""}`,
-    beyond,
+    hint: `${command}, or ${small}${fragmented ? " (free memory is fragmented; nitro pool compacts it first)" : ""}`,
+    obtainable,
   };
 }

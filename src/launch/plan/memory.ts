@@ -71,27 +71,28 @@ export function leastMemory(imageOffset: number, imageBytes: number): number {
  * page.
  */
 export function planMemory(
-  asked: Typed<number> | undefined,
+  requested: Typed<number> | undefined,
   imageBytes: number,
   backend?: MemoryBackend,
 ): MemorySize {
   const pageBytes = backend?.pageBytes ?? HUGE_PAGE_BYTES;
-  const roomy = Math.max(DEFAULT_MEMORY_BYTES, roundUp(MEMORY_PER_IMAGE * imageBytes, HUGE_PAGE_BYTES));
-  if (asked === undefined) return { bytes: roomy, typed: `-m ${sizeText(roomy)} (the default)` };
-  const over = asked.value % pageBytes;
+  const comfortable = Math.max(DEFAULT_MEMORY_BYTES, roundUp(MEMORY_PER_IMAGE * imageBytes, HUGE_PAGE_BYTES));
+  if (requested === undefined)
+    return { bytes: comfortable, typed: `-m ${sizeText(comfortable)} (the default)` };
+  const over = requested.value % pageBytes;
   if (over !== 0) {
-    const below = asked.value - over;
+    const below = requested.value - over;
     const neighbours = [below, below + pageBytes].filter((bytes) => bytes >= NE_MIN_ENCLAVE_MEM_SIZE);
     if (neighbours.length === 0) neighbours.push(NE_MIN_ENCLAVE_MEM_SIZE);
     const option = backend === undefined ? "-m " : "size=";
     throw new UserError(
-      asked.typed,
-      `${asked.value} bytes are not whole huge pages of ${pageText(pageBytes)}`,
+      requested.typed,
+      `${requested.value} bytes are not a multiple of the huge page size (${pageText(pageBytes)})`,
       `use ${neighbours.map((bytes) => `${option}${sizeText(bytes)}`).join(" or ")}`,
       { options: backend === undefined ? ["-m", sizeText(neighbours.at(-1) ?? 0)] : undefined },
     );
   }
-  return { bytes: asked.value, typed: asked.typed };
+  return { bytes: requested.value, typed: requested.typed };
 }
 
 /**
@@ -104,13 +105,13 @@ export function planPages(
   supply: PageSupply,
   pageBytes?: number,
 ): readonly PageRange[] | undefined {
-  const whole = Math.floor(bytes / GIGANTIC_PAGE_BYTES);
+  const wholeGib = Math.floor(bytes / GIGANTIC_PAGE_BYTES);
   const giant =
     pageBytes === HUGE_PAGE_BYTES
       ? 0
       : pageBytes === GIGANTIC_PAGE_BYTES
-        ? whole
-        : Math.min(whole, supply.giant ?? 0);
+        ? wholeGib
+        : Math.min(wholeGib, supply.giant ?? 0);
   const huge = (bytes - giant * GIGANTIC_PAGE_BYTES) / HUGE_PAGE_BYTES;
   if (giant > (supply.giant ?? giant) || huge > (supply.huge ?? huge)) return undefined;
   return [
@@ -121,8 +122,8 @@ export function planPages(
 
 /** Returns the largest size up to `bytes` that the supply allows. */
 export function mostMemory(bytes: number, supply: PageSupply, pageBytes?: number): number {
-  const whole = Math.floor(bytes / GIGANTIC_PAGE_BYTES);
-  const giant = pageBytes === HUGE_PAGE_BYTES ? 0 : Math.min(whole, supply.giant ?? 0);
+  const wholeGib = Math.floor(bytes / GIGANTIC_PAGE_BYTES);
+  const giant = pageBytes === HUGE_PAGE_BYTES ? 0 : Math.min(wholeGib, supply.giant ?? 0);
   const rest = bytes - giant * GIGANTIC_PAGE_BYTES;
   const huge = pageBytes === GIGANTIC_PAGE_BYTES ? 0 : (supply.huge ?? 0) * HUGE_PAGE_BYTES;
   return giant * GIGANTIC_PAGE_BYTES + Math.min(rest, huge);
@@ -134,12 +135,12 @@ export function checkFits(memory: MemorySize, imageOffset: number, imageBytes: n
   if (memory.bytes >= least) return;
   const why =
     imageOffset + imageBytes > memory.bytes
-      ? `the image has ${imageBytes} bytes and is loaded ${sizeText(imageOffset)} into the enclave's memory`
-      : "an enclave has 64 MiB of memory at least";
+      ? `the image has ${imageBytes} bytes and is loaded at offset ${sizeText(imageOffset)}`
+      : "an enclave needs at least 64 MiB of memory";
   throw new UserError(
     memory.typed,
     why,
-    `use -m ${sizeText(least)} or more (four times the image leaves room to unpack)`,
+    `use -m ${sizeText(least)} or more (four times the image leaves space to unpack)`,
     { options: ["-m", sizeText(least)] },
   );
 }
@@ -147,10 +148,10 @@ export function checkFits(memory: MemorySize, imageOffset: number, imageBytes: n
 /** Returns a warning if the image may not have enough space to unpack, else undefined. */
 export function tightMemory(memory: MemorySize, imageBytes: number): string | undefined {
   if (memory.bytes >= MEMORY_PER_IMAGE * imageBytes) return undefined;
-  const roomy = roundUp(MEMORY_PER_IMAGE * imageBytes, HUGE_PAGE_BYTES);
+  const comfortable = roundUp(MEMORY_PER_IMAGE * imageBytes, HUGE_PAGE_BYTES);
   return (
     `warning: ${memory.typed} is less than four times the image (${imageBytes} bytes); ` +
-    `if the enclave dies while it unpacks its ramdisk, use -m ${sizeText(roomy)}`
+    `if the kernel fails to unpack its ramdisk, use -m ${sizeText(comfortable)}`
   );
 }
 

@@ -9,18 +9,19 @@ export interface Vcpus extends Typed<number> {
 }
 
 /** Plans the vCPUs by -smp, or one whole core. Throws UserError for a part of a core. */
-export function planVcpus(asked: Typed<number> | undefined, threadsPerCore: number): Vcpus {
-  if (asked === undefined) return { value: threadsPerCore, typed: `-smp ${threadsPerCore} (the default)` };
-  const over = asked.value % threadsPerCore;
-  if (over !== 0) {
-    const below = asked.value - over;
+export function planVcpus(requested: Typed<number> | undefined, threadsPerCore: number): Vcpus {
+  if (requested === undefined)
+    return { value: threadsPerCore, typed: `-smp ${threadsPerCore} (the default)` };
+  const excess = requested.value % threadsPerCore;
+  if (excess !== 0) {
+    const below = requested.value - excess;
     const above = below + threadsPerCore;
     throw new UserError(
-      asked.typed,
-      `an enclave takes whole cores, which have ${threadsPerCore} threads on this machine`,
+      requested.typed,
+      `an enclave needs whole cores, which have ${threadsPerCore} threads on this instance`,
       `use ${below === 0 ? "" : `-smp ${below} or `}-smp ${above}`,
       { options: ["-smp", String(above)] },
     );
   }
-  return asked;
+  return requested;
 }

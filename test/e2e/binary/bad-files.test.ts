@@ -169,7 +169,7 @@ describe("an EIF", () => {
       ),
     });
     const path = put("big.eif", big);
-    expect(refused("-kernel", path, "-m", "32")).toBe("-m 32: an enclave has 64 MiB of memory at least");
+    expect(refused("-kernel", path, "-m", "32")).toBe("-m 32: an enclave needs at least 64 MiB of memory");
   });
 });
 

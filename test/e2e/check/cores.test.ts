@@ -67,7 +67,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       {
         subject: "vcpus",
-        text: "-smp 1: an enclave takes whole cores, which have 2 threads on this machine",
+        text: "-smp 1: an enclave needs whole cores, which have 2 threads on this instance",
         fix: "-smp 2",
       },
     ],

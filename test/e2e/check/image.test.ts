@@ -68,7 +68,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       {
         subject: "memory",
-        text: /^-m 80M: the image has \d+ bytes and is loaded 8M into the enclave's memory$/,
+        text: /^-m 80M: the image has \d+ bytes and is loaded at offset 8M$/,
         fix: "-m 90M",
       },
     ],
@@ -80,7 +80,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       {
         subject: "memory",
-        text: /^-m 127M: 133169152 bytes are not whole huge pages of 2 MiB$/,
+        text: /^-m 127M: 133169152 bytes are not a multiple of the huge page size (2 MiB)$/,
         fix: "-m 128M",
       },
     ],

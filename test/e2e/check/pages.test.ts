@@ -17,7 +17,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       {
         subject: "pages",
-        text: "-m 128M: 0M of it can be had: 0 of 0 pages of 2 MiB are free",
+        text: "-m 128M: not enough huge pages: need 128 MiB, 0 MiB free (0 of 0 pages of 2 MiB)",
         fix: "nitro pool --memory 128",
       },
     ],
@@ -28,7 +28,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       {
         subject: "pages",
-        text: "-m 128M: 80M of it can be had: 40 of 40 pages of 2 MiB are free",
+        text: "-m 128M: not enough huge pages: need 128 MiB, 80 MiB free (40 of 40 pages of 2 MiB)",
         fix: "nitro pool --memory 128",
       },
     ],
@@ -40,7 +40,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       {
         subject: "pages",
-        text: "-m 128M: 60M of it can be had: 30 of 100 pages of 2 MiB are free",
+        text: "-m 128M: not enough huge pages: need 128 MiB, 60 MiB free (30 of 100 pages of 2 MiB)",
         fix: "nitro pool --memory 268",
       },
     ],
@@ -51,7 +51,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       {
         subject: "pages",
-        text: "-m 128M: 20M of it can be had: 10 of 100 pages of 2 MiB are free",
+        text: "-m 128M: not enough huge pages: need 128 MiB, 20 MiB free (10 of 100 pages of 2 MiB)",
         fix: "nitro pool --memory 308",
       },
     ],
@@ -63,8 +63,8 @@ const HOSTS: readonly BrokenHost[] = [
       {
         subject: "pages",
         text:
-          "-m 128M: 0M of it can be had: 0 of 0 pages of 2 MiB are free on NUMA node 0, where the CPU pool is; " +
-          "the driver does not take those of other nodes (200 of 200 pages of 2 MiB on node 1)",
+          "-m 128M: not enough huge pages: need 128 MiB, 0 MiB free (0 of 0 pages of 2 MiB) on NUMA node 0, where the CPU pool is; " +
+          "the driver does not accept pages of other nodes (200 of 200 pages of 2 MiB on node 1)",
         fix: "nitro pool --memory 128",
       },
     ],
@@ -75,7 +75,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       {
         subject: "pages",
-        text: /80M of it can be had: 40 of 40 .* on NUMA node 0/,
+        text: /need 128 MiB, 80 MiB free \(40 of 40 .* on NUMA node 0/,
         fix: "nitro pool --memory 128",
       },
     ],
@@ -99,7 +99,7 @@ const HOSTS: readonly BrokenHost[] = [
       {
         subject: "pages",
         text:
-          "-m 128M: 0M of it can be had: 1 of 1 pages of 1 GiB, 0 of 0 pages of 2 MiB are free; " +
+          "-m 128M: not enough huge pages: need 128 MiB, 0 MiB free (1 of 1 pages of 1 GiB, 0 of 0 pages of 2 MiB); " +
           "a page of 1 GiB is donated whole",
         fix: "nitro pool --memory 1152",
       },
@@ -115,7 +115,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       {
         subject: "pages",
-        text: /0M of it can be had: 0 of 0 pages of 1 GiB are free$/,
+        text: /, 0 MiB free \(0 of 0 pages of 1 GiB\)$/,
         fix: "echo 1 > /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages",
       },
     ],
@@ -142,7 +142,7 @@ const HOSTS: readonly BrokenHost[] = [
       ...ONE_NODE,
       host: { nodes: [{ pages: { "2M": { total: 10, obtainable: 20, obtainableCompacted: 500 } } }] },
     },
-    failures: [{ subject: "pages", text: /20M of it can be had/, fix: "nitro pool --memory 128" }],
+    failures: [{ subject: "pages", text: /need 128 MiB, 20 MiB free/, fix: "nitro pool --memory 128" }],
   },
   {
     name: "memory full of page cache",
@@ -150,7 +150,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       {
         subject: "pages",
-        text: /0M of it can be had/,
+        text: /, 0 MiB free/,
         fix: "sync; echo 3 > /proc/sys/vm/drop_caches; nitro pool --memory 128",
       },
     ],
@@ -162,7 +162,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       {
         subject: "pages",
-        text: /^-m 20G: 200M of it can be had: .*; not so much memory is free that more could be reserved$/,
+        text: /^-m 20G: not enough huge pages: need 20480 MiB, 200 MiB free .*; not enough memory is free to reserve more$/,
         fix: "-m 200M",
       },
     ],

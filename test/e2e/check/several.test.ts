@@ -16,14 +16,14 @@ const HOSTS: readonly BrokenHost[] = [
     launchReports: 1,
     failures: [
       { subject: "pool", text: "the CPU pool is empty", fix: "nitro pool --cpus 2" },
-      { subject: "pages", text: /0M of it can be had/, fix: "nitro pool --memory 128" },
+      { subject: "pages", text: /, 0 MiB free/, fix: "nitro pool --memory 128" },
     ],
   },
   {
     name: "a new instance with two nodes",
     scenario: { topology: "c6i.24xlarge" },
     launchMessage:
-      /^nitro: -m 128M: 0M of it can be had.*\nhint: the CPU pool is empty.*nitro pool --cpus 2 --memory 128$/m,
+      /^nitro: -m 128M: not enough huge pages: need 128 MiB, 0 MiB free.*\nhint: the CPU pool, which determines the NUMA node, is empty.*nitro pool --cpus 2 --memory 128$/m,
     failures: [
       { subject: "pool", text: "the CPU pool is empty", fix: "nitro pool --cpus 2 --node 0 --memory 128" },
       {
@@ -50,7 +50,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       { subject: "driver", text: "the driver is not loaded", fix: "modprobe nitro_enclaves" },
       { subject: "pool", text: /comes with the driver and is empty/, fix: "nitro pool --cpus 1" },
-      { subject: "pages", text: /0M of it can be had/, fix: "nitro pool --memory 128" },
+      { subject: "pages", text: /, 0 MiB free/, fix: "nitro pool --memory 128" },
       {
         subject: "cgroup",
         text: /allows 0 MiB more of huge pages/,
@@ -77,7 +77,7 @@ const HOSTS: readonly BrokenHost[] = [
     launchReports: 1,
     failures: [
       { subject: "instance", text: /started without Nitro Enclaves/, fix: "" },
-      { subject: "vcpus", text: /^-smp 3: an enclave takes whole cores/, fix: "-smp 4" },
+      { subject: "vcpus", text: /^-smp 3: an enclave needs whole cores/, fix: "-smp 4" },
       { subject: "pages", text: /128 of 128 pages of 2 MiB on node 0/, fix: "nitro pool --memory 128" },
       {
         subject: "cgroup",
@@ -101,7 +101,7 @@ const HOSTS: readonly BrokenHost[] = [
     launchReports: 2,
     failures: [
       { subject: "device", text: /alice is not in it$/, fix: "sudo usermod -aG ne alice" },
-      { subject: "pages", text: /0M of it can be had/, fix: "sudo nitro pool --memory 128" },
+      { subject: "pages", text: /, 0 MiB free/, fix: "sudo nitro pool --memory 128" },
       { subject: "files", text: "directory run/ does not exist", fix: "mkdir -p run/" },
     ],
   },

@@ -71,7 +71,7 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
     const result = await launch(words("cpu-ids=3,,7"), { ...instance, pool: "1,5" });
     expect(lines(result.stderr)).toEqual([
       "nitro: -accel cpu-ids=3,,7: CPUs 3,7 are not in the CPU pool, which is 1,5",
-      "hint: pick whole cores of the pool, which are cpu-ids=1,,5, or while no enclave runs: " +
+      "hint: the whole cores of the pool are cpu-ids=1,,5, or while no enclave runs: " +
         "nitro pool --cpu-list 1,3,5,7",
     ]);
     expect(entries(result, "NE_CREATE_VM")).toEqual([]);

@@ -158,14 +158,14 @@ describe.concurrent.skipIf(notHere !== undefined)("the driver's errors", () => {
     {
       name: "265 of scattered huge pages",
       scenario: { maxRegions: 31, regionBytes: 2 ** 21 },
-      told: /NE_SET_USER_MEMORY_REGION failed with NE_ERR_MEM_MAX_REGIONS \(265\): 32 huge pages of 2 MiB \(-m 64M\) lie/,
+      told: /NE_SET_USER_MEMORY_REGION failed with NE_ERR_MEM_MAX_REGIONS \(265\): 32 huge pages of 2 MiB \(-m 64M\) are fragmented/,
       hint: /-m/,
     },
     {
       name: "EBUSY of a CID that is taken",
       words: ["-accel", "nitro,debug-mode=on,enclave-cid=20"],
       scenario: { takenCids: [20] },
-      told: /NE_START_ENCLAVE failed with .*EBUSY.*CID 20 is in use/,
+      told: /the hypervisor refused to start the enclave \(EBUSY\): image not accepted.*CID 20 is in use/,
       hint: /enclave-cid/,
     },
   ];
@@ -189,7 +189,7 @@ describe.concurrent.skipIf(notHere !== undefined)("the driver's errors", () => {
   });
 
   const plain = [
-    { call: "NE_START_ENCLAVE", errno: "EINVAL", told: /may not accept the image/, hint: /dmesg/ },
+    { call: "NE_START_ENCLAVE", errno: "EINVAL", told: /image not accepted/, hint: /dmesg/ },
     { call: "NE_START_ENCLAVE", errno: "ETIMEDOUT", told: /120 seconds/, hint: /reboot/ },
     { call: "NE_START_ENCLAVE", errno: "EIO", told: /device failed/, hint: /dmesg/ },
     { call: "NE_CREATE_VM", errno: "ENOMEM", told: /no memory left/, hint: /dmesg/ },
@@ -226,14 +226,19 @@ describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
 
   test("too few huge pages are told in numbers", async () => {
     const result = await launch(here.debug(), { hugePages: 20 });
-    const told = /^nitro: -m 64M: 40M of it can be had: 20 of 20 pages of 2 MiB are free$/;
+    const told =
+      /^nitro: -m 64M: not enough huge pages: need 64 MiB, 40 MiB free \(20 of 20 pages of 2 MiB\)$/;
     expectRefused(result, told, /echo 32 > \/proc\/sys\/vm\/nr_hugepages/);
     expect(entries(result, "NE_CREATE_VM")).toEqual([]);
   });
 
   test("a default that does not fit is named as one", async () => {
     const result = await launch([NITRO, "-kernel", here.eif], { hugePages: 63 });
-    expectRefused(result, /-m 128M \(the default\): 126M of it can be had: 63 of 63 /, /echo 64 > .*-m 126M/);
+    expectRefused(
+      result,
+      /-m 128M \(the default\): not enough huge pages: need 128 MiB, 126 MiB free \(63 of 63 /,
+      /echo 64 > .*-m 126M/,
+    );
   });
 
   const device = "openat:/dev/nitro_enclaves";

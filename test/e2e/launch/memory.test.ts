@@ -61,7 +61,7 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
     expect(less.status).toBe(1);
     expect(lines(less.stderr)[0]).toBe(
       "nitro: NE_SET_USER_MEMORY_REGION failed with NE_ERR_MEM_MAX_REGIONS (265): 256 huge pages of 2 MiB (-m 512M) " +
-        `lie in more pieces than the driver takes: in ${regions} at the best, mapped in the order of their addresses`,
+        `are fragmented into more regions than the driver accepts: in ${regions} at the best, mapped in the order of their addresses`,
     );
     expectNothingLeft(less);
   });
@@ -108,9 +108,9 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
     const result = await launchAs({ command, scenario, user: "65534:65534", limitSeconds: 240 });
     expect(result.status).toBe(1);
     expect(result.stderr).toMatch(
-      /265\): 64 huge pages of 2 MiB \(-m 128M\) lie in more pieces than the driver takes\n/,
+      /265\): 64 huge pages of 2 MiB \(-m 128M\) are fragmented into more regions than the driver accepts\n/,
     );
-    expect(result.stderr).toContain("as root (CAP_SYS_ADMIN) nitro sees where they lie");
+    expect(result.stderr).toContain("as root (CAP_SYS_ADMIN) nitro maps them in physical order");
     const user = "65534:65534";
     const more = { ...scenario, maxRegions: 64 };
     const roomy = await launchAs({ command, scenario: more, user, limitSeconds: 240 });
@@ -123,22 +123,14 @@ describe.concurrent.skipIf(notHere !== undefined)("free pages that do not do", (
   const start = instance({}, { hugePages: 64, hugePages1G: 2 });
 
   test.each([
-    ["2178M", "2176M of it can be had: 2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB are free", "-m 2176M"],
-    [
-      "1200M",
-      "1152M of it can be had: 2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB are free",
-      "-m 1152M or -m 2048M",
-    ],
-    [
-      "512M",
-      "128M of it can be had: 2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB are free",
-      "-m 128M or -m 1024M",
-    ],
+    ["2178M", "need 2178 MiB, 2176 MiB free (2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB)", "-m 2176M"],
+    ["1200M", "1152 MiB free (2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB)", "-m 1152M or -m 2048M"],
+    ["512M", "128 MiB free (2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB)", "-m 128M or -m 1024M"],
   ])("for -m %s are told by size, with what they do for", async (memory, why, does) => {
     const result = await launch(words(memory), start);
     expect(result.status).toBe(1);
     expect(lines(result.stderr)[0]).toStartWith(`nitro: -m ${memory}: ${why}`);
-    expect(result.stderr).toContain(`the free ones do for ${does}`);
+    expect(result.stderr).toContain(`or use ${does}`);
     expect(entries(result, "NE_CREATE_VM")).toEqual([]);
     expectNothingLeft(result);
   });
@@ -153,8 +145,8 @@ describe.concurrent.skipIf(notHere !== undefined)("free pages that do not do", (
       hugePages: 200,
     });
     expect(lines(result.stderr)[0]).toStartWith(
-      "nitro: -m 256M: 200M of it can be had: 100 of 100 pages of 2 MiB are free on NUMA node 1, where the CPU pool " +
-        "is; the driver does not take those of other nodes (100 of 100 pages of 2 MiB on node 0)",
+      "nitro: -m 256M: not enough huge pages: need 256 MiB, 200 MiB free (100 of 100 pages of 2 MiB) on NUMA node 1, where the CPU pool " +
+        "is; the driver does not accept pages of other nodes (100 of 100 pages of 2 MiB on node 0)",
     );
     expectNothingLeft(result);
   });
@@ -216,7 +208,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
     expect(result.status).toBe(1);
     expect(lines(result.stderr)[0]).toBe(
       `nitro: -object memory-backend-memfd,id=m,size=256M,prealloc-threads=${threads}: 128 huge pages of 2 MiB: ` +
-        "as many are free, yet they cannot be had (fallocate: No space left on device (ENOSPC)); a cgroup or a cpuset " +
+        "enough huge pages are free, but they cannot be allocated (fallocate: No space left on device (ENOSPC)); a cgroup or a cpuset " +
         "holds them back",
     );
     expectNothingLeft(result);

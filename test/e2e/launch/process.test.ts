@@ -364,7 +364,7 @@ describe.skipIf(notHere !== undefined)("names, messages, files of options, memor
     const none = await launch(words, { ...brief, hugePages1G: 0 });
     expect(none.status).toBe(1);
     expect(none.stderr).toContain(
-      `nitro: -object ${object}: 0M of it can be had: 0 of 0 pages of 1 GiB are free`,
+      `nitro: -object ${object}: not enough huge pages: need 1024 MiB, 0 MiB free (0 of 0 pages of 1 GiB)`,
     );
   });
 });

@@ -368,7 +368,7 @@ describe.skipIf(notHere !== undefined)("five launches at the same time", () => {
     const told = lines(result.stderr).filter((line) => line.includes("failed with"));
     expect(told).toHaveLength(1);
     expect(told[0]).toContain(
-      "(EBUSY): the hypervisor gives no place for another enclave; at most four run on a parent instance at a time",
+      "(EBUSY): the hypervisor has no slot for another enclave; at most four run on a parent instance at a time",
     );
     expectNothingLeft(result);
   });

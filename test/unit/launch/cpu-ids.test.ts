@@ -35,7 +35,7 @@ describe("CPUs picked by hand", () => {
     expect(pickCpus(machine(undefined), { value: [3, 7], typed: "" }).ids).toEqual([3, 7]);
   });
 
-  const hint = "pick whole cores of the pool, which are cpu-ids=1-2,,5-6";
+  const hint = "the whole cores of the pool are cpu-ids=1-2,,5-6";
   test.each([
     ["that there are none of", [1, 5, 9], "this machine has no CPU 9; its CPUs are 0-7", hint],
     ["of CPU 0's core", [4], "CPU 0's core (CPUs 0,4) stays with the parent; no enclave can have it", hint],
@@ -48,7 +48,7 @@ describe("CPUs picked by hand", () => {
     [
       "of half a core",
       [1, 2, 6],
-      "an enclave takes whole cores, and CPU 5 is the rest of what is picked",
+      "an enclave needs whole cores, and CPU 5 is missing",
       "use cpu-ids=1-2,,5-6",
     ],
   ])("%s are refused", (_, ids, why, told) => {

@@ -54,9 +54,9 @@ describe("the huge pages cannot be had", () => {
     expect(diagnosed(withPages(300, 100, 20), "fallocate", ERRNO.ENOSPC)).toEqual({
       what: "-m 512M",
       why:
-        "160M of it can be had: 80 of 300 pages of 2 MiB are free " +
+        "not enough huge pages: need 512 MiB, 160 MiB free (80 of 300 pages of 2 MiB) " +
         "(fallocate: No space left on device (ENOSPC))",
-      hint: "reserve more: nitro pool --memory 952, or echo 476 > /proc/sys/vm/nr_hugepages",
+      hint: "nitro pool --memory 952, or echo 476 > /proc/sys/vm/nr_hugepages",
     });
   });
 
@@ -64,8 +64,8 @@ describe("the huge pages cannot be had", () => {
     const told = diagnosed(withPages(600, 600), "fallocate", ERRNO.ENOSPC);
     expect(told.what).toBe(what);
     expect(told.why).toBe(
-      "as many are free, yet they cannot be had (fallocate: No space left on device (ENOSPC)); " +
-        "a cgroup or a cpuset holds them back",
+      "enough huge pages are free, but they cannot be allocated (fallocate: No space left on device (ENOSPC)); " +
+        "a cgroup or a cpuset limits this process",
     );
     expect(told.hint).toContain("hugetlb.2MB.max");
   });
@@ -73,15 +73,15 @@ describe("the huge pages cannot be had", () => {
   test("a cpuset leaves out the pool's node", () => {
     const told = diagnosed(withPages(600, 600), "set_mempolicy", ERRNO.EINVAL, { ...PLAN, node: 1 });
     expect(told.why).toBe(
-      "the memory cannot be had from NUMA node 1, where the CPU pool is " +
+      "memory cannot be allocated on NUMA node 1, where the CPU pool is " +
         "(set_mempolicy bind, nodes 1: Invalid argument (EINVAL))",
     );
     expect(told.hint).toContain("Mems_allowed_list");
   });
 
   test.each([
-    ["memfd_create", "EINVAL", "this kernel gives no huge pages of that size", "ls /sys/kernel/mm/hugepages"],
-    ["memfd_create", "ENOSYS", "this kernel gives no huge pages of that size", "Linux 4.14"],
+    ["memfd_create", "EINVAL", "this kernel has no huge pages of that size", "ls /sys/kernel/mm/hugepages"],
+    ["memfd_create", "ENOSYS", "this kernel has no huge pages of that size", "Linux 4.14"],
     ["memfd_create", "EMFILE", "memfd_create: Too many open files", "ulimit -n"],
     ["memfd_create", "EPERM", "memfd_create: Operation not permitted", "outside it"],
     ["mmap", "EACCES", "mmap: Permission denied", "outside it"],

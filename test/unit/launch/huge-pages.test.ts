@@ -63,8 +63,8 @@ describe("on one node", () => {
     expect(plan(system, 510 * MIB).ranges).toEqual([{ pageBytes: HUGE, pages: 255 }]);
     expect(userErrorOf(() => plan(system, 512 * MIB))).toEqual({
       what: "-m 512",
-      why: "510M of it can be had: 255 of 300 pages of 2 MiB are free",
-      hint: "reserve more: nitro pool --memory 602, or echo 301 > /proc/sys/vm/nr_hugepages; the free ones do for -m 510M",
+      why: "not enough huge pages: need 512 MiB, 510 MiB free (255 of 300 pages of 2 MiB)",
+      hint: "nitro pool --memory 602, or echo 301 > /proc/sys/vm/nr_hugepages; or use -m 510M",
     });
   });
 
@@ -72,9 +72,9 @@ describe("on one node", () => {
     expect(userErrorOf(() => plan(small([2, 4], [10, 20]), 1536 * MIB))).toEqual({
       what: "-m 1536",
       why:
-        "1044M of it can be had: 2 of 4 pages of 1 GiB, 10 of 20 pages of 2 MiB are free; " +
+        "not enough huge pages: need 1536 MiB, 1044 MiB free (2 of 4 pages of 1 GiB, 10 of 20 pages of 2 MiB); " +
         "a page of 1 GiB is donated whole",
-      hint: "reserve more: nitro pool --memory 4628, or echo 266 > /proc/sys/vm/nr_hugepages; the free ones do for -m 1044M or -m 2048M",
+      hint: "nitro pool --memory 4628, or echo 266 > /proc/sys/vm/nr_hugepages; or use -m 1044M or -m 2048M",
     });
   });
 
@@ -88,7 +88,7 @@ describe("on one node", () => {
       { pageBytes: HUGE, pages: 50 },
     ]);
     expect(userErrorOf(() => plan(small([0, 0], [10, 10], overcommit), 102 * MIB)).why).toStartWith(
-      "20M of it can be had",
+      "not enough huge pages: need 102 MiB, 20 MiB free",
     );
   });
 
@@ -105,10 +105,10 @@ describe("on one node", () => {
       { pageBytes: HUGE, pages: 1024 },
     ]);
     const failure = userErrorOf(() => plan(small([1, 2], [1024, 1024]), 2 * GIB, { pageBytes: GIB }));
-    expect(failure.why).toBe("1024M of it can be had: 1 of 2 pages of 1 GiB are free");
+    expect(failure.why).toBe("not enough huge pages: need 2048 MiB, 1024 MiB free (1 of 2 pages of 1 GiB)");
     expect(failure.hint).toBe(
-      "reserve more: echo 3 > /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages " +
-        "(or at boot: hugepagesz=1G hugepages=N); the free ones do for size=1024M",
+      "echo 3 > /sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages " +
+        "(or at boot: hugepagesz=1G hugepages=N); or use size=1024M",
     );
   });
 
@@ -137,18 +137,20 @@ describe("on two nodes", () => {
     expect(userErrorOf(() => plan(twoNodes([4, 900], [1, 300]), 2 * GIB))).toEqual({
       what: "-m 2048",
       why:
-        "1624M of it can be had: 1 of 4 pages of 1 GiB, 300 of 1000 pages of 2 MiB are free on NUMA " +
-        "node 1, where the CPU pool is; the driver does not take those of other nodes (4 of 4 pages of 1 GiB, " +
+        "not enough huge pages: need 2048 MiB, 1624 MiB free (1 of 4 pages of 1 GiB, 300 of 1000 pages of 2 MiB) on NUMA " +
+        "node 1, where the CPU pool is; the driver does not accept pages of other nodes (4 of 4 pages of 1 GiB, " +
         "900 of 1000 pages of 2 MiB on node 0)",
       hint:
-        "reserve more: nitro pool --memory 6520, or echo 1212 > /sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages; " +
-        "the free ones do for -m 1624M",
+        "nitro pool --memory 6520, or echo 1212 > /sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages; " +
+        "or use -m 1624M",
     });
   });
 
   test("pages promised to others may be any node's", () => {
     expect(plan(twoNodes([0, 0], [0, 600], 88), GIB).ranges).toEqual([{ pageBytes: HUGE, pages: 512 }]);
-    expect(userErrorOf(() => plan(twoNodes([0, 0], [0, 600], 89), GIB)).why).toContain("1022M of it");
+    expect(userErrorOf(() => plan(twoNodes([0, 0], [0, 600], 89), GIB)).why).toContain(
+      "need 1024 MiB, 1022 MiB free",
+    );
   });
 
   test.each([

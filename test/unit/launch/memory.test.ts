@@ -52,7 +52,7 @@ describe("memory by -m", () => {
   ])("%d names the neighbours that would do", (bytes, typed, hint) => {
     expect(userErrorOf(() => planMemory(asked(bytes, typed), 1))).toEqual({
       what: typed,
-      why: `${bytes} bytes are not whole huge pages of 2 MiB`,
+      why: `${bytes} bytes are not a multiple of the huge page size (2 MiB)`,
       hint,
     });
   });
@@ -80,16 +80,16 @@ describe("an image in its memory", () => {
   test("that does not fit names the least that would do", () => {
     expect(userErrorOf(() => checkFits(plan(106), offset, 100 * MIB))).toEqual({
       what: "-m 106M",
-      why: `the image has ${100 * MIB} bytes and is loaded 8M into the enclave's memory`,
-      hint: "use -m 108M or more (four times the image leaves room to unpack)",
+      why: `the image has ${100 * MIB} bytes and is loaded at offset 8M`,
+      hint: "use -m 108M or more (four times the image leaves space to unpack)",
     });
   });
 
   test("of any size needs the 64 MiB of an enclave", () => {
     expect(userErrorOf(() => checkFits(plan(62), offset, 1))).toEqual({
       what: "-m 62M",
-      why: "an enclave has 64 MiB of memory at least",
-      hint: "use -m 64M or more (four times the image leaves room to unpack)",
+      why: "an enclave needs at least 64 MiB of memory",
+      hint: "use -m 64M or more (four times the image leaves space to unpack)",
     });
   });
 
@@ -103,7 +103,7 @@ describe("an image in its memory", () => {
     expect(tightMemory(plan(400), 100 * MIB)).toBeUndefined();
     expect(tightMemory(plan(398), 100 * MIB)).toBe(
       `warning: -m 398M is less than four times the image (${100 * MIB} bytes); ` +
-        "if the enclave dies while it unpacks its ramdisk, use -m 400M",
+        "if the kernel fails to unpack its ramdisk, use -m 400M",
     );
   });
 });

@@ -26,7 +26,7 @@ describe("vCPUs", () => {
   ])("%d of cores with %d threads name the neighbours", (value, threads, hint) => {
     expect(userErrorOf(() => planVcpus(asked(value, `-smp ${value}`), threads))).toEqual({
       what: `-smp ${value}`,
-      why: `an enclave takes whole cores, which have ${threads} threads on this machine`,
+      why: `an enclave needs whole cores, which have ${threads} threads on this instance`,
       hint,
     });
   });
