@@ -44,7 +44,9 @@ export function checkPages(
       ...limitLines(system, options, pagesNeeded(memory, options), undefined),
     ];
   }
-  const planned = attempt("pages", () => planMemoryPages(system, memory, options.memoryBackend, imageBytes));
+  const planned = attempt("pages", () =>
+    planMemoryPages(system, { size: memory, backend: options.memoryBackend, imageBytes }),
+  );
   if ("failure" in planned) {
     const node = topology.nodes.length > 1 ? poolNode(system) : undefined;
     return [planned.failure, ...limitLines(system, options, pagesNeeded(memory, options), node)];

@@ -70,12 +70,19 @@ function checkPolicy(backend: MemoryBackend | undefined, { nodes, node }: Memory
   );
 }
 
+/** The memory that a launch needs. */
+interface MemoryDemand {
+  readonly size: MemorySize;
+  readonly backend: MemoryBackend | undefined;
+  readonly imageBytes: number;
+  /** The vCPUs of the launch, for the fix of an empty pool; undefined if it is reported separately. */
+  readonly vcpus?: number;
+}
+
 /** Selects the pages. Throws UserError if the free ones do not suffice. */
 export function planMemoryPages(
   system: System,
-  size: MemorySize,
-  backend: MemoryBackend | undefined,
-  imageBytes: number,
+  { size, backend, imageBytes, vcpus }: MemoryDemand,
 ): MemoryPlan {
   const source = memorySource(system);
   checkPolicy(backend, source);
@@ -85,7 +92,8 @@ export function planMemoryPages(
     planPages(size.bytes, supply, pageBytes) ?? planPages(size.bytes, withSurplus(system, supply), pageBytes);
   if (ranges === undefined) {
     const least = leastMemory(EXPECTED_IMAGE_OFFSET, imageBytes);
-    throw shortage(system, { size, source, least, backend, poolIsEmpty: poolCpus(system).length === 0 });
+    const poolIsEmpty = vcpus !== undefined && poolCpus(system).length === 0;
+    throw shortage(system, { size, source, least, backend, missingCpus: poolIsEmpty ? vcpus : undefined });
   }
   return { ...size, ranges, node: source.node };
 }
@@ -100,7 +108,7 @@ export function freePagesShortage(
   const pageBytes = backend?.pageBytes;
   const supply = supplyOf(system, size, source.node, pageBytes);
   if (planPages(size.bytes, supply, pageBytes) !== undefined) return undefined;
-  return shortage(system, { size, source, least: size.bytes, backend, poolIsEmpty: false });
+  return shortage(system, { size, source, least: size.bytes, backend, missingCpus: undefined });
 }
 
 function supplyOf(
@@ -131,12 +139,12 @@ interface UnmetDemand {
   /** The smallest size that would do, in bytes. */
   readonly least: number;
   readonly backend: MemoryBackend | undefined;
-  /** The fix then prepares the CPU pool as well. */
-  readonly poolIsEmpty: boolean;
+  /** CPUs that the fix adds to an empty pool. */
+  readonly missingCpus: number | undefined;
 }
 
 /** Describes a shortage: what is free, by size and node, and how to reserve more. */
-function shortage(system: System, { size, source, least, backend, poolIsEmpty }: UnmetDemand): UserError {
+function shortage(system: System, { size, source, least, backend, missingCpus }: UnmetDemand): UserError {
   const { nodes, node } = source;
   const pageBytes = backend?.pageBytes;
   const sizes = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES].filter((each) => (pageBytes ?? each) === each);
@@ -166,7 +174,7 @@ function shortage(system: System, { size, source, least, backend, poolIsEmpty }:
     return tooMuch(size, why, { most, least, obtainable: fix.obtainable }, backend);
   }
   const withCpus = (text: string) =>
-    poolIsEmpty ? text.replace("nitro pool ", `nitro pool --cpus ${threadsPerCore(system)} `) : text;
+    missingCpus === undefined ? text : text.replace("nitro pool ", `nitro pool --cpus ${missingCpus} `);
   const hint = `${withCpus(fix.hint)}${smaller === "" ? "" : `; or use ${smaller}`}`;
   return new UserError(size.typed, why, hint, { command: withCpus(fix.command) });
 }

@@ -80,7 +80,7 @@ const HOSTS: readonly BrokenHost[] = [
     failures: [
       {
         subject: "memory",
-        text: /^-m 127M: 133169152 bytes are not a multiple of the huge page size (2 MiB)$/,
+        text: /^-m 127M: 133169152 bytes are not a multiple of the huge page size \(2 MiB\)$/,
         fix: "-m 128M",
       },
     ],

@@ -172,7 +172,11 @@ const HOSTS: readonly BrokenHost[] = [
     scenario: { ...TWO_NODES, host: { nodes: [{ freeMiB: 300 }, {}] } },
     options: ["-m", "1G"],
     failures: [
-      { subject: "pages", text: /not so much memory is free/, fix: "nitro pool --memory 270 | -m 270M" },
+      {
+        subject: "pages",
+        text: /not enough memory is free to reserve more/,
+        fix: "nitro pool --memory 270 | -m 270M",
+      },
     ],
   },
 ];

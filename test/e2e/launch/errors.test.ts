@@ -199,9 +199,10 @@ describe.concurrent.skipIf(notHere !== undefined)("the driver's errors", () => {
     { call: "NE_ADD_VCPU", errno: "EINVAL", told: /EINVAL/, hint: /dmesg/ },
   ];
   for (const { call, errno, told, hint } of plain) {
-    test(`${errno} of ${call} is told`, async () => {
+    test(`${errno} of ${call} is reported with its cause`, async () => {
       const result = await launch(here.debug(), { faults: [{ call, errno }] });
-      expect(lines(result.stderr)[0]).toMatch(new RegExp(`^nitro: ${call}.* \\(${errno}\\)`));
+      const subject = told.source.startsWith("image") ? "the hypervisor refused to start the enclave" : call;
+      expect(lines(result.stderr)[0]).toMatch(new RegExp(`^nitro: ${subject}.* \\(${errno}\\)`));
       expectRefused(result, told, hint);
     });
   }
@@ -250,9 +251,24 @@ describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
     { call: device, errno: "EBUSY", told: /EBUSY/, hint: /dmesg/ },
     { call: device, errno: "EMFILE", told: /EMFILE/, hint: /ulimit -n/ },
     { call: device, errno: "ENFILE", told: /ENFILE/, hint: /ulimit -n/ },
-    { call: "memfd_create", errno: "ENOSYS", told: /gives no huge pages of that size/, hint: /hugepages/ },
-    { call: "memfd_create", errno: "EINVAL", told: /gives no huge pages of that size/, hint: /hugepages/ },
-    { call: "memfd_create", errno: "ENODEV", told: /gives no huge pages of that size/, hint: /hugepages/ },
+    {
+      call: "memfd_create",
+      errno: "ENOSYS",
+      told: /this kernel has no huge pages of that size/,
+      hint: /hugepages/,
+    },
+    {
+      call: "memfd_create",
+      errno: "EINVAL",
+      told: /this kernel has no huge pages of that size/,
+      hint: /hugepages/,
+    },
+    {
+      call: "memfd_create",
+      errno: "ENODEV",
+      told: /this kernel has no huge pages of that size/,
+      hint: /hugepages/,
+    },
     { call: "memfd_create", errno: "EMFILE", told: /memfd_create: .*EMFILE/, hint: /ulimit -n/ },
     { call: "memfd_create", errno: "EPERM", told: /memfd_create: .*EPERM/, hint: /container/ },
     { call: "ftruncate", errno: "EINVAL", told: /EINVAL/, hint: /./ },
@@ -267,7 +283,7 @@ describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
     { call: "listen", errno: "EOPNOTSUPP", told: /listen vsock port 9000: .*EOPNOTSUPP/, hint: /vsock/ },
   ];
   for (const { call, errno, told, hint } of cases) {
-    test(`${errno} of ${call} is told`, async () => {
+    test(`${errno} of ${call} is reported with its cause`, async () => {
       const result = await launch(here.debug(), { faults: [{ call, errno }] });
       expectRefused(result, told, hint);
       expect(entries(result, "NE_START_ENCLAVE")).toEqual([]);

@@ -43,7 +43,11 @@ const size = (bytes: number) => ({ bytes, typed: `-m ${bytes / MIB}` });
 const plan = (system: System, bytes: number, backend?: Partial<MemoryBackend>) => {
   const { typed = "-object memory-backend-memfd,id=m", policy = "default", hostNodes = [] } = backend ?? {};
   const whole = { id: "m", typed, policy, hostNodes, pageBytes: backend?.pageBytes, threads: undefined };
-  return planMemoryPages(system, size(bytes), backend === undefined ? undefined : whole, 1);
+  return planMemoryPages(system, {
+    size: size(bytes),
+    backend: backend === undefined ? undefined : whole,
+    imageBytes: 1,
+  });
 };
 
 describe("on one node", () => {
