@@ -14,6 +14,8 @@ const HOSTS: readonly BrokenHost[] = [
     name: "a new instance without pool and huge pages",
     scenario: { topology: "m5.xlarge" },
     launchReports: 1,
+    launchMessage:
+      /^nitro: -m 128M: not enough huge pages: need 128 MiB, 0 MiB free .*\nhint: nitro pool --cpus 2 --memory 128, or /m,
     failures: [
       { subject: "pool", text: "the CPU pool is empty", fix: "nitro pool --cpus 2" },
       { subject: "pages", text: /, 0 MiB free/, fix: "nitro pool --memory 128" },

@@ -42,7 +42,7 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
       "nitro: NE_ADD_VCPU failed with NE_ERR_VCPU_NOT_IN_CPU_POOL (257): CPU 2 (cpu-ids) is not in the pool, " +
         "or its core is in use by another enclave; the CPU pool is 1-3,5-7",
     );
-    expect(lines(result.stderr)[1]).toStartWith("hint: pick another core with cpu-ids, or leave it out");
+    expect(lines(result.stderr)[1]).toStartWith("hint: select another core with cpu-ids, or leave it out");
     expectNothingLeft(result);
   });
 
