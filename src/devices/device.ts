@@ -25,8 +25,6 @@ export interface RunEnd {
 export interface Device extends Disposable {
   /** Sets up what must exist before the enclave does. Throws UserError. */
   realize?(): void | Promise<void>;
-  /** Called when everything is ready to start; the run loop polls the device from here on. */
-  machineReady?(): void | Promise<void>;
   /** Called immediately before NE_START_ENCLAVE. */
   enclaveStarting?(): void;
   /** Called immediately after NE_START_ENCLAVE. */

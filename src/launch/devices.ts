@@ -15,7 +15,6 @@ export interface Devices extends Disposable {
   readonly all: readonly Device[];
   /** Realizes each. Throws UserError, Undiagnosed, Cancelled. */
   realize(): Promise<void>;
-  machineReady(): Promise<void>;
 }
 
 /** Opens character devices and creates the devices that the options ask for. Throws UserError. */
@@ -51,9 +50,6 @@ export async function createDevices(context: LaunchContext, run: EnclaveRun): Pr
         // A monitor's client may end a launch that waits for it.
         if (run.quitRequested) return;
       }
-    },
-    async machineReady() {
-      for (const device of all) await device.machineReady?.();
     },
     [Symbol.dispose]: () => owned.dispose(),
   };

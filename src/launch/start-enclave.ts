@@ -17,7 +17,6 @@ export async function prepareStart(
   const call = options.paused
     ? await startForMonitor(context, enclave, run)
     : () => callStart(context, enclave, run);
-  await devices.machineReady();
   run.ready(() => {
     for (const device of devices.all) device.enclaveStarting?.();
     run.started(call());
