@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, normalize } from "node:path";
 import { dependencies, devDependencies } from "../package.json" with { type: "json" };
 import lock from "../package-lock.json" with { type: "json" };
+import { proseOf } from "./support/prose.ts";
 
 const ROOT = join(import.meta.dir, "..");
 
@@ -365,6 +366,18 @@ describe("names and leftovers", () => {
   });
 });
 
+/** Words of an earlier style, and what to write instead (the list of CONTRIBUTING.md). */
+const RETIRED: readonly (readonly [pattern: RegExp, instead: string])[] = [
+  [/\bmend(s|ed|ing)?\b/i, "fix"],
+  [/\bstrangers?\b/i, "another CID, another process"],
+  [/\bfolders?\b/i, "directory"],
+  [/\bknock(s|ed|ing)?\b/i, "connect"],
+  // nobody is also a user.
+  [/\b(whoever|somebody)\b|(?<!^|=)\bnobody\b/i, "the process, the client, the caller"],
+  [/\b(is|are|was|were|be) told\b/i, "printed, reported, logged"],
+  [/\bwords\b/i, "arguments, options, text, message"],
+];
+
 const MARKDOWN = [
   "README.md",
   "src/README.md",
@@ -375,6 +388,26 @@ const MARKDOWN = [
     .filter((name) => name.endsWith(".md"))
     .map((name) => `.github/${name}`),
 ].map((path) => ({ path, text: readFileSync(join(ROOT, path), "utf8") }));
+
+describe("language", () => {
+  test("no retired word in comments, strings and documents", () => {
+    // A shell's words are the field's term.
+    const exempt = ["test/tidy.test.ts", "src/cli/completion/"];
+    const code = ALL.filter(({ path }) => !exempt.some((each) => path.startsWith(each))).flatMap(
+      ({ path, text }) => proseOf(text).map((prose) => ({ path, ...prose })),
+    );
+    const documents = MARKDOWN.flatMap(({ path, text }) =>
+      text.split("\n").map((line, i) => ({ path, line: i + 1, text: line })),
+    );
+    const found = [...code, ...documents].flatMap(({ path, line, text }) =>
+      RETIRED.flatMap(([pattern, instead]) => {
+        const word = pattern.exec(text)?.[0];
+        return word === undefined ? [] : [`${path}:${line}: "${word}": write ${instead}`];
+      }),
+    );
+    none(found, "write plain engineering English");
+  });
+});
 
 describe("documents", () => {
   test("every file or directory that a document names exists", () => {

@@ -35,7 +35,7 @@ export const isSignal: Check = (value, where) => {
   if (typeof value !== "string" || signalNumber(value) === undefined) wrong(where, "a signal's name", value);
 };
 
-/** One of these words. */
+/** One of these values. */
 export const oneOf =
   (...words: string[]): Check =>
   (value, where) => {

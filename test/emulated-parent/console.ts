@@ -61,7 +61,7 @@ export class EnclaveConsole {
   private chunks: Chunk[] = [];
   private readers: Reader[] = [];
   private ended = false;
-  /** Where the next reader begins if nobody else reads. */
+  /** Where the next reader begins if there is no other. */
   private resume = 0;
   private stalledUntil: number | undefined;
 
@@ -72,7 +72,7 @@ export class EnclaveConsole {
     private readonly stall: ConsoleStall,
   ) {}
 
-  /** The enclave prints bytes; they are held until somebody has read them. */
+  /** The enclave prints bytes; they are kept until they are read. */
   print(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.append({ start: this.produced, length: bytes.length, bytes });

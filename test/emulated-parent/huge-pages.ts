@@ -29,7 +29,7 @@ interface Account {
 
 /** The pool of huge pages. */
 export class HugePages {
-  /** The stand-in's files are mapped at 2 MiB boundaries; where it cannot be had, nobody insists on it. */
+  /** The stand-in's files are mapped at 2 MiB boundaries; where that is impossible, the alignment is not checked. */
   readonly aligned: boolean;
   private readonly uses = new UseWatch();
   private readonly directory: number | undefined;
@@ -54,14 +54,14 @@ export class HugePages {
     return this.files.get(identity)?.pageBytes;
   }
 
-  /** Pages of a size: all, and those that nobody has or has reserved. */
+  /** Pages of a size: all, and those that are neither used nor reserved. */
   account(pageBytes: number): { total: number; free: number; leaked: number } {
     this.collect();
     const { total, reserved, leaked } = this.accounts.get(pageBytes) ?? { total: 0, reserved: 0, leaked: 0 };
     return { total, free: total - reserved - leaked, leaked };
   }
 
-  /** The pages behind a piece of a range, as a donation takes them; undefined where nobody knows, null where one lacks. */
+  /** The pages behind a piece of a range, as a donation takes them; undefined if they are unknown, null if one is missing. */
   pagesBehind(_donor: Donor, _range: MappedRange, _at: number, _length: number): Page[] | undefined | null {
     return undefined;
   }
@@ -99,11 +99,11 @@ export class HugePages {
     const identity = identityOf("", fd) ?? "";
     const watch = this.uses.untilUnused(fd);
     request.replyWithFd(fd, closeOnExec);
-    closeFd(fd); // the file's end is seen only if nobody here holds it
+    closeFd(fd); // the end of the file is seen only if it is not open here
     return { identity, watch };
   }
 
-  /** The watches of files that nobody uses any more. */
+  /** The watches of files that are no longer in use. */
   protected endedUses(): Set<number> {
     return this.uses.ended();
   }
@@ -151,7 +151,7 @@ export class HugePages {
     request.proceed();
   }
 
-  /** Gives back the pages of files that nobody uses any more. */
+  /** Returns the pages of files that are no longer in use. */
   collect(): void {
     const ended = this.uses.ended();
     if (ended.size === 0) return;

@@ -60,7 +60,7 @@ describe.skipIf(reason !== undefined)(
       expect(report.hugePages).toEqual({ total: 18, free: 18, leaked: 0 });
     });
 
-    test("what is merely mapped is on no node; what is touched is told by move_pages and get_mempolicy", async () => {
+    test("a mapped page is on no node; a touched one is reported by move_pages and get_mempolicy", async () => {
       const steps: Step[] = [
         ["mapFile", 8],
         ["nodes", 4],

@@ -102,7 +102,7 @@ export class Notification {
     this.send(0, -errno, 0);
   }
 
-  /** The kernel carries out the call as if nobody had looked. */
+  /** Lets the kernel execute the call. */
   proceed(): void {
     this.send(0, 0, SECCOMP.NOTIF_FLAG_CONTINUE);
   }

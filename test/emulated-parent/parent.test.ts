@@ -194,7 +194,7 @@ describe.skipIf(reason !== undefined)(
       expect((await launch([["open"]], { faults })).results).toEqual([-5]);
     });
 
-    test("the heartbeat: answered wrongly, refused, from strangers", async () => {
+    test("the heartbeat: answered wrongly, refused, from other CIDs", async () => {
       const steps: Step[] = [...prepared, ["start", 0, 0], ["answer", 1], ["pollEnclave", 1000]];
       const wrong = await launch(steps);
       expect(wrong.results.slice(8)).toEqual([16, 16, 16]);
@@ -205,14 +205,14 @@ describe.skipIf(reason !== undefined)(
       const refused = await launch(deaf);
       expect(refused.results.slice(7)).toEqual([16, 16]);
       expect(refused.report.heartbeats).toMatchObject([{ outcome: "refused" }]);
-      const strangers = [{ cid: 77, byte: 0xb7, afterMs: 0 }];
+      const foreignHeartbeats = [{ cid: 77, byte: 0xb7, afterMs: 0 }];
       const met = await launch([...prepared, ["start", 0, 0], ["answer"], ["answer"]], {
-        enclave: { strangers },
+        enclave: { foreignHeartbeats },
       });
       expect(met.results.slice(8)).toEqual([16, 77, 16]);
     });
 
-    test("accept: at once, nobody there, waiting, waiting until a signal", async () => {
+    test("accept: at once, without a peer, waiting, waiting until a signal", async () => {
       const started: Step[] = [...prepared.filter(([name]) => name !== "listen"), ["start", 0, 0]];
       const enclave = { heartbeatMs: 150 };
       const nobody = await launch([["listen", 9000], ["acceptAndAnswer"]]);

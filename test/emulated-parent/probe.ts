@@ -108,7 +108,7 @@ export class Probe {
     return this.donate(0, mebibytes * 1024 * 1024);
   }
 
-  /** Donates an address that is nobody's. */
+  /** Donates an address that is not mapped. */
   donateAt(address: string, bytes: number): number {
     const region = fixedBytes(24);
     const view = new DataView(region.buffer);
@@ -150,7 +150,7 @@ export class Probe {
     return this.acceptAndAnswer(byte);
   }
 
-  /** The same without a look whether somebody is there. */
+  /** The same without a check for a pending connection. */
   acceptAndAnswer(byte?: number): number {
     const address = sockaddrVm(0, 0);
     const length = fixedBytes(4);

@@ -1,6 +1,6 @@
 /** What is known at the end: counts, times and what was left over. */
 
-/** Donated memory that somebody wrote to later. */
+/** Donated memory that was written to later. */
 export interface LateWrite {
   slot: number;
   /** Where the piece begins in the enclave's memory. */
@@ -55,7 +55,7 @@ export interface Report {
   memory: "real" | "stand-in";
   /** The stand-in's pages at the end; the machine's own where these were used. */
   hugePages: { total: number; free: number; leaked: number };
-  /** Enclaves whose descriptor was still held by somebody at the end. */
+  /** Enclaves whose descriptor was still open at the end. */
   slotsLeft: number;
   /** Processes of the command that outlived it and were killed. */
   processesLeft: number;

@@ -41,11 +41,11 @@ export interface ParentProcess {
   commandPid(): number | undefined;
   /** Sends a signal to the command. */
   kill(signal: NodeJS.Signals): void;
-  /** Waits for the end; reads stdout and stderr to their ends, unless somebody else has taken them. */
+  /** Waits for the end; reads stdout and stderr to their ends, unless they have another reader. */
   finished(): Promise<ParentResult>;
 }
 
-/** Starts a command in an emulated parent instance. Nobody reads its output before `finished` is called. */
+/** Starts a command in an emulated parent instance. Its output is not read before `finished` is called. */
 export function startInParent(run: ParentRun): ParentProcess {
   const directory = mkdtempSync(join(tmpdir(), "parent-"));
   const [trace, report] = [join(directory, "trace.json"), join(directory, "report.json")];

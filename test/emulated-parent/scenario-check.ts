@@ -50,7 +50,9 @@ const behaviourChecks: Record<keyof EnclaveBehaviour, Check> = {
   consoleDelayMs: isCount,
   consoleStallAfterBytes: orNull(isCount),
   consoleStallMs: isCount,
-  strangers: listOf(objectOf({ cid: isCount, byte: isCount, afterMs: isCount }, ["cid", "byte", "afterMs"])),
+  foreignHeartbeats: listOf(
+    objectOf({ cid: isCount, byte: isCount, afterMs: isCount }, ["cid", "byte", "afterMs"]),
+  ),
   silentPeers: isCount,
   heartbeatMarker: isText,
   qemu: isText,

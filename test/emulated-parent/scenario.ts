@@ -27,7 +27,7 @@ export interface SignalShot {
   signal: string;
 }
 
-/** Somebody who is not the enclave and connects to port 9000. */
+/** A peer other than the enclave that connects to port 9000. */
 export interface Stranger {
   /** The CID that the connection comes from. */
   cid: number;
@@ -62,7 +62,7 @@ export interface EnclaveBehaviour {
   /** How long it stands still. */
   consoleStallMs: number;
   /** Others that connect to port 9000. */
-  strangers: Stranger[];
+  foreignHeartbeats: Stranger[];
   /** How many peers with CIDs of their own connect to port 9000 at NE_START_ENCLAVE and say nothing. */
   silentPeers: number;
   /** With `boot`: the console text (a regular expression, case ignored) that tells that the init is up. */
@@ -153,7 +153,7 @@ export const defaultBehaviour: EnclaveBehaviour = {
   consoleDelayMs: 0,
   consoleStallAfterBytes: null,
   consoleStallMs: 0,
-  strangers: [],
+  foreignHeartbeats: [],
   silentPeers: 0,
   heartbeatMarker: "init: (up|ready)",
   qemu: "qemu-system-x86_64",

@@ -125,7 +125,7 @@ function serveCalls(world: World, listener: Listener, driver: Driver, calls: Cal
     listener.fd,
     POLL.IN,
     (ready) => {
-      // A hang-up means that nobody is left under the filter.
+      // A hang-up means that no process is left under the filter.
       if ((ready & POLL.IN) === 0) return world.loop.unwatch(watch);
       const request = listener.receive();
       if (request === undefined) return;
@@ -163,7 +163,7 @@ function watchEnd(world: World, pid: number, ended: (end: ProcessEnd) => void): 
   );
 }
 
-/** Gives processes that the command has left a moment to end; `done` is told how many have not. */
+/** Gives processes that the command has left a moment to end; `done` gets the number of those that have not. */
 function settle(world: World, listening: Watch, done: (left: number) => void): void {
   const deadline = performance.now() + world.scenario.lingerMs;
   const emulators = new Set(

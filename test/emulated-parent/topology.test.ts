@@ -318,7 +318,7 @@ describe.skipIf(reason !== undefined)("writes to a described instance", () => {
     expect(launched.stdout).toContain("anon_inode:ne-vm\n");
   });
 
-  test("mends that are programs: modprobe, rmmod, aws, groupadd, usermod, sudo", async () => {
+  test("programs that change the system: modprobe, rmmod, aws, groupadd, usermod, sudo", async () => {
     const host = {
       enclaveOption: false,
       modules: { nitro_enclaves: "unloaded" as const, nope: "missing" as const },

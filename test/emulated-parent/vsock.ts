@@ -43,7 +43,7 @@ const UNBOUND: VsockAddress = { cid: CID.ANY, port: PORT_ANY };
 const FIRST_EPHEMERAL_PORT = 0x40000000; // far from any port that people choose
 const signalLookMs = 20;
 
-/** Takes a connection to the hypervisor (CID 0); undefined where nobody listens on that port. */
+/** Takes a connection to the hypervisor (CID 0); undefined if the port has no listener. */
 export type HypervisorPort = (port: number) => ((fd: number) => void) | undefined;
 
 /** All vsock sockets of the parent instance. */

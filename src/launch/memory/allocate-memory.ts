@@ -1,8 +1,8 @@
 /**
- * The enclave's memory, from a plan to pages that the driver will take: allocated on the right node, zeroed, looked at,
- * and mapped in the order of their physical addresses where those are told. Nothing that the driver would refuse gets
- * further than here, for it loses a page with each that it does. Zeroing is most of it: it is begun early, so that
- * threads are at it while the rest of the launch is prepared.
+ * From a memory plan to pages that the driver accepts: allocated on the right node, zeroed, verified, and mapped in
+ * physical order where the page frames are visible. Everything that the driver would refuse is found here, because
+ * each refusal costs a huge page. Zeroing takes longest, so it starts early and threads do it while the launch goes
+ * on.
  */
 
 import { SyscallError, UserError } from "../../sys/errors.ts";
@@ -41,11 +41,11 @@ export interface Preparing {
   readonly plan: MemoryPlan;
   /** undefined where one thread does it. */
   readonly together: Together | undefined;
-  /** Where pages are told; undefined where they are not. */
+  /** The page map; undefined if frame numbers are not visible. */
   readonly pageMap: PageMap | undefined;
   /** Whether pages may be mapped again by so many mappings. */
   readonly mayMap: (mappings: number) => boolean;
-  /** Waits for the threads; is told between pieces of the bytes of the last. Either may throw to stop. */
+  /** Callbacks while waiting for the threads, which may throw to cancel. */
   readonly watch: PreallocCallbacks;
 }
 
@@ -78,7 +78,7 @@ export function beginMemory(system: System, preparing: Preparing): MemoryBegun {
       using rest = owned.move();
       const ordered = finished(system, preparing, begun);
       const mapping = rest.use(ordered?.mapping) ?? begun.mapping;
-      // What is not needed any more is let go of with the rest: nobody waits for it then.
+      // Released together with the rest, off the critical path.
       const owner = rest.move();
       return {
         mapping,

@@ -1,6 +1,6 @@
 /**
  * The order in which huge pages are mapped. The driver makes one region of each run of pages that follow one another in
- * the mapping and in physical memory alike, and the regions of an enclave are limited, by a number that nobody outside
+ * the mapping and in physical memory alike, and the regions of an enclave are limited, by a number that nothing outside
  * can ask for. Freed pages come back in reverse order, and several threads take them in turn: mapped as they came, each
  * page would be a region of its own.
  */

@@ -1,7 +1,7 @@
 /**
  * Whether a memory is prepared by several threads. What takes time is zeroing, some 5 to 10 GB/s for one thread: two
  * are almost twice as fast, as long as there are processors and the memory is no bottleneck. But threads take pages in
- * turn, so that what they get has no order; where the page map mends that, it costs a fiftieth of the zeroing.
+ * turn, so their pages are in no order; sorting them by the page map costs a fiftieth of the zeroing.
  */
 import { usableCpus } from "../../sys/affinity.ts";
 import { readSmallFile } from "../../sys/files.ts";
@@ -64,7 +64,7 @@ export interface FillFacts {
   readonly plan: MemoryPlan;
   /** prealloc-threads=, which is kept to. */
   readonly asked: number | undefined;
-  /** Whether it is told which pages they are, so that they can be put in order; whether by so many mappings. */
+  /** Whether the page frames are visible, so that the pages can be sorted, and whether so many mappings are allowed. */
   readonly pagesTold: boolean;
   readonly mayMap: (pages: number) => boolean;
 }

@@ -56,7 +56,7 @@ export function writePidFile(
           if (isSame(system, statusIn(system, parent, name), file)) removeAt(system, parent, name);
         } else if (end === "by path" && isSame(system, fileStatus(system, path), file))
           removeFile(system, path);
-        // Whoever has given up the right to remove it can still empty it: no process id is left to be believed.
+        // A process without the right to remove the file can still empty it, so that no stale process id remains.
         if (end !== "by path") system.libc.ftruncate(file.number, 0);
         file.close();
         held.dispose();

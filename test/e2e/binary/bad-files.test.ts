@@ -71,7 +71,7 @@ describe.each([
     expect(refuse(empty)).toBe(`${option}${empty}: the file is empty`);
   });
 
-  test("is a FIFO that nobody writes", () => {
+  test("is a FIFO without a writer", () => {
     runCommand(["mkfifo", directory.file("fifo")]);
     expect(refuse(directory.file("fifo"))).toBe(
       `${option}${directory.file("fifo")}: not a regular file: nitro must know its size before reading it`,

@@ -8,7 +8,7 @@ const TOPOLOGY = "Invalid CPU topology: CPU topology parameters must be greater 
 const RANGE = "use 4 to 4294967294, or 0 to have one chosen";
 const CPU = "an enclave's CPUs are the host's own: use -cpu host, or leave it out";
 
-/** The words of a command line, split at blanks, and the first line on standard error after `nitro: `. */
+/** The arguments of a command line, split at blanks, and the first line on standard error after `nitro: `. */
 const ROWS: readonly (readonly [words: string, line: string])[] = [
   ["-nosuch", "-nosuch: invalid option"],
   ["--nosuch", "--nosuch: invalid option"],

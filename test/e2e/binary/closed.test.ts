@@ -13,7 +13,7 @@ afterAll(() => hostile[Symbol.dispose]());
 const PATH = process.env["PATH"] ?? "";
 const plain = nitro(["-version"], { cwd: "/" });
 
-test("the version is told at all", () => {
+test("the version is printed at all", () => {
   expect(plain.out).toStartWith("nitro ");
   expect(plain.status).toBe(0);
 });

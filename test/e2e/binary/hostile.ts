@@ -1,5 +1,5 @@
 /**
- * What stands around a program that root starts, put there by somebody else: a working directory with files that Bun
+ * What stands around a program that root starts, put there by another user: a working directory with files that Bun
  * reads, and names in the environment that Bun obeys. Each would run a script that leaves a mark, or write a file.
  */
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
@@ -42,7 +42,7 @@ export class HostileDirectory extends Directory {
     writeFileSync(this.file("node_modules/citty/index.js"), 'require("../../evil.cjs");\n');
     writeFileSync(
       this.file("overrides.txt"),
-      "override (words) {return 1;}\nwith (words) { throw new Error('evil'); }\n",
+      "override (args) {return 1;}\nwith (args) { throw new Error('evil'); }\n",
     );
     this.#before = this.#files();
   }

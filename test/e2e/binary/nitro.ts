@@ -39,7 +39,7 @@ export function runCommand(command: readonly string[], around: Surroundings = {}
   return { out: stdout.toString(), err: stderr.toString(), status: exitCode };
 }
 
-/** Runs dist/nitro with these words. */
+/** Runs dist/nitro with these arguments. */
 export function nitro(words: readonly string[], around: Surroundings = {}): Ended {
   return runCommand([built("nitro"), ...words], around);
 }
@@ -65,5 +65,5 @@ export class Directory implements Disposable {
 /** Whether this machine has the device: what these tests see without one would be a launch with one. */
 export const hasDevice = existsSync("/dev/nitro_enclaves");
 
-/** What a launch's last words begin with where everything is right but the device; why it is not there is the machine's. */
+/** The beginning of the message when only the device is missing; the reason depends on the machine. */
 export const NO_DEVICE = "nitro: /dev/nitro_enclaves: No such file or directory (ENOENT): ";

@@ -43,7 +43,7 @@ describe("-pidfile", () => {
     expect(readFileSync(path, "utf8")).toBe("4711\n");
   });
 
-  test("that there is no room for is told, and none is left behind", () => {
+  test("that does not fit on the disk is reported, and none is left behind", () => {
     const path = directory.file("full");
     const script = `ulimit -f 0; exec ${built("nitro")} -kernel ${eif} -pidfile ${path}`;
     const { err, status } = runCommand(["sh", "-c", script], { cwd: directory.path });

@@ -104,7 +104,7 @@ describe("what goes wrong", () => {
   });
 
   test.each(["-help", "-version", "-M help", "eif -help", "pool -help", "check -json -kernel /no/such"])(
-    "%s into a full disk is told, and no success",
+    "%s to a full disk is reported and fails",
     (words) => {
       const { err, status } = runCommand(["sh", "-c", `${built("nitro")} ${words} >/dev/full`]);
       expect(err).toBe(
@@ -114,7 +114,7 @@ describe("what goes wrong", () => {
     },
   );
 
-  test("a reader that has gone before it is told anything is no success, and nothing to talk about", () => {
+  test("a reader that has closed the pipe before any output is a silent failure", () => {
     const script = `import os,sys
 reading, writing = os.pipe()
 os.close(reading)
@@ -141,7 +141,7 @@ os.execv(sys.argv[1], [sys.argv[1], "-help"])`;
     "nitro: memory: nitro cannot get executable memory, which it needs for system calls (bun:ffi requires the JIT)\n" +
     "hint: systemd: MemoryDenyWriteExecute=no; SELinux: allow execmem; a shell: ulimit -v unlimited\n";
 
-  test("a limit of address space that leaves no executable memory is told", () => {
+  test("a limit of address space that leaves no executable memory is reported", () => {
     const script = `ulimit -v 2000000; exec ${built("nitro")} -version`;
     expect(runCommand(["sh", "-c", script])).toEqual({ out: "", err: NOT_EXECUTABLE, status: 1 });
   });

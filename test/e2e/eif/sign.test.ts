@@ -209,7 +209,7 @@ describe("sign refuses", () => {
 
   test("a key that is not the certificate's", () => {
     const words = ["-signing-certificate", pair384.certificate, "-private-key"];
-    const other = here.pair({ name: "stranger" });
+    const other = here.pair({ name: "another" });
     for (const key of [pair256.key, other.key]) {
       expect(sign(...words, key)).toBe(
         `-private-key ${key}: the key does not belong to the certificate ${pair384.certificate}`,

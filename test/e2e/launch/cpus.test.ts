@@ -11,7 +11,7 @@ const brief = { enclave: { heartbeatMs: null, liveMs: LIVE_MS } };
 /** 4 cores of 2 threads: CPU i and CPU i + 4 share one. */
 const instance = { topology: "m5.2xlarge", pool: "1-3,5-7", hugePages: 128, ...brief };
 
-/** The words of a launch with these properties of the accelerator. */
+/** The arguments of a launch with these properties of the accelerator. */
 function words(accel: string, ...more: string[]): string[] {
   const [nitro = "", , , ...rest] = here.debug(...more);
   return [nitro, "-accel", `nitro,debug-mode=on,heartbeat=none,${accel}`, ...rest];
@@ -77,7 +77,7 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
     expect(entries(result, "NE_CREATE_VM")).toEqual([]);
   });
 
-  test("are told by a monitor", async () => {
+  test("are reported by a monitor", async () => {
     const asking =
       '{"execute":"qmp_capabilities"}{"execute":"qom-get","arguments":{"path":"/machine/accel","property":"cpu-ids"}}' +
       '{"execute":"query-cpus-fast"}{"execute":"quit"}';

@@ -1,4 +1,4 @@
-/** Refusals of the driver and of the kernel: each is told by name with a hint, the status is 1, and nothing is left. */
+/** Refusals of the driver and of the kernel: each is reported by name with a hint, the status is 1, and nothing is left. */
 import { afterAll, describe, expect, test } from "bun:test";
 import type { ParentResult } from "../../emulated-parent/run.ts";
 import type { Problem, ScenarioInput } from "../../emulated-parent/scenario.ts";
@@ -50,7 +50,7 @@ const IOCTLS = [
   "NE_START_ENCLAVE",
 ];
 
-/** Without a topology the modules and the PCI devices are this machine's: by them one of these is told. */
+/** Without a topology the modules and the PCI devices are this machine's: they decide which of these is reported. */
 const WHAT_BRINGS_A_DEVICE =
   /modprobe nitro_enclaves|--enclave-options Enabled=true|another kernel|install -y/;
 
@@ -105,7 +105,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch that meets errors", 
   }
 
   for (const ioctl of IOCTLS) {
-    test(`of ${ioctl} are told by name, each with a hint`, async () => {
+    test(`of ${ioctl} are reported by name, each with a hint`, async () => {
       // One parent instance, one launch for each error: launch i meets the problem of the i-th call.
       const codes = Object.keys(NE_ERRORS).map(Number);
       const perLaunch = ioctl === "NE_ADD_VCPU" ? 2 : 1;
@@ -209,7 +209,7 @@ describe.concurrent.skipIf(notHere !== undefined)("the driver's errors", () => {
 });
 
 describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
-  test("a machine without the device is told how to get it", async () => {
+  test("without the device, the hint says how to get it", async () => {
     const result = await launch(here.debug(), { device: false });
     expectRefused(
       result,
@@ -219,13 +219,13 @@ describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
     expect(entries(result, "bind")).toEqual([]);
   });
 
-  test("a machine without vsock is told what to load", async () => {
+  test("without vsock, the hint says what to load", async () => {
     const result = await launch(here.debug(), { vsock: false });
     expectRefused(result, /no vsock \(AF_VSOCK\)/, /modprobe/);
     expect(entries(result, "NE_CREATE_VM")).toEqual([]);
   });
 
-  test("too few huge pages are told in numbers", async () => {
+  test("too few huge pages are reported in numbers", async () => {
     const result = await launch(here.debug(), { hugePages: 20 });
     const told =
       /^nitro: -m 64M: not enough huge pages: need 64 MiB, 40 MiB free \(20 of 20 pages of 2 MiB\)$/;

@@ -30,8 +30,10 @@ describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
   });
 
   test("from another CID is answered and reported, and does not count", async () => {
-    const strangers = [{ cid: 77, byte: BYTE, afterMs: 0 }];
-    const result = await launch(here.debug(), { enclave: { strangers, heartbeatMs: null, liveMs: LIVE_MS } });
+    const foreignHeartbeats = [{ cid: 77, byte: BYTE, afterMs: 0 }];
+    const result = await launch(here.debug(), {
+      enclave: { foreignHeartbeats, heartbeatMs: null, liveMs: LIVE_MS },
+    });
     expect(result.report.heartbeats).toEqual([{ cid: 77, byte: BYTE, outcome: "answered" }]);
     expect(lines(result.stderr)).toContain(
       "nitro: heartbeat from CID 77 answered, but not counted: this enclave has CID 16",
@@ -40,8 +42,10 @@ describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
   });
 
   test("from another CID does not prevent the enclave's own", async () => {
-    const strangers = [{ cid: 77, byte: BYTE, afterMs: 0 }];
-    const result = await launch(here.debug(), { enclave: { strangers, heartbeatMs: 200, liveMs: 600 } });
+    const foreignHeartbeats = [{ cid: 77, byte: BYTE, afterMs: 0 }];
+    const result = await launch(here.debug(), {
+      enclave: { foreignHeartbeats, heartbeatMs: 200, liveMs: 600 },
+    });
     expect(result.report.heartbeats).toEqual([
       { cid: 77, byte: BYTE, outcome: "answered" },
       { cid: 16, byte: BYTE, outcome: "answered" },
@@ -51,7 +55,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
 
   test("with a wrong byte is reported and not answered, from any CID", async () => {
     const enclave = {
-      strangers: [{ cid: 77, byte: 0x42, afterMs: 0 }],
+      foreignHeartbeats: [{ cid: 77, byte: 0x42, afterMs: 0 }],
       ...{ heartbeatByte: 0x11, noHeartbeatFatal: false, heartbeatMs: 60, liveMs: 400 },
     };
     const result = await launch(here.debug(), { enclave });

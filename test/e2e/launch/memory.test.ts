@@ -20,7 +20,7 @@ function instance(host: NonNullable<ScenarioInput["host"]>, more: ScenarioInput 
   return { topology: "m5.2xlarge", pool: "1,5", hugePages: 1536, enclave: brief, host, ...more };
 }
 
-/** The words of a launch with so much memory, allocated by so many threads. */
+/** The arguments of a launch with so much memory, allocated by so many threads. */
 function words(memory: string, threads?: number): string[] {
   // Whether its heartbeat comes before its end depends on how busy this machine is.
   const rest = here
@@ -138,7 +138,7 @@ describe.concurrent.skipIf(notHere !== undefined)("free pages that do not do", (
       "not enough huge pages: need 512 MiB, 128 MiB free (2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB)",
       "-m 128M or -m 1024M",
     ],
-  ])("for -m %s are told by size, with what they do for", async (memory, why, does) => {
+  ])("for -m %s are reported by size, with the sizes they suffice for", async (memory, why, does) => {
     const result = await launch(words(memory), start);
     expect(result.status).toBe(1);
     expect(lines(result.stderr)[0]).toStartWith(`nitro: -m ${memory}: ${why}`);
@@ -147,7 +147,7 @@ describe.concurrent.skipIf(notHere !== undefined)("free pages that do not do", (
     expectNothingLeft(result);
   });
 
-  test("are told by node, and those of another do not count", async () => {
+  test("are reported by node, and those of another node do not count", async () => {
     const topology = { instance: "m5.2xlarge", nodes: 2 };
     const result = await launch(words("256M"), {
       ...start,

@@ -57,7 +57,7 @@ export class Workplace implements Disposable {
     return readFileSync(this.path(name), "utf8");
   }
 
-  /** The words of a launch in debug mode, of the EIF, with as little memory as there may be. */
+  /** The arguments of a launch of the EIF in debug mode, with the minimum of memory. */
   debug(...more: string[]): string[] {
     return [NITRO, "-accel", "nitro,debug-mode=on", "-kernel", this.eif, "-m", "64M", ...more];
   }
@@ -146,7 +146,7 @@ export const CAUSE_UNKNOWN = {
 };
 export const NO_HEARTBEAT = "exited TIME after start, without a heartbeat";
 
-/** Whatever happened: no enclave, page or process is left, and nobody has touched donated memory. */
+/** Asserts that no enclave, page or process is left, and that donated memory was not written to. */
 export function expectNothingLeft(result: ParentResult, lostPages = 0): void {
   const { report } = result;
   const left = {

@@ -39,29 +39,26 @@ const WAYS: Readonly<Record<string, (path: string) => string[]>> = {
 };
 
 describe.skipIf(notHere !== undefined)("in a world-writable directory", () => {
-  test.each(Object.keys(WAYS))(
-    "%s follows no stranger's link, and writes no stranger's file",
-    async (name) => {
-      const victim = here.file("victim", "kept");
-      const [link, file] = [`${open}/link`, `${open}/file`];
-      rmSync(link, { force: true });
-      rmSync(file, { force: true });
-      symlinkSync(victim, link);
-      here.file("open/file", "theirs");
-      for (const path of [link, file]) lchownSync(path, stranger, stranger);
-      for (const [path, kind] of [
-        [link, "symbolic link"],
-        [file, "file"],
-      ]) {
-        const result = await launch(here.debug(...(WAYS[name]?.(path ?? "") ?? [])), { enclave: HELLO });
-        expect(result.stderr).toContain(
-          `${path}: refused to write to a ${kind} in a world-writable directory (owner: user ${stranger})\n`,
-        );
-        expect([result.status, entries(result, "NE_CREATE_VM")]).toEqual([1, []]);
-      }
-      expect([readFileSync(victim, "utf8"), readFileSync(file, "utf8")]).toEqual(["kept", "theirs"]);
-    },
-  );
+  test.each(Object.keys(WAYS))("%s follows no link and writes no file of another user", async (name) => {
+    const victim = here.file("victim", "kept");
+    const [link, file] = [`${open}/link`, `${open}/file`];
+    rmSync(link, { force: true });
+    rmSync(file, { force: true });
+    symlinkSync(victim, link);
+    here.file("open/file", "theirs");
+    for (const path of [link, file]) lchownSync(path, stranger, stranger);
+    for (const [path, kind] of [
+      [link, "symbolic link"],
+      [file, "file"],
+    ]) {
+      const result = await launch(here.debug(...(WAYS[name]?.(path ?? "") ?? [])), { enclave: HELLO });
+      expect(result.stderr).toContain(
+        `${path}: refused to write to a ${kind} in a world-writable directory (owner: user ${stranger})\n`,
+      );
+      expect([result.status, entries(result, "NE_CREATE_VM")]).toEqual([1, []]);
+    }
+    expect([readFileSync(victim, "utf8"), readFileSync(file, "utf8")]).toEqual(["kept", "theirs"]);
+  });
 
   test("a link and a file of the launcher's own user are used", async () => {
     const target = here.file("target", "before");

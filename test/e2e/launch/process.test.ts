@@ -1,4 +1,4 @@
-/** What a launcher's own process is like: in the background, somebody else's, with few rights, waiting, staying. */
+/** What a launcher's own process is like: in the background, as another user, with few rights, waiting, staying. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { MonitorClient } from "../monitor/client.ts";
@@ -27,7 +27,7 @@ const shell = (script: string) => ["sh", "-c", script];
 function daemonScript(words: readonly string[], pidFile: string, look: string): string {
   return (
     `${shellWords(words)}; echo status $?; P=$(cat ${pidFile}); ${look}; ` +
-    // Nobody may have waited for it: then it stays as a zombie.
+    // It stays as a zombie until its parent waits for it.
     "kill $P; while grep -qs '^State:.[^Z]' /proc/$P/status; do sleep 0.02; done"
   );
 }
@@ -64,7 +64,7 @@ describe.skipIf(notHere !== undefined)("-daemonize", () => {
     expectNothingLeft(result);
   });
 
-  test("gives the launch's own status and words where it fails", async () => {
+  test("returns the status and prints the message of a failed launch", async () => {
     const result = await launch(here.production("-daemonize"), { pool: "" });
     expect(result.status).toBe(1);
     expect(result.stderr).toContain("NE_ERR_NO_CPUS_AVAIL_IN_POOL (272)");
@@ -72,7 +72,7 @@ describe.skipIf(notHere !== undefined)("-daemonize", () => {
     expectNothingLeft(result);
   });
 
-  test("what is wrong in the command line is told once", async () => {
+  test("an error in the command line is reported once", async () => {
     const result = await launch(here.production("-daemonize", "-serial", "stdio"));
     expect(result.status).toBe(1);
     expect(lines(result.stderr)[0]).toBe("nitro: -serial stdio: cannot use stdio with -daemonize");
@@ -144,7 +144,7 @@ describe.skipIf(notHere !== undefined)("-run-with", () => {
     expect(result.stdout).toContain("Groups: 54321 \n");
   });
 
-  test("user= of somebody unknown is refused before anything is asked for", async () => {
+  test("user= of an unknown user is refused before the first call of the driver", async () => {
     const result = await launch(here.production("-run-with", "user=no-such-user"));
     expect(result.status).toBe(1);
     expect(result.stderr).toContain(`User "no-such-user" doesn't exist (and is not <uid>:<gid>)`);

@@ -11,7 +11,7 @@ setDefaultTimeout(600_000);
 const PARENT = new URL("../../emulated-parent/main.ts", import.meta.url).pathname;
 const WITH_TERMINAL = join(import.meta.dir, "../monitor/with-terminal.py");
 
-/** The last that is told. */
+/** The last one that is printed. */
 const END = JSON.stringify([{ wait: "the enclave \\(CID", limit: 240 }]);
 
 /** Each piece of the memory takes longer than the patience of half a second. */

@@ -70,7 +70,7 @@ p.send_signal(signal.SIGTERM)`;
     expect(root.stdout).toBe("status 0\n");
     // It may not reopen root's pipe, so it calls poll(2) before each chunk.
     const setpriv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    const directory = here.path("nobody");
+    const directory = here.path("unused");
     const own = [...setpriv, ...here.debug("-d", "vsock", "-D", `${directory}/console`)];
     const other = await launchAs({
       command: ["sh", "-c", `mkdir -m 777 ${directory}; exec "$@"`, "sh"].concat(

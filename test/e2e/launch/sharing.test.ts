@@ -128,7 +128,7 @@ function python(...code: string[]): string {
 }
 
 const UNIX = "socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)";
-const NOBODY = "os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)";
+const OTHER_UID = "os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)";
 const VSOCK_PORT = [
   "port = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)",
   "port.bind((socket.VMADDR_CID_ANY, 9000)); port.listen()",
@@ -139,7 +139,7 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
 
   test("that have the handoff socket's name and pass on other descriptors do not affect a launch", async () => {
     const squatter = python(
-      NOBODY,
+      OTHER_UID,
       `handoff = ${UNIX}; handoff.bind("\\0${HANDOFF}"); handoff.listen(); there()`,
       `false = ${UNIX}; false.bind("\\0${HANDOFF}-0"); false.listen(); inbox, gift = socket.socketpair()`,
       "while True:",
@@ -159,7 +159,7 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
       "held = []",
       // One is another user. The other is root and is served; it must exit, for its duplicates would keep the port bound.
       "untrusted = os.fork()",
-      "if untrusted: NOBODY".replace("NOBODY", NOBODY),
+      "if untrusted: OTHER_UID".replace("OTHER_UID", OTHER_UID),
       "there()",
       "while True:",
       `  caller = ${UNIX}; caller.setblocking(False)`,
@@ -185,10 +185,10 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
   });
 
   test("that send heartbeats are answered and reported once, and count for no launch", async () => {
-    const strangers = [{ cid: 77, byte: 0xb7, afterMs: 100 }];
+    const foreignHeartbeats = [{ cid: 77, byte: 0xb7, afterMs: 100 }];
     const result = await launchAs({
       command: together(here, four),
-      scenario: { enclave: { heartbeatMs: 600 }, enclaves: [{ strangers }] },
+      scenario: { enclave: { heartbeatMs: 600 }, enclaves: [{ foreignHeartbeats }] },
     });
     expect(went(result.stdout)).toEqual(repeated(4, COUNTED));
     expect(result.report.heartbeats.map(({ outcome }) => outcome)).toEqual(repeated(5, "answered"));
@@ -199,7 +199,7 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
   });
 
   test("that send a heartbeat do not replace the enclave's own if it is required", async () => {
-    const enclave = { heartbeatMs: null, strangers: [{ cid: 77, byte: 0xb7, afterMs: 50 }] };
+    const enclave = { heartbeatMs: null, foreignHeartbeats: [{ cid: 77, byte: 0xb7, afterMs: 50 }] };
     const words = here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=1");
     const result = await launchAs({ command: together(here, [words, words]), scenario: { enclave } });
     expect(result.report.heartbeats.map(({ outcome }) => outcome)).toEqual(repeated(2, "answered"));

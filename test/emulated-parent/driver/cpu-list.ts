@@ -23,7 +23,7 @@ export function formatCpuList(cpus: readonly number[]): string {
   return runs.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(",");
 }
 
-/** CPUs as a mask of `count` bits: words of 32 bits, the highest first. */
+/** CPUs as a mask of `count` bits: units of 32 bits, the highest first. */
 export function formatCpuMask(cpus: readonly number[], count: number): string {
   const words = new Uint32Array(Math.max(1, Math.ceil(count / 32)));
   for (const cpu of cpus) words[cpu >> 5] = (words[cpu >> 5] ?? 0) | (1 << (cpu & 31));

@@ -17,7 +17,7 @@ export class CpuPool {
     this.set(cpus);
   }
 
-  /** Takes other CPUs into the pool; nobody has any of the old ones. */
+  /** Takes other CPUs into the pool; none of the old ones is in use. */
   set(cpus: readonly number[]): void {
     this.cores.clear();
     for (const cpu of [...cpus].sort((a, b) => a - b)) {

@@ -142,7 +142,7 @@ function mapRun(pid: number, run: Run): Mapping | undefined {
   }
 }
 
-/** How many regions the device is told of for one donation: one for each run of pages that ascend side by side. */
+/** The number of regions of one donation: one for each ascending run of pages. */
 function regionCount(runs: readonly Run[], scenario: Scenario): number {
   const bytes = runs.reduce((sum, run) => sum + run.to - run.from, 0);
   if (scenario.regionBytes !== 0) return Math.ceil(bytes / scenario.regionBytes);

@@ -17,7 +17,7 @@ const LEAST_MEMORY = 64 * 1024 * 1024; // linux/nitro_enclaves.h: NE_ERR_ENCLAVE
 const LARGEST_CID = 0xffffffffn;
 const firstUid = 0x1000;
 
-/** What is told of a request in the trace. */
+/** The details of a request in the trace. */
 export type Detail = Record<string, unknown>;
 
 /** All enclaves of the parent instance. */
@@ -37,7 +37,7 @@ export class Driver {
     world.loop.watch(this.uses.fd, POLL.IN, () => this.freeReleased());
   }
 
-  /** Enclaves that somebody still holds. */
+  /** Enclaves whose descriptor is still open. */
   get slotsLeft(): number {
     return this.slots.size;
   }

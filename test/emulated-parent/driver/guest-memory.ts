@@ -4,7 +4,7 @@ import type { Mapping } from "../sys/files.ts";
 interface Piece {
   mapping: Mapping;
   start: number;
-  /** The CRC at donation, undefined where nobody asked for it. */
+  /** The CRC at donation, undefined if it was not requested. */
   crc: number | undefined;
   reported: boolean;
 }
@@ -49,7 +49,7 @@ export class GuestMemory {
     return this.views(offset, length).reduce((crc, view) => crcOf(view, crc), seed);
   }
 
-  /** Pieces that somebody has written to since they were donated; each is told once. */
+  /** Returns ranges that were written to after the donation, each once. */
   changed(): { offset: number; bytes: number }[] {
     const changed: { offset: number; bytes: number }[] = [];
     for (const piece of this.pieces) {

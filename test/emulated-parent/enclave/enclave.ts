@@ -53,7 +53,7 @@ export class Enclave {
     });
     for (let peer = 0; peer < behaviour.silentPeers; peer++)
       connectSilently(this.world, silentPeerCid + peer);
-    for (const { cid, byte, afterMs } of behaviour.strangers) {
+    for (const { cid, byte, afterMs } of behaviour.foreignHeartbeats) {
       this.later(afterMs, () => sendHeartbeat(this.world, cid, byte, () => undefined));
     }
     if (behaviour.liveMs !== null) this.later(behaviour.liveMs, () => this.exit("its time was over"));

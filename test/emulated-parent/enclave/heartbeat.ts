@@ -11,7 +11,7 @@ import type { World } from "../world.ts";
 export const HEARTBEAT_PORT = 9000;
 const retryMs = 5;
 
-/** Sends a byte from a CID and waits for its echo; `finished` is told how it went, once. */
+/** Sends a byte from a CID and waits for its echo; `finished` gets the outcome, once. */
 export function sendHeartbeat(
   world: World,
   cid: number,

@@ -68,7 +68,7 @@ export class DirectoryCopies {
   }
 }
 
-/** Where a descriptor or the working directory of a process leads; undefined where that cannot be told. */
+/** Where a descriptor or the working directory of a process leads; undefined if it is unknown. */
 export function directoryOf(tid: number, descriptor: number | undefined): string | undefined {
   try {
     return readlinkSync(descriptor === undefined ? `/proc/${tid}/cwd` : `/proc/${tid}/fd/${descriptor}`);

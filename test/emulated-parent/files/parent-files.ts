@@ -165,7 +165,7 @@ export class ParentFiles {
     if (found.kind === "foreign") return request.proceed();
     answerStatus(request, this.statusOf(found, request), (bits) => {
       const owner = found.kind === "directory" ? { mode: 0o755, uid: 0, gid: 0 } : ownerOf(found);
-      // A file in sysfs that nobody may write cannot be written by root either (fs/kernfs/file.c), but access(2) says so.
+      // A file in sysfs without write permission cannot be written by root either (fs/kernfs/file.c), but access(2) says so.
       return refusalOf(owner, request.pid, bits);
     });
   }

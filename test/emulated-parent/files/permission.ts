@@ -56,7 +56,7 @@ export function chmodRefusal(owner: Owner, pid: number): number {
   return identity(pid).uid === owner.uid || hasCapability(pid, CAP_FOWNER) ? 0 : E.EPERM;
 }
 
-/** Why a process may not give a file to somebody (-1: as it is); 0 where it may. */
+/** Returns the errno of a chown (-1: unchanged); 0 if it is permitted. */
 export function chownRefusal(owner: Owner, pid: number, uid: number, gid: number): number {
   if (hasCapability(pid, CAP_CHOWN)) return 0;
   const caller = identity(pid);

@@ -1,5 +1,5 @@
 /**
- * The emulated part of the file system: files, links and devices by path, computed when somebody looks. A directory is there
+ * The emulated part of the file system: files, links and devices by path, computed on access. A directory exists
  * as long as something in it is. Under an opaque directory nothing of the machine shows; elsewhere what is not in the tree
  * is the machine's own.
  */
@@ -11,7 +11,7 @@ export interface Caller {
   tid: number;
 }
 
-/** A file; `read` gives null while it does not exist, and is told the path where a node stands for several. */
+/** A file; `read` gives null while it does not exist, and gets the path where a node stands for several. */
 export interface FileNode {
   kind: "file";
   /** Permission bits. */

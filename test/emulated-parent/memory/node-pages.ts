@@ -1,7 +1,7 @@
 /**
  * Huge pages that lie on nodes: each page of a stand-in file is one of the kernel's pool, on a node and with a place in
  * physical memory. mmap promises pages, fallocate, MADV_POPULATE_*, MAP_POPULATE and a donation take them; of a page that
- * is merely touched the supervisor learns when somebody asks for it (a donation, move_pages, get_mempolicy, the page map,
+ * is merely touched the supervisor learns when a call asks for it (a donation, move_pages, get_mempolicy, the page map,
  * fallocate), and there it is taken by the policy that counts at that moment.
  */
 import type { Donor } from "../driver/donation.ts";
@@ -100,7 +100,7 @@ export class NodePages extends HugePages {
     });
   }
 
-  /** mmap: promises the pages that nobody has been promised, all of them or none (hugetlb_reserve_pages). */
+  /** mmap: reserves pages that are not reserved yet, all of them or none (hugetlb_reserve_pages). */
   override map(request: Notification): void {
     const file = this.fileOf(request, request.i32(4));
     if (file === undefined) return request.proceed();

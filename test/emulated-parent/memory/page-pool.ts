@@ -63,7 +63,7 @@ export class PagePool {
     return sums;
   }
 
-  /** Fills a node at the start; `used` of its pages are somebody else's. */
+  /** Fills a node at the start; `used` of its pages belong to other processes. */
   fill(node: number, total: number, used: number): void {
     this.grow(node, total);
     const pages = this.nodes[node];
@@ -171,7 +171,7 @@ export class PagePool {
     return fresh.length;
   }
 
-  /** Free pages that nobody was promised go, one of each node in turn. */
+  /** Removes free pages that are not reserved, one of each node in turn. */
   private shrinkEvenly(wanted: number, nodes: readonly number[]): void {
     const { total, free } = this.sums;
     const least = Math.max(wanted, this.reserved + total - free);

@@ -165,9 +165,9 @@ export function readShortFile(path: string): string | undefined {
 const IN_CLOSE_NOWRITE = 0x10; // linux/inotify.h
 const IN_DELETE_SELF = 0x400; // linux/inotify.h
 
-/** Tells when nobody uses a file any more, be it by descriptor or by mapping; to be polled through `fd`. */
+/** Reports when a file is no longer in use, by descriptor or mapping; polled through `fd`. */
 export class UseWatch {
-  /** Readable when something is to be told. */
+  /** Readable when there is something to report. */
   readonly fd = mustCall("inotify_init1", NR.inotify_init1, O.NONBLOCK | O.CLOEXEC);
 
   /** Looks at a nameless file until its last descriptor and mapping are gone; gives the watch's number. */

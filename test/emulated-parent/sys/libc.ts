@@ -49,7 +49,7 @@ export class SyscallError extends Error {
   }
 }
 
-/** The address of a buffer's bytes; whoever asks must hold the buffer until the call has returned. */
+/** The address of a buffer's bytes; the caller must keep the buffer until the call has returned. */
 export function addressOf(view: NodeJS.TypedArray): number {
   return ptr(view);
 }

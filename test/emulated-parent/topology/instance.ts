@@ -27,11 +27,11 @@ export class Instance {
   poolText: string;
   /** CPUs that the pool has taken. */
   poolCpus: readonly number[];
-  /** CPUs that somebody has taken offline by hand. */
+  /** CPUs that were taken offline by hand. */
   readonly offlineByHand = new Set<number>();
-  /** CPUs of the pool that somebody has put online again; the driver takes no notice. */
+  /** CPUs of the pool that were put online again; the driver does not notice. */
   readonly onlineByHand = new Set<number>();
-  /** Ports of vsock that somebody else holds. */
+  /** vsock ports that other processes hold. */
   readonly takenPorts: Set<number>;
   /** Ports of vsock that the command's processes have bound, with the process. */
   readonly listeners = new Map<number, number>();
@@ -119,7 +119,7 @@ export class Instance {
     for (const [name] of this.modules.all) this.modules.set(name, "loaded");
   }
 
-  /** Somebody gives a port of vsock back; gives 0 or the errno. */
+  /** Releases a vsock port; returns 0 or the errno. */
   freePort(port: number): number {
     return this.takenPorts.delete(port) ? 0 : E.ENOENT;
   }

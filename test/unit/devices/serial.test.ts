@@ -132,12 +132,12 @@ describe("the console's output", () => {
   test("is delivered after the enclave has exited and the connection is closed", () => {
     const { says, output, console } = connected(0);
     output.room.push(2, -11);
-    says(bytes("last words"));
+    says(bytes("last lines"));
     console.enclaveExited();
     expect([console.isDelivering, output.text]).toEqual([true, "la"]);
     console.ready();
     says([]);
-    expect([console.isDelivering, output.text]).toEqual([false, "last words"]);
+    expect([console.isDelivering, output.text]).toEqual([false, "last lines"]);
   });
 
   describe("of an exited enclave, while the receiver does not accept it:", () => {
@@ -156,7 +156,7 @@ describe("the console's output", () => {
     }
 
     test("the rest is buffered, so that the enclave can be released, and delivered later", () => {
-      const { console, kept, output, socket } = over(bytes(" words"), bytes("!"), []);
+      const { console, kept, output, socket } = over(bytes(" lines"), bytes("!"), []);
       expect([console.fd, kept.fd, console.isReceiving]).toEqual([7, socket, true]);
       kept.ready(POLLIN);
       expect([console.isReceiving, console.isDelivering, kept.fd, kept.deadlineMs, output.text]).toEqual([
@@ -170,8 +170,8 @@ describe("the console's output", () => {
       console.ready();
       expect([console.isDelivering, output.text, tail(console)]).toEqual([
         false,
-        "last words!",
-        "last words!",
+        "last lines!",
+        "last lines!",
       ]);
     });
 

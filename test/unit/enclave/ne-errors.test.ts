@@ -56,7 +56,7 @@ describe("CPUs that were picked by hand", () => {
   });
 });
 
-test("regions are told where they are known, and else how they would be", () => {
+test("regions are reported if they are known", () => {
   const known = told("NE_SET_USER_MEMORY_REGION", 265, { regions: 700 });
   expect(known.why).toEndWith("than the driver accepts: 700 regions, even in physical order");
   expect(known.hint).not.toContain("CAP_SYS_ADMIN");
@@ -74,7 +74,7 @@ describe("the driver's own codes", () => {
     expect(`${why}${hint}`).not.toMatch(/undefined|NaN|\[object/);
   });
 
-  /** The user's own words and numbers that each must have. */
+  /** The user's own options and numbers that each must have. */
   test.each([
     [256, "NE_ADD_VCPU", ["4 of 6 vCPUs"]],
     [257, "NE_ADD_VCPU", ["pool is 2-5", "ne_cpus"]],
@@ -89,7 +89,7 @@ describe("the driver's own codes", () => {
     [272, "NE_CREATE_VM", ["-smp 6", "pool is 2-5", "all of it in use", "allocator.yaml"]],
     [272, "NE_ADD_VCPU", ["4 of 6 vCPUs", "-smp 6", "pool is 2-5"]],
     [275, "NE_START_ENCLAVE", ["4242", "enclave-cid"]],
-  ])("%d from %s is told in the user's numbers", (code, call, words) => {
+  ])("%d from %s is reported in the user's numbers", (code, call, words) => {
     const { all } = told(call, code);
     for (const word of words) expect(all).toContain(word);
   });
@@ -111,7 +111,7 @@ describe("the driver's own codes", () => {
     );
   });
 
-  test("an empty pool, and one that cannot be read, are told as such", () => {
+  test("an empty pool and an unreadable pool are reported", () => {
     expect(told("NE_CREATE_VM", 272, { pool: "" }).why).toBe(
       "the pool has no free core (-smp 6); the CPU pool is empty",
     );
@@ -149,7 +149,7 @@ describe("plain errnos", () => {
     expect(all).not.toMatch(/undefined|NaN|\[object/);
   });
 
-  test("one that nobody has a name for has its number and a hint", () => {
+  test("one without a name has its number and a hint", () => {
     const { all, hint } = told("NE_CREATE_VM", 999);
     expect(all).toContain("999");
     expect(hint).toContain("dmesg");

@@ -83,7 +83,7 @@ function prepared(host: Machine, pages: number, more: Partial<Preparing> = {}) {
   return begun(host, pages, { pageMap, ...more }).finish();
 }
 
-/** The bytes of a mapping that are there, for whoever asks. */
+/** The bytes of a mapping that are present. */
 function sizes({ mapped }: Machine): number[] {
   return [...mapped.values()].map((bytes) => bytes / PAGE);
 }
@@ -138,7 +138,7 @@ describe("pages", () => {
     expect(many.regions).toBe(65);
   });
 
-  test("that are none of that size, or of which nothing is told, have no number of regions", () => {
+  test("that have another size, or are not visible, have no number of regions", () => {
     using odd = prepared(machine([10, 10.5]), 2);
     expect(odd.regions).toBeUndefined();
     using oddFirst = prepared(machine([10.5, 11]), 2);
@@ -197,7 +197,7 @@ describe("memory that has been begun", () => {
     return { filesFor: () => 2, begin: () => filling };
   }
 
-  test("is given back, its threads before all else, where nobody finishes it", () => {
+  test("is released, its threads first, if it is not finished", () => {
     const host = machine([10, 11]);
     const done: string[] = [];
     const memory = begun(host, 2, { together: threads(done) });

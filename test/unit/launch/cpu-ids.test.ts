@@ -61,7 +61,7 @@ describe("CPUs picked by hand", () => {
     expect(failure.hint).toBe(`while no enclave runs: nitro pool --cpu-list 1,5`);
   });
 
-  test("of half a core that is not in the pool either are told the pool that would do", () => {
+  test("of half a core outside the pool are refused with a sufficient pool", () => {
     expect(userErrorOf(() => pick([3])).hint).toEndWith(`nitro pool --cpu-list 1-3,5-7`);
   });
 });

@@ -50,7 +50,7 @@ function diagnosed(system: System, call: string, errno: number, plan: MemoryPlan
 describe("the huge pages cannot be had", () => {
   const what = "-m 512M: 256 huge pages of 2 MiB";
 
-  test("somebody has taken them meanwhile: how many there are, and how many to reserve", () => {
+  test("another process took them: how many are free, and how many to reserve", () => {
     expect(diagnosed(withPages(300, 100, 20), "fallocate", ERRNO.ENOSPC)).toEqual({
       what: "-m 512M",
       why:

@@ -7,7 +7,7 @@ const identity = { uid: 7, gid: 8, groups: [8, 9] };
 const status = (uid = "7\t7\t7\t7", gid = "8\t8\t8\t8", groups = "8 9 ", cap = "0000000000000000") =>
   `Name:\tx\nUid:\t${uid}\nGid:\t${gid}\nGroups:\t${groups}\nCapInh:\t0\nCapPrm:\t${cap}\nCapEff:\t${cap}\n`;
 
-describe("a thread that is somebody else", () => {
+describe("a thread of another user", () => {
   test("has the ids, the groups and no capability", () => {
     expect(isOf(status(), identity)).toBe(true);
     expect(isOf(status(undefined, undefined, "9 8 "), identity)).toBe(true);

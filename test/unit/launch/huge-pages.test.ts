@@ -72,7 +72,7 @@ describe("on one node", () => {
     });
   });
 
-  test("what a larger page would do is told, and that it is donated whole", () => {
+  test("a larger page that would suffice is named, and that it is donated whole", () => {
     expect(userErrorOf(() => plan(small([2, 4], [10, 20]), 1536 * MIB))).toEqual({
       what: "-m 1536",
       why:
@@ -96,7 +96,7 @@ describe("on one node", () => {
     );
   });
 
-  test("counters that cannot be read hold nobody back", () => {
+  test("unreadable counters do not prevent a launch", () => {
     expect(plan(systemWith({}), 2 * GIB)).toEqual({
       ...size(2 * GIB),
       ranges: [{ pageBytes: HUGE, pages: 1024 }],
@@ -137,7 +137,7 @@ describe("on two nodes", () => {
     });
   });
 
-  test("what is free is told by size and node", () => {
+  test("free pages are reported by size and node", () => {
     expect(userErrorOf(() => plan(twoNodes([4, 900], [1, 300]), 2 * GIB))).toEqual({
       what: "-m 2048",
       why:

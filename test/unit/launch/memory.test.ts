@@ -108,7 +108,7 @@ describe("an image in its memory", () => {
   });
 });
 
-test("sizes are told in whole MiB or in bytes", () => {
+test("sizes are printed in whole MiB or in bytes", () => {
   expect([sizeText(0), sizeText(128 * MIB), sizeText(3 * GIB), sizeText(MIB + 1)]).toEqual([
     "0M",
     "128M",
@@ -182,7 +182,7 @@ describe("pages", () => {
     expect(mostMemory(bytes, supply, pageBytes)).toBe(most);
   });
 
-  test("are told by their sizes", () => {
+  test("are printed with their sizes", () => {
     expect(rangesText([giant(1)])).toBe("1 huge page of 1 GiB");
     expect(rangesText([huge(256)])).toBe("256 huge pages of 2 MiB");
     expect(rangesText([giant(3), huge(1)])).toBe("3 huge pages of 1 GiB and 1 of 2 MiB");
