@@ -1,8 +1,5 @@
 /**
- * -daemonize. The driver refuses an enclave's ioctls from a process other than the one that created it, and the runtime
- * has threads, so fork(2) will not do: before it has asked for anything, the program starts itself anew and waits for
- * one byte on a pipe, which comes when the enclave has started. Until then the daemon writes to the caller's own
- * standard output and error, so nothing that it says is lost.
+ * -daemonize. The driver refuses ioctls from a process other than the one that created the enclave, and the runtime has threads, so fork(2) is no option. The program starts itself again instead, before any request to the host, and waits for one byte on a pipe, which the daemon writes when the enclave has started. Until then the daemon writes to the caller's stdout and stderr.
  */
 import { SyscallError, UserError } from "../../sys/errors.ts";
 import { openFile, readSome, writeSome } from "../../sys/files.ts";
@@ -27,10 +24,12 @@ import { type System, wouldBlock } from "../../sys/system.ts";
 import { EXIT } from "../exit-status.ts";
 import { HANDED_OVER } from "../options.ts";
 
-/** What QEMU's daemon sets (os_daemonize): its files are not for others. */
+/** The umask of QEMU's daemon (os_daemonize). */
 const FILE_MASK = 0o027;
 
-/** Starts the daemon and waits until its enclave has started. Gives 0 then, else the status that it ended with. */
+/**
+ * Starts the daemon and waits until its enclave has started. Returns 0, or the exit status of a daemon that failed.
+ */
 export function launchInBackground(
   system: System,
   words: readonly string[],
@@ -46,7 +45,7 @@ export function launchInBackground(
     if (!(error instanceof SyscallError)) throw error;
     throw new UserError(
       "-daemonize",
-      `the program cannot be started anew (${error.message})`,
+      `the program cannot be started again (${error.message})`,
       "is /proc mounted?",
     );
   } finally {
@@ -74,25 +73,30 @@ export function launchInBackground(
   return status > 0 ? status : EXIT.notLaunched;
 }
 
-/** How a daemon tells that the enclave has started. */
+/** The daemon's side of the pipe. */
 export interface DaemonStatus {
-  /** Lets go of the caller's standard streams, then has the caller's command return. Throws UserError. */
+  /** Detaches from the caller's standard streams, then lets the caller's command return. Throws UserError. */
   started(): void;
 }
 
 /**
- * What a process does first that was started to be the daemon.
- * @param word names the descriptor of the pipe. Throws UserError where it is none.
+ * Turns this process into the daemon. @param argument it that names the descriptor of the pipe. Throws
+ * UserError if it does not.
  */
-export function becomeDaemon(system: System, word: string, logFd: () => number | undefined): DaemonStatus {
-  const fd = Number(word.slice(HANDED_OVER.length) || Number.NaN);
-  if (!Number.isInteger(fd) || fd <= 2 || !isPipe(system, fd)) throw new UserError(word, "invalid option");
+export function becomeDaemon(
+  system: System,
+  argument: string,
+  logFd: () => number | undefined,
+): DaemonStatus {
+  const fd = Number(argument.slice(HANDED_OVER.length) || Number.NaN);
+  if (!Number.isInteger(fd) || fd <= 2 || !isPipe(system, fd))
+    throw new UserError(argument, "invalid option");
   setCloseOnExec(system, fd);
   newSession(system);
-  // It was started as /proc/self/exe, and would be called `exe`.
+  // Started as /proc/self/exe, the process would be called `exe`.
   setProcessName(system, process.argv0.slice(process.argv0.lastIndexOf("/") + 1));
   setUmask(system, FILE_MASK);
-  // Opened now: the root may be another one later.
+  // Opened now, because the root directory may change.
   const nothing = openFile(system, "/dev/null", O_RDWR);
   return {
     started() {

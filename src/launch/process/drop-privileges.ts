@@ -1,7 +1,7 @@
 /**
- * What the launcher's own process becomes when nothing but the loop is left: another root, another user, fewer system
- * calls, a daemon. What can be looked up or opened is so before the launch begins, so that it fails before anything is
- * asked of the host; where a step fails at last, the launch fails: it is never done without.
+ * Changes of the process after the start: root directory, user, system call filter, daemon. What can be looked up or
+ * opened is prepared before the launch, so that it fails early. If a change fails at the end, the launch fails;
+ * nothing runs with more rights than requested.
  */
 import { groupIdsOf, parsePasswd } from "../../host/process/accounts.ts";
 import { SyscallError, UserError } from "../../sys/errors.ts";
@@ -20,18 +20,18 @@ import type { System } from "../../sys/system.ts";
 import type { Account, ProcessOptions, Typed } from "../options.ts";
 import type { DaemonStatus } from "./daemon.ts";
 
-/** The change, ready to be made. */
-export interface Prepared extends Disposable {
-  /** Makes it. Throws UserError. */
-  readonly settle: () => void;
+/** The prepared changes. */
+export interface PreparedChanges extends Disposable {
+  /** Applies them. Throws UserError. */
+  readonly apply: () => void;
 }
 
-/** Looks up and opens what the options need. Throws UserError, naming the option. */
+/** Looks up and opens what the changes need. Throws UserError that names the option. */
 export async function prepareProcess(
   system: System,
   options: ProcessOptions,
   daemon: DaemonStatus | undefined,
-): Promise<Prepared> {
+): Promise<PreparedChanges> {
   using stack = new DisposableStack();
   const { user, chroot } = options;
   if (options.processName !== undefined) setProcessName(system, options.processName);
@@ -41,24 +41,24 @@ export async function prepareProcess(
     chroot === undefined
       ? undefined
       : stack.use(named(`-run-with chroot=${chroot.value}`, () => openDirectory(system, chroot.value)));
-  // Opened before the root changes: there may be no /proc in the other one.
+  // Opened before the root changes, because the new one may have no /proc.
   const threads =
     user === undefined ? undefined : stack.use(named(user.typed, () => openThreadDirectory(system)));
   const sandbox = options.sandbox ? await import("./sandbox.ts") : undefined;
-  const settle = () => {
+  const apply = () => {
     if (root !== undefined && chroot !== undefined) enterRoot(system, root, chroot);
     if (identity !== undefined && threads !== undefined && user !== undefined) {
       become(system, identity, threads, user.typed);
     }
     threads?.close();
-    root?.close(); // an open directory outside of the root would be a way out of it
+    root?.close(); // An open directory outside of the root would be a way out.
     if (parent !== undefined) followParent(system, parent);
     if (daemon !== undefined) changeToRoot(system);
     sandbox?.enterSandbox(system);
     daemon?.started();
   };
   const held = stack.move();
-  return { settle, [Symbol.dispose]: () => held.dispose() };
+  return { apply, [Symbol.dispose]: () => held.dispose() };
 }
 
 function named<T>(what: string, attempt: () => T): T {
@@ -93,21 +93,17 @@ function enterRoot(system: System, root: Fd, { value, typed }: Typed<string>): v
     changeRoot(system, root, value);
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
-    throw new UserError(typed, `chroot failed (${error.call}: ${error.why})`, "it takes root's rights");
+    throw new UserError(typed, `chroot failed (${error.call}: ${error.why})`, "run nitro as root");
   }
 }
 
-/** libc changes all threads that it has made; whether these were all is looked at, thread by thread. */
+/** libc changes all threads that it knows; each thread of the process is verified. */
 function become(system: System, identity: UserIdentity, threads: Fd, typed: string): void {
   try {
     becomeUser(system, identity);
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
-    throw new UserError(
-      typed,
-      `the user cannot be changed (${error.call}: ${error.why})`,
-      "it takes root's rights",
-    );
+    throw new UserError(typed, `cannot change the user (${error.call}: ${error.why})`, "run nitro as root");
   }
   const statuses = named(typed, () => threadStatuses(system, threads));
   if (statuses.length === 0 || !statuses.every((status) => isOf(status, identity))) {
@@ -115,7 +111,7 @@ function become(system: System, identity: UserIdentity, threads: Fd, typed: stri
   }
 }
 
-/** Whether a thread's status (proc_pid_status(5)) tells of this identity, and of no capability but root's. */
+/** Whether a thread's status (proc_pid_status(5)) shows this identity, and no capability unless it is root. */
 export function isOf(status: string, { uid, gid, groups }: UserIdentity): boolean {
   const field = (name: string) => new RegExp(`^${name}:\\s*(.*?)\\s*$`, "m").exec(status)?.[1];
   const ids = (name: string) =>

@@ -1,6 +1,6 @@
 /**
- * The launcher's own process: a daemon, a pid file, a trace file, another user, a sandbox. Few launches ask for any of
- * it, so what sets it up is loaded for those only.
+ * The process of the launch: daemon, pid file, trace file, another user, sandbox. Few launches use any of it, so what
+ * sets it up is loaded for those only.
  */
 import type { System } from "../../sys/system.ts";
 import type { LaunchRequest } from "../context.ts";
@@ -24,7 +24,7 @@ export async function startDaemon(system: System, { args, report }: LaunchReques
   return launchInBackground(system, args, report);
 }
 
-/** Prepares the process: what can fail does so here, before anything is asked of the host. Throws UserError. */
+/** Prepares the process. What can fail does so here, before any request to the host. Throws UserError. */
 export async function prepareLauncher(system: System, request: LaunchRequest): Promise<LauncherProcess> {
   const { options, daemonArgument } = request;
   if (options.process === undefined && daemonArgument === undefined && !writesFiles(options)) {

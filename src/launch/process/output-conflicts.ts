@@ -1,12 +1,12 @@
-/** Files that a launch writes must not be those that it reads: opening one for writing would empty it. */
+/** Output files must not be input files of the launch, because opening them for writing would truncate them. */
 import { UserError } from "../../sys/errors.ts";
 import { fileStatus } from "../../sys/file-status.ts";
 import type { System } from "../../sys/system.ts";
 import type { LaunchOptions, Typed } from "../options.ts";
 
 /**
- * Throws UserError when -serial, -chardev, -D or -pidfile names the image, or two of them name one file.
- * Looks before it opens.
+ * Throws UserError if -serial, -chardev, -D or -pidfile names a file of the image, or if two of them name the same
+ * file. Files are not opened.
  */
 export function checkOutputs(system: System, options: LaunchOptions): void {
   const { kernel, initrd, ramdisks, configFiles, chardevs, traceFile, pidFile } = options;

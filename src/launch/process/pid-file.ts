@@ -1,4 +1,4 @@
-/** -pidfile: the launcher's process id, locked while it runs and removed when it ends, as QEMU does. */
+/** -pidfile: the process id, in a file that is locked while nitro runs and removed at the end, as in QEMU. */
 import { SyscallError, UserError } from "../../sys/errors.ts";
 import { type FileStatus, fdStatus, fileStatus, statusIn } from "../../sys/file-status.ts";
 import { type Fd, openDirectory, removeAt, removeFile, writeSome } from "../../sys/files.ts";
@@ -10,15 +10,15 @@ import { checked, type System } from "../../sys/system.ts";
 import type { Typed } from "../options.ts";
 
 /**
- * How the file goes at the end: by its path; by its name in a directory that stays open, for a launcher that changes
- * its working directory; or, where there is no way back to it (a changed root), by being emptied.
+ * How the file is removed at the end: by its path; by name in an open directory, if the working directory changes; or
+ * emptied, if it is unreachable after a change of the root directory.
  */
 export type PidFileEnd = "by path" | "in its directory" | "emptied";
 
-/** A lock is taken again so often where the file has gone from its path in between. */
+/** Attempts to lock the file when it was removed from its path in between. */
 const MOST_TRIES = 20;
 
-/** Writes the file; disposing of it removes it. Throws UserError when another launcher holds it. */
+/** Writes the file; disposal removes it. Throws UserError if another launch holds it. */
 export function writePidFile(
   system: System,
   { value: path, typed: what }: Typed<string>,
@@ -35,7 +35,7 @@ export function writePidFile(
       const text = new TextEncoder().encode(`${process.pid}\n`);
       const put = writeSome(system, file.number, addressOf(text), text.length);
       if (put !== text.length) {
-        // An empty one is no use to anybody, and it is this launch's: it is locked.
+        // Removes the file, which is empty and locked by this launch.
         if (isSame(system, fileStatus(system, path), file)) removeFile(system, path);
         throw new SyscallError("write", put < 0 ? -put : ERRNO.ENOSPC, path);
       }
@@ -70,7 +70,7 @@ export function writePidFile(
   }
 }
 
-/** Opens the file and locks it, anew where the launcher that held it has removed it in between. Throws SyscallError. */
+/** Opens and locks the file, again if the launch that held it removed it in between. Throws SyscallError. */
 function lockedFile(system: System, path: string): Fd {
   for (let left = MOST_TRIES; ; left--) {
     const file = openOutput(system, path, O_WRONLY | O_CREAT | O_NONBLOCK, 0o644);
@@ -86,7 +86,7 @@ function lockedFile(system: System, path: string): Fd {
   }
 }
 
-/** Whether what is found at a path is this file, as far as the kernel can tell. */
+/** Whether the file at a path is this file. */
 function isSame(system: System, there: FileStatus | undefined, file: Fd): boolean {
   const own = fdStatus(system, file);
   return own === undefined || there?.identity === own.identity;

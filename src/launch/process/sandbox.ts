@@ -1,8 +1,5 @@
 /**
- * -sandbox on: from the start of the enclave on, no thread can make a system call but those that the loop, its sockets
- * and the runtime need. A call that serves only to take the machine over kills the process, and the enclave with it;
- * any other call that is not listed fails with EPERM, for a running enclave is worth more than a stray call of the
- * runtime's. No file can be opened and no program started. Other than in QEMU, it is a list of what is allowed.
+ * -sandbox on: after the start of the enclave, threads can only make the system calls of the run loop, its sockets and the runtime. Calls that serve to take over a machine kill the process and with it the enclave; other calls fail with EPERM, so that an unexpected call of the runtime does not stop the enclave. No file can be opened and no program started. Unlike QEMU's, this is a list of allowed calls.
  */
 import { ERRNO } from "../../sys/linux/errno.ts";
 import * as ioctls from "../../sys/linux/ioctls.ts";
@@ -21,7 +18,7 @@ import type { System } from "../../sys/system.ts";
 
 const REFUSED: FilterAction = { errno: ERRNO.EPERM };
 
-/** What the loop does, the most frequent first; then what it does now and then; then what only the runtime does. */
+/** The calls of the run loop, most frequent first; then rarer ones; then those of the runtime. */
 const ALLOWED: readonly SyscallName[] = [
   ...([
     "read",
@@ -68,7 +65,7 @@ const ALLOWED: readonly SyscallName[] = [
     "dup3",
     "unlink",
     "unlinkat",
-    "memfd_create", // for a launcher that comes later to share the heartbeat's port
+    "memfd_create", // For a later launch that shares the heartbeat port.
   ] as const),
   ...(["epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd2"] as const),
   ...(["mmap", "munmap", "mprotect", "mremap", "brk", "mincore", "membarrier", "rt_sigaction"] as const),
@@ -119,10 +116,10 @@ const FATAL: readonly SyscallName[] = [
   ...(["io_uring_enter", "io_uring_register", "open_by_handle_at"] as const),
 ];
 
-/** Threads are named, and allocators name their memory. */
+/** Names of threads and of the allocator's memory. */
 const NAMES_OF_THINGS = [PR_SET_NAME, PR_SET_VMA];
 
-/** The rules. @param pid the only process that signals may be sent to. */
+/** Returns the rules. @param pid the only process that may be signalled. */
 export function sandboxRules(pid: number): FilterRule[] {
   const oneOf = (argument: number, values: readonly number[], otherwise: FilterAction = REFUSED) => ({
     argument,
@@ -146,7 +143,7 @@ export function sandboxRules(pid: number): FilterRule[] {
     { calls: ["socket"], action: "allow", when: oneOf(0, [AF_UNIX, AF_INET, AF_INET6, AF_VSOCK]) },
     { calls: ["tgkill"], action: "allow", when: oneOf(0, [pid]) },
     { calls: ["prctl"], action: "allow", when: oneOf(0, NAMES_OF_THINGS) },
-    // Threads may be made, processes may not. clone3's flags are out of a filter's sight: libc then asks clone.
+    // Threads may be created, processes not. A filter cannot see the flags of clone3, so libc falls back to clone.
     { calls: ["clone3"], action: { errno: ERRNO.ENOSYS } },
     {
       calls: ["clone"],
@@ -157,7 +154,7 @@ export function sandboxRules(pid: number): FilterRule[] {
   ];
 }
 
-/** Closes the sandbox, for good. Throws UserError and SyscallError where the kernel will not. */
+/** Applies the filter, for good. Throws UserError, SyscallError. */
 export function enterSandbox(system: System): void {
   applyFilter(system, filterProgram(sandboxRules(process.pid), REFUSED));
 }

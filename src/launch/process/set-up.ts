@@ -1,4 +1,4 @@
-/** Sets up the launcher's process by its options: daemon, output files, trace, privileges. */
+/** Sets up the process by its options: daemon, output files, trace, privileges. */
 import { UserError } from "../../sys/errors.ts";
 import type { System } from "../../sys/system.ts";
 import type { LaunchRequest } from "../context.ts";
@@ -18,7 +18,7 @@ export interface LauncherProcess extends Disposable {
   finalize(): void;
 }
 
-/** Becomes the daemon, opens the trace, looks up the user and the root. Throws UserError, naming the option. */
+/** Becomes the daemon, opens the trace, looks up user and root directory. Throws UserError that names the option. */
 export async function setUpProcess(system: System, request: LaunchRequest): Promise<LauncherProcess> {
   const { options, daemonArgument, writeStderr } = request;
   using stack = new DisposableStack();
@@ -32,13 +32,14 @@ export async function setUpProcess(system: System, request: LaunchRequest): Prom
   const { process, pidFile } = options;
   const prepared =
     process === undefined ? undefined : stack.use(await prepareProcess(system, process, daemon));
-  // A changed root leaves no way back to the file; a changed working directory only one by descriptor.
+  // After a change of the root directory the file is unreachable; after a change of the working directory it is
+  // reachable by descriptor.
   const end =
     process === undefined ? "by path" : process.chroot === undefined ? "in its directory" : "emptied";
   const owned = stack.move();
   return {
     createPidFile: () => (pidFile === undefined ? undefined : writePidFile(system, pidFile, end)),
-    finalize: () => prepared?.settle(),
+    finalize: () => prepared?.apply(),
     [Symbol.dispose]: () => owned.dispose(),
   };
 }

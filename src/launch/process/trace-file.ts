@@ -1,4 +1,4 @@
-/** -d and -D: turns the trace on, to stderr or to a file of its own. */
+/** -d and -D: a trace to stderr or to a file. */
 import { SyscallError, UserError } from "../../sys/errors.ts";
 import { messageWriter } from "../../sys/files.ts";
 import { O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY } from "../../sys/linux/fcntl.ts";
@@ -7,12 +7,12 @@ import type { System } from "../../sys/system.ts";
 import { createTrace } from "../../sys/trace.ts";
 import type { LaunchOptions } from "../options.ts";
 
-/** The trace; `fd` is -D's file. */
+/** The trace; `fd` is the file of -D. */
 export interface TraceFile extends Disposable {
   readonly fd: number | undefined;
 }
 
-/** Sets the system's trace by the options; disposing of it turns the trace off. Throws UserError. */
+/** Starts the trace that the options request; disposal ends it. Throws UserError. */
 export function openTraceFile(
   system: System,
   options: LaunchOptions,

@@ -160,7 +160,7 @@ describe.skipIf(notHere !== undefined)("-run-with", () => {
     });
     expect(result.status).toBe(1);
     expect(result.stderr).toContain(
-      "-run-with user=1:1: the user cannot be changed (setgroups: Operation not permitted",
+      "-run-with user=1:1: cannot change the user (setgroups: Operation not permitted",
     );
     expectNothingLeft(result);
   });
