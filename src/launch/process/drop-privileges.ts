@@ -107,7 +107,7 @@ function become(system: System, identity: UserIdentity, threads: Fd, typed: stri
   }
   const statuses = named(typed, () => threadStatuses(system, threads));
   if (statuses.length === 0 || !statuses.every((status) => isOf(status, identity))) {
-    throw new UserError(typed, "Dropping privileges failed: a thread of the launcher has kept them");
+    throw new UserError(typed, "Dropping privileges failed: a thread still has them");
   }
 }
 
