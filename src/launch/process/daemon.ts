@@ -1,5 +1,8 @@
 /**
- * -daemonize. The driver refuses ioctls from a process other than the one that created the enclave, and the runtime has threads, so fork(2) is no option. The program starts itself again instead, before any request to the host, and waits for one byte on a pipe, which the daemon writes when the enclave has started. Until then the daemon writes to the caller's stdout and stderr.
+ * The daemon of -daemonize. The driver refuses ioctls from a process other than the one that created the enclave, and
+ * the runtime has threads, so fork(2) is no option. The program starts itself again instead, before any request to
+ * the host, and waits for one byte on a pipe, which the daemon writes when the enclave has started. Until then the
+ * daemon writes to the caller's stdout and stderr.
  */
 import { SyscallError, UserError } from "../../sys/errors.ts";
 import { openFile, readSome, writeSome } from "../../sys/files.ts";

@@ -1,5 +1,8 @@
 /**
- * -sandbox on: after the start of the enclave, threads can only make the system calls of the run loop, its sockets and the runtime. Calls that serve to take over a machine kill the process and with it the enclave; other calls fail with EPERM, so that an unexpected call of the runtime does not stop the enclave. No file can be opened and no program started. Unlike QEMU's, this is a list of allowed calls.
+ * The filter of -sandbox on. After the start of the enclave, threads can only make the system calls of the run loop,
+ * its sockets and the runtime. Calls that serve to take over a machine kill the process and with it the enclave;
+ * other calls fail with EPERM, so that an unexpected call of the runtime does not stop the enclave. No file can be
+ * opened and no program started. Unlike QEMU's, this is a list of allowed calls.
  */
 import { ERRNO } from "../../sys/linux/errno.ts";
 import * as ioctls from "../../sys/linux/ioctls.ts";
