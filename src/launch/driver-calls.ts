@@ -9,7 +9,7 @@ import { SyscallError } from "../sys/errors.ts";
 import type { Fd } from "../sys/files.ts";
 import type { LaunchContext } from "./context.ts";
 import type { EnclaveRun } from "./enclave-run.ts";
-import type { PreparedMemory } from "./memory/allocate-memory.ts";
+import type { AllocatedMemory } from "./memory/allocate-memory.ts";
 import { checkFits, rangesText } from "./plan/memory.ts";
 import { diagnosed } from "./undiagnosed.ts";
 
@@ -40,7 +40,7 @@ export function donateMemory(
   context: LaunchContext,
   enclave: Enclave,
   run: EnclaveRun,
-  { donations }: PreparedMemory,
+  { donations }: AllocatedMemory,
 ): void {
   for (const { address, length } of donations) {
     driverCall(context, run, () => enclave.donate(address, length));

@@ -1,32 +1,39 @@
 /**
- * The memory of this launch's enclave. Allocating huge pages is zeroing them, which takes longest of all steps, so
- * threads do it while the launch goes on and creates the enclave.
+ * The memory of this launch's enclave. The kernel zeroes huge pages when it allocates them, which takes longer than any
+ * other step, so threads allocate them while the launch creates the enclave.
  */
 import { PageMap } from "../sys/page-map.ts";
 import type { LaunchContext } from "./context.ts";
-import { beginMemory, type MemoryBegun } from "./memory/allocate-memory.ts";
-import { mappingLimit, planFilling } from "./memory/prealloc.ts";
+import { type PendingAllocation, startAllocation } from "./memory/allocate-memory.ts";
+import { mappingsCheck, planPrealloc } from "./memory/prealloc.ts";
 import { type MemoryPlan, sizeText } from "./plan/memory.ts";
 import { diagnosed } from "./undiagnosed.ts";
 
-/** Reserves the memory and starts the threads that fill it. Throws Undiagnosed; `finish` also UserError, Cancelled. */
-export function allocateMemory({ system, options, progress }: LaunchContext, plan: MemoryPlan): MemoryBegun {
+/**
+ * Reserves the memory and starts the threads that allocate it. Throws Undiagnosed; `finish` also throws UserError and
+ * Cancelled.
+ */
+export function allocateMemory(context: LaunchContext, plan: MemoryPlan): PendingAllocation {
+  const { system, options, progress } = context;
   using stack = new DisposableStack();
   const opened = stack.use(PageMap.open(system));
   const pageMap = opened?.showsFrames() ? opened : undefined;
-  const facts = {
+  const conditions = {
     plan,
-    asked: options.memoryBackend?.threads,
-    pagesTold: pageMap !== undefined,
-    mayMap: mappingLimit(system),
+    requestedThreads: options.memoryBackend?.threads,
+    framesVisible: pageMap !== undefined,
+    mappingsAllowed: mappingsCheck(system),
   };
-  const together = planFilling(system, facts);
-  const watch = { wait: progress.waitReadable, step: progress.advance };
+  const prealloc = planPrealloc(system, conditions);
+  const callbacks = { wait: progress.waitReadable, step: progress.advance };
   const diagnosing = <T>(attempt: () => T) =>
     diagnosed(attempt, (diagnose, error) =>
       diagnose.diagnoseMemory(system, error, plan, options.memoryBackend),
     );
-  const allocation = diagnosing(() => stack.use(beginMemory(system, { ...facts, pageMap, together, watch })));
+  const { mappingsAllowed } = conditions;
+  const allocation = diagnosing(() =>
+    stack.use(startAllocation(system, { plan, prealloc, pageMap, mappingsAllowed, callbacks })),
+  );
   const owner = stack.move();
   return {
     finish() {

@@ -4,7 +4,7 @@ import type { LaunchContext } from "./context.ts";
 import type { EnclaveRun } from "./enclave-run.ts";
 import type { Image } from "./image/image-files.ts";
 import { ramdiskWarnings } from "./image/ramdisk-check.ts";
-import type { PreparedMemory } from "./memory/allocate-memory.ts";
+import type { AllocatedMemory } from "./memory/allocate-memory.ts";
 
 /**
  * As much of a command line as the kernel reads, and more (COMMAND_LINE_SIZE in arch/x86/include/asm/setup.h: 2048).
@@ -16,7 +16,7 @@ export async function loadImage(
   context: LaunchContext,
   run: EnclaveRun,
   image: Image,
-  { mapping }: PreparedMemory,
+  { mapping }: AllocatedMemory,
   offset: number,
 ): Promise<void> {
   {

@@ -1,8 +1,8 @@
 /**
- * From a memory plan to pages that the driver accepts: allocated on the right node, zeroed, verified, and mapped in
- * physical order where the page frames are visible. Everything that the driver would refuse is found here, because
- * each refusal costs a huge page. Zeroing takes longest, so it starts early and threads do it while the launch goes
- * on.
+ * The enclave's memory, from a plan to pages that the driver accepts: allocated on the pool's NUMA node, zeroed, checked,
+ * and mapped in the order of their physical addresses if those are visible. Everything that the driver would refuse is
+ * rejected here, because the driver loses each page that it refuses. Zeroing takes most of the time, so threads start
+ * it early and work while the rest of the launch is prepared.
  */
 
 import { SyscallError, UserError } from "../../sys/errors.ts";
@@ -13,15 +13,15 @@ import type { System } from "../../sys/system.ts";
 import type { PreallocCallbacks } from "../../sys/threads/prealloc.ts";
 import { CHECK_INTERVAL_BYTES } from "../cancellation.ts";
 import { type MemoryPlan, type PageRange, pageText } from "../plan/memory.ts";
-import { ascendingOrder, regionsOf, runsOf } from "./physical-order.ts";
-import type { Filling, Together } from "./prealloc.ts";
+import { ascendingOrder, contiguousRuns, countRegions } from "./physical-order.ts";
+import type { Preallocation, PreallocPlan } from "./prealloc.ts";
 
-/** Mapping pieces again takes time as well: it is done for a region less in so many of them. */
-const PIECES_PER_REGION = 16;
-/** So few regions no driver was seen to refuse: beyond that, each region less may decide. */
-const SURELY_TAKEN = 64;
+/** Mapping the pages again takes time too: at least one region must be saved per this many mappings. */
+const MAPPINGS_PER_SAVED_REGION = 16;
+/** No known driver refuses this few regions. Above it, each region less may decide whether the launch succeeds. */
+const SAFE_REGIONS = 64;
 
-/** A part of the mapping that is donated at once: pages of one size. Bytes. */
+/** A part of the mapping that is donated at once: pages of one size. In bytes. */
 export interface Donation {
   readonly address: number;
   readonly length: number;
@@ -29,60 +29,60 @@ export interface Donation {
 }
 
 /** Memory that is ready for the image. */
-export interface PreparedMemory extends Disposable {
+export interface AllocatedMemory extends Disposable {
   readonly mapping: Mapping;
   readonly donations: readonly Donation[];
-  /** Regions that the driver will make of it; undefined where it is not told which pages they are. */
+  /** Regions that the driver makes of it; undefined if the physical addresses are not visible. */
   readonly regions: number | undefined;
 }
 
-/** What a preparation goes by. */
-export interface Preparing {
+/** How to allocate the memory. */
+export interface AllocationOptions {
   readonly plan: MemoryPlan;
-  /** undefined where one thread does it. */
-  readonly together: Together | undefined;
-  /** The page map; undefined if frame numbers are not visible. */
+  /** undefined if this thread allocates alone. */
+  readonly prealloc: PreallocPlan | undefined;
+  /** undefined if the kernel hides physical addresses. */
   readonly pageMap: PageMap | undefined;
-  /** Whether pages may be mapped again by so many mappings. */
-  readonly mayMap: (mappings: number) => boolean;
-  /** Callbacks while waiting for the threads, which may throw to cancel. */
-  readonly watch: PreallocCallbacks;
+  /** Whether the pages may be mapped again with this number of mappings. */
+  readonly mappingsAllowed: (mappings: number) => boolean;
+  /** Called while the pages are allocated. Both callbacks may throw to cancel the allocation. */
+  readonly callbacks: PreallocCallbacks;
 }
 
-/** Pages of one size, and the files that they are in, one after another in the mapping; the last may be shorter. */
-interface FiledRange extends PageRange {
+/** Pages of one size and their files, which follow one another in the mapping; the last file may be shorter. */
+interface RangeWithFiles extends PageRange {
   readonly files: readonly HugePageFile[];
 }
 
-/** Memory that is being prepared; the end of it gives it all back. */
-export interface MemoryBegun extends Disposable {
-  /** Does the rest, once: what was begun is over then. Throws UserError, SyscallError, what the watch throws. */
-  finish(): PreparedMemory;
+/** Memory that is being allocated; disposal releases all of it. */
+export interface PendingAllocation extends Disposable {
+  /** Completes the allocation; call it once. Throws UserError, SyscallError, and what the callbacks throw. */
+  finish(): AllocatedMemory;
 }
 
-/** Reserves the memory, and has threads fill it where there are to be several. Throws SyscallError. */
-export function beginMemory(system: System, preparing: Preparing): MemoryBegun {
-  const { plan, together } = preparing;
+/** Reserves the memory and starts the threads of the plan, if any, which allocate it. Throws SyscallError. */
+export function startAllocation(system: System, options: AllocationOptions): PendingAllocation {
+  const { plan, prealloc } = options;
   using stack = new DisposableStack();
-  const begun = bound(system, plan, (): Begun => {
-    const ranges = plan.ranges.map((range) => filed(system, range, preparing, stack));
-    const pieces: FileRange[] = [];
-    for (const { files } of ranges) for (const file of files) pieces.push(wholeFileRange(file));
-    const mapping = stack.use(mapRanges(system, pieces));
-    const filling = stack.use(together?.begin(ranges.map(({ files }) => files)));
-    return { ranges, mapping, filling };
+  const started = withNodePolicy(system, plan, (): StartedAllocation => {
+    const ranges = plan.ranges.map((range) => createFiles(system, range, prealloc, stack));
+    const fileRanges: FileRange[] = [];
+    for (const { files } of ranges) for (const file of files) fileRanges.push(wholeFileRange(file));
+    const mapping = stack.use(mapRanges(system, fileRanges));
+    const preallocation = stack.use(prealloc?.start(ranges.map(({ files }) => files)));
+    return { ranges, mapping, preallocation };
   });
   const owned = stack.move();
   return {
     finish() {
-      using rest = owned.move();
-      const ordered = finished(system, preparing, begun);
-      const mapping = rest.use(ordered?.mapping) ?? begun.mapping;
-      // Released together with the rest, off the critical path.
-      const owner = rest.move();
+      using resources = owned.move();
+      const ordered = finishAllocation(system, options, started);
+      const mapping = resources.use(ordered?.mapping) ?? started.mapping;
+      // A replaced mapping and the files are released with the rest, when nothing waits for it.
+      const owner = resources.move();
       return {
         mapping,
-        donations: placed(plan.ranges, mapping.start).map(({ address, length, pageBytes }) => ({
+        donations: withAddresses(plan.ranges, mapping.start).map(({ address, length, pageBytes }) => ({
           address,
           length,
           pageBytes,
@@ -95,29 +95,33 @@ export function beginMemory(system: System, preparing: Preparing): MemoryBegun {
   };
 }
 
-interface Memory {
+interface MappedFiles {
   readonly mapping: Mapping;
-  readonly ranges: readonly FiledRange[];
+  readonly ranges: readonly RangeWithFiles[];
 }
 
-interface Begun extends Memory {
-  readonly filling: Filling | undefined;
+interface StartedAllocation extends MappedFiles {
+  readonly preallocation: Preallocation | undefined;
 }
 
-/** What was done, and whether memory was taken from one node only by that. */
-type Bound<T> = T & { readonly bound: boolean };
+/** A result, and whether the kernel bound its allocations to the plan's node. */
+type WithBinding<T> = T & { readonly bound: boolean };
 
-/** Fills what is not filled yet, and looks at what it has become. */
-function finished(system: System, preparing: Preparing, begun: Begun): Ordered | undefined {
-  const { plan, pageMap, watch } = preparing;
-  const memory = bound(system, plan, () => filled(begun, watch));
+/** Allocates the remaining pages and checks all of them. */
+function finishAllocation(
+  system: System,
+  options: AllocationOptions,
+  started: StartedAllocation,
+): OrderedMapping | undefined {
+  const { plan, pageMap, callbacks } = options;
+  const memory = withNodePolicy(system, plan, () => allocateAll(started, callbacks));
   if (plan.node !== undefined || pageMap !== undefined) populate(memory);
   checkNodes(system, plan, memory);
-  return pageMap === undefined ? undefined : inOrder(system, memory, preparing, pageMap);
+  return pageMap === undefined ? undefined : mapInPhysicalOrder(system, memory, options, pageMap);
 }
 
-/** Ranges and where they are in a mapping that begins at `start`: one after another. */
-function placed<R extends PageRange>(ranges: readonly R[], start: number): (R & Donation)[] {
+/** Adds the address and length of consecutive ranges in a mapping that starts at `start`. */
+function withAddresses<R extends PageRange>(ranges: readonly R[], start: number): (R & Donation)[] {
   let address = start;
   return ranges.map((range) => {
     const length = range.pageBytes * range.pages;
@@ -126,8 +130,12 @@ function placed<R extends PageRange>(ranges: readonly R[], start: number): (R & 
   });
 }
 
-/** Runs `allocate` with this thread's memory bound to the plan's node, if that may be done; others inherit that. */
-function bound<T extends object>(system: System, plan: MemoryPlan, allocate: () => T): Bound<T> {
+/** Runs `allocate` with this thread's memory bound to the plan's node, if permitted; new threads inherit the policy. */
+function withNodePolicy<T extends object>(
+  system: System,
+  plan: MemoryPlan,
+  allocate: () => T,
+): WithBinding<T> {
   const { node } = plan;
   if (node === undefined) return { ...allocate(), bound: false };
   try {
@@ -139,15 +147,15 @@ function bound<T extends object>(system: System, plan: MemoryPlan, allocate: () 
   }
 }
 
-/** Makes a range's files: one, or for several threads as many as they work well with. */
-function filed(
+/** Creates the files of a range: one, or as many as the plan's threads need. */
+function createFiles(
   system: System,
   range: PageRange,
-  { together }: Preparing,
+  prealloc: PreallocPlan | undefined,
   owner: DisposableStack,
-): FiledRange {
+): RangeWithFiles {
   const { pageBytes, pages } = range;
-  const perFile = Math.ceil(pages / (together?.filesFor(pages) ?? 1));
+  const perFile = Math.ceil(pages / (prealloc?.filesFor(pages) ?? 1));
   const files: HugePageFile[] = [];
   for (let left = pages; left > 0; left -= perFile) {
     files.push(owner.use(HugePageFile.create(system, pageBytes, pageBytes * Math.min(perFile, left))));
@@ -155,105 +163,108 @@ function filed(
   return { ...range, files };
 }
 
-/** Allocates all files: with the threads that are at it, or each from its first page to its last. */
-function filled(begun: Begun, watch: PreallocCallbacks): Begun {
-  const { filling, ranges } = begun;
-  if (filling !== undefined) filling.finish(watch);
-  else for (const { files } of ranges) for (const file of files) allocateAll(file, watch);
-  return begun;
+/** Allocates all files, together with the running threads or else alone, file by file. */
+function allocateAll(started: StartedAllocation, callbacks: PreallocCallbacks): StartedAllocation {
+  const { preallocation, ranges } = started;
+  if (preallocation !== undefined) preallocation.finish(callbacks);
+  else for (const { files } of ranges) for (const file of files) allocateFile(file, callbacks);
+  return started;
 }
 
-function allocateAll(file: HugePageFile, { step }: PreallocCallbacks): void {
-  const most = Math.max(CHECK_INTERVAL_BYTES, file.pageBytes);
-  for (let at = 0; at < file.size; at += most) {
-    const length = Math.min(most, file.size - at);
-    file.allocate(at, length);
+function allocateFile(file: HugePageFile, { step }: PreallocCallbacks): void {
+  const chunk = Math.max(CHECK_INTERVAL_BYTES, file.pageBytes);
+  for (let offset = 0; offset < file.size; offset += chunk) {
+    const length = Math.min(chunk, file.size - offset);
+    file.allocate(offset, length);
     step(length);
   }
 }
 
-/** Puts every page into the page table, where it is looked at. */
-function populate({ mapping, ranges }: Memory): void {
-  for (const { address, length, pageBytes, files } of placed(ranges, mapping.start)) {
+/** Puts every page into the page table, which move_pages(2) and the page map read. */
+function populate({ mapping, ranges }: MappedFiles): void {
+  for (const { address, length, pageBytes, files } of withAddresses(ranges, mapping.start)) {
     const [zeros] = files;
     if (zeros !== undefined) mapping.populate(address - mapping.start, length, pageBytes, zeros);
   }
 }
 
-/** Throws UserError where a page is on another node than the pool's, or may be. */
+/** Throws UserError if a page is, or may be, on another NUMA node than the CPU pool. */
 function checkNodes(
   system: System,
   plan: MemoryPlan,
-  { mapping, ranges, bound: isBound }: Bound<Memory>,
+  { mapping, ranges, bound }: WithBinding<MappedFiles>,
 ): void {
   const { node } = plan;
   if (node === undefined) return;
-  for (const { address, pages, pageBytes } of placed(ranges, mapping.start)) {
+  for (const { address, pages, pageBytes } of withAddresses(ranges, mapping.start)) {
     const counts = pagesByNode(system, address, pageBytes, pages);
-    if (counts === undefined && isBound) continue;
-    const right = counts?.get(node) ?? 0;
-    if (right === pages) continue;
-    const where =
+    if (counts === undefined && bound) continue;
+    const onNode = counts?.get(node) ?? 0;
+    if (onNode === pages) continue;
+    const why =
       counts === undefined
-        ? "nothing tells on which NUMA node the huge pages are"
-        : `${pages - right} of ${pages} huge pages of ${pageText(pageBytes)} are not on NUMA node ${node}`;
+        ? `cannot check that the huge pages are on NUMA node ${node}, the node of the CPU pool`
+        : `${pages - onNode} of ${pages} huge pages of ${pageText(pageBytes)} are not on NUMA node ${node}, ` +
+          "the node of the CPU pool";
     throw new UserError(
       plan.typed,
-      `${where}, where the CPU pool is; nothing was donated, for the driver loses each page that it refuses`,
-      `allow nitro the calls set_mempolicy and move_pages (CAP_SYS_NICE in a container), or start it under ` +
-        `numactl --membind=${node}`,
+      `${why}; nothing was donated, because the driver loses each page that it refuses`,
+      `start nitro with numactl --membind=${node}, or permit set_mempolicy and move_pages ` +
+        "(in a container: CAP_SYS_NICE)",
     );
   }
 }
 
-interface Ordered {
+interface OrderedMapping {
   readonly regions: number;
-  /** The pages in physical order, where that makes fewer regions. */
+  /** The pages in physical order; undefined if they stay in the first mapping. */
   readonly mapping?: Mapping;
 }
 
-/** Maps the pages again in physical order, where that makes fewer regions and the mappings suffice. */
-function inOrder(
+/**
+ * Maps the pages again in physical order, if that saves enough regions and the mappings are allowed. Returns undefined
+ * if an address is not visible.
+ */
+function mapInPhysicalOrder(
   system: System,
-  { mapping, ranges }: Memory,
-  { mayMap }: Preparing,
+  { mapping, ranges }: MappedFiles,
+  { mappingsAllowed }: AllocationOptions,
   pageMap: PageMap,
-): Ordered | undefined {
-  let [asTheyAre, atBest] = [0, 0];
-  // One after another, for there may be more pieces than a call has arguments.
-  const pieces: FileRange[] = [];
-  for (const range of placed(ranges, mapping.start)) {
-    const { address, pageBytes, pages, files } = range;
+): OrderedMapping | undefined {
+  let [current, fewest] = [0, 0];
+  const fileRanges: FileRange[] = [];
+  for (const { address, pageBytes, pages, files } of withAddresses(ranges, mapping.start)) {
     const addresses = pageMap.addresses(address, pageBytes, pages);
-    const before = addresses === undefined ? 0 : regionsOf(addresses, pageBytes);
+    const regions = addresses === undefined ? 0 : countRegions(addresses, pageBytes);
     const order = addresses === undefined ? undefined : ascendingOrder(addresses, pageBytes);
     if (order === undefined) return undefined;
-    asTheyAre += before;
-    atBest += order.regions;
-    const asIs = order.regions === before;
-    const own = asIs ? files.map(wholeFileRange) : piecesInOrder(files, pageBytes, order.places);
-    for (const piece of own) pieces.push(piece);
+    current += regions;
+    fewest += order.regions;
+    const inOrder = order.regions === regions;
+    const added = inOrder ? files.map(wholeFileRange) : rangesInOrder(files, pageBytes, order.indices);
+    // Not push(...added): there may be more ranges than a call can have arguments.
+    for (const range of added) fileRanges.push(range);
   }
-  // No call, yet what the calls around it are made for.
-  system.trace.call?.("regions", `${pieces.length} pieces, ${asTheyAre} regions as they are`, atBest);
-  const worthIt = asTheyAre - atBest > pieces.length / PIECES_PER_REGION || asTheyAre > SURELY_TAKEN;
-  if (atBest === asTheyAre || !worthIt || !mayMap(pieces.length)) return { regions: asTheyAre };
+  // Not a system call, but the reason for the mmap calls that follow.
+  system.trace.call?.("regions", `${fileRanges.length} mappings, ${current} regions now`, fewest);
+  const worthIt = current - fewest > fileRanges.length / MAPPINGS_PER_SAVED_REGION || current > SAFE_REGIONS;
+  if (fewest === current || !worthIt || !mappingsAllowed(fileRanges.length)) return { regions: current };
   try {
-    return { regions: atBest, mapping: mapRanges(system, pieces) };
+    return { regions: fewest, mapping: mapRanges(system, fileRanges) };
   } catch (error) {
-    // Too many mappings, whatever limits them: the pages do as they are, if the driver has regions enough.
-    if (error instanceof SyscallError) return { regions: asTheyAre };
+    // Some limit on mappings was reached. The first mapping works if the driver has enough regions.
+    if (error instanceof SyscallError) return { regions: current };
     throw error;
   }
 }
 
-function piecesInOrder(files: readonly HugePageFile[], pageBytes: number, places: Uint32Array): FileRange[] {
+function rangesInOrder(files: readonly HugePageFile[], pageBytes: number, indices: Uint32Array): FileRange[] {
   const perFile = (files[0]?.size ?? 0) / pageBytes;
-  const pieces: FileRange[] = [];
-  for (const { first, pages } of runsOf(places, perFile)) {
+  const ranges: FileRange[] = [];
+  for (const { first, pages } of contiguousRuns(indices, perFile)) {
     const file = files[Math.floor(first / perFile)];
     const offset = (first % perFile) * pageBytes;
-    if (file !== undefined) pieces.push({ file, offset, length: pages * pageBytes });
+    if (file !== undefined) ranges.push({ file, offset, length: pages * pageBytes });
   }
-  return pieces;
+  return ranges;
 }

@@ -1,7 +1,7 @@
 /**
- * Whether a memory is prepared by several threads. What takes time is zeroing, some 5 to 10 GB/s for one thread: two
- * are almost twice as fast, as long as there are processors and the memory is no bottleneck. But threads take pages in
- * turn, so their pages are in no order; sorting them by the page map costs a fiftieth of the zeroing.
+ * Decides how many threads allocate the memory. Zeroing takes most of the time, about 5 to 10 GB/s for one thread. Two
+ * threads are almost twice as fast, as long as there are CPUs and memory bandwidth. But threads allocate pages
+ * alternately, so their physical order is lost; restoring it through the page map takes 1/50 of the time of zeroing.
  */
 import { usableCpus } from "../../sys/affinity.ts";
 import { readSmallFile } from "../../sys/files.ts";
@@ -10,83 +10,83 @@ import type { System } from "../../sys/system.ts";
 import { type PreallocCallbacks, PreallocThreads } from "../../sys/threads/prealloc.ts";
 import type { MemoryPlan } from "../plan/memory.ts";
 
-/** Each thread has so much to do at least: some milliseconds' work, many times what it costs. */
+/** Minimum per thread: some milliseconds of zeroing, many times the cost of starting a thread. */
 const BYTES_PER_THREAD = 32 * 1024 * 1024;
-/** With more threads than this it is the memory that is waited for. */
-const MOST_THREADS = 8;
-/** A thread works in a file for itself; with some more of them none waits long for another at the end. */
+/** More threads do not help: memory bandwidth is the limit. */
+const MAX_THREADS = 8;
+/** The kernel allocates in a file one thread at a time. With several files per thread, none waits long at the end. */
 const FILES_PER_THREAD = 4;
 const MANY_PAGES = 2048;
-/** Mappings that a process has besides, with much room. */
+/** Mappings kept for the rest of the process, with a large margin. */
 const OTHER_MAPPINGS = 8192;
-/** What a kernel allows where it does not say (DEFAULT_MAX_MAP_COUNT). */
-const USUAL_MAPPINGS = 65_530;
-
-/** Files that threads are filling; the end of it stops them. */
-export interface Filling extends Disposable {
-  /** Takes part until all of it is done. Throws SyscallError, and what the watch throws. */
-  finish(watch: PreallocCallbacks): void;
-}
-
-/** Several threads that fill files, the one that asks for them among them. */
-export interface Together {
-  /** Into how many files pages of one size go. */
-  filesFor(pages: number): number;
-  /**
-   * Begins to allocate all files; gives undefined, with nothing done, where no thread can be had. Throws SyscallError.
-   * @param groups files of one page size each.
-   */
-  begin(groups: readonly (readonly HugePageFile[])[]): Filling | undefined;
-}
-
-/** So many mappings are tried without a question. */
+/** Used if vm.max_map_count cannot be read (DEFAULT_MAX_MAP_COUNT in include/linux/mm.h). */
+const DEFAULT_MAX_MAPPINGS = 65_530;
+/** This many mappings are tried without reading vm.max_map_count. */
 const FEW_MAPPINGS = 128;
 
-/** Tells whether so many pages may be mapped one by one: vm.max_map_count is read once, and where they are many. */
-export function mappingLimit(system: System): (pages: number) => boolean {
-  let most: number | undefined;
+/** Files that threads are allocating; disposal stops the threads. */
+export interface Preallocation extends Disposable {
+  /** Allocates on this thread as well until all is done. Throws SyscallError, and what the callbacks throw. */
+  finish(callbacks: PreallocCallbacks): void;
+}
+
+/** Allocation by several threads, including the calling one. */
+export interface PreallocPlan {
+  /** Returns the number of files for pages of one size. */
+  filesFor(pages: number): number;
+  /**
+   * Starts to allocate all files; returns undefined, with nothing done, if no thread can be created. Throws SyscallError.
+   * @param groups files of one page size each.
+   */
+  start(groups: readonly (readonly HugePageFile[])[]): Preallocation | undefined;
+}
+
+/** Returns a check of whether pages may be mapped one by one. It reads vm.max_map_count once, only for many pages. */
+export function mappingsCheck(system: System): (pages: number) => boolean {
+  let max: number | undefined;
   return (pages) => {
     if (pages <= FEW_MAPPINGS) return true;
-    most ??= mostMappings(system);
-    return pages <= most;
+    max ??= maxMappings(system);
+    return pages <= max;
   };
 }
 
-/** The most mappings that pages may be mapped by, one by one if need be: what vm.max_map_count leaves. */
-export function mostMappings(system: System): number {
+/** Returns how many mappings vm.max_map_count leaves for the enclave's memory. */
+export function maxMappings(system: System): number {
   const text = readSmallFile(system, "/proc/sys/vm/max_map_count") ?? "";
-  const most = /^\d+\s*$/.test(text) ? Number(text) : USUAL_MAPPINGS;
-  return most - Math.min(OTHER_MAPPINGS, most / 2);
+  const max = /^\d+\s*$/.test(text) ? Number(text) : DEFAULT_MAX_MAPPINGS;
+  return max - Math.min(OTHER_MAPPINGS, max / 2);
 }
 
-/** What the number of threads is chosen by. */
-export interface FillFacts {
+/** What the number of threads depends on. */
+export interface PreallocConditions {
   readonly plan: MemoryPlan;
-  /** prealloc-threads=, which is kept to. */
-  readonly asked: number | undefined;
-  /** Whether the page frames are visible, so that the pages can be sorted, and whether so many mappings are allowed. */
-  readonly pagesTold: boolean;
-  readonly mayMap: (pages: number) => boolean;
+  /** prealloc-threads=, which is always obeyed. */
+  readonly requestedThreads: number | undefined;
+  /** Whether the kernel shows physical addresses, so that the pages can be put in order. */
+  readonly framesVisible: boolean;
+  /** Whether pages may be mapped one by one, which any order may need. */
+  readonly mappingsAllowed: (pages: number) => boolean;
 }
 
-/** How many threads fill the memory, this one among them. @param cpus asked for only where there is much to do. */
-export function chooseThreads(facts: FillFacts, cpus: () => number): number {
-  const { plan, asked } = facts;
-  if (asked !== undefined) return asked;
-  const most = Math.min(MOST_THREADS, Math.floor(plan.bytes / BYTES_PER_THREAD));
-  if (most < 2) return 1;
-  const small = plan.ranges.find(({ pageBytes }) => pageBytes === HUGE_PAGE_BYTES)?.pages ?? 0;
-  // Out of order, they might be too many regions: slowly is better than not at all.
-  if (small > 0 && !(facts.mayMap(small) && facts.pagesTold)) return 1;
-  return Math.min(most, cpus());
+/** Returns the number of threads, including this one. @param cpus called only if the memory is large enough. */
+export function chooseThreads(conditions: PreallocConditions, cpus: () => number): number {
+  const { plan, requestedThreads, framesVisible, mappingsAllowed } = conditions;
+  if (requestedThreads !== undefined) return requestedThreads;
+  const max = Math.min(MAX_THREADS, Math.floor(plan.bytes / BYTES_PER_THREAD));
+  if (max < 2) return 1;
+  const hugePages = plan.ranges.find(({ pageBytes }) => pageBytes === HUGE_PAGE_BYTES)?.pages ?? 0;
+  // Pages out of order might need more regions than the driver has: a slow launch is better than a failed one.
+  if (hugePages > 0 && !(mappingsAllowed(hugePages) && framesVisible)) return 1;
+  return Math.min(max, cpus());
 }
 
-/** Several threads, where there are to be several; undefined where one does it. */
-export function planFilling(system: System, facts: FillFacts): Together | undefined {
-  const threads = chooseThreads(facts, () => usableCpus(system));
+/** Plans the allocation by several threads; returns undefined if one thread suffices. */
+export function planPrealloc(system: System, conditions: PreallocConditions): PreallocPlan | undefined {
+  const threads = chooseThreads(conditions, () => usableCpus(system));
   if (threads < 2) return undefined;
   return {
     filesFor: (pages) => Math.min(pages, threads * (pages < MANY_PAGES ? 1 : FILES_PER_THREAD)),
-    begin: (groups) => PreallocThreads.start(system, groups, threads),
+    start: (groups) => PreallocThreads.start(system, groups, threads),
   };
 }

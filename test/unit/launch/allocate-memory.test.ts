@@ -1,5 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { beginMemory, type MemoryBegun, type Preparing } from "../../../src/launch/memory/allocate-memory.ts";
+import {
+  type AllocationOptions,
+  type PendingAllocation,
+  startAllocation,
+} from "../../../src/launch/memory/allocate-memory.ts";
 import { viewOf } from "../../../src/sys/libc.ts";
 import { PageMap } from "../../../src/sys/page-map.ts";
 import { openSystem, type System } from "../../../src/sys/system.ts";
@@ -71,14 +75,21 @@ function machine(frames: readonly number[], failing = Number.POSITIVE_INFINITY):
   return { system, placed, mapped };
 }
 
-function begun({ system }: Machine, pages: number, more: Partial<Preparing> = {}): MemoryBegun {
+function begun({ system }: Machine, pages: number, more: Partial<AllocationOptions> = {}): PendingAllocation {
   const plan = { bytes: pages * PAGE, typed: "-m", node: undefined, ranges: [{ pageBytes: PAGE, pages }] };
-  const watch = { wait: () => true, step() {} };
-  const given = { plan, pageMap: undefined, together: undefined, mayMap: () => true, watch, ...more };
-  return beginMemory(system, given);
+  const callbacks = { wait: () => true, step() {} };
+  const given = {
+    plan,
+    pageMap: undefined,
+    prealloc: undefined,
+    mappingsAllowed: () => true,
+    callbacks,
+    ...more,
+  };
+  return startAllocation(system, given);
 }
 
-function prepared(host: Machine, pages: number, more: Partial<Preparing> = {}) {
+function prepared(host: Machine, pages: number, more: Partial<AllocationOptions> = {}) {
   using pageMap = PageMap.open(host.system);
   return begun(host, pages, { pageMap, ...more }).finish();
 }
@@ -124,7 +135,7 @@ describe("pages", () => {
 
   test("stay as they are where there may be no so many mappings", () => {
     const host = machine([13, 12, 11, 10]);
-    using memory = prepared(host, 4, { mayMap: (mappings) => mappings <= 3 });
+    using memory = prepared(host, 4, { mappingsAllowed: (mappings) => mappings <= 3 });
     expect([memory.regions, host.placed]).toEqual([4, []]);
   });
 
@@ -153,14 +164,14 @@ describe("pages", () => {
 test("the memory of several files is put in order over all of them", () => {
   const host = machine([11, 21, 10, 20, 12]);
   const filled: number[] = [];
-  const together = {
+  const prealloc = {
     filesFor: () => 2,
-    begin: (groups: readonly (readonly { size: number }[])[]) => {
+    start: (groups: readonly (readonly { size: number }[])[]) => {
       for (const files of groups) for (const { size } of files) filled.push(size / PAGE);
       return { finish: () => void filled.push(0), [Symbol.dispose]: () => void filled.push(-1) };
     },
   };
-  using memory = prepared(host, 5, { together });
+  using memory = prepared(host, 5, { prealloc });
   expect(filled).toEqual([3, 2, 0]);
   expect(memory.regions).toBe(2);
   // Files of 3 and 2 pages: the places of the mapping are 0, 1, 2 of the one and 0, 1 of the other.
@@ -179,9 +190,9 @@ test("the memory of several files is put in order over all of them", () => {
 test("a memory for which no thread can be had is filled by this one", () => {
   const host = machine([10, 11]);
   const steps: number[] = [];
-  const together = { filesFor: () => 2, begin: () => undefined };
-  const watch = { wait: () => true, step: (bytes: number) => void steps.push(bytes / PAGE) };
-  using memory = prepared(host, 2, { together, watch });
+  const prealloc = { filesFor: () => 2, start: () => undefined };
+  const callbacks = { wait: () => true, step: (bytes: number) => void steps.push(bytes / PAGE) };
+  using memory = prepared(host, 2, { prealloc, callbacks });
   expect(steps).toEqual([1, 1]);
   expect(memory.regions).toBe(1);
 });
@@ -194,13 +205,13 @@ describe("memory that has been begun", () => {
       },
       [Symbol.dispose]: () => void done.push("over"),
     };
-    return { filesFor: () => 2, begin: () => filling };
+    return { filesFor: () => 2, start: () => filling };
   }
 
   test("is released, its threads first, if it is not finished", () => {
     const host = machine([10, 11]);
     const done: string[] = [];
-    const memory = begun(host, 2, { together: threads(done) });
+    const memory = begun(host, 2, { prealloc: threads(done) });
     expect([sizes(host), done]).toEqual([[2], []]);
     memory[Symbol.dispose]();
     expect([sizes(host), done]).toEqual([[], ["over"]]);
@@ -209,7 +220,7 @@ describe("memory that has been begun", () => {
   test("is given back where its end fails", () => {
     const host = machine([10, 11]);
     const done: string[] = [];
-    using memory = begun(host, 2, { together: threads(done) });
+    using memory = begun(host, 2, { prealloc: threads(done) });
     expect(() => memory.finish()).toThrow("stopped");
     expect([sizes(host), done]).toEqual([[], ["over"]]);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { ascendingOrder, regionsOf, runsOf } from "../../../src/launch/memory/physical-order.ts";
+import { ascendingOrder, contiguousRuns, countRegions } from "../../../src/launch/memory/physical-order.ts";
 
 const PAGE = 2 ** 21;
 const at = (...numbers: number[]) => Float64Array.from(numbers, (number) => number * PAGE);
@@ -15,14 +15,14 @@ describe("regions", () => {
     ["the same page again", [7, 7], 2],
     ["the page at address 0", [0, 1], 1],
   ])("of %s", (_, pages, expected) => {
-    expect(regionsOf(at(...pages), PAGE)).toBe(expected);
+    expect(countRegions(at(...pages), PAGE)).toBe(expected);
   });
 });
 
 const ascendingPlaces = (addresses: Float64Array, pageBytes: number) =>
-  ascendingOrder(addresses, pageBytes)?.places;
+  ascendingOrder(addresses, pageBytes)?.indices;
 
-describe("ascending places", () => {
+describe("ascending indices", () => {
   test("are by physical address", () => {
     expect(ascendingPlaces(at(9, 3, 8, 4), PAGE)).toEqual(Uint32Array.of(1, 3, 2, 0));
   });
@@ -31,8 +31,8 @@ describe("ascending places", () => {
     const last = 2 ** 31 - 1;
     expect(ascendingPlaces(at(last, 0, last - 1), PAGE)).toEqual(Uint32Array.of(1, 2, 0));
     const many = Float64Array.from({ length: 2 ** 16 }, (_, i) => (last - i) * PAGE);
-    const places = ascendingPlaces(many, PAGE) ?? new Uint32Array();
-    expect([places[0], places.at(-1)]).toEqual([2 ** 16 - 1, 0]);
+    const indices = ascendingPlaces(many, PAGE) ?? new Uint32Array();
+    expect([indices[0], indices.at(-1)]).toEqual([2 ** 16 - 1, 0]);
   });
 
   test("are not told of what is no page of that size", () => {
@@ -51,15 +51,15 @@ describe("ascending places", () => {
       const numbers = [...new Set(Array.from({ length: 1 + random(60) }, () => random(90)))];
       const addresses = at(...numbers);
       const perFile = 1 + random(20);
-      const runs = runsOf(ascendingPlaces(addresses, PAGE) ?? new Uint32Array(), perFile);
-      const places = runs.flatMap(({ first, pages }) => Array.from({ length: pages }, (_, i) => first + i));
-      expect(places.toSorted((a, b) => a - b)).toEqual(numbers.map((_, place) => place));
+      const runs = contiguousRuns(ascendingPlaces(addresses, PAGE) ?? new Uint32Array(), perFile);
+      const indices = runs.flatMap(({ first, pages }) => Array.from({ length: pages }, (_, i) => first + i));
+      expect(indices.toSorted((a, b) => a - b)).toEqual(numbers.map((_, place) => place));
       for (const { first, pages } of runs) {
         expect(Math.floor(first / perFile)).toBe(Math.floor((first + pages - 1) / perFile));
       }
-      const mapped = Float64Array.from(places, (place) => addresses[place] ?? -1);
+      const mapped = Float64Array.from(indices, (place) => addresses[place] ?? -1);
       const fewest = numbers.filter((number) => !numbers.includes(number - 1)).length;
-      expect(regionsOf(mapped, PAGE)).toBe(fewest);
+      expect(countRegions(mapped, PAGE)).toBe(fewest);
       expect(ascendingOrder(addresses, PAGE)?.regions).toBe(fewest);
     }
   });
@@ -67,7 +67,7 @@ describe("ascending places", () => {
 
 describe("runs", () => {
   test("join what follows one another, and end where a file does", () => {
-    expect(runsOf(Uint32Array.of(0, 1, 2, 3, 4, 9, 8, 5, 6), 4)).toEqual([
+    expect(contiguousRuns(Uint32Array.of(0, 1, 2, 3, 4, 9, 8, 5, 6), 4)).toEqual([
       { first: 0, pages: 4 },
       { first: 4, pages: 1 },
       { first: 9, pages: 1 },

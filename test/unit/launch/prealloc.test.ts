@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import {
   chooseThreads,
-  type FillFacts,
-  mappingLimit,
-  mostMappings,
+  mappingsCheck,
+  maxMappings,
+  type PreallocConditions,
 } from "../../../src/launch/memory/prealloc.ts";
 import { usableCpus } from "../../../src/sys/affinity.ts";
 import { openSystem } from "../../../src/sys/system.ts";
@@ -13,7 +13,7 @@ import { fakeLibc } from "../sys/fake-libc.ts";
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 
-function facts(bytes: number, more: Partial<FillFacts> = {}, giant = 0): FillFacts {
+function facts(bytes: number, more: Partial<PreallocConditions> = {}, giant = 0): PreallocConditions {
   const ranges = [
     { pageBytes: GIB, pages: giant },
     { pageBytes: 2 * MIB, pages: (bytes - giant * GIB) / (2 * MIB) },
@@ -21,9 +21,9 @@ function facts(bytes: number, more: Partial<FillFacts> = {}, giant = 0): FillFac
   const plan = { bytes, typed: "-m", node: undefined, ranges };
   return {
     plan,
-    asked: undefined,
-    pagesTold: true,
-    mayMap: (pages: number) => pages <= 57_338,
+    requestedThreads: undefined,
+    framesVisible: true,
+    mappingsAllowed: (pages: number) => pages <= 57_338,
     ...more,
   };
 }
@@ -37,33 +37,43 @@ describe("threads", () => {
     ["8 GiB on two CPUs", facts(8 * GIB), 2, 2],
     ["8 GiB on one CPU", facts(8 * GIB), 1, 1],
     ["64 GiB on many CPUs", facts(64 * GIB), 96, 8],
-    ["pages that could not be put in order", facts(8 * GIB, { pagesTold: false }), 96, 1],
-    ["pages of 1 GiB, each of which is a region", facts(8 * GIB, { pagesTold: false }, 8), 96, 8],
-    ["a rest that could not be put in order", facts(8 * GIB, { pagesTold: false }, 7), 96, 1],
-    ["more pages than may be mapped one by one", facts(8 * GIB, { mayMap: (pages) => pages <= 4000 }), 96, 1],
-    ["as many as are asked for", facts(64 * MIB, { asked: 3, pagesTold: false }), 1, 3],
-    ["one where one is asked for", facts(64 * GIB, { asked: 1 }), 96, 1],
+    ["pages that could not be put in order", facts(8 * GIB, { framesVisible: false }), 96, 1],
+    ["pages of 1 GiB, each of which is a region", facts(8 * GIB, { framesVisible: false }, 8), 96, 8],
+    ["a rest that could not be put in order", facts(8 * GIB, { framesVisible: false }, 7), 96, 1],
+    [
+      "more pages than may be mapped one by one",
+      facts(8 * GIB, { mappingsAllowed: (pages) => pages <= 4000 }),
+      96,
+      1,
+    ],
+    [
+      "as many as are requestedThreads for",
+      facts(64 * MIB, { requestedThreads: 3, framesVisible: false }),
+      1,
+      3,
+    ],
+    ["one where one is requestedThreads for", facts(64 * GIB, { requestedThreads: 1 }), 96, 1],
   ])("for %s", (_, given, cpus, expected) => {
     expect(chooseThreads(given, () => cpus)).toBe(expected);
   });
 
-  test("CPUs are not asked for where there is little to do", () => {
+  test("CPUs are not requestedThreads for where there is little to do", () => {
     expect(
       chooseThreads(facts(62 * MIB), () => {
-        throw new Error("asked");
+        throw new Error("requestedThreads");
       }),
     ).toBe(1);
   });
 });
 
 test("mappings are what the kernel allows, less many for the rest of the process", () => {
-  const allowing = (text: string) => mostMappings(systemWith({ "/proc/sys/vm/max_map_count": text }));
+  const allowing = (text: string) => maxMappings(systemWith({ "/proc/sys/vm/max_map_count": text }));
   expect([allowing("65530"), allowing("262144"), allowing("1000")]).toEqual([57_338, 253_952, 500]);
-  expect(mostMappings(systemWith({}))).toBe(57_338);
+  expect(maxMappings(systemWith({}))).toBe(57_338);
   const few = systemWith({ "/proc/sys/vm/max_map_count": "400" });
-  expect([128, 129, 200, 201].map(mappingLimit(few))).toEqual([true, true, true, false]);
-  expect(mappingLimit(systemWith({ "/proc/sys/vm/max_map_count": "100" }))(129)).toBe(false);
-  expect(mappingLimit(systemWith({ "/proc/sys/vm/max_map_count": "100" }))(128)).toBe(true);
+  expect([128, 129, 200, 201].map(mappingsCheck(few))).toEqual([true, true, true, false]);
+  expect(mappingsCheck(systemWith({ "/proc/sys/vm/max_map_count": "100" }))(129)).toBe(false);
+  expect(mappingsCheck(systemWith({ "/proc/sys/vm/max_map_count": "100" }))(128)).toBe(true);
 });
 
 test("the CPUs are those that the process may use", () => {
