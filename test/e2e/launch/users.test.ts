@@ -33,12 +33,12 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch by", () => {
   }
 
   for (const user of ["65534:65534", "65534:65534:4243"]) {
-    test(`${user}, who is not in the device's group, is refused with what to do`, async () => {
+    test(`${user}, which is not in the device's group, is refused with a fix`, async () => {
       const result = await launchAs({ command, scenario, user });
       expect(result.status).toBe(1);
       expect(lines(result.stderr)).toEqual([
         expect.stringMatching(
-          /^nitro: \/dev\/nitro_enclaves: Permission denied \(EACCES\): the device is for the group .* not in/,
+          /^nitro: \/dev\/nitro_enclaves: Permission denied \(EACCES\): the device belongs to group .* is not in it/,
         ),
         expect.stringMatching(/^hint: sudo .*usermod -aG .* then log in again, or run as root$/),
       ]);
