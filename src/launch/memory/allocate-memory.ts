@@ -1,8 +1,8 @@
 /**
- * The enclave's memory, from a plan to pages that the driver accepts: allocated on the pool's NUMA node, zeroed, checked,
- * and mapped in the order of their physical addresses if those are visible. Everything that the driver would refuse is
- * rejected here, because the driver loses each page that it refuses. Zeroing takes most of the time, so threads start
- * it early and work while the rest of the launch is prepared.
+ * The enclave's memory, from a plan to pages that the driver accepts: allocated on the pool's NUMA node, zeroed,
+ * checked, and mapped in the order of their physical addresses if those are visible. Everything that the driver would
+ * refuse is rejected here, because the driver loses each page that it refuses. Zeroing takes most of the time, so
+ * threads start it early and work while the rest of the launch is prepared.
  */
 
 import { SyscallError, UserError } from "../../sys/errors.ts";
@@ -130,7 +130,9 @@ function withAddresses<R extends PageRange>(ranges: readonly R[], start: number)
   });
 }
 
-/** Runs `allocate` with this thread's memory bound to the plan's node, if permitted; new threads inherit the policy. */
+/**
+ * Runs `allocate` with this thread's memory bound to the plan's node, if permitted; new threads inherit the policy.
+ */
 function withNodePolicy<T extends object>(
   system: System,
   plan: MemoryPlan,
@@ -222,8 +224,8 @@ interface OrderedMapping {
 }
 
 /**
- * Maps the pages again in physical order, if that saves enough regions and the mappings are allowed. Returns undefined
- * if an address is not visible.
+ * Maps the pages again in physical order, if that saves enough regions and the mappings are allowed. Returns
+ * undefined if an address is not visible.
  */
 function mapInPhysicalOrder(
   system: System,

@@ -1,8 +1,8 @@
 /**
- * The order in which huge pages are mapped. The driver makes one region of each run of pages that are contiguous both in
- * the mapping and in physical memory. An enclave's regions are limited, by a number that the driver does not report.
- * The kernel hands out freed pages in reverse order, and several threads allocate alternately: without reordering, each
- * page might become a region of its own.
+ * The order in which huge pages are mapped. The driver makes one region of each run of pages that are contiguous both
+ * in the mapping and in physical memory. An enclave's regions are limited, by a number that the driver does not
+ * report. The kernel hands out freed pages in reverse order, and several threads allocate alternately: without
+ * reordering, each page might become a region of its own.
  */
 
 /** 8 TiB in pages of 2 MiB. A physical address has 52 bits, so a page's frame and index fit in 31 + 22 = 53 bits. */

@@ -1,6 +1,6 @@
 /**
- * Decides how many threads allocate the memory. Zeroing takes most of the time, about 5 to 10 GB/s for one thread. Two
- * threads are almost twice as fast, as long as there are CPUs and memory bandwidth. But threads allocate pages
+ * Decides how many threads allocate the memory. Zeroing takes most of the time, about 5 to 10 GB/s for one thread.
+ * Two threads are almost twice as fast, as long as there are CPUs and memory bandwidth. But threads allocate pages
  * alternately, so their physical order is lost; restoring it through the page map takes 1/50 of the time of zeroing.
  */
 import { usableCpus } from "../../sys/affinity.ts";
@@ -35,8 +35,8 @@ export interface PreallocPlan {
   /** Returns the number of files for pages of one size. */
   filesFor(pages: number): number;
   /**
-   * Starts to allocate all files; returns undefined, with nothing done, if no thread can be created. Throws SyscallError.
-   * @param groups files of one page size each.
+   * Starts to allocate all files; returns undefined, with nothing done, if no thread can be created. Throws
+   * SyscallError. @param groups files of one page size each.
    */
   start(groups: readonly (readonly HugePageFile[])[]): Preallocation | undefined;
 }
