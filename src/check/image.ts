@@ -2,7 +2,8 @@
 import type { ImageContents } from "../eif/contents.ts";
 import { isEif } from "../eif/format/reader.ts";
 import { openInput } from "../eif/input-file.ts";
-import { type Image, openImage } from "../launch/image/image-files.ts";
+import type { Image } from "../launch/image/image.ts";
+import { openImage } from "../launch/image/image-files.ts";
 import { checkPcrs } from "../launch/image/measure.ts";
 import type { LaunchOptions, Typed } from "../launch/options.ts";
 import {

@@ -4,7 +4,7 @@
  */
 import type { RunState } from "../monitor/machine-view.ts";
 import { nowMs } from "../sys/poll.ts";
-import type { Image } from "./image/image-files.ts";
+import type { Image } from "./image/image.ts";
 import type { LaunchOptions } from "./options.ts";
 import type { MemoryPlan } from "./plan/memory.ts";
 import type { Vcpus } from "./plan/vcpus.ts";

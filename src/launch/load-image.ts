@@ -2,7 +2,7 @@
 import type { Mapping } from "../sys/memory.ts";
 import type { LaunchContext } from "./context.ts";
 import type { EnclaveRun } from "./enclave-run.ts";
-import type { Image } from "./image/image-files.ts";
+import type { Image } from "./image/image.ts";
 import { ramdiskWarnings } from "./image/ramdisk-check.ts";
 import type { AllocatedMemory } from "./memory/allocate-memory.ts";
 

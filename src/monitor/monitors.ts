@@ -5,16 +5,8 @@ import type { Arguments, CommandContext } from "./commands/command.ts";
 import { runLine } from "./hmp/command-line.ts";
 import { HmpMonitor } from "./hmp/monitor.ts";
 import type { MachineView } from "./machine-view.ts";
+import type { Monitor } from "./monitor.ts";
 import { QmpMonitor } from "./qmp/session.ts";
-
-/** An HMP or QMP monitor. */
-export interface Monitor {
-  /** Sends an event if the client has negotiated capabilities; HMP ignores events. */
-  emitEvent(event: string, data: Arguments | undefined, atMicroseconds: number): void;
-  /** Writes as much of the queued output as fits without blocking. */
-  flush(): void;
-  addWaiters(list: Waiter[]): void;
-}
 
 /** A monitor's protocol. */
 export interface MonitorMode {

@@ -10,7 +10,7 @@ import { KERNEL_ARCHITECTURE } from "../../sys/architecture.ts";
 import { UserError } from "../../sys/errors.ts";
 import type { Mapping } from "../../sys/memory.ts";
 import { ReadThreads } from "../../sys/threads/read.ts";
-import type { Image, ImageContext } from "./image-files.ts";
+import type { Image, ImageContext } from "./image.ts";
 import type { CheckedSignature } from "./image-signature.ts";
 
 /** Checks a whole EIF, which takes over the file. Throws UserError, Cancelled. */

@@ -3,34 +3,15 @@
  * and read straight into the enclave's memory later. nitro never holds a second copy of the image.
  */
 import { kernelSection, launchSections, type NamedPath, openRamdisks } from "../../eif/contents.ts";
-import { type EifSection, isEif } from "../../eif/format/reader.ts";
+import { isEif } from "../../eif/format/reader.ts";
 import { planEif } from "../../eif/format/writer.ts";
 import { openInput } from "../../eif/input-file.ts";
 import { KERNEL_ARCHITECTURE } from "../../sys/architecture.ts";
 import { UserError } from "../../sys/errors.ts";
-import type { Mapping } from "../../sys/memory.ts";
-import type { LaunchContext } from "../context.ts";
 import type { LaunchOptions, Typed } from "../options.ts";
 import { openEifImage } from "./eif-image.ts";
-import type { CheckedSignature } from "./image-signature.ts";
+import type { Image, ImageContext } from "./image.ts";
 import { loadPlan } from "./load-plan.ts";
-
-/** What opening and loading an image needs of a launch. */
-export type ImageContext = Pick<LaunchContext, "system" | "report" | "progress">;
-
-/** An image that passed all checks that are possible before it is in memory. */
-export interface Image extends Disposable {
-  /** Of the whole EIF, in bytes. */
-  readonly size: number;
-  /** How messages name it: `-kernel app.eif`. */
-  readonly what: string;
-  /** In file order. */
-  readonly sections: readonly EifSection[];
-  /** undefined for an unsigned image. */
-  readonly signature: CheckedSignature | undefined;
-  /** Writes the EIF to `memory` at `offset`. Throws UserError if a file has changed since it was opened. */
-  load(memory: Mapping, offset: number): void;
-}
 
 /**
  * Opens the files of -kernel, -initrd and ramdisk=. An EIF is read and checked as a whole, a compressed kernel

@@ -4,7 +4,7 @@ import { UserError } from "../../sys/errors.ts";
 import type { Mapping } from "../../sys/memory.ts";
 import { CHECK_INTERVAL_BYTES } from "../cancellation.ts";
 import type { MeasureOptions, PcrIndex } from "../options.ts";
-import type { Image } from "./image-files.ts";
+import type { Image } from "./image.ts";
 
 /** The measured PCRs of a launch's image. */
 export interface MeasuredPcrs {

@@ -12,7 +12,7 @@ import {
 } from "../../eif/initramfs/initramfs.ts";
 import type { Mapping } from "../../sys/memory.ts";
 import type { MemorySize } from "../plan/memory.ts";
-import type { Image } from "./image-files.ts";
+import type { Image } from "./image.ts";
 
 /** Some milliseconds' worth. */
 const MAX_ENTRIES = 5_000;

@@ -2,7 +2,7 @@
 import type { Chardev, Frontend } from "../../chardev/chardev.ts";
 import type { Waiter } from "../../sys/poll.ts";
 import type { CommandContext } from "../commands/command.ts";
-import type { Monitor } from "../monitors.ts";
+import type { Monitor } from "../monitor.ts";
 import { OutputQueue } from "../output-queue.ts";
 import { banner } from "../version.ts";
 import { toCrlf } from "./command-line.ts";

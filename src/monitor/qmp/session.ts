@@ -5,7 +5,7 @@ import { type Arguments, type CommandContext, CommandError, toCommandError } fro
 import { findQmpCommand } from "../commands/table.ts";
 import { validateArguments } from "../commands/validate.ts";
 import { encodeJson, type Json } from "../json.ts";
-import type { Monitor } from "../monitors.ts";
+import type { Monitor } from "../monitor.ts";
 import { OutputQueue } from "../output-queue.ts";
 import { versionInfo } from "../version.ts";
 import { JsonError } from "./json-parser.ts";
