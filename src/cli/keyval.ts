@@ -41,9 +41,11 @@ export function parseKeyvals(text: string, syntax: PairSyntax): Keyvals {
   if (syntax.json && text.startsWith("{")) return { pairs: jsonPairs(text), help: false };
   const segments = splitAtCommas(text);
   const isHelp = (segment: string) => segment === "help" || segment === "?";
-  const pairs = segments.flatMap((segment, i) =>
-    isHelp(segment) ? [] : [parsePair(segment, syntax, i === 0)],
-  );
+  const pairs: Pair[] = [];
+  for (let i = 0; i < segments.length; i++) {
+    const segment = segments[i] ?? "";
+    if (!isHelp(segment)) pairs.push(parsePair(segment, syntax, i === 0));
+  }
   return { pairs, help: segments.some(isHelp) };
 }
 
@@ -88,11 +90,17 @@ export function pairText(key: string, value: string): string {
 
 /** Splits at single commas; a doubled comma is a comma of the value. A comma at the very end adds nothing. */
 function splitAtCommas(text: string): string[] {
-  const segments = [""];
-  for (const [token] of text.matchAll(/,,|,|[^,]+/g)) {
-    if (token === ",") segments.push("");
-    else segments.push(`${segments.pop()}${token === ",," ? "," : token}`);
+  const segments: string[] = [];
+  let segment = "";
+  for (let i = 0; i < text.length; i++) {
+    const isDoubled = text[i] === "," && text[i + 1] === ",";
+    if (text[i] !== "," || isDoubled) segment += text[i];
+    else {
+      segments.push(segment);
+      segment = "";
+    }
+    if (isDoubled) i += 1;
   }
-  if (segments.length > 1 && segments.at(-1) === "") segments.pop();
+  if (segment !== "" || segments.length === 0) segments.push(segment);
   return segments;
 }

@@ -137,9 +137,9 @@ const PLAIN: readonly ChardevSpec["backend"]["kind"][] = ["stdio", "file", "null
 export function isPlain({ chardevs, monitors, serial }: LaunchOptions): boolean {
   return (
     monitors.length === 0 &&
-    chardevs.every(
+    !chardevs.some(
       ({ label, mux, log, backend }) =>
-        label === serial.value && !mux && log === undefined && PLAIN.includes(backend.kind),
+        label !== serial.value || mux || log !== undefined || !PLAIN.includes(backend.kind),
     )
   );
 }

@@ -132,9 +132,9 @@ export function processOptions(
     sandbox: parsed.properties(SANDBOX).enable ?? false,
     processName: parsed.properties(NAME).process,
   };
-  const isOrdinary = Object.values(process).every((value) => value === undefined || value === false);
+  const isSpecial = Object.values(process).some((value) => value !== undefined && value !== false);
   return {
-    process: isOrdinary ? undefined : process,
+    process: isSpecial ? process : undefined,
     pidFile: parsed.file(PIDFILE),
     paused: parsed.has(PAUSED),
     staysAfterEnd: parsed.has(NO_SHUTDOWN),

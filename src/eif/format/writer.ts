@@ -89,11 +89,10 @@ export function encodeSectionHeader(name: SectionName, size: number): Uint8Array
 }
 
 function encodeHeader(fields: EifHeaderFields, sections: readonly EifSection[]): Uint8Array {
-  const column = (value: (section: EifSection) => number) =>
-    Array.from({ length: EIF_MAX_SECTIONS }, (_, i) => {
-      const section = sections[i];
-      return section === undefined ? 0n : BigInt(value(section));
-    });
+  const column = (value: (section: EifSection) => number) => {
+    const unused = new Array<bigint>(EIF_MAX_SECTIONS - sections.length).fill(0n);
+    return [...sections.map((section) => BigInt(value(section))), ...unused];
+  };
   return eifHeader.encode({
     magic: EIF_MAGIC,
     version: EIF_VERSION,

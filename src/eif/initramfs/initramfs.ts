@@ -43,7 +43,10 @@ const MAX_COMMAND_LINE_BYTES = 2048;
 /** Reads the kernel command line. */
 export function initProgram(commandLine: string): InitProgram {
   const parameters = commandLine.slice(0, MAX_COMMAND_LINE_BYTES).split(/\s+/);
-  const named = parameters.findLast((parameter) => parameter.startsWith("rdinit="))?.slice("rdinit=".length);
+  const named = parameters
+    .filter((parameter) => parameter.startsWith("rdinit="))
+    .at(-1)
+    ?.slice("rdinit=".length);
   const hasRoot = parameters.some((parameter) => parameter.startsWith("root="));
   const program = named ?? DEFAULT_PROGRAM;
   const path = normalizedPath(program);
@@ -146,7 +149,10 @@ function programWarning(
 
 /** Returns the mode of a path once all ramdisks are unpacked: the last one that contains it counts. */
 function modeOf(path: string, ramdisks: readonly RamdiskInspection[]): number | undefined {
-  return ramdisks.findLast(({ modes }) => modes.has(path))?.modes.get(path);
+  return ramdisks
+    .filter(({ modes }) => modes.has(path))
+    .at(-1)
+    ?.modes.get(path);
 }
 
 /** Returns an even number of MiB for -m. */
@@ -160,7 +166,8 @@ function memoryWarning(
   { bytes, typed }: MemoryLimit,
   imageBytes: number,
 ): string | undefined {
-  const unpacked = ramdisks.reduce((sum, { unpackedBytes }) => sum + unpackedBytes, 0);
+  let unpacked = 0;
+  for (const { unpackedBytes } of ramdisks) unpacked += unpackedBytes;
   const withImage = imageBytes + unpacked;
   const twice = hasRoot ? 0 : 2 * unpacked;
   const needed = Math.max(withImage, twice);

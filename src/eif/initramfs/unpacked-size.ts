@@ -22,7 +22,7 @@ const MAGIC: readonly (readonly [Compression, readonly number[]])[] = [
 /** Recognises the compression of the bytes from `offset` on; undefined if the format is unknown. */
 export function compressionAt(bytes: ByteView, offset: number): Compression | undefined {
   const head = bytes.at(offset, 6);
-  return MAGIC.find(([, magic]) => magic.every((byte, i) => head[i] === byte))?.[0];
+  return MAGIC.find(([, magic]) => !magic.some((byte, i) => head[i] !== byte))?.[0];
 }
 
 /**

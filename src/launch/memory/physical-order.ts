@@ -11,7 +11,8 @@ const MAX_PAGES = 2 ** 22;
 /** Returns the number of regions of mapped pages. @param addresses physical addresses in the order of the mapping. */
 export function countRegions(addresses: Float64Array, pageBytes: number): number {
   let [regions, next] = [0, -1];
-  for (const address of addresses) {
+  for (let i = 0; i < addresses.length; i++) {
+    const address = addresses[i] ?? 0;
     if (address !== next) regions += 1;
     next = address + pageBytes;
   }
@@ -33,15 +34,16 @@ export function ascendingOrder(addresses: Float64Array, pageBytes: number): Asce
   if (length > MAX_PAGES) return undefined;
   // Frame and index in one number: a Float64Array sorts numbers without a comparison function.
   const keys = new Float64Array(length);
-  for (const [index, address] of addresses.entries()) {
-    const frame = address / pageBytes;
+  for (let index = 0; index < length; index++) {
+    const frame = (addresses[index] ?? 0) / pageBytes;
     if (!Number.isInteger(frame)) return undefined;
     keys[index] = frame * MAX_PAGES + index;
   }
   keys.sort();
   const indices = new Uint32Array(length);
   let [regions, next] = [0, -1];
-  for (const [i, key] of keys.entries()) {
+  for (let i = 0; i < length; i++) {
+    const key = keys[i] ?? 0;
     const index = key % MAX_PAGES;
     const frame = (key - index) / MAX_PAGES;
     indices[i] = index;
@@ -61,7 +63,8 @@ export interface PageRun {
 export function contiguousRuns(indices: Uint32Array, perFile: number): PageRun[] {
   const runs: { first: number; pages: number }[] = [];
   let last: { first: number; pages: number } | undefined;
-  for (const index of indices) {
+  for (let i = 0; i < indices.length; i++) {
+    const index = indices[i] ?? 0;
     if (last !== undefined && index === last.first + last.pages && index % perFile !== 0) last.pages += 1;
     else {
       last = { first: index, pages: 1 };
