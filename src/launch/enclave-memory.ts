@@ -3,10 +3,11 @@
  * other step, so threads allocate them while the launch creates the enclave.
  */
 import { PageMap } from "../sys/page-map.ts";
+import { sizeWithUnit } from "../sys/units.ts";
 import type { LaunchContext } from "./context.ts";
 import { type PendingAllocation, startAllocation } from "./memory/allocate-memory.ts";
 import { mappingsCheck, planPrealloc } from "./memory/prealloc.ts";
-import { type MemoryPlan, sizeText } from "./plan/memory.ts";
+import type { MemoryPlan } from "./plan/memory.ts";
 import { diagnosed } from "./undiagnosed.ts";
 
 /**
@@ -38,7 +39,7 @@ export function allocateMemory(context: LaunchContext, plan: MemoryPlan): Pendin
   return {
     finish() {
       using _owner = owner;
-      using _bar = progress.start(`memory ${sizeText(plan.bytes)}`, plan.bytes);
+      using _bar = progress.start(`memory ${sizeWithUnit(plan.bytes)}`, plan.bytes);
       return diagnosing(() => allocation.finish());
     },
     [Symbol.dispose]: () => owner.dispose(),

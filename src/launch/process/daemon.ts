@@ -31,11 +31,12 @@ import { HANDED_OVER } from "../options.ts";
 const FILE_MASK = 0o027;
 
 /**
- * Starts the daemon and waits until its enclave has started. Returns 0, or the exit status of a daemon that failed.
+ * Starts the daemon and waits until its enclave has started. Returns 0, or the exit status of a daemon that
+ * failed. Throws UserError.
  */
 export function launchInBackground(
   system: System,
-  words: readonly string[],
+  args: readonly string[],
   report: (line: string) => void,
 ): number {
   using signals = catchSignals(system);
@@ -43,36 +44,39 @@ export function launchInBackground(
   using pipe = reading;
   let pid: number;
   try {
-    pid = spawnSelf(system, [process.argv0, `${HANDED_OVER}${writing.number}`, ...words]);
+    pid = spawnSelf(system, [process.argv0, `${HANDED_OVER}${writing.number}`, ...args]);
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
     throw new UserError(
       "-daemonize",
-      `the program cannot be started again (${error.message})`,
-      "is /proc mounted?",
+      `cannot start the program again (${error.message})`,
+      "ls -l /proc/self/exe shows whether /proc is mounted",
     );
   } finally {
     writing.close();
   }
   const byte = new Uint8Array(1);
-  let heard: number | undefined;
-  const listen = () => {
+  let received: number | undefined;
+  const receive = () => {
     const got = readSome(system, pipe.number, byte);
-    if (!wouldBlock(got)) heard = got;
+    if (!wouldBlock(got)) received = got;
   };
-  const pass = () => {
+  const forwardSignal = () => {
     const signal = signals.next();
     if (signal !== undefined) signalChild(system, pid, signal);
   };
-  const waiters = [waiter(() => pipe.number, POLLIN, listen), waiter(() => signals.fd, POLLIN, pass)];
+  const waiters = [
+    waiter(() => pipe.number, POLLIN, receive),
+    waiter(() => signals.fd, POLLIN, forwardSignal),
+  ];
   runLoop(
     system,
     () => waiters,
-    () => heard !== undefined,
+    () => received !== undefined,
   );
-  if (heard === 1) return EXIT.stopped;
+  if (received === 1) return EXIT.stopped;
   const status = waitForExit(system, pid);
-  if (status < 0) report(`-daemonize: signal ${-status} ended the launcher before the enclave was started`);
+  if (status < 0) report(`-daemonize: signal ${-status} killed the daemon before the enclave started`);
   return status > 0 ? status : EXIT.notLaunched;
 }
 
@@ -83,8 +87,8 @@ export interface DaemonStatus {
 }
 
 /**
- * Turns this process into the daemon. @param argument it that names the descriptor of the pipe. Throws
- * UserError if it does not.
+ * Turns this process into the daemon. Throws UserError if the argument names no pipe.
+ * @param argument names the file descriptor of the pipe. @param logFd returns the file of -D, which replaces stderr.
  */
 export function becomeDaemon(
   system: System,
@@ -100,17 +104,18 @@ export function becomeDaemon(
   setProcessName(system, process.argv0.slice(process.argv0.lastIndexOf("/") + 1));
   setUmask(system, FILE_MASK);
   // Opened now, because the root directory may change.
-  const nothing = openFile(system, "/dev/null", O_RDWR);
+  const devNull = openFile(system, "/dev/null", O_RDWR);
   return {
     started() {
-      replaceFd(system, nothing.number, 0);
-      replaceFd(system, nothing.number, 1);
-      replaceFd(system, logFd() ?? nothing.number, 2);
-      nothing.close();
+      replaceFd(system, devNull.number, 0);
+      replaceFd(system, devNull.number, 1);
+      replaceFd(system, logFd() ?? devNull.number, 2);
+      devNull.close();
       const one = new Uint8Array(1);
-      const told = writeSome(system, fd, addressOf(one), 1);
+      const written = writeSome(system, fd, addressOf(one), 1);
       system.libc.close(fd);
-      if (told !== 1) throw new UserError("-daemonize", "the command that waited for the start is gone");
+      if (written !== 1)
+        throw new UserError("-daemonize", "the command that waits for the start of the enclave has exited");
     },
   };
 }

@@ -31,15 +31,15 @@ export function checkOutputs(system: System, options: LaunchOptions): void {
     if (other !== undefined) {
       throw new UserError(
         typed,
-        `that is the file of ${other}, which would be overwritten`,
-        "name another file",
+        `this is also the file of ${other} and would overwrite it`,
+        "use a different file",
       );
     }
     used.set(file, typed);
   }
 }
 
-/** Identity of an output: device and inode, or directory and name for a new file; undefined if never truncated. */
+/** Identifies a file by device and inode, or a new one by directory and name; undefined if it is not regular. */
 function fileKey(system: System, path: string): string | undefined {
   const file = fileStatus(system, path);
   if (file !== undefined && !file.isRegular) return undefined;

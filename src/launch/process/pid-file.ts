@@ -6,23 +6,24 @@ import { addressOf } from "../../sys/libc.ts";
 import { ERRNO } from "../../sys/linux/errno.ts";
 import { LOCK_EX, LOCK_NB, O_CREAT, O_NONBLOCK, O_WRONLY } from "../../sys/linux/fcntl.ts";
 import { openOutput } from "../../sys/output-files.ts";
+import { shellQuote } from "../../sys/shell-quote.ts";
 import { checked, type System } from "../../sys/system.ts";
 import type { Typed } from "../options.ts";
 
 /**
  * How the file is removed at the end: by its path; by name in an open directory, if the working directory changes; or
- * emptied, if it is unreachable after a change of the root directory.
+ * truncated only, if it is unreachable after a change of the root directory.
  */
-export type PidFileEnd = "by path" | "in its directory" | "emptied";
+export type PidFileRemoval = "by path" | "in its directory" | "truncate only";
 
-/** Attempts to lock the file when it was removed from its path in between. */
-const MOST_TRIES = 20;
+/** Maximum attempts to lock the file, if other launchers keep removing it before it is locked. */
+const MAX_ATTEMPTS = 20;
 
 /** Writes the file; disposal removes it. Throws UserError if another launch holds it. */
 export function writePidFile(
   system: System,
-  { value: path, typed: what }: Typed<string>,
-  end: PidFileEnd = "by path",
+  { value: path, typed }: Typed<string>,
+  removal: PidFileRemoval = "by path",
 ): Disposable {
   using directory = new DisposableStack();
   try {
@@ -33,11 +34,11 @@ export function writePidFile(
         subject: path,
       });
       const text = new TextEncoder().encode(`${process.pid}\n`);
-      const put = writeSome(system, file.number, addressOf(text), text.length);
-      if (put !== text.length) {
-        // Removes the file, which is empty and locked by this launch.
+      const written = writeSome(system, file.number, addressOf(text), text.length);
+      if (written !== text.length) {
+        // Do not leave an empty file. The lock proves that it belongs to this launch.
         if (isSame(system, fileStatus(system, path), file)) removeFile(system, path);
-        throw new SyscallError("write", put < 0 ? -put : ERRNO.ENOSPC, path);
+        throw new SyscallError("write", written < 0 ? -written : ERRNO.ENOSPC, path);
       }
     } catch (error) {
       file.close();
@@ -45,34 +46,35 @@ export function writePidFile(
     }
     const slash = path.lastIndexOf("/");
     const parent =
-      end === "in its directory"
+      removal === "in its directory"
         ? directory.use(openDirectory(system, path.slice(0, slash + 1) || "."))
         : undefined;
-    const held = directory.move();
+    const owned = directory.move();
     return {
       [Symbol.dispose]() {
         const name = path.slice(slash + 1);
         if (parent !== undefined) {
           if (isSame(system, statusIn(system, parent, name), file)) removeAt(system, parent, name);
-        } else if (end === "by path" && isSame(system, fileStatus(system, path), file))
+        } else if (removal === "by path" && isSame(system, fileStatus(system, path), file))
           removeFile(system, path);
-        // A process without the right to remove the file can still empty it, so that no stale process id remains.
-        if (end !== "by path") system.libc.ftruncate(file.number, 0);
+        // A process without the privilege to remove the file can still truncate it, so that no stale pid remains.
+        if (removal !== "by path") system.libc.ftruncate(file.number, 0);
         file.close();
-        held.dispose();
+        owned.dispose();
       },
     };
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
-    const held = error.call === "flock" && error.errno === ERRNO.EAGAIN;
-    if (held) throw new UserError(what, "in use by another launcher", `cat ${path} tells which`);
-    throw new UserError(what, error.why);
+    const locked = error.call === "flock" && error.errno === ERRNO.EAGAIN;
+    if (locked)
+      throw new UserError(typed, "in use by another launcher", `cat ${shellQuote(path)} prints its pid`);
+    throw new UserError(typed, error.why);
   }
 }
 
 /** Opens and locks the file, again if the launch that held it removed it in between. Throws SyscallError. */
 function lockedFile(system: System, path: string): Fd {
-  for (let left = MOST_TRIES; ; left--) {
+  for (let left = MAX_ATTEMPTS; ; left--) {
     const file = openOutput(system, path, O_WRONLY | O_CREAT | O_NONBLOCK, 0o644);
     try {
       const locked = system.libc.flock(file.number, LOCK_EX | LOCK_NB);
@@ -86,8 +88,8 @@ function lockedFile(system: System, path: string): Fd {
   }
 }
 
-/** Whether the file at a path is this file. */
-function isSame(system: System, there: FileStatus | undefined, file: Fd): boolean {
+/** Whether the file at a path is this open file; true if its own status cannot be read. */
+function isSame(system: System, found: FileStatus | undefined, file: Fd): boolean {
   const own = fdStatus(system, file);
-  return own === undefined || there?.identity === own.identity;
+  return own === undefined || found?.identity === own.identity;
 }

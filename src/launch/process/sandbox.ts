@@ -119,8 +119,8 @@ const FATAL: readonly SyscallName[] = [
   ...(["io_uring_enter", "io_uring_register", "open_by_handle_at"] as const),
 ];
 
-/** Names of threads and of the allocator's memory. */
-const NAMES_OF_THINGS = [PR_SET_NAME, PR_SET_VMA];
+/** The runtime names its threads; allocators name their memory. */
+const ALLOWED_PRCTLS = [PR_SET_NAME, PR_SET_VMA];
 
 /** Returns the rules. @param pid the only process that may be signalled. */
 export function sandboxRules(pid: number): FilterRule[] {
@@ -145,7 +145,7 @@ export function sandboxRules(pid: number): FilterRule[] {
     { calls: ["ioctl"], action: "allow", when: oneOf(1, allowedIoctls) },
     { calls: ["socket"], action: "allow", when: oneOf(0, [AF_UNIX, AF_INET, AF_INET6, AF_VSOCK]) },
     { calls: ["tgkill"], action: "allow", when: oneOf(0, [pid]) },
-    { calls: ["prctl"], action: "allow", when: oneOf(0, NAMES_OF_THINGS) },
+    { calls: ["prctl"], action: "allow", when: oneOf(0, ALLOWED_PRCTLS) },
     // Threads may be created, processes not. A filter cannot see the flags of clone3, so libc falls back to clone.
     { calls: ["clone3"], action: { errno: ERRNO.ENOSYS } },
     {
@@ -157,7 +157,7 @@ export function sandboxRules(pid: number): FilterRule[] {
   ];
 }
 
-/** Applies the filter, for good. Throws UserError, SyscallError. */
+/** Installs the filter irrevocably in all threads. Throws UserError and SyscallError. */
 export function enterSandbox(system: System): void {
   applyFilter(system, filterProgram(sandboxRules(process.pid), REFUSED));
 }

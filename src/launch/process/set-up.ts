@@ -8,7 +8,7 @@ import { checkOutputs } from "./output-conflicts.ts";
 import { writePidFile } from "./pid-file.ts";
 import { openTraceFile } from "./trace-file.ts";
 
-/** The process as the options want it. */
+/** The launcher's process, as the options require it. */
 export interface LauncherProcess extends Disposable {
   /** Creates and locks the pid file; disposing of the result removes it. Throws UserError. */
   createPidFile(): Disposable | undefined;
@@ -34,11 +34,11 @@ export async function setUpProcess(system: System, request: LaunchRequest): Prom
     process === undefined ? undefined : stack.use(await prepareProcess(system, process, daemon));
   // After a change of the root directory the file is unreachable; after a change of the working directory it is
   // reachable by descriptor.
-  const end =
-    process === undefined ? "by path" : process.chroot === undefined ? "in its directory" : "emptied";
+  const removal =
+    process === undefined ? "by path" : process.chroot === undefined ? "in its directory" : "truncate only";
   const owned = stack.move();
   return {
-    createPidFile: () => (pidFile === undefined ? undefined : writePidFile(system, pidFile, end)),
+    createPidFile: () => (pidFile === undefined ? undefined : writePidFile(system, pidFile, removal)),
     finalize: () => prepared?.apply(),
     [Symbol.dispose]: () => owned.dispose(),
   };

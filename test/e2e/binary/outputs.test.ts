@@ -61,7 +61,7 @@ describe("an image is not written over", () => {
   for (const [what, output, input, words] of cases) {
     test.each(ways(output))(`${what}: %s`, (typed, more) => {
       expect(said(...words, ...more)).toBe(
-        `nitro: ${typed}: that is the file of ${input}, which would be overwritten`,
+        `nitro: ${typed}: this is also the file of ${input} and would overwrite it`,
       );
     });
   }
@@ -76,7 +76,7 @@ describe("two outputs are not one file", () => {
     if (isThere) made(path, "");
     const other = `${directory.path}/./${path.slice(directory.path.length + 1)}`;
     expect(said("-kernel", eif, "-serial", `file:${path}`, "-D", other)).toBe(
-      `nitro: -D ${other}: that is the file of -serial file:${path}, which would be overwritten`,
+      `nitro: -D ${other}: this is also the file of -serial file:${path} and would overwrite it`,
     );
   });
 

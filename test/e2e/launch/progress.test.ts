@@ -46,7 +46,7 @@ describe.concurrent.skipIf(notHere !== undefined)("the preparation of the memory
     const drawn = bars.split("\r").filter((text) => text !== "");
     expect(drawn.length).toBeGreaterThan(1);
     for (const bar of drawn) {
-      expect(bar).toMatch(/^memory 256M \[#* *\] +\d+% of 269 MB/);
+      expect(bar).toMatch(/^memory 256 MiB \[#* *\] +\d+% of 269 MB/);
       expect(bar).toEndWith("MB\x1b[K");
     }
     const parts = drawn.map((bar) => Number(/(\d+)%/.exec(bar)?.[1]));

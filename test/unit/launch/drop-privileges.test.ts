@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { isOf } from "../../../src/launch/process/drop-privileges.ts";
+import { hasDropped } from "../../../src/launch/process/drop-privileges.ts";
 import { sandboxRules } from "../../../src/launch/process/sandbox.ts";
 import { filterProgram } from "../../../src/sys/seccomp.ts";
 
@@ -7,44 +7,44 @@ const identity = { uid: 7, gid: 8, groups: [8, 9] };
 const status = (uid = "7\t7\t7\t7", gid = "8\t8\t8\t8", groups = "8 9 ", cap = "0000000000000000") =>
   `Name:\tx\nUid:\t${uid}\nGid:\t${gid}\nGroups:\t${groups}\nCapInh:\t0\nCapPrm:\t${cap}\nCapEff:\t${cap}\n`;
 
-describe("a thread of another user", () => {
-  test("has the ids, the groups and no capability", () => {
-    expect(isOf(status(), identity)).toBe(true);
-    expect(isOf(status(undefined, undefined, "9 8 "), identity)).toBe(true);
+describe("a thread has dropped its privileges", () => {
+  test("with the IDs and groups of the user and no capabilities", () => {
+    expect(hasDropped(status(), identity)).toBe(true);
+    expect(hasDropped(status(undefined, undefined, "9 8 "), identity)).toBe(true);
   });
 
   test.each([
-    ["a saved user id", status("7\t7\t0\t7")],
-    ["a file system user id", status("7\t7\t7\t0")],
-    ["an effective group id", status(undefined, "8\t0\t8\t8")],
-    ["a group too many", status(undefined, undefined, "0 8 9 ")],
-    ["a group too few", status(undefined, undefined, "8 ")],
+    ["a saved user ID of root", status("7\t7\t0\t7")],
+    ["a file system user ID of root", status("7\t7\t7\t0")],
+    ["an effective group ID of root", status(undefined, "8\t0\t8\t8")],
+    ["an additional group", status(undefined, undefined, "0 8 9 ")],
+    ["a missing group", status(undefined, undefined, "8 ")],
     ["a capability", status(undefined, undefined, undefined, "0000000000200000")],
-    ["nothing to be seen", ""],
+    ["an empty status", ""],
   ])("but not with %s", (_, text) => {
-    expect(isOf(text, identity)).toBe(false);
+    expect(hasDropped(text, identity)).toBe(false);
   });
 });
 
 /** Runs a classic BPF program over one call, as the kernel does. */
 function run(program: Uint8Array, arch: number, nr: number, args: readonly number[] = []): number {
   const view = new DataView(program.buffer);
-  let word = 0;
+  let loaded = 0;
   for (let at = 0; ; at++) {
     const [code, k] = [view.getUint16(at * 8, true), view.getUint32(at * 8 + 4, true)];
     const jump = (holds: boolean) => view.getUint8(at * 8 + (holds ? 2 : 3));
     if (code === 0x06) return k;
-    if (code === 0x20) word = k === 0 ? nr : k === 4 ? arch : (args[(k - 16) / 8] ?? 0);
-    else if (code === 0x15) at += jump(word === k);
-    else if (code === 0x35) at += jump(word >= k);
-    else if (code === 0x45) at += jump((word & k) !== 0);
+    if (code === 0x20) loaded = k === 0 ? nr : k === 4 ? arch : (args[(k - 16) / 8] ?? 0);
+    else if (code === 0x15) at += jump(loaded === k);
+    else if (code === 0x35) at += jump(loaded >= k);
+    else if (code === 0x45) at += jump((loaded & k) !== 0);
     else throw new Error(`code ${code}`);
   }
 }
 
 const [ALLOW, KILL, EPERM, ENOSYS] = [0x7fff0000, 0x80000000, 0x50001, 0x50026];
 
-/** Closes the sandbox in a process of its own, and tries something there. */
+/** Runs code in the sandbox of a separate process. */
 function inSandbox(body: string) {
   const script = `
     import { enterSandbox } from "./src/launch/process/sandbox.ts";
@@ -56,30 +56,30 @@ function inSandbox(body: string) {
     const path = new TextEncoder().encode("/etc/passwd\\0");
     enterSandbox(system);
     ${body}
-    console.log("lives on");
+    console.log("still running");
   `;
   const child = Bun.spawnSync([process.execPath, "-e", script], { cwd: `${import.meta.dir}/../../..` });
   return { out: child.stdout.toString(), signal: child.signalCode };
 }
 
 describe("in the sandbox", () => {
-  test("no file is opened, and no other process is signalled, which is an error", () => {
+  test("opening a file and signalling another process fail with EPERM", () => {
     const { out, signal } = inSandbox(`
       console.log(system.libc.open(path, 0, 0), system.libc.errno(), processCalls.kill(1, 0), system.libc.errno());
     `);
-    expect([out, signal]).toEqual(["-1 1 -1 1\nlives on\n", undefined]);
+    expect([out, signal]).toEqual(["-1 1 -1 1\nstill running\n", undefined]);
   });
 
   test.each([
-    ["become another user", "processCalls.setresuid(1, 1, 1);"],
-    ["change the root", "processCalls.chroot(path);"],
-    ["start a program", "system.libc.syscall(SYSCALLS.execve[KERNEL_ARCHITECTURE], 0, 0, 0, 0, 0);"],
-  ])("to %s is the end", (_, body) => {
+    ["changing the user", "processCalls.setresuid(1, 1, 1);"],
+    ["changing the root directory", "processCalls.chroot(path);"],
+    ["executing a program", "system.libc.syscall(SYSCALLS.execve[KERNEL_ARCHITECTURE], 0, 0, 0, 0, 0);"],
+  ])("%s kills the process", (_, body) => {
     expect(inSandbox(body)).toEqual({ out: "", signal: "SIGSYS" });
   });
 });
 
-describe("the sandbox's program", () => {
+describe("the seccomp filter decides on", () => {
   const x86 = filterProgram(sandboxRules(42), { errno: 1 }, "x86_64");
   const arm = filterProgram(sandboxRules(42), { errno: 1 }, "aarch64");
 
@@ -100,17 +100,17 @@ describe("the sandbox's program", () => {
     ["socket AF_UNIX", 41, 198, [1], ALLOW],
     ["socket AF_VSOCK", 41, 198, [40], ALLOW],
     ["socket AF_NETLINK", 41, 198, [16], EPERM],
-    ["tgkill of its own", 234, 131, [42], ALLOW],
-    ["tgkill of another's", 234, 131, [43], EPERM],
+    ["tgkill of its own process", 234, 131, [42], ALLOW],
+    ["tgkill of another process", 234, 131, [43], EPERM],
     ["prctl PR_SET_NAME", 157, 167, [15], ALLOW],
     ["prctl PR_SET_DUMPABLE", 157, 167, [4], EPERM],
-    ["a call of the future", 999, 999, [], EPERM],
-  ])("%s", (_, x86Number, armNumber, args, verdict) => {
-    expect(run(x86, 0xc000003e, x86Number, args)).toBe(verdict);
-    expect(run(arm, 0xc00000b7, armNumber, args)).toBe(verdict);
+    ["an unknown system call", 999, 999, [], EPERM],
+  ])("%s", (_, x86Number, armNumber, args, expected) => {
+    expect(run(x86, 0xc000003e, x86Number, args)).toBe(expected);
+    expect(run(arm, 0xc00000b7, armNumber, args)).toBe(expected);
   });
 
-  test("kills for another architecture's numbers, and for x32's", () => {
+  test("calls of another architecture and of x32, which kill the process", () => {
     expect(run(x86, 0x40000003, 0)).toBe(KILL);
     expect(run(arm, 0x40000028, 0)).toBe(KILL);
     expect(run(x86, 0xc000003e, 0x40000000)).toBe(KILL);

@@ -13,10 +13,10 @@ import { fakeLibc } from "../sys/fake-libc.ts";
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 
-function facts(bytes: number, more: Partial<PreallocConditions> = {}, giant = 0): PreallocConditions {
+function conditions(bytes: number, more: Partial<PreallocConditions> = {}, gigantic = 0): PreallocConditions {
   const ranges = [
-    { pageBytes: GIB, pages: giant },
-    { pageBytes: 2 * MIB, pages: (bytes - giant * GIB) / (2 * MIB) },
+    { pageBytes: GIB, pages: gigantic },
+    { pageBytes: 2 * MIB, pages: (bytes - gigantic * GIB) / (2 * MIB) },
   ].filter(({ pages }) => pages > 0);
   const plan = { bytes, typed: "-m", node: undefined, ranges };
   return {
@@ -28,45 +28,45 @@ function facts(bytes: number, more: Partial<PreallocConditions> = {}, giant = 0)
   };
 }
 
-describe("threads", () => {
+describe("the number of threads fits", () => {
   test.each([
-    ["what one thread does in no time", facts(62 * MIB), 96, 1],
-    ["a small memory", facts(64 * MIB), 96, 2],
-    ["a small memory on many CPUs", facts(128 * MIB), 96, 4],
-    ["2 GiB on many CPUs", facts(2 * GIB), 96, 8],
-    ["8 GiB on two CPUs", facts(8 * GIB), 2, 2],
-    ["8 GiB on one CPU", facts(8 * GIB), 1, 1],
-    ["64 GiB on many CPUs", facts(64 * GIB), 96, 8],
-    ["pages that could not be put in order", facts(8 * GIB, { framesVisible: false }), 96, 1],
-    ["pages of 1 GiB, each of which is a region", facts(8 * GIB, { framesVisible: false }, 8), 96, 8],
-    ["a rest that could not be put in order", facts(8 * GIB, { framesVisible: false }, 7), 96, 1],
+    ["62 MiB, too little for two threads", conditions(62 * MIB), 96, 1],
+    ["64 MiB", conditions(64 * MIB), 96, 2],
+    ["128 MiB on many CPUs", conditions(128 * MIB), 96, 4],
+    ["2 GiB on many CPUs", conditions(2 * GIB), 96, 8],
+    ["8 GiB on two CPUs", conditions(8 * GIB), 2, 2],
+    ["8 GiB on one CPU", conditions(8 * GIB), 1, 1],
+    ["64 GiB on many CPUs", conditions(64 * GIB), 96, 8],
+    ["8 GiB without visible physical addresses", conditions(8 * GIB, { framesVisible: false }), 96, 1],
+    ["pages of 1 GiB, which are one region each", conditions(8 * GIB, { framesVisible: false }, 8), 96, 8],
     [
-      "more pages than may be mapped one by one",
-      facts(8 * GIB, { mappingsAllowed: (pages) => pages <= 4000 }),
+      "a remainder of 2 MiB pages without visible physical addresses",
+      conditions(8 * GIB, { framesVisible: false }, 7),
       96,
       1,
     ],
     [
-      "as many as are requestedThreads for",
-      facts(64 * MIB, { requestedThreads: 3, framesVisible: false }),
+      "more pages than may be mapped one by one",
+      conditions(8 * GIB, { mappingsAllowed: (pages) => pages <= 4000 }),
+      96,
       1,
-      3,
     ],
-    ["one where one is requestedThreads for", facts(64 * GIB, { requestedThreads: 1 }), 96, 1],
-  ])("for %s", (_, given, cpus, expected) => {
+    ["prealloc-threads=3", conditions(64 * MIB, { requestedThreads: 3, framesVisible: false }), 1, 3],
+    ["prealloc-threads=1", conditions(64 * GIB, { requestedThreads: 1 }), 96, 1],
+  ])("%s", (_, given, cpus, expected) => {
     expect(chooseThreads(given, () => cpus)).toBe(expected);
   });
 
-  test("CPUs are not requestedThreads for where there is little to do", () => {
+  test("a small memory, without counting the CPUs", () => {
     expect(
-      chooseThreads(facts(62 * MIB), () => {
-        throw new Error("requestedThreads");
+      chooseThreads(conditions(62 * MIB), () => {
+        throw new Error("counted the CPUs");
       }),
     ).toBe(1);
   });
 });
 
-test("mappings are what the kernel allows, less many for the rest of the process", () => {
+test("mappings are limited to vm.max_map_count less a margin for the rest of the process", () => {
   const allowing = (text: string) => maxMappings(systemWith({ "/proc/sys/vm/max_map_count": text }));
   expect([allowing("65530"), allowing("262144"), allowing("1000")]).toEqual([57_338, 253_952, 500]);
   expect(maxMappings(systemWith({}))).toBe(57_338);
@@ -76,7 +76,7 @@ test("mappings are what the kernel allows, less many for the rest of the process
   expect(mappingsCheck(systemWith({ "/proc/sys/vm/max_map_count": "100" }))(128)).toBe(true);
 });
 
-test("the CPUs are those that the process may use", () => {
+test("usableCpus counts the CPUs of the process's affinity mask", () => {
   const { stdout } = Bun.spawnSync(["nproc"]);
   expect(usableCpus(openSystem())).toBe(Number(stdout.toString()));
   expect(usableCpus(fakeLibc({ syscall: () => -1, errno: () => 38 }))).toBe(1);
