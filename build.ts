@@ -18,7 +18,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import lock from "./package-lock.json" with { type: "json" };
 import { bashCompletion } from "./src/cli/completion/bash.ts";
 import { describeCommands } from "./src/cli/completion/description.ts";
@@ -27,6 +27,7 @@ import { zshCompletion } from "./src/cli/completion/zsh.ts";
 import { manPage } from "./src/cli/man-page.ts";
 
 const ROOT = import.meta.dir;
+const MAIN = join(ROOT, "src/main.ts");
 const CACHE = join(ROOT, "node_modules/.cache/nitro");
 const DIST = join(ROOT, "dist");
 
@@ -247,32 +248,70 @@ function theOnly(text: string, pattern: RegExp, table: string): number {
   fail(`the code of ${table} was ${count} in the runtime. Examine the new runtime, and correct ${table}.`);
 }
 
-function build(target: Target): string {
+/** Throws if the compiler reports an error. */
+async function bundle(config: Partial<Bun.BuildConfig>): Promise<Bun.BuildOutput> {
+  const common = {
+    entrypoints: [MAIN],
+    target: "bun",
+    format: "esm",
+    minify: true,
+    splitting: true,
+  } as const;
+  const output = await Bun.build({ ...common, ...config, throw: false } as Bun.BuildConfig);
+  if (!output.success) fail(output.logs.join("\n"));
+  return output;
+}
+
+/**
+ * Makes the compiler write all modules that main.ts imports statically into one chunk. It groups modules by the set of
+ * entry points that reach them, and every `import()` is an entry point: without this a launch loads 36 chunks, which
+ * takes 0.8 ms longer (4 % of a launch to NE_START_ENCLAVE with 64 MiB). With an import of main.ts's imports in front of every module that is
+ * loaded by `import()`, all entry points reach them. They are loaded by then, so the imports change nothing else.
+ */
+async function oneLaunchChunk(): Promise<Bun.BunPlugin> {
+  const { metafile } = await bundle({ metafile: true });
+  if (metafile === undefined) fail("the compiler returned no list of modules");
+  const importsOf = (module: string) => metafile.inputs[module]?.imports ?? [];
+  const statically = (module: string) =>
+    importsOf(module).flatMap(({ path, kind }) => (kind === "import-statement" ? [path] : []));
+  const main = relative(ROOT, MAIN);
+  const loaded = new Set([main]);
+  for (const module of loaded) for (const path of statically(module)) loaded.add(path);
+  const lazy = new Set<string>();
+  for (const { entryPoint } of Object.keys(metafile.inputs).flatMap(importsOf)) {
+    if (entryPoint !== undefined && !loaded.has(entryPoint)) lazy.add(join(ROOT, entryPoint));
+  }
+  if (lazy.size === 0) fail("the compiler's list of modules has no import()");
+  const prefix = statically(main).map((path) => `import ${JSON.stringify(join(ROOT, path))};`);
+  return {
+    name: "one-launch-chunk",
+    setup(compiler) {
+      compiler.onLoad({ filter: /\.ts$/ }, ({ path }) =>
+        lazy.has(path) ? { contents: prefix.join("") + readFileSync(path, "utf8"), loader: "ts" } : undefined,
+      );
+    },
+  };
+}
+
+async function build(target: Target, plugin: Bun.BunPlugin): Promise<string> {
   const runtime = runtimeFor(target);
   const work = mkdtempSync(join(CACHE, "build-"));
   const output = join(DIST, `nitro-${target.architecture}`);
   try {
-    run(
-      [
-        process.execPath,
-        "build",
-        join(ROOT, "src/main.ts"),
-        "--compile",
-        `--target=bun-linux-${target.node}`,
-        `--compile-executable-path=${runtime}`,
-        "--minify",
-        "--bytecode",
-        "--splitting",
-        "--format=esm",
-        "--compile-jit-policy=8", // sys/jit.ts restores the usual thresholds
-        "--no-compile-autoload-bunfig",
-        "--no-compile-autoload-dotenv",
-        "--no-compile-autoload-tsconfig",
-        "--no-compile-autoload-package-json",
-        `--outfile=${join(work, "nitro")}`,
-      ],
-      ROOT,
-    );
+    await bundle({
+      bytecode: true,
+      plugins: [plugin],
+      compile: {
+        target: `bun-linux-${target.node}`,
+        executablePath: runtime,
+        jitPolicy: 8, // sys/jit.ts restores the usual thresholds
+        autoloadBunfig: false,
+        autoloadDotenv: false,
+        autoloadTsconfig: false,
+        autoloadPackageJson: false,
+        outfile: join(work, "nitro"),
+      },
+    });
     const program = readFileSync(join(work, "nitro"));
     closeEnvironment(program, statSync(runtime).size, target.architecture);
     writeFileSync(join(work, "nitro"), program);
@@ -286,8 +325,9 @@ function build(target: Target): string {
 
 mkdirSync(CACHE, { recursive: true });
 mkdirSync(DIST, { recursive: true });
+const plugin = await oneLaunchChunk();
 for (const target of TARGETS) {
-  const output = build(target);
+  const output = await build(target, plugin);
   const digest = createHash("sha256").update(readFileSync(output)).digest("hex");
   console.log(`${digest}  ${output.slice(ROOT.length + 1)}`);
   if (process.arch === target.node) {
