@@ -67,36 +67,42 @@ function report(): string {
 
 /** The driver's own error codes. */
 const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
-  256: {
+  NE_ERR_VCPU_ALREADY_USED: {
     why: (n) => `${cpuText(n)} already belongs to this enclave (after ${n.vcpusAdded} of ${n.vcpus} vCPUs)`,
     hint: report,
   },
-  257: {
+  NE_ERR_VCPU_NOT_IN_CPU_POOL: {
     why: (n) => `${cpuText(n)} is not in the pool, or its core is in use by another enclave; ${poolText(n)}`,
     hint: (n) =>
       n.cpuIds === undefined
         ? moreCpus(n)
         : `select another core with cpu-ids, or leave it out to let the driver choose; or ${moreCpus(n)}`,
   },
-  258: {
+  NE_ERR_VCPU_INVALID_CPU_CORE: {
     why: (n) =>
       n.cpuIds === undefined
         ? `the pool has a CPU core that the driver cannot use; ${poolText(n)}`
         : `${cpuText(n)} is on a core that the driver cannot use; ${poolText(n)}`,
     hint: () => `the kernel log says which one: ${DMESG}`,
   },
-  259: {
+  NE_ERR_INVALID_MEM_REGION_SIZE: {
     why: (n) => `${n.memory} is ${n.memoryBytes} bytes, which is not a multiple of 2 MiB`,
     hint: (n) => `use whole huge pages: -m ${Math.ceil(n.memoryBytes / 2 ** 21) * 2}M`,
   },
-  260: { why: () => "the address of the memory is not in user space", hint: report },
-  261: { why: () => "the memory is not aligned to 2 MiB", hint: report },
-  262: { why: () => "the memory overlaps a region that was donated already", hint: report },
-  263: {
+  NE_ERR_INVALID_MEM_REGION_ADDR: {
+    why: () => "the address of the memory is not in user space",
+    hint: report,
+  },
+  NE_ERR_UNALIGNED_MEM_REGION_ADDR: { why: () => "the memory is not aligned to 2 MiB", hint: report },
+  NE_ERR_MEM_REGION_ALREADY_USED: {
+    why: () => "the memory overlaps a region that was donated already",
+    hint: report,
+  },
+  NE_ERR_MEM_NOT_HUGE_PAGE: {
     why: (n) => `the memory (${n.memory}) does not consist of huge pages`,
     hint: () => "each such failure costs one huge page until the next reboot; do not retry in a loop",
   },
-  264: {
+  NE_ERR_MEM_DIFFERENT_NUMA_NODE: {
     why: (n) =>
       `the driver finds some of ${n.pages} on another NUMA node than the CPU pool; ${poolText(n)}` +
       (n.node === undefined ? "" : ` on node ${n.node} by sysfs, and the kernel reports the pages there`),
@@ -104,7 +110,7 @@ const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
       "each such failure costs one huge page until the next reboot; do not retry in a loop; " +
       "ls -d /sys/devices/system/cpu/cpu*/node* shows the node of each CPU; numactl --membind=N binds nitro to a node",
   },
-  265: {
+  NE_ERR_MEM_MAX_REGIONS: {
     why: (n) =>
       `${n.pages} (${n.memory}) are fragmented into more regions than the driver accepts` +
       (n.regions === undefined ? "" : `: ${n.regions} regions, even in physical order`),
@@ -114,13 +120,13 @@ const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
         ? "; as root (CAP_SYS_ADMIN) nitro maps them in physical order, which gives the fewest regions"
         : ""),
   },
-  266: { why: () => "the enclave has no memory", hint: report },
-  267: { why: () => "the enclave has no vCPU", hint: report },
-  268: {
+  NE_ERR_NO_MEM_REGIONS_ADDED: { why: () => "the enclave has no memory", hint: report },
+  NE_ERR_NO_VCPUS_ADDED: { why: () => "the enclave has no vCPU", hint: report },
+  NE_ERR_ENCLAVE_MEM_MIN_SIZE: {
     why: (n) => `${n.memory} is less than 64 MiB, the minimum of an enclave`,
     hint: () => "use -m 64M or more",
   },
-  269: {
+  NE_ERR_FULL_CORES_NOT_USED: {
     why: (n) =>
       n.vcpus % n.threadsPerCore === 0
         ? `${n.smp} leaves a thread of a core unused: the pool's cores have more threads than CPU 0's ` +
@@ -128,15 +134,15 @@ const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
         : `${n.smp} leaves a thread of a core unused; cores have ${n.threadsPerCore} threads here`,
     hint: (n) => `use -smp ${Math.ceil((n.vcpus + 1) / 2) * 2}; lscpu -e shows which CPUs share a core`,
   },
-  270: {
+  NE_ERR_NOT_IN_INIT_STATE: {
     why: (_, call) => `the enclave was started already; ${call} must come before`,
     hint: report,
   },
-  271: {
+  NE_ERR_INVALID_VCPU: {
     why: (n) => `${cpuText(n)} is beyond this machine's CPUs; ${poolText(n)}`,
     hint: () => "lscpu -e lists the CPUs",
   },
-  272: {
+  NE_ERR_NO_CPUS_AVAIL_IN_POOL: {
     why: (n, call) =>
       call === "NE_ADD_VCPU"
         ? `no CPU is left in the pool after ${n.vcpusAdded} of ${n.vcpus} vCPUs (${n.smp})` +
@@ -146,12 +152,12 @@ const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
         : `the pool has no free core (${n.smp}); ${poolText(n)}${n.pool ? ", all of it in use" : ""}`,
     hint: moreCpus,
   },
-  273: {
+  NE_ERR_INVALID_PAGE_SIZE: {
     why: () => "the memory has pages smaller than 2 MiB, or starts inside a larger page",
     hint: () => "each such failure costs one huge page until the next reboot; do not retry in a loop",
   },
-  274: { why: (_, call) => `the driver does not know a flag of ${call}`, hint: report },
-  275: {
+  NE_ERR_INVALID_FLAG_VALUE: { why: (_, call) => `the driver does not know a flag of ${call}`, hint: report },
+  NE_ERR_INVALID_ENCLAVE_CID: {
     why: (n) => `the driver refuses CID ${n.cid}`,
     hint: () => "use enclave-cid=4 up to 4294967294, or leave it out to have one chosen",
   },
@@ -221,8 +227,8 @@ function startRefused(errno: number, n: LaunchNumbers): Explanation {
 
 /** Turns a failed ioctl into an error: the call and its code, the cause, a hint. */
 export function diagnoseIoctl(error: SyscallError, numbers: LaunchNumbers): UserError {
-  const table: Readonly<Record<number, Explanation>> = DRIVER;
-  const row = table[error.errno] ?? plainReason(error.call, error.errno, numbers);
+  const driver: Readonly<Record<string, Explanation>> = DRIVER;
+  const row = driver[errnoName(error.errno)] ?? plainReason(error.call, error.errno, numbers);
   if (row === undefined) {
     return new UserError(
       `${error.call} failed`,

@@ -26,20 +26,18 @@ export class UserError extends Error {
   }
 }
 
-function nameOf(errno: number): keyof typeof ERRNO | undefined {
-  const names = Object.keys(ERRNO) as (keyof typeof ERRNO)[];
-  return names.find((name) => ERRNO[name] === errno);
+function nameIn<Name extends string>(table: Readonly<Record<Name, number>>, errno: number): Name | undefined {
+  return (Object.keys(table) as Name[]).find((name) => table[name] === errno);
 }
 
 /** Returns the name of an errno in the kernel's headers (`ENOENT`, `NE_ERR_NO_CPUS_AVAIL_IN_POOL`), or `errno N`. */
 export function errnoName(errno: number): string {
-  const driver: Readonly<Record<number, string>> = NE_ERRORS;
-  return nameOf(errno) ?? driver[errno] ?? `errno ${errno}`;
+  return nameIn(ERRNO, errno) ?? nameIn(NE_ERRORS, errno) ?? `errno ${errno}`;
 }
 
 /** Returns description and name of an errno, `No such file or directory (ENOENT)`, or the name alone. */
 export function errnoText(errno: number): string {
-  const name = nameOf(errno);
+  const name = nameIn(ERRNO, errno);
   if (name !== undefined) return `${ERRNO_TEXTS[name]} (${name})`;
   const own = errnoName(errno);
   return own.startsWith("errno ") ? own : `${own} (${errno})`;

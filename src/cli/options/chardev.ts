@@ -150,10 +150,18 @@ function socketAddress({ path, host, port }: SocketValues, typed: string): Socke
 export const CHARDEV = {
   name: "chardev",
   argument: "BACKEND,id=ID[,mux=on][,logfile=PATH][,logappend=on][,prop=value...]",
-  help: `a character device: ${backendNames().join(", ")}; '-chardev help' describes them`,
+  help: "a character device: null, stdio, file, pipe, pty, ringbuf, socket; '-chardev help' describes them",
   repeats: "append",
   /** The properties of all backends together; each backend accepts its own and the common ones. */
-  properties: Object.assign({}, COMMON, ...backendNames().map((name) => BACKENDS[name].properties)),
+  properties: {
+    ...COMMON,
+    ...BACKENDS.stdio.properties,
+    ...BACKENDS.file.properties,
+    ...BACKENDS.pipe.properties,
+    ...BACKENDS.pty.properties,
+    ...BACKENDS.ringbuf.properties,
+    ...BACKENDS.socket.properties,
+  },
   syntax: { implied: "backend", flags: ["server", "wait", "telnet", "nodelay", "mux", "ipv4", "ipv6"] },
   listing: backendHelp,
   group: { name: "chardev", hasId: true },

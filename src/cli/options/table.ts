@@ -38,7 +38,13 @@ export const OPTION_GROUPS: readonly OptionGroup[] = [
 ];
 
 /** All options of a launch. */
-export const LAUNCH_OPTIONS: readonly Option[] = OPTION_GROUPS.flatMap(({ options }) => options);
+export const LAUNCH_OPTIONS: readonly Option[] = allOptions();
+
+function allOptions(): Option[] {
+  const all: Option[] = [];
+  for (const { options } of OPTION_GROUPS) all.push(...options);
+  return all;
+}
 
 /** Returns the option of a name or alias, without dashes. */
 export function findOption(name: string): Option | undefined {

@@ -65,10 +65,10 @@ export class SerialConsole implements Device, Waiter {
 
   constructor(private readonly setup: SerialSetup) {
     this.#drain = waiter(
-      () => (this.#isDraining ? (this.#socket?.number ?? -1) : -1),
+      () => (this.#isDraining() ? (this.#socket?.number ?? -1) : -1),
       POLLIN,
       () => this.#drainSome(),
-      { deadlineMs: () => (this.#isDraining ? this.#deadlineMs : NEVER), expired: () => this.#silent() },
+      { deadlineMs: () => (this.#isDraining() ? this.#deadlineMs : NEVER), expired: () => this.#silent() },
     );
   }
 
@@ -109,7 +109,7 @@ export class SerialConsole implements Device, Waiter {
     return this.#unreachable ? {} : { consoleTail: this.#buffer.tail() };
   }
 
-  get #isDraining(): boolean {
+  #isDraining(): boolean {
     return this.#state === "reading" && this.#buffer.isHolding && this.#buffer.canDrain;
   }
 
@@ -196,8 +196,8 @@ export class SerialConsole implements Device, Waiter {
 
   /** Reads on behind the bytes that the receiver does not accept. */
   #drainSome(): void {
-    if (this.#isDraining) this.#buffer.growForRest();
-    for (let turn = 0; turn < MAX_BURST && this.#isDraining; turn++) if (!this.#readOnce()) return;
+    if (this.#isDraining()) this.#buffer.growForRest();
+    for (let turn = 0; turn < MAX_BURST && this.#isDraining(); turn++) if (!this.#readOnce()) return;
   }
 
   #readOnce(): boolean {

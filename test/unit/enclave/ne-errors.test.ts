@@ -33,8 +33,8 @@ function told(call: string, errno: number, over: Partial<LaunchNumbers> = {}) {
   return { what, why, hint, all: `${what}: ${why}\n${hint}` };
 }
 
-const DRIVER_ROWS = Object.entries(NE_ERRORS).flatMap(([code, name]) =>
-  IOCTLS.map((call) => [call, name, Number(code)] as const),
+const DRIVER_ROWS = Object.entries(NE_ERRORS).flatMap(([name, code]) =>
+  IOCTLS.map((call) => [call, name, code] as const),
 );
 
 describe("CPUs that were picked by hand", () => {

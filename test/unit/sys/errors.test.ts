@@ -37,8 +37,8 @@ describe("errnoText", () => {
     }
   });
 
-  test.each(Object.entries(NE_ERRORS))("errno %s has the driver's name %s", (code, name) => {
-    expect(errnoName(Number(code))).toBe(name);
+  test.each(Object.entries(NE_ERRORS))("%s is the driver's name of errno %d", (name, code) => {
+    expect(errnoName(code)).toBe(name);
   });
 });
 
