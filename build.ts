@@ -1,6 +1,6 @@
 /**
- * Builds dist/nitro-x86_64, dist/nitro-aarch64 and dist/nitro, a copy of the one for this machine, and the man page and
- * the completions of the shells.
+ * Builds dist/nitro-x86_64, dist/nitro-aarch64 and dist/nitro, a copy of the one for this machine, the man page, the
+ * completions of the shells, the notices of third parties and the software bill of materials.
  *
  * npm provides the runtime of the other architecture, in the version and with the integrity of package-lock.json. The
  * same tree gives the same bytes, because the compiler always runs on the same file names.
@@ -13,6 +13,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
@@ -25,6 +26,9 @@ import { describeCommands } from "./src/cli/completion/description.ts";
 import { fishCompletion } from "./src/cli/completion/fish.ts";
 import { zshCompletion } from "./src/cli/completion/zsh.ts";
 import { manPage } from "./src/cli/man-page.ts";
+import { COMPONENTS } from "./src/licenses/components.ts";
+import { thirdPartyNotices } from "./src/licenses/notices.ts";
+import { softwareBillOfMaterials } from "./src/licenses/sbom.ts";
 
 const ROOT = import.meta.dir;
 const MAIN = join(ROOT, "src/main.ts");
@@ -174,6 +178,21 @@ function run(command: readonly string[], cwd: string): string {
   return stdout.toString();
 }
 
+/**
+ * Fails unless this file is run by the bun that npm installed in the version of package-lock.json: another one could
+ * have other variables than those of CLOSED_VARIABLES, and no integrity that was verified.
+ */
+function checkRuntime(): void {
+  const { version } = lock.packages["node_modules/bun"];
+  const installed = join(ROOT, "node_modules/bun/bin");
+  if (Bun.version === version && realpathSync(process.execPath).startsWith(`${realpathSync(installed)}/`))
+    return;
+  fail(
+    `this is ${process.execPath}, version ${Bun.version}; the build needs version ${version} in ${installed}.\n` +
+      "Run: npm ci && npm run build",
+  );
+}
+
 /** Returns the path of the runtime for a target: the one that npm installed, or one fetched with npm and verified. */
 function runtimeFor(target: Target): string {
   // The bun that runs this file was installed and verified by npm.
@@ -282,6 +301,7 @@ async function oneLaunchChunk(): Promise<Bun.BunPlugin> {
     if (entryPoint !== undefined && !loaded.has(entryPoint)) lazy.add(join(ROOT, entryPoint));
   }
   if (lazy.size === 0) fail("the compiler's list of modules has no import()");
+  checkLicenses(Object.keys(metafile.inputs));
   const prefix = statically(main).map((path) => `import ${JSON.stringify(join(ROOT, path))};`);
   return {
     name: "one-launch-chunk",
@@ -291,6 +311,16 @@ async function oneLaunchChunk(): Promise<Bun.BunPlugin> {
       );
     },
   };
+}
+
+/** Fails if a package is bundled that `nitro licenses` does not list. */
+function checkLicenses(modules: readonly string[]): void {
+  for (const module of modules) {
+    const [, name] = /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(module) ?? [];
+    if (name === undefined || COMPONENTS.some((component) => component.npm && component.name === name))
+      continue;
+    fail(`the package ${name} is bundled; add it to src/licenses/components.ts`);
+  }
 }
 
 async function build(target: Target, plugin: Bun.BunPlugin): Promise<string> {
@@ -323,6 +353,7 @@ async function build(target: Target, plugin: Bun.BunPlugin): Promise<string> {
   return output;
 }
 
+checkRuntime();
 mkdirSync(CACHE, { recursive: true });
 mkdirSync(DIST, { recursive: true });
 const plugin = await oneLaunchChunk();
@@ -342,3 +373,5 @@ writeFileSync(join(DIST, "nitro.1"), await manPage(commands));
 writeFileSync(join(DIST, "completions/nitro.bash"), bashCompletion(commands));
 writeFileSync(join(DIST, "completions/_nitro"), zshCompletion(commands));
 writeFileSync(join(DIST, "completions/nitro.fish"), fishCompletion(commands));
+writeFileSync(join(DIST, "THIRD_PARTY"), thirdPartyNotices());
+writeFileSync(join(DIST, "nitro.cdx.json"), softwareBillOfMaterials());

@@ -74,32 +74,32 @@ function imports(): Import[] {
   );
 }
 
-/** Floors of the house from the top; a directory imports from its own and from lower floors only. */
-const FLOORS = [
+/** The layers from the top; a directory imports from its own layer and from lower ones only. */
+const LAYERS = [
   ["main.ts"],
   ["cli"],
   ["check"],
   ["launch"],
   ["pool"],
-  ["monitor", "devices", "chardev", "enclave", "eif", "host"],
+  ["monitor", "devices", "chardev", "enclave", "eif", "host", "licenses"],
   ["sys"],
 ];
 
-function floorOf(directory: string): number {
-  return FLOORS.findIndex((floor) => floor.includes(directory));
+function layerOf(directory: string): number {
+  return LAYERS.findIndex((layer) => layer.includes(directory));
 }
 
 describe("the direction of imports", () => {
-  test("every directory of src has its floor", () => {
+  test("imports: every directory of src has a layer", () => {
     const unknown = [...new Set(SRC.map(({ path }) => directoryOf(path)))].filter(
-      (name) => floorOf(name) === -1,
+      (name) => layerOf(name) === -1,
     );
-    none(unknown, "give the directory a place in FLOORS, and in src/README.md");
+    none(unknown, "give the directory a place in LAYERS, and in src/README.md");
   });
 
-  test("goes down: main, cli, machine, then what machine introduces, then sys", () => {
+  test("imports go down: main, cli, check, launch, pool, then those that launch connects, then sys", () => {
     const up = imports().filter(
-      ({ from, to }) => to.startsWith("src/") && floorOf(directoryOf(to)) < floorOf(directoryOf(from)),
+      ({ from, to }) => to.startsWith("src/") && layerOf(directoryOf(to)) < layerOf(directoryOf(from)),
     );
     none(
       up.map(({ from, to }) => `${from} imports ${to}`),
@@ -107,15 +107,15 @@ describe("the direction of imports", () => {
     );
   });
 
-  test("directories on one floor do not know each other, but for the types of a sink and a character device", () => {
+  test("imports: directories of one layer do not import each other, except for types of character devices", () => {
     const across = imports().filter(({ from, to, typeOnly }) => {
       const [here, there] = [directoryOf(from), directoryOf(to)];
       const sink = typeOnly && ["src/chardev/byte-output.ts", "src/chardev/chardev.ts"].includes(to);
-      return here !== there && floorOf(here) === floorOf(there) && !sink;
+      return here !== there && layerOf(here) === layerOf(there) && !sink;
     });
     none(
       across.map(({ from, to }) => `${from} imports ${to}`),
-      "let machine introduce them: pass a value or a function in",
+      "let launch connect them: pass a value or a function in",
     );
   });
 
@@ -123,7 +123,7 @@ describe("the direction of imports", () => {
     none(places(SRC, /from "[./]*\/test\//), "src stands on its own: move it into src, or copy it");
   });
 
-  test("no file imports itself in a circle, types included", () => {
+  test("imports: no cycle, types included", () => {
     const edges = new Map<string, string[]>();
     for (const { from, to } of imports()) edges.set(from, [...(edges.get(from) ?? []), to]);
     const circles: string[] = [];
@@ -471,10 +471,14 @@ describe("exports", () => {
 });
 
 describe("dependencies", () => {
-  test("at run time there are zod, citty and cborg, no more", () => {
-    expect(Object.keys(dependencies).sort()).toEqual(["cborg", "citty", "zod"]);
-    const packages = /from "(?!\.|bun:ffi"|node:|zod\/mini"|zod\/v4\/core"|citty"|cborg")[^"]*"/;
-    none(places(SRC, packages), "src imports zod/mini and its core, citty, cborg and its own files");
+  test("dependencies: the executable contains zod, citty, cborg and the texts of licences, no more", () => {
+    expect(Object.keys(dependencies).sort()).toEqual(["cborg", "citty", "spdx-license-list", "zod"]);
+    const packages =
+      /from "(?!\.|bun:ffi"|node:|zod\/mini"|zod\/v4\/core"|citty"|cborg"|spdx-license-list\/licenses\/)[^"]*"/;
+    none(
+      places(SRC, packages),
+      "src imports zod/mini and its core, citty, cborg, licence texts and its own files",
+    );
   });
 
   test("every version is exact, and the lock has the same", () => {

@@ -31,6 +31,7 @@ export const nitro: SubcommandGroup = {
     eif: async () => (await import("./eif.ts")).eifCommands,
     help: async () => (await import("./help.ts")).helpCommand(nitro),
     version: async () => (await import("./version.ts")).versionCommand,
+    licenses: async () => (await import("./licenses.ts")).licensesCommand,
   },
 };
 

@@ -93,7 +93,7 @@ describe("arguments of Bun have no effect:", () => {
     ["--bun", "--bun: invalid option"],
     [
       "run",
-      "unknown command 'run' (commands: check, pool, eif, help, version; to launch: nitro -kernel FILE)",
+      "unknown command 'run' (commands: check, pool, eif, help, version, licenses; to launch: nitro -kernel FILE)",
     ],
   ])("%s", (word, line) => {
     const { out, err, status } = nitro([word.replace("SCRIPT", hostile.script)], { cwd: hostile.path });

@@ -79,7 +79,7 @@ describe("what goes wrong", () => {
     ["app.eif", "nitro -kernel app.eif"],
     ["describe-eif", "to describe an image: nitro eif describe app.eif"],
   ])("nitro %s: unknown command", (name, hint) => {
-    const known = "(commands: check, pool, eif, help, version; to launch: nitro -kernel FILE)";
+    const known = "(commands: check, pool, eif, help, version, licenses; to launch: nitro -kernel FILE)";
     expect(nitro([name])).toEqual({
       out: "",
       err: `nitro: unknown command '${name}' ${known}\nhint: ${hint}\n`,

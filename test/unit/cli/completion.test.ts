@@ -38,7 +38,7 @@ describe("completion for bash", () => {
   });
 
   test.each([
-    ["nitro ", ["check", "pool", "eif", "help", "version"]],
+    ["nitro ", ["check", "pool", "eif", "help", "version", "licenses"]],
     ["nitro -acc", ["-accel"]],
     ["nitro --acc", ["--accel"]],
     ["nitro e", ["eif"]],

@@ -131,7 +131,7 @@ test("nitro version is one line", async () => {
 });
 
 describe("an unknown command", () => {
-  const KNOWN = "(commands: check, pool, eif, help, version; to launch: nitro -kernel FILE)";
+  const KNOWN = "(commands: check, pool, eif, help, version, licenses; to launch: nitro -kernel FILE)";
   test.each([
     ["run", "nitro -help shows the usage"],
     ["chek", "did you mean 'nitro check'?"],
