@@ -1,4 +1,4 @@
-/** Checks the files that the launch writes and the process that it becomes, without creating or changing anything. */
+/** Checks the files that the launch writes, and -run-with and -sandbox, without creating or changing anything. */
 import { directoryProblem } from "../host/process/directory.ts";
 import { lockProblem } from "../host/process/locks.ts";
 import type { LaunchOptions } from "../launch/options.ts";

@@ -63,7 +63,7 @@ export async function checkImage(system: System, options: LaunchOptions): Promis
   }
 }
 
-/** Compares the image's measurements with expect-pcr0= and its siblings. */
+/** Compares the image's measurements with expect-pcr0= to expect-pcr8=. */
 async function measurementLines(system: System, image: Image, options: LaunchOptions): Promise<Finding[]> {
   const { measure, debugMode, kernel, initrd, ramdisks, commandLine, anyKernel } = options;
   if (measure === undefined) return [];

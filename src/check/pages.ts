@@ -1,4 +1,4 @@
-/** Checks that the huge pages for the enclave are free on the right node, and that no limit withholds them. */
+/** Checks that the huge pages for the enclave are free on the right node, and that no limit forbids their use. */
 
 import { poolNode } from "../host/cpu/nodes.ts";
 import type { Topology } from "../host/cpu/topology.ts";

@@ -1,7 +1,7 @@
 /**
- * The scanner of every command line, of a launch as of a subcommand. It splits arguments into options and operands in
- * QEMU's way: `-x` and `--x` are the same, an option that has an argument consumes the next one whatever it looks like,
- * repeats keep their order, and nothing is ignored.
+ * The scanner of all command lines, those of launches and of subcommands. It splits arguments into options and operands
+ * in QEMU's way: `-x` and `--x` are the same, an option that has an argument consumes the next one whatever it looks
+ * like, repeats keep their order, and nothing is ignored.
  */
 import { UserError } from "../sys/errors.ts";
 import { nearest } from "./nearest.ts";

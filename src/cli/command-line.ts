@@ -82,7 +82,7 @@ export function parseOption({ name, dashed, value }: Occurrence): { parsed: Pars
   return keyvals.help ? { parsed, help: argumentHelp(option, keyvals) } : { parsed };
 }
 
-/** The options of a -readconfig file. */
+/** Returns the options of a -readconfig file. */
 function configured(file: ParsedOption, readFile: (path: string) => string): ParsedOption[] {
   try {
     return readConfig(readFile(file.value), file.value, fullText(file)).flatMap(mirroredOptions);
@@ -92,7 +92,7 @@ function configured(file: ParsedOption, readFile: (path: string) => string): Par
   }
 }
 
-/** What the runtime gives for bytes that are not UTF-8. */
+/** The runtime's replacement for bytes that are not UTF-8. */
 const REPLACEMENT = "\ufffd";
 
 function refuseBadUtf8(args: readonly string[]): void {

@@ -11,7 +11,7 @@ import { LAUNCH_OPTIONS } from "./options/table.ts";
 
 interface Group {
   readonly option: Option;
-  /** The file and line of its head. */
+  /** File and line of the group's header. */
   readonly at: string;
   readonly pairs: Pair[];
 }

@@ -17,7 +17,7 @@ usage: nitro -kernel FILE [-initrd FILE] [-append TEXT] [option...]
 export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string])[] = [
   [0, "stopped on request, or powered off"],
   [1, "not launched"],
-  [3, "exited before its heartbeat, or stopped for want of it"],
+  [3, "exited before its heartbeat, or stopped because none came"],
   [4, "crashed: kernel panic, or the application failed"],
   [5, "exited by itself, cause unknown"],
 ];

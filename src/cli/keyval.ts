@@ -5,13 +5,13 @@
  *   pair  = key "=" value | flag | "no" flag
  *   value = any text, with a comma written as ",,"
  *
- * `help` or `?` in place of a pair asks for help. What a repeated key means is the option's business.
+ * `help` or `?` in place of a pair asks for help. Each option decides what a repeated key means.
  */
 
 /** A key with its value. */
 export type Pair = readonly [key: string, value: string];
 
-/** What the grammar leaves to the option. */
+/** The part of the grammar that each option defines. */
 export interface PairSyntax {
   /** The key of a first value that has none: `-M nitro` is `-M type=nitro`. */
   readonly implied?: string;

@@ -20,10 +20,10 @@ export function editDistance(a: string, b: string): number {
   return cell(a.length, b.length);
 }
 
-/** Longest name that is compared; anything longer is no typo of an option or a command. */
+/** The longest name that is compared; a longer one is no typo of an option or a command. */
 const MAX_LENGTH = 40;
 
-/** Returns the candidate nearest to `name`, letter case ignored; undefined if each differs in more than a third. */
+/** Returns the candidate nearest to `name` in any letter case; undefined if all differ in more than a third of it. */
 export function nearest(name: string, candidates: readonly string[]): string | undefined {
   if (name.length > MAX_LENGTH) return undefined;
   const distance = (candidate: string) => editDistance(name.toLowerCase(), candidate.toLowerCase());

@@ -24,9 +24,9 @@ export function roffParagraph(markdown: string): string {
 /** Lines that belong together. */
 interface Block {
   readonly kind: "paragraph" | "item" | "table" | "code";
-  /** The depth of an item. */
+  /** The depth of a list item. */
   readonly depth: number;
-  /** The bullet or the number of an item. */
+  /** The bullet or the number of a list item. */
   readonly tag: string;
   readonly lines: string[];
 }

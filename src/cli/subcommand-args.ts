@@ -13,7 +13,7 @@ export type SubcommandArg = ArgDef & {
 /** The arguments of a subcommand by name; those of type `positional` are its operands. */
 export type SubcommandArgsDef = Readonly<Record<string, SubcommandArg>>;
 
-/** What a subcommand was given. */
+/** The arguments that a subcommand was given. */
 export class SubcommandArgs {
   /** @param options in their order, repeats included. @param operands the arguments that belong to no option. */
   constructor(

@@ -17,12 +17,12 @@ import { type Advance, type InputFile, openInput } from "./input-file.ts";
 import type { EifProgress } from "./progress.ts";
 import { readSignatureSection, type SignatureSection, signatureProblem } from "./signing/signature.ts";
 
-/** An EIF as it was found. */
+/** What a file that is an EIF contains, valid or not. */
 export interface EifInspection {
   readonly header: EifHeader;
-  /** Of the file, in bytes. */
+  /** Size of the file, in bytes. */
   readonly size: number;
-  /** Of the file's actual content; the header's is in `header`. */
+  /** The CRC of the file's actual content; the one that the header has is in `header`. */
   readonly crc: number;
   readonly pcrs: Pcrs;
   /** undefined for an unsigned image. */

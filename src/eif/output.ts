@@ -115,7 +115,7 @@ export class AtomicFile implements Sink, Disposable {
     try {
       fchownSync(this.#fd, uid, gid);
     } catch {
-      // Only root can change the owner; for others the new file is theirs, as with every tool that replaces a file.
+      // Only root can change the owner; the new file of another user belongs to that user.
     }
     withFileErrors(this.what, () => fchmodSync(this.#fd, mode & 0o777));
   }
@@ -145,7 +145,7 @@ export class AtomicFile implements Sink, Disposable {
       linkSync(this.#temporary, this.path);
     } catch (error) {
       if (errnoOf(error) === ERRNO.EEXIST) {
-        throw new UserError(this.what, "the file exists", "-force replaces it");
+        throw new UserError(this.what, "the file exists", "use -force to replace it");
       }
       withFileErrors(this.what, () => renameWithoutLink(this.#temporary, this.path));
     }

@@ -105,7 +105,9 @@ const DRIVER: Readonly<Record<keyof typeof NE_ERRORS, Explanation>> = {
   NE_ERR_MEM_DIFFERENT_NUMA_NODE: {
     why: (n) =>
       `the driver finds some of ${n.pages} on another NUMA node than the CPU pool; ${poolText(n)}` +
-      (n.node === undefined ? "" : ` on node ${n.node} by sysfs, and the kernel reports the pages there`),
+      (n.node === undefined
+        ? ""
+        : `, which is on node ${n.node} according to sysfs; the kernel reports that the pages are on that node, too`),
     hint: () =>
       "each such failure costs one huge page until the next reboot; do not retry in a loop; " +
       "ls -d /sys/devices/system/cpu/cpu*/node* shows the node of each CPU; numactl --membind=N binds nitro to a node",

@@ -1,4 +1,4 @@
-/** Cancellation of a launch: SIGTERM and its like stop it between any two steps. */
+/** Cancellation of a launch: SIGTERM and the other stop signals end it between two steps. */
 import { POLLIN } from "../sys/linux/poll.ts";
 import { nowMs, runLoop, type Waiter } from "../sys/poll.ts";
 import type { Signals, StopSignal } from "../sys/signals.ts";

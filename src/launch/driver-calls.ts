@@ -60,7 +60,7 @@ export function callStart(context: LaunchContext, enclave: Enclave, run: Enclave
   return driverCall(context, run, () => start(context, enclave));
 }
 
-/** The same for a monitor, which reports a failure at once. Throws UserError. */
+/** Returns the same call for a monitor, which reports a failure at once: the call throws UserError. */
 export async function startForMonitor(
   context: LaunchContext,
   enclave: Enclave,

@@ -1,5 +1,5 @@
 /**
- * The run of this launch's enclave: what it is given, whether it runs, its CID. Monitors, devices and messages ask this
+ * The run of this launch's enclave: its resources, its state, its CID. Monitors, devices and messages ask this
  * object; nothing else keeps a copy.
  */
 import type { RunState } from "../monitor/machine-view.ts";
@@ -9,7 +9,7 @@ import type { LaunchOptions } from "./options.ts";
 import type { MemoryPlan } from "./plan/memory.ts";
 import type { Vcpus } from "./plan/vcpus.ts";
 
-/** What the enclave is to get. */
+/** The resources that are planned for the enclave. */
 export interface EnclavePlan {
   readonly image: Pick<Image, "size" | "signature">;
   readonly memory: MemoryPlan;

@@ -1,7 +1,7 @@
 /** How a launch ended: the exit status and its message. */
 import type { ExitEvidence } from "../devices/device.ts";
 
-/** Exit statuses; never 128 + n, for a signal is a request. */
+/** Exit statuses. A signal does not give 128 + n, because it is a request to stop and not an error. */
 export const EXIT = {
   /** Stopped on request, or an orderly power-off seen on the console. */
   stopped: 0,
@@ -90,7 +90,7 @@ const UNITS = [
   { ms: 60_000, name: "min" },
 ] as const;
 
-/** A duration such as `40 ms`, `2.4 s`, `15 s`, `3 min`. From minutes on, the largest unit of which there are two. */
+/** A duration such as `40 ms`, `2.4 s`, `15 s`, `3 min`. From 2 min on: the largest unit of which at least two fit. */
 function elapsedText(ms: number): string {
   const unit = UNITS.find((each) => ms >= 2 * each.ms);
   if (unit !== undefined) return `${Math.floor(ms / unit.ms)} ${unit.name}`;

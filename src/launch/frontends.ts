@@ -1,5 +1,5 @@
 /**
- * Character devices and monitors of a launch: opened before anything is asked of the host, served by the run loop.
+ * Character devices and monitors of a launch: opened before any resource of the host is used, served by the run loop.
  * Loaded only by launches that have them.
  */
 import type { ByteOutput } from "../chardev/byte-output.ts";

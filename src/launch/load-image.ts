@@ -1,4 +1,4 @@
-/** The image goes into the enclave's memory, where it is checked and measured before the memory is donated. */
+/** Loads the image into the enclave's memory, and checks and measures it there before the memory is donated. */
 import type { Mapping } from "../sys/memory.ts";
 import type { LaunchContext } from "./context.ts";
 import type { EnclaveRun } from "./enclave-run.ts";
@@ -6,9 +6,7 @@ import type { Image } from "./image/image.ts";
 import { ramdiskWarnings } from "./image/ramdisk-check.ts";
 import type { AllocatedMemory } from "./memory/allocate-memory.ts";
 
-/**
- * As much of a command line as the kernel reads, and more (COMMAND_LINE_SIZE in arch/x86/include/asm/setup.h: 2048).
- */
+/** More of a command line than the kernel reads (COMMAND_LINE_SIZE in arch/x86/include/asm/setup.h: 2048). */
 const MAX_COMMAND_LINE_BYTES = 4096;
 
 /** Loads the image at `offset` of the memory, measures and checks it there. Throws UserError, Cancelled. */

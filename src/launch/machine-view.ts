@@ -52,9 +52,9 @@ export function machineView(
   };
 }
 
-/** Starts the enclave that -S holds back. Returns why that fails; undefined if it does not. */
+/** Starts an enclave that -S holds back. Returns the reason if it cannot be started, otherwise undefined. */
 function startEnclave(run: EnclaveRun): string | undefined {
-  if (!run.canStart) return "the enclave runs, and nothing has paused it: an enclave cannot be paused";
+  if (!run.canStart) return "the enclave is running already; an enclave cannot be paused";
   try {
     run.start();
     return undefined;

@@ -5,7 +5,7 @@ import type { TraceFlag } from "../sys/trace.ts";
 
 /**
  * The first argument of the process that -daemonize starts: it makes that process the daemon, and names the descriptor
- * on which it reports its start. It is an argument because the environment may come from someone else.
+ * on which it reports its start. It is an argument because another program may have set the environment.
  */
 export const HANDED_OVER = "--daemon-status-fd=";
 
@@ -29,7 +29,7 @@ export interface MonitorSpec {
   /** The character device's label. */
   readonly chardev: string;
   readonly mode: "readline" | "control";
-  /** With mode control: JSON over several lines. */
+  /** With mode control: indent the JSON. */
   readonly pretty: boolean;
   readonly typed: string;
 }
@@ -120,7 +120,7 @@ export interface LaunchOptions {
   readonly paused: boolean;
   /** -no-shutdown: the launcher stays after the enclave has exited. */
   readonly staysAfterEnd: boolean;
-  /** undefined: the command line gives the size of the memory at most. */
+  /** undefined without -object: nitro chooses the pages. */
   readonly memoryBackend: MemoryBackend | undefined;
   /** undefined: an ordinary process. */
   readonly process: ProcessOptions | undefined;

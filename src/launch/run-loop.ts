@@ -12,7 +12,7 @@ import type { LaunchContext } from "./context.ts";
 import type { EnclaveRun } from "./enclave-run.ts";
 import { describeExit, EXIT, type ExitReport } from "./exit-status.ts";
 
-/** Runs until the end and reports how it came about. Returns the exit status. */
+/** Runs until the enclave exits or is stopped, and reports the cause. Returns the exit status. */
 export function runUntilExit(
   context: LaunchContext,
   run: EnclaveRun,
@@ -90,7 +90,7 @@ class RunLoop {
   /** -no-shutdown: the enclave's resources are released, and the monitors are still served. */
   #stay(): void {
     this.#endRun(true);
-    this.context.report(`${this.#exitReport().message}; nitro stays (-no-shutdown)`);
+    this.context.report(`${this.#exitReport().message}; nitro keeps running (-no-shutdown)`);
     this.enclave[Symbol.dispose]();
   }
 

@@ -55,7 +55,7 @@ export async function launchFailed(context: LaunchContext, error: unknown): Prom
   throw diagnoseOther(context.system, failure, context.options);
 }
 
-/** Reports a vsock that cannot carry a heartbeat. */
+/** Reports the problem of vsock, if there is one, that kept the heartbeat from arriving. */
 export async function reportVsockProblem({ system, report }: LaunchContext): Promise<void> {
   const { diagnoseSilence } = await import("./diagnose.ts");
   diagnoseSilence(system, report);

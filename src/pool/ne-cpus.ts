@@ -36,7 +36,7 @@ export function writePool(system: System, cpus: readonly number[]): void {
   if (result !== 0) throw writeError(system, `the CPU pool ${list}`, -result);
 }
 
-/** Restores a former pool. Returns what is different then. */
+/** Restores a former pool. Returns a description of what differs afterwards; undefined if nothing does. */
 export function restorePool(system: System, before: readonly number[]): string | undefined {
   const list = cpuListText(before);
   writeSetting(system, NE_CPUS_PARAMETER, `${list}\n`);
@@ -59,8 +59,8 @@ function writeError(system: System, what: string, errno: number): UserError {
   if (errno === ERRNO.EPERM) {
     return new FatalPoolError(
       what,
-      "an enclave is running, and the driver does not change its CPU pool meanwhile",
-      "run it again when no enclave runs; these may be running one: pgrep -a 'nitro|qemu'",
+      "an enclave is running, and until it exits the driver does not change its CPU pool",
+      "run it again when no enclave runs; list the launchers: pgrep -a 'nitro|qemu'",
     );
   }
   return new UserError(
@@ -79,7 +79,7 @@ export function notPermitted(what: string, path: string, errno: number): UserErr
   return new FatalPoolError(what, `${path}: ${errnoText(errno)}`, hint);
 }
 
-/** Returns the same error with the state that it leaves behind. */
+/** Returns the error with the resulting state added: `nothing was changed`. */
 export function withOutcome(error: UserError, outcome: string): UserError {
   const Kind = error instanceof FatalPoolError ? FatalPoolError : UserError;
   return new Kind(error.what, `${error.why}; ${outcome}`, error.hint);

@@ -94,11 +94,11 @@ export class NodePages {
     throw new UserError(
       `${sizeWithUnit(bytesOf(target))} of huge pages`,
       `${this.name} can provide at most ${roundedSize(most)}`,
-      "ask for less, since the parent's own programs need memory as well; or use a larger instance type",
+      "request less, because the parent's own programs need memory as well; or use a larger instance type",
     );
   }
 
-  /** Sets the pages back to a former state as far as the kernel can. Returns what is different then. */
+  /** Sets the pages back to a former state as far as the kernel can. Returns a text about what differs afterwards. */
   restore(before: PageCounts): string | undefined {
     const now = this.counts();
     if (now.of2MiB > before.of2MiB) this.#set(HUGE_PAGE_BYTES, before.of2MiB);
@@ -144,7 +144,7 @@ export class NodePages {
       `${this.name} provided ${sizeWithUnit(bytesOf(got))} (${pageCountText(got)}), even after compaction; ` +
         `${roundedSize(this.obtainableBytes())} more are free or cached, but fragmented`,
       "free the page cache and run it again: sync; echo 3 > /proc/sys/vm/drop_caches; " +
-        `or ask for less; or reserve them at boot, on the kernel command line: ${boot}`,
+        `or request less; or reserve them at boot, on the kernel command line: ${boot}`,
     );
   }
 }

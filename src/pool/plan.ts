@@ -1,11 +1,11 @@
-/** What `nitro pool` decides without changing anything: which cores of which node, and how many pages of which size. */
+/** The decisions of `nitro pool`: which cores of which node, and how many pages of which size. Changes nothing. */
 import { ascending, cpuListText } from "../host/cpu/cpu-list.ts";
 import { type Core, coreOf, poolShapeOf, type Topology } from "../host/cpu/topology.ts";
 import { onlineCommand } from "../host/paths.ts";
 import { UserError } from "../sys/errors.ts";
 import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 
-/** The CPUs that a pool shall have. */
+/** The CPUs that are requested for the pool. */
 export interface CpuRequest {
   /** CPUs by number. */
   readonly list: readonly number[];
@@ -15,7 +15,7 @@ export interface CpuRequest {
   readonly typed: string;
 }
 
-/** What the pool and its huge pages shall be. */
+/** The requested pool and huge pages. */
 export interface PoolRequest {
   /** undefined leaves the CPUs as they are. */
   readonly cpus: CpuRequest | undefined;
@@ -27,7 +27,7 @@ export interface PoolRequest {
 
 /**
  * Throws UserError for CPUs that break the driver's rules for its pool, with CPUs that comply in the hint.
- * @param pool the present pool: its CPUs are offline, and may be.
+ * @param pool the present pool. Its CPUs are offline; every other CPU must be online.
  */
 export function validateCpus(
   topology: Topology,

@@ -102,7 +102,7 @@ function applyPlan(context: PoolContext, { node, cpus }: NodePlan, pages: NodePa
   };
 }
 
-/** Returns whether these CPUs are the pool already. One that is online was brought online behind the driver's back. */
+/** Returns whether these CPUs are the pool already. A pool CPU is offline, unless a user brought it online. */
 function isPool(cpus: readonly number[], before: readonly number[], topology: Topology): boolean {
   return cpuListText(cpus) === cpuListText(before) && !cpus.some((cpu) => topology.online.includes(cpu));
 }
@@ -119,7 +119,7 @@ function pagesElsewhere(
     .filter(({ pages }) => bytesOf(pages) > 0);
 }
 
-/** What a roll back restored, and what is different from before all the same. */
+/** What a roll back restored, and what differs from the previous state nevertheless. */
 interface RollBack {
   readonly pool: boolean;
   readonly pages: boolean;

@@ -4,8 +4,8 @@ import { escapeControl } from "./escape-control.ts";
 
 /** Items of -d, in a list as with QEMU's -d. */
 export const TRACE_FLAGS = {
-  syscalls: "every system call of the launcher's own, with arguments and result",
-  vsock: "what happens on vsock: connections, the heartbeat, the console's bytes",
+  syscalls: "the system calls that nitro makes, with arguments and results",
+  vsock: "events on vsock: connections, heartbeats, bytes of the console",
 } as const;
 
 /** An item of -d. */

@@ -87,7 +87,7 @@ async function run({ context, args }: SubcommandCall): Promise<SubcommandResult>
   const options = buildOptions(args);
   const isJson = args.has("json");
   if (options.output === "-" && isJson) {
-    const hint = "-o FILE, or nitro eif describe -json later";
+    const hint = "use -o FILE, or run nitro eif describe -json afterwards";
     throw new UserError("-json", "standard output is used for the image", hint);
   }
   const image = await build(eifContext(context), options, context.stdout);
@@ -112,7 +112,7 @@ function buildOptions(args: SubcommandArgs): BuildOptions {
   if (conflict !== undefined)
     throw new UserError(`-${conflict}`, "conflicts with -like-qemu", "leave one of them out");
   return {
-    output: args.required("o", "it names the image to write", "-o app.eif, or -o - for standard output"),
+    output: args.required("o", "it names the image to write", "use -o app.eif, or -o - for standard output"),
     contents: imageSources(args),
     attributes: isLikeQemu ? undefined : imageAttributes(args),
     signing: signingFiles(args),
@@ -126,11 +126,11 @@ function imageAttributes(args: SubcommandArgs): ImageAttributes {
     throw new UserError(
       `-m ${size}`,
       "expects a size: a number with k, M, G or T, in MiB without one",
-      "-m 512M",
+      "use -m 512M",
     );
   const count = cpus === undefined ? BigInt(DEFAULT_CPUS) : parseUint64(cpus);
   if (count === undefined || count > 4096n)
-    throw new UserError(`-smp ${cpus}`, "expects a number of vCPUs, at most 4096", "-smp 2");
+    throw new UserError(`-smp ${cpus}`, "expects a number of vCPUs, at most 4096", "use -smp 2");
   return {
     name: args.last("name"),
     version: args.last("image-version") ?? "1.0",
@@ -147,11 +147,11 @@ function signingFiles(args: SubcommandArgs): SigningFiles | undefined {
   if (privateKey === undefined && certificate === undefined) return undefined;
   if (privateKey === undefined) {
     const hint =
-      "-private-key key.pem; for a key in a KMS or HSM, build without both: nitro eif sign signs in two steps";
+      "add -private-key key.pem; for a key in a KMS or HSM, build without both: nitro eif sign signs in two steps";
     throw new UserError("-private-key", "missing; -signing-certificate needs it", hint);
   }
   if (certificate === undefined) {
-    const hint = "-signing-certificate cert.pem";
+    const hint = "add -signing-certificate cert.pem";
     throw new UserError("-signing-certificate", "missing; -private-key needs it", hint);
   }
   return { privateKey, certificate };

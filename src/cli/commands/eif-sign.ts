@@ -59,7 +59,11 @@ function run({ context, args }: SubcommandCall): SubcommandResult {
   const method = signingMethod(args);
   const output = args.last("o");
   if (output !== undefined && method.kind === "to-be-signed")
-    throw new UserError(`-o ${output}`, "conflicts with -to-be-signed", "give it together with -signature");
+    throw new UserError(
+      `-o ${output}`,
+      "conflicts with -to-be-signed",
+      "use -o in the second step, with -signature",
+    );
   const usesStdout = output === "-" || (method.kind === "to-be-signed" && method.output === "-");
   if (usesStdout && args.has("json"))
     throw new UserError("-json", "standard output is used for the file", "name a file instead of -");
@@ -71,8 +75,8 @@ function run({ context, args }: SubcommandCall): SubcommandResult {
 }
 
 function signingMethod(args: SubcommandArgs): SigningMethod {
-  const why = "it is part of the signature";
-  const certificate = args.required("signing-certificate", why, "-signing-certificate cert.pem");
+  const why = "the signature contains the certificate";
+  const certificate = args.required("signing-certificate", why, "add -signing-certificate cert.pem");
   const [first, second] = ["private-key", "to-be-signed", "signature"].filter((name) => args.has(name));
   if (second !== undefined)
     throw new UserError(`-${second}`, `conflicts with -${first}`, "leave one of them out");
@@ -81,8 +85,8 @@ function signingMethod(args: SubcommandArgs): SigningMethod {
   const signature = args.last("signature");
   if (signature !== undefined) return { kind: "signature", certificate, signature };
   const hint =
-    "-private-key key.pem; or, for a key in a KMS or HSM, -to-be-signed FILE and then -signature FILE";
-  const privateKey = args.required("private-key", "it makes the signature", hint);
+    "add -private-key key.pem; or, for a key in a KMS or HSM, -to-be-signed FILE and then -signature FILE";
+  const privateKey = args.required("private-key", "the signature needs it", hint);
   return { kind: "private-key", files: { privateKey, certificate } };
 }
 

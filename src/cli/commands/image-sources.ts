@@ -9,7 +9,7 @@ import { MACHINE, mirroredOptions } from "../options/machine.ts";
 import { type ParsedOption, ParsedOptions, typedText } from "../options/parsed-options.ts";
 import type { SubcommandArgs } from "../subcommand-args.ts";
 
-/** Their definitions. */
+/** Their citty definitions. */
 export const SOURCE_ARGS = {
   kernel: {
     type: "string",
@@ -47,7 +47,7 @@ export function imageSources(args: SubcommandArgs): ImageContents {
     throw new UserError(
       "-kernel",
       "missing; an image has a kernel",
-      "-kernel FILE [-initrd FILE] [-append TEXT]",
+      "use -kernel FILE [-initrd FILE] [-append TEXT]",
     );
   const { kernel, initrd, ramdisks, commandLine, anyKernel } = imageOptions(
     options,
@@ -67,7 +67,7 @@ function refuseOtherProperties(option: ParsedOption): void {
   const other = option.pairs.find(([key]) => !MACHINE_PROPERTIES.includes(key));
   if (other === undefined) return;
   const why = `'${other[0]}' does not affect the contents of an image`;
-  throw new UserError(typedText(option), why, "-M nitro,ramdisk=FILE,any-kernel=on");
+  throw new UserError(typedText(option), why, "use -M nitro,ramdisk=FILE,any-kernel=on");
 }
 
 function architectureOf(text: string | undefined): Architecture {
@@ -76,6 +76,6 @@ function architectureOf(text: string | undefined): Architecture {
   throw new UserError(
     `-arch ${text}`,
     "enclaves exist for x86_64 and aarch64",
-    "-arch x86_64, or -arch aarch64",
+    "use -arch x86_64 or -arch aarch64",
   );
 }

@@ -1,4 +1,4 @@
-/** `nitro pool`: its arguments, and which request they make. */
+/** `nitro pool`: its arguments, and the request that they describe. */
 import { parseCpuList } from "../../host/cpu/cpu-list.ts";
 import type { PoolRequest } from "../../pool/plan.ts";
 import { preparePool } from "../../pool/prepare.ts";
@@ -49,7 +49,7 @@ export const poolCommand = defineSubcommand({
       type: "positional",
       required: false,
       valueHint: "status | release",
-      description: "instead of preparing, see below",
+      description: "print or release the pool instead, see below",
     },
     cpus: {
       type: "string",

@@ -1,9 +1,9 @@
-/** What a subcommand is: a citty command, with what its help shows in addition. */
+/** The types of a subcommand: a citty command, with what its help shows in addition. */
 import { type ArgsDef, type CommandDef, type CommandMeta, defineCommand } from "citty";
 import type { System } from "../../sys/system.ts";
 import type { SubcommandArgs, SubcommandArgsDef } from "../subcommand-args.ts";
 
-/** What a subcommand runs with. */
+/** The environment of a subcommand. */
 export interface SubcommandContext {
   readonly system: System;
   /** Prints a line on standard error. */
@@ -31,16 +31,16 @@ export interface SubcommandMeta extends CommandMeta {
   readonly usage: readonly string[];
   /** Command lines that work, without `nitro`. */
   readonly examples: readonly string[];
-  /** The dashes with which help shows options; both are accepted. Default: one. */
+  /** The dashes before options in help; the command line accepts both. Default: one. */
   readonly dashes?: "-" | "--";
   /** Paragraphs after the options. A line that begins with a space is kept as it is. */
   readonly details?: readonly string[];
   readonly exitStatus: string;
-  /** The manual page about it. */
+  /** The topic of its page in the manual. */
   readonly page?: string;
 }
 
-/** The call of a subcommand. */
+/** What a subcommand is called with. */
 export interface SubcommandCall {
   readonly context: SubcommandContext;
   readonly args: SubcommandArgs;

@@ -15,7 +15,7 @@ const NITRO_CLI: Readonly<Record<string, string>> = {
   explain: "to read about exit statuses: nitro help exit-status",
 };
 
-/** Commands that are named without the one they belong to. */
+/** Subcommands of eif and pool, which users may type without `eif` or `pool`. */
 const NESTED: Readonly<Record<string, string>> = {
   build: "eif build",
   describe: "eif describe",

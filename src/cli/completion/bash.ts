@@ -24,7 +24,7 @@ export function bashCompletion(commands: readonly CommandDescription[]): string 
 
 type Row = readonly [pattern: string, output: string];
 
-/** A shell function that prints a line for the one pattern that its arguments match. */
+/** Returns a shell function that prints the line of the pattern that its arguments match. */
 function caseFunction(name: string, comment: string, rows: readonly Row[]): string {
   const cases = rows.map(([pattern, output]) => `    '${pattern}') echo '${output}' ;;`);
   return `# Prints ${comment}.\n${name}() {\n  case "$*" in\n${cases.join("\n")}\n  esac\n}\n`;
@@ -38,7 +38,7 @@ function optionNames({ name, options }: CommandDescription): Row {
   return [name, options.flatMap(namesOf).join(" ")];
 }
 
-/** `@file`, `@directory`, the words, or nothing. */
+/** Returns how an argument is completed: `@file`, `@directory`, a list of words, or nothing. */
 function completionText(completion: Completion): string {
   if (completion.kind === "words") return completion.words.join(" ");
   return completion.kind === "text" ? "" : `@${completion.kind}`;
@@ -76,7 +76,7 @@ function propertyRows({ name, options }: CommandDescription): Row[] {
   );
 }
 
-/** The words that can follow each command, and nitro itself (""). */
+/** Returns the words that can follow each command, and nitro itself (""). */
 function nextCommands(commands: readonly CommandDescription[]): Row[] {
   const next = new Map<string, Set<string>>();
   for (const { name } of commands.filter((command) => command.name !== "")) {

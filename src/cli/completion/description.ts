@@ -91,7 +91,7 @@ function operandCompletion(command: string, args: SubcommandArgsDef): Completion
   return operand === undefined ? TEXT : completionOf(operand.valueHint?.replaceAll(" ", ""));
 }
 
-/** Returns how an argument is completed that help shows as `FILE`, `on|off` or `nitro[,prop=value...]`. */
+/** Returns how to complete an argument. @param argument its form in help: `FILE`, `on|off`, `nitro[,prop=value...]`. */
 function completionOf(argument = ""): Completion {
   if (argument === "TARGET") {
     const words = TARGETS.split(", ").map((target) => /^[a-z:]+/.exec(target)?.[0] ?? "");

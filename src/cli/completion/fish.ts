@@ -38,7 +38,7 @@ ${[...new Set(lines)].join("\n")}
 `;
 }
 
-/** The words of a command, each completed after those before it, and its operands. */
+/** Returns the completions of a command's name, word by word (`eif`, then `build`), and of its operands. */
 function commandRows({ name, description, operands, group }: CommandDescription): string[] {
   if (name === "") return [];
   const words = name.split(" ");
@@ -65,7 +65,7 @@ function optionRow({ name: command }: CommandDescription): (option: CommandOptio
   };
 }
 
-/** fish has -s for -x, -o for -name and -l for --name. */
+/** Returns fish's flags for an option: -s for -x, -o for -name and -l for --name. */
 function nameFlags(name: string): string {
   return name.length === 1 ? `-s ${name}` : `-o ${name} -l ${name}`;
 }

@@ -54,7 +54,7 @@ _nitro "$@"
 `;
 }
 
-/** The commands that follow `prefix`. */
+/** Returns the commands that can follow `prefix`. */
 function wordsAfter(commands: readonly CommandDescription[], prefix: string): string {
   const names = commands
     .filter(({ name }) => name.startsWith(prefix))
@@ -68,7 +68,7 @@ function argumentsCall({ options, operands }: CommandDescription): string {
   return `      _arguments \\\n${specs.map((spec) => `        ${spec}`).join(" \\\n")}`;
 }
 
-/** Specifies an option: it may be repeated (*), and has one dash or two. */
+/** Returns the _arguments specifications of an option: it may be repeated (*), and has one dash or two. */
 function optionSpecs(option: CommandOption): string[] {
   const { name, alias, argument, help, properties } = option;
   const value = properties.length > 0 ? functionName(option) : action(option.completion);
@@ -83,7 +83,7 @@ function functionName({ name }: CommandOption): string {
   return `_nitro_properties_${name.replaceAll("-", "_")}`;
 }
 
-/** A function that completes the properties of an option. */
+/** Returns a shell function that completes the properties of an option. */
 function propertyFunction(option: CommandOption): string {
   const { completion, properties } = option;
   const first = completion.kind === "words" ? completion.words : [];

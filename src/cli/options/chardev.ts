@@ -12,12 +12,12 @@ import { filePath, identifier, integer, onOff, rule, size, text, valueForm } fro
 const COMMON = {
   backend: { schema: text },
   id: { schema: identifier, help: "the name that other options refer to" },
-  mux: { schema: onOff, help: "share it between several users", default: "off" },
+  mux: { schema: onOff, help: "let the console and monitors share it", default: "off" },
   logfile: { schema: filePath, help: "also write its output to this file" },
   logappend: { schema: onOff, help: "append to the log file", default: "off" },
 } as const;
 
-/** A backend: its own properties, and what they stand for. */
+/** A backend: its own properties, and the function that reads them. */
 interface BackendRow {
   readonly properties: Properties;
   readonly read: (parsed: ParsedOption) => Backend;
@@ -43,7 +43,7 @@ const BACKENDS = {
   file: backend(
     {
       path: { schema: filePath, help: "the file" },
-      append: { schema: onOff, help: "append to it", default: "off" },
+      append: { schema: onOff, help: "append to the file", default: "off" },
     },
     ({ path, append = false }, typed) => {
       if (path === undefined) throw new UserError(typed, "chardev: file: no filename given");
@@ -54,21 +54,21 @@ const BACKENDS = {
     if (path === undefined) throw new UserError(typed, "chardev: pipe: no device path given");
     return { kind: "pipe", path };
   }),
-  pty: backend({ path: { schema: () => filePath("LINK"), help: "a symbolic link to it" } }, ({ path }) => ({
+  pty: backend({ path: { schema: () => filePath("LINK"), help: "link to the pty here" } }, ({ path }) => ({
     kind: "pty",
     link: path,
   })),
   ringbuf: backend(
-    { size: { schema: ringSize, help: "its size, a power of two", default: "64k" } },
+    { size: { schema: ringSize, help: "the buffer's size, a power of two", default: "64k" } },
     ({ size = RING_BYTES }) => ({ kind: "ringbuf", size }),
   ),
   socket: backend(
     {
-      path: { schema: filePath, help: "a Unix socket" },
+      path: { schema: filePath, help: "the path of a Unix socket" },
       host: {
         schema: host,
-        help: "a TCP address, in numbers",
-        default: "all addresses, or the local host",
+        help: "a numeric TCP address",
+        default: "all addresses to listen, localhost to connect",
       },
       port: { schema: () => integer(0, 65_535, "a port, 0 to 65535"), help: "a TCP port" },
       server: { schema: onOff, help: "listen; otherwise connect", default: "off" },
@@ -106,10 +106,7 @@ function ringSize() {
 
 function host() {
   return text("ADDRESS").check(
-    rule<string>(
-      isNumericHost,
-      (name) => `'${name}': host names are not resolved: give the address in numbers`,
-    ),
+    rule<string>(isNumericHost, (name) => `'${name}': host names are not resolved; give a numeric address`),
   );
 }
 
@@ -139,7 +136,7 @@ function socketBackend(values: SocketValues, typed: string): Backend {
 function socketAddress({ path, host, port }: SocketValues, typed: string): SocketAddress {
   if (path !== undefined) {
     if (port === undefined) return { kind: "unix", path };
-    throw new UserError(typed, "path and port are two sockets; give one of them");
+    throw new UserError(typed, "path is for a Unix socket, port for a TCP socket; give one of them");
   }
   if (port !== undefined) return { kind: "tcp", host: host ?? "", port };
   const missing = host === undefined ? "path and no port" : "port";
@@ -167,7 +164,7 @@ export const CHARDEV = {
   group: { name: "chardev", hasId: true },
 } as const;
 
-/** A line for each backend with its own properties, then the properties of all. */
+/** Returns a line for each backend with its own properties, then the common properties. */
 function backendHelp(): string {
   const own = backendNames().map((name) => wrapText(`  ${name}`, formsOf(BACKENDS[name].properties), 8));
   return `Available chardev backend types:\n${own.join("")}each with ${formsOf(COMMON)}\n`;
@@ -191,8 +188,8 @@ export function chardevOptions(parsed: ParsedOptions): ChardevSpec[] {
 }
 
 /**
- * Reads what a monitor's `chardev-add` or `chardev-change` says, in the syntax of -chardev. Throws UserError.
- * @param typed what messages begin with. @param label the device's label, where the text has no id.
+ * Reads the device that a monitor's `chardev-add` or `chardev-change` names, in the syntax of -chardev. Throws
+ * UserError. @param typed what messages begin with. @param label the device's label, where the text has no id.
  */
 export function readChardev(argument: string, typed: string, label?: string): ChardevSpec {
   try {

@@ -86,7 +86,7 @@ function vcpuCount(
   const levels = [sockets, cores, threads].filter((level) => level !== undefined);
   const product = levels.length === 0 ? undefined : levels.reduce((all, level) => all * level, 1n);
   const count = cpus ?? product;
-  if (count === undefined) throw new UserError(typed, "gives no number of CPUs", "-smp 2");
+  if (count === undefined) throw new UserError(typed, "the number of CPUs is missing", "use -smp 2");
   // A level that is not given follows from the others, if whole numbers allow it.
   if (product !== undefined && (levels.length === 3 ? product !== count : count % product !== 0n)) {
     throw new UserError(
@@ -97,8 +97,8 @@ function vcpuCount(
   if (maxcpus !== undefined && maxcpus !== count) {
     throw new UserError(
       typed,
-      "an enclave's CPUs cannot be added later: maxcpus must be cpus",
-      `-smp ${count}`,
+      "an enclave's CPUs cannot be added later: maxcpus must equal cpus",
+      `use -smp ${count}`,
     );
   }
   return Number(count);

@@ -1,6 +1,6 @@
 /**
- * The option table as plain data, for whatever lists options: `-accel help`, QMP, the manual and shell completion. It
- * builds the schemas of all options it describes; a launch does not call it.
+ * The option table as plain data, for everything that lists options: `-accel help`, QMP, the manual and shell
+ * completion. It builds the schemas of all options it describes; a launch does not call it.
  */
 import type { CommandLineOptionInfo } from "../../monitor/machine-view.ts";
 import type { Keyvals } from "../keyval.ts";

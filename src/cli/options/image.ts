@@ -22,7 +22,7 @@ export const INITRD = {
   schema: filePath,
 } as const;
 
-/** Bytes that x86 and arm64 kernels accept, the final NUL among them (COMMAND_LINE_SIZE). */
+/** The longest command line of x86 and arm64 kernels, with its final NUL (COMMAND_LINE_SIZE). */
 const COMMAND_LINE_BYTES = 2048;
 
 function byteLength(text: string): number {

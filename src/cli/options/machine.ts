@@ -14,7 +14,7 @@ const PROPERTIES = {
     default: "nitro",
   },
   "any-kernel": { schema: onOff, help: "launch whatever file -kernel names, unchecked", default: "off" },
-  "memory-backend": { schema: identifier, help: "the id of the -object that the memory is made of" },
+  "memory-backend": { schema: identifier, help: "the id of the -object that provides the memory" },
   ramdisk: { schema: () => z.array(filePath()), repeats: true, help: "another ramdisk, after -initrd's" },
 } as const;
 

@@ -1,4 +1,4 @@
-/** -m and -object: how much memory the enclave has, and what it is made of. */
+/** -m and -object: how much memory the enclave has, and which pages. */
 import type { LaunchOptions, MemoryBackend, Typed } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
 import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
@@ -24,7 +24,7 @@ export const MEMORY = {
   group: { name: "memory" },
 } as const;
 
-const HUGE = "an enclave's memory is huge pages and nothing else";
+const HUGE = "an enclave's memory consists of huge pages only";
 const SHARED = "the memory is donated as a mapping of a shared file";
 const ALLOCATED = "the driver accepts only memory that is allocated";
 

@@ -23,7 +23,7 @@ export const SERIAL = {
 export const MONITOR = {
   name: "monitor",
   argument: "TARGET",
-  help: "a monitor for people (HMP), on a target as of -serial",
+  help: "a monitor for people (HMP); the targets are those of -serial",
   repeats: "append",
 } as const;
 
@@ -31,7 +31,7 @@ export const MONITOR = {
 export const QMP = {
   name: "qmp",
   argument: "TARGET",
-  help: "a monitor for programs (QMP), on a target as of -serial",
+  help: "a monitor for programs (QMP); the targets are those of -serial",
   repeats: "append",
 } as const;
 
@@ -39,7 +39,7 @@ export const QMP = {
 export const QMP_PRETTY = {
   name: "qmp-pretty",
   argument: "TARGET",
-  help: "like -qmp, with JSON over several lines",
+  help: "like -qmp, with indented JSON",
   repeats: "append",
 } as const;
 
@@ -54,7 +54,7 @@ export const MON = {
     id: { schema: text },
     chardev: { schema: identifier, help: "the id of the -chardev" },
     mode: { schema: () => oneOf(["readline", "control"]), help: "HMP or QMP", default: "readline" },
-    pretty: { schema: onOff, help: "with control: JSON over several lines", default: "off" },
+    pretty: { schema: onOff, help: "with mode=control: indented JSON", default: "off" },
   },
   syntax: { implied: "chardev" },
   group: { name: "mon", hasId: true },
@@ -74,7 +74,7 @@ export const NODEFAULTS = {
 
 type Frontends = Pick<LaunchOptions, "serial" | "chardevs" | "monitors">;
 
-/** Reads all of them. Throws UserError. */
+/** Reads these options. Throws UserError. */
 export function frontendOptions(parsed: ParsedOptions, daemonize: boolean): Frontends {
   const plan = new FrontendPlan(chardevOptions(parsed));
   for (const option of parsed.all) plan.add(option);
@@ -95,7 +95,7 @@ export function frontendOptions(parsed: ParsedOptions, daemonize: boolean): Fron
 const CONSOLE_LABEL = "serial0";
 const monitorLabel = (index: number) => `compat_monitor${index}`;
 
-/** The devices and their users, as far as the command line has been read. */
+/** The devices, and the console and monitors that use them, collected while the command line is read. */
 class FrontendPlan {
   readonly chardevs: ChardevSpec[] = [];
   readonly monitors: MonitorSpec[] = [];
@@ -105,12 +105,12 @@ class FrontendPlan {
     for (const device of chardevs) this.#addDevice(device);
   }
 
-  /** The console's device; it has none without -serial and without defaults. */
+  /** The console's device; undefined with -nodefaults and no -serial. */
   get serial(): Typed<string | undefined> {
     return this.#serial ?? { value: undefined, typed: "-nodefaults" };
   }
 
-  /** Adds the user that an option names, if it names one. Throws UserError. */
+  /** Adds the console or monitor of an option, if it names one. Throws UserError. */
   add(option: ParsedOption): void {
     switch (option.name) {
       case SERIAL.name:
@@ -126,12 +126,12 @@ class FrontendPlan {
     }
   }
 
-  /** Adds what QEMU adds where the command line is silent. */
+  /** Adds the devices that QEMU creates by default. */
   addDefaults(wanted: {
     readonly console: boolean;
     readonly monitor: boolean;
     readonly daemonize: boolean;
-    /** What messages name as the reason. */
+    /** The option that messages about these devices name. */
     readonly typed: string;
   }): void {
     const { typed } = wanted;
@@ -186,7 +186,8 @@ class FrontendPlan {
   #addMon(option: ParsedOption): void {
     const typed = typedText(option);
     const { chardev, mode = "readline", pretty = false } = checkProperties(MON, MON.properties, [option]);
-    if (chardev === undefined) throw new UserError(typed, "names no chardev", "-mon chardev=ID,mode=control");
+    if (chardev === undefined)
+      throw new UserError(typed, "names no chardev", "use -mon chardev=ID,mode=control");
     this.monitors.push({ chardev, mode, pretty, typed });
   }
 }
@@ -195,14 +196,14 @@ function stdio(label: string, typed: string): ChardevSpec {
   return { label, typed, backend: { kind: "stdio", signal: true }, mux: false, log: undefined };
 }
 
-/** Throws UserError for a user of a device that does not exist, or that another uses and does not share. */
+/** Throws UserError if a console's or monitor's device does not exist, or if two use a device without mux=on. */
 function checkUsers({ serial, chardevs, monitors }: Frontends): void {
   const console = serial.value === undefined ? [] : [{ chardev: serial.value, typed: serial.typed }];
   const used = new Set<string>();
   for (const { chardev, typed } of [...console, ...monitors]) {
     const device = chardevs.find(({ label }) => label === chardev);
     if (device === undefined)
-      throw new UserError(typed, `chardev "${chardev}" not found`, `-chardev stdio,id=${chardev}`);
+      throw new UserError(typed, `chardev "${chardev}" not found`, `add -chardev stdio,id=${chardev}`);
     if (used.has(chardev) && !device.mux) {
       const hint = `add mux=on to share it: ${device.typed},mux=on`;
       throw new UserError(typed, `chardev '${chardev}' is already in use`, hint);
@@ -217,11 +218,11 @@ function checkStdio(chardevs: readonly ChardevSpec[], daemonize: boolean): void 
     throw new UserError(
       first.typed,
       "cannot use stdio with -daemonize",
-      "-serial file:PATH keeps the console; without -serial a daemon discards it",
+      "use -serial file:PATH to keep the console; without -serial a daemon discards it",
     );
   }
   if (first !== undefined && second !== undefined) {
     const why = `cannot use stdio by multiple character devices: ${first.typed} uses it`;
-    throw new UserError(second.typed, why, "-serial mon:stdio shares it between console and monitor");
+    throw new UserError(second.typed, why, "use -serial mon:stdio to share it between console and monitor");
   }
 }

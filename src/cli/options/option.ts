@@ -1,4 +1,4 @@
-/** What a row of the option table is: an option, its properties, and how its argument is written. */
+/** The shape of a row of the option table: an option, its properties, and how its argument is written. */
 import type * as z from "zod/mini";
 import type { PairSyntax } from "../keyval.ts";
 
@@ -68,7 +68,7 @@ interface PropertySyntax extends PairSyntax {
   readonly type?: string;
   /** The argument that lists the properties, such as `nitro,help`; `help` if undefined. */
   readonly helpArgument?: string;
-  /** Properties that are options, or properties of options, of their own. */
+  /** Properties that stand for other options, or for properties of other options. */
   readonly mirrors?: Readonly<Record<string, Mirror>>;
 }
 

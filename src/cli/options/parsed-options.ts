@@ -21,7 +21,7 @@ export interface ParsedOption {
   readonly pairs: readonly Pair[];
 }
 
-/** As much of an argument as a message repeats. */
+/** The longest argument that a message shows whole, in characters. */
 const MAX_SHOWN = 100;
 
 /** Returns the option as a message names it, a long argument cut: `-m 512M`. */
@@ -136,7 +136,7 @@ function checked<S extends z.ZodMiniType>(
   throw new UserError(what, why, `nitro -${option.name} ${helpArgument} lists the properties`);
 }
 
-/** As QEMU, `expects a size` is preceded by the parameter's name; a message of its own stands as it is. */
+/** Puts the parameter's name before `expects a size`, as QEMU does; returns other messages unchanged. */
 function messageOf(message: string, key: string | undefined): string {
   return key !== undefined && /^(expects|does not accept|must be) /.test(message)
     ? `Parameter '${key}' ${message}`

@@ -102,7 +102,7 @@ export const SANDBOX = {
   group: { name: "sandbox" },
 } as const;
 
-/** Reads all of them. Throws UserError. */
+/** Reads these options. Throws UserError. */
 export function processOptions(
   parsed: ParsedOptions,
 ): Pick<LaunchOptions, "process" | "pidFile" | "paused" | "staysAfterEnd"> {

@@ -51,12 +51,12 @@ const REFUSALS: readonly Refusal[] = [
   },
   {
     why: "QEMU 11 has removed this option: -run-with replaces it",
-    hint: "-run-with user=NAME or -run-with user=UID:GID",
+    hint: "use -run-with user=NAME or -run-with user=UID:GID",
     options: "runas",
   },
   {
     why: "QEMU 11 has removed this option: -run-with replaces it",
-    hint: "-run-with chroot=DIR",
+    hint: "use -run-with chroot=DIR",
     options: "chroot",
   },
   {

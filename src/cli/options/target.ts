@@ -32,7 +32,7 @@ export function readTarget(parsed: ParsedOption, label: string): DeviceTarget {
   return { kind: "device", device: { ...device, mux: withMonitor || spec.mux }, withMonitor };
 }
 
-/** The backend of a target, and its properties as -chardev has them. Throws UserError. */
+/** Returns the backend of a target, and its properties in -chardev's terms. Throws UserError. */
 function backendOf(target: string, typed: string): [BackendName, readonly Pair[]] {
   const [head, ...more] = target.split(":");
   const rest = more.length === 0 ? undefined : more.join(":");
@@ -40,7 +40,7 @@ function backendOf(target: string, typed: string): [BackendName, readonly Pair[]
     if (head === "null" || head === "stdio" || head === "pty" || head === "ringbuf") return [head, []];
   } else {
     switch (head) {
-      // As in QEMU, all that follows is the path, commas included.
+      // As in QEMU, everything after the colon is the path, commas included.
       case "file":
       case "pipe":
       case "pty":
@@ -64,12 +64,12 @@ function socketPairs(text: string, implied: string, typed: string): readonly Pai
   }
 }
 
-/** `HOST:PORT,…`; an IPv6 address is written in brackets. Throws UserError. */
+/** Splits `HOST:PORT,…`; an IPv6 address is written in brackets. Throws UserError. */
 function hostAndPort(text: string, typed: string): readonly Pair[] {
   const [[, address] = ["", ""], ...others] = socketPairs(text, "address", typed);
   const [, ipv6, other, port] = /^(?:\[([^\]]*)\]|([^:]*)):([^:]*)$/.exec(address) ?? [];
   if (port === undefined) {
-    throw new UserError(typed, `'${text}' is not HOST:PORT`, "tcp:127.0.0.1:4444,server=on,wait=off");
+    throw new UserError(typed, `'${text}' is not HOST:PORT`, "use tcp:127.0.0.1:4444,server=on,wait=off");
   }
   return [["host", ipv6 ?? other ?? ""], ["port", port], ...others];
 }

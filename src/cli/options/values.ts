@@ -1,11 +1,11 @@
 /**
- * The zod schemas that options are put together from: text in, a checked value out. Messages are QEMU's where QEMU has
+ * The zod schemas of option values: text in, a checked value out. Messages are QEMU's where QEMU has
  * one; a message that begins with `expects`, `does not accept` or `must be` is printed with the name of the parameter.
  */
 import * as z from "zod/mini";
 import { parseOnOff, parseSize, parseUint64 } from "../numbers.ts";
 
-/** What help, completion and QMP say of a value. */
+/** How help, completion and QMP describe a value. */
 export interface ValueForm {
   /** QEMU's name of the type: bool, uint64, size, string. */
   readonly type: string;

@@ -149,7 +149,7 @@ export class Heartbeat implements Device {
 
   #arrive(how: string): void {
     this.#arrived = true;
-    this.setup.system.trace.vsock?.(`heartbeat: the enclave's own, from CID ${this.#cid}${how}`);
+    this.setup.system.trace.vsock?.(`heartbeat: received from the enclave, CID ${this.#cid}${how}`);
     this.#releasePort();
   }
 
@@ -243,12 +243,12 @@ export class Heartbeat implements Device {
     this.#closeUnusedLog();
   }
 
-  /** Connected peers are still answered after the release, and the log tells their launchers. */
+  /** Connected peers are still answered after the release, and the log reports their heartbeats to their launchers. */
   #closeUnusedLog(): void {
     if (this.#released && this.#peers.length === 0) this.#port?.close();
   }
 
-  /** Answers other enclaves whose byte is under way: without an answer they would exit. */
+  /** Waits for the bytes of other enclaves that are connected, and answers them: they would exit otherwise. */
   #answerRemainingPeers(): void {
     let isOver = false;
     const expired = () => {

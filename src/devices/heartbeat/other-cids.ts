@@ -22,7 +22,7 @@ export function limitedReport(report: (line: string) => void): (line: string) =>
   };
 }
 
-/** CIDs that were answered, until it is known whose they are. */
+/** CIDs that were answered, until their launcher is known. */
 export class OtherCids {
   #cids: number[] = [];
 

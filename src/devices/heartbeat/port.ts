@@ -4,7 +4,7 @@
  * The launcher that binds the port also opens a handoff socket (handoff.ts), from which the others get the port's
  * listener and the heartbeat log. Every launcher polls the listener. One that accepts a connection answers it; a
  * heartbeat of another launcher's enclave is written to the log before that, where its launcher finds it. So the port
- * is open as long as any launcher needs it, no launcher depends on another one's life, and everything ends with the
+ * is open as long as any launcher needs it, no launcher depends on another one, and everything ends with the
  * last of them.
  */
 import { SyscallError } from "../../sys/errors.ts";
@@ -28,7 +28,7 @@ const MAX_CLIENTS = 8;
 /** Connections accepted immediately before the start. */
 const MAX_EARLY = 64;
 
-/** The port as one launcher has it, alone or with others. */
+/** One launcher's share in the port. */
 export class HeartbeatPort implements Disposable {
   #handoff: Fd | undefined;
   #log: HeartbeatLog | undefined;

@@ -243,7 +243,7 @@ export class SerialConsole implements Device, Waiter {
     return true;
   }
 
-  /** The console is read on without a receiver: its last bytes tell how the enclave exited. */
+  /** The console is read on without a receiver: its last bytes show how the enclave exited. */
   #outputFailed(errno: number): void {
     const { output, system, report } = this.setup;
     const consequence = this.#enclaveExited

@@ -22,9 +22,9 @@ import {
 /** A section of a file. */
 export interface EifSection {
   readonly name: SectionName;
-  /** Of the payload, in bytes. */
+  /** Offset of the payload, in bytes. */
   readonly offset: number;
-  /** Of the payload, in bytes. */
+  /** Size of the payload, in bytes. */
   readonly size: number;
 }
 

@@ -105,7 +105,7 @@ export function inspectPlain(bytes: ByteView, { walk, end, compression }: PlainA
   return { modes: walk.modes, complete: walk.complete && end >= bytes.size, unpackedBytes };
 }
 
-/** The memory of the enclave, with the option that says so: `-m 64M`. */
+/** The memory of the enclave, and the option as typed: `-m 64M`. */
 export interface MemoryLimit {
   readonly bytes: number;
   readonly typed: string;

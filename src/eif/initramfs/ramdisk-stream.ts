@@ -44,7 +44,9 @@ interface Packed {
   readonly compression: "gzip" | "zstd";
 }
 
-/** Unpacks into a walk until it ends or `enough`. Returns the bytes that came out, and whether that was all. */
+/**
+ * Unpacks into a walk until it ends or `enough` is true. Returns the number of unpacked bytes, and whether it is all.
+ */
 async function unpackInto(
   walk: CpioWalk,
   { bytes: packed, offset, compression }: Packed,

@@ -21,7 +21,7 @@ export function accessProblem(system: System, path: string): Problem {
   const status = fileStatus(system, path);
   const owner = groups.find(({ gid }) => gid === status?.gid);
   const name = shellQuote(user);
-  // Root's own group is not one to join.
+  // Membership in root's own group is no fix.
   if (status === undefined || status.gid === 0 || (status.mode & 0o60) !== 0o60) {
     const group = owner === undefined || owner.gid === 0 ? USUAL_GROUP : owner.name;
     return {

@@ -13,7 +13,7 @@ import { ReadThreads } from "../../sys/threads/read.ts";
 import type { Image, ImageContext } from "./image.ts";
 import type { CheckedSignature } from "./image-signature.ts";
 
-/** Checks a whole EIF, which takes over the file. Throws UserError, Cancelled. */
+/** Checks a whole EIF. The returned image owns the file. Throws UserError, Cancelled. */
 export async function openEifImage(context: ImageContext, file: InputFile): Promise<Image> {
   const { system, progress } = context;
   const { header, signature } = await checkedEif(context, file);

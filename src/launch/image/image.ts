@@ -1,15 +1,15 @@
-/** An opened image, and what opening one needs of a launch. */
+/** An opened image, and the part of the launch context that opening one needs. */
 import type { EifSection } from "../../eif/format/reader.ts";
 import type { Mapping } from "../../sys/memory.ts";
 import type { LaunchContext } from "../context.ts";
 import type { CheckedSignature } from "./image-signature.ts";
 
-/** What opening and loading an image needs of a launch. */
+/** The part of the launch context that opening and loading an image needs. */
 export type ImageContext = Pick<LaunchContext, "system" | "report" | "progress">;
 
 /** An image that passed all checks that are possible before it is in memory. */
 export interface Image extends Disposable {
-  /** Of the whole EIF, in bytes. */
+  /** Size of the whole EIF, in bytes. */
   readonly size: number;
   /** How messages name it: `-kernel app.eif`. */
   readonly what: string;

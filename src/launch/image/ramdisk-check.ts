@@ -1,7 +1,7 @@
 /**
- * Warns about ramdisks from which the kernel cannot start, which it reads in the enclave's memory: names in plain
- * archives, and sizes in the headers of compressed ones. Nothing is unpacked and few entries are read, to not delay the
- * launch.
+ * Warns about ramdisks from which the kernel cannot start. It reads them in the enclave's memory: the names in plain
+ * archives, and the sizes in the headers of compressed ones. It unpacks nothing and reads few entries, so that the
+ * launch is not delayed.
  */
 import type { ByteView } from "../../eif/format/bytes.ts";
 import {
@@ -14,11 +14,11 @@ import type { Mapping } from "../../sys/memory.ts";
 import type { MemorySize } from "../plan/memory.ts";
 import type { Image } from "./image.ts";
 
-/** Some milliseconds' worth. */
+/** Reading the names of this many entries takes some milliseconds. */
 const MAX_ENTRIES = 5_000;
 /** A view of a mapping has at most 4 GiB. */
 const CHUNK_BYTES = 1024 ** 3;
-/** More than the kernel reads. */
+/** The longest part of a command line that is searched; the kernel reads 2048 bytes. */
 const MAX_COMMAND_LINE_BYTES = 4096;
 
 /** Returns warnings about an image that is at `offset` of `mapping`. */

@@ -18,7 +18,7 @@ import type { Preallocation, PreallocPlan } from "./prealloc.ts";
 
 /** Mapping the pages again takes time too: at least one region must be saved per this many mappings. */
 const MAPPINGS_PER_SAVED_REGION = 16;
-/** No known driver refuses this few regions. Above it, each region less may decide whether the launch succeeds. */
+/** No known driver refuses this few regions. With more, a single region can make the driver refuse the memory. */
 const SAFE_REGIONS = 64;
 
 /** A part of the mapping that is donated at once: pages of one size. In bytes. */
@@ -78,7 +78,7 @@ export function startAllocation(system: System, options: AllocationOptions): Pen
       using resources = owned.move();
       const ordered = finishAllocation(system, options, started);
       const mapping = resources.use(ordered?.mapping) ?? started.mapping;
-      // A replaced mapping and the files are released with the rest, when nothing waits for it.
+      // The first mapping, if it was replaced, and the files are released with the rest, when no step waits for it.
       const owner = resources.move();
       return {
         mapping,

@@ -179,7 +179,7 @@ function shortage(system: System, { size, source, least, backend, missingCpus }:
   return new UserError(size.typed, why, hint, { command: withCpus(fix.command) });
 }
 
-/** The parent has not enough memory, however it is reserved. */
+/** Describes a demand that exceeds the parent's memory, however its pages are reserved. */
 function tooMuch(
   size: MemorySize,
   why: string,
@@ -208,7 +208,7 @@ function countsText(system: System, sizes: readonly number[], node: number | und
   return texts.filter((text) => text !== "").join(", ");
 }
 
-/** How to reserve the missing bytes. */
+/** A way to reserve the missing bytes. */
 interface Reserving {
   readonly command: string;
   /** The command, and an alternative. */

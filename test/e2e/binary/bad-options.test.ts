@@ -60,7 +60,7 @@ const ROWS: readonly (readonly [words: string, line: string])[] = [
   ["-kernel k -smp 5000", "-smp 5000: Parameter 'cpus' must be at most 4096"],
   [
     "-kernel k -smp 2,maxcpus=4",
-    "-smp 2,maxcpus=4: an enclave's CPUs cannot be added later: maxcpus must be cpus",
+    "-smp 2,maxcpus=4: an enclave's CPUs cannot be added later: maxcpus must equal cpus",
   ],
   [
     "-kernel k -smp 9,sockets=1,cores=2,threads=2",

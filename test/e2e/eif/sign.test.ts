@@ -291,8 +291,8 @@ describe("sign refuses", () => {
     const certificate = ["-signing-certificate", pair256.certificate];
     expect(here.refused(["sign"])).toBe("eif sign: no image given");
     expect(here.refused(["sign", "a", "b"])).toBe("b: unexpected argument");
-    expect(sign()).toBe("-signing-certificate: missing; it is part of the signature");
-    expect(sign(...certificate)).toBe("-private-key: missing; it makes the signature");
+    expect(sign()).toBe("-signing-certificate: missing; the signature contains the certificate");
+    expect(sign(...certificate)).toBe("-private-key: missing; the signature needs it");
     expect(sign(...certificate, "-signature", "s", "-private-key", "k")).toBe(
       "-signature: conflicts with -private-key",
     );

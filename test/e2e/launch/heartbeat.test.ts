@@ -25,7 +25,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
   test("from the enclave is answered and counted", async () => {
     const result = await launch(here.debug("-d", "vsock"), { enclave: { heartbeatMs: 1, liveMs: LIVE_MS } });
     expect(result.report.heartbeats).toEqual([{ cid: 16, byte: BYTE, outcome: "answered" }]);
-    expect(lines(result.stderr)).toContain("vsock: heartbeat: the enclave's own, from CID 16");
+    expect(lines(result.stderr)).toContain("vsock: heartbeat: received from the enclave, CID 16");
     expect(result.status).toBe(5);
   });
 
@@ -128,7 +128,7 @@ describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
     const result = await launch(args, scenario);
     const [, required, stopped, ...more] = lines(result.stderr);
     expect([required, more]).toEqual([REQUIRED, []]);
-    expect(stopped).toMatch(exitLine(`${STOPPED}; nitro stays (-no-shutdown)`));
+    expect(stopped).toMatch(exitLine(`${STOPPED}; nitro keeps running (-no-shutdown)`));
     expect(result.status).toBe(0);
     expectNothingLeft(result);
   });
@@ -183,7 +183,7 @@ describe.concurrent.skipIf(notHere !== undefined)("vsock port 9000", () => {
     const trace = here.path("first-trace");
     const first = shellWords(here.debug("-serial", "none", "-d", "vsock", "-D", trace));
     const second = shellWords(here.debug("-serial", "none"));
-    const own = `grep -qs "the enclave's own" ${trace}`;
+    const own = `grep -qs "received from the enclave" ${trace}`;
     const script = `${first} & until ${own}; do sleep 0.02; done; ${second}; echo $?; kill $!; wait $!; echo $?`;
     const result = await launchAs({
       command: ["sh", "-c", script],

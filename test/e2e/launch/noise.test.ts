@@ -49,7 +49,7 @@ describe.concurrent.skipIf(notHere !== undefined)("stderr", () => {
     expect(all.filter((line) => !OWN.test(line) && !line.startsWith("vsock: "))).toEqual([]);
     expect(all).toContain("vsock: console: connected to CID 0 port 10016");
     expect(all).toContain("vsock: console: closed after 6 bytes");
-    expect(all).toContain("vsock: heartbeat: the enclave's own, from CID 16");
+    expect(all).toContain("vsock: heartbeat: received from the enclave, CID 16");
   });
 
   test("has no trace if -D names a file for it", async () => {

@@ -255,7 +255,9 @@ describe.skipIf(notHere !== undefined)("-S and -no-shutdown", () => {
     run.kill("SIGTERM");
     const result = await run.finished();
     expect(result.status).toBe(0);
-    expect(lines(result.stderr)[1]).toMatch(exitLine(`${CAUSE_UNKNOWN.debug}; nitro stays (-no-shutdown)`));
+    expect(lines(result.stderr)[1]).toMatch(
+      exitLine(`${CAUSE_UNKNOWN.debug}; nitro keeps running (-no-shutdown)`),
+    );
     const [freed, ended] = ["slot freed", "command ended"].map((what) => entries(result, what)[0]?.t ?? 0);
     expect((ended ?? 0) - (freed ?? 0)).toBeGreaterThan(500);
     expectNothingLeft(result);

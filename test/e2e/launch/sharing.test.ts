@@ -342,7 +342,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launcher whose heartbeat ha
     const trace = here.path(`trace-${crypto.randomUUID()}`);
     const first = shellWords(here.production("-d", "vsock", "-D", trace));
     const script = [
-      `${first} & first=$!; until grep -qs "the enclave's own" ${trace}; do sleep 0.02; done`,
+      `${first} & first=$!; until grep -qs "received from the enclave" ${trace}; do sleep 0.02; done`,
       "switches() { grep ^voluntary /proc/$first/status; }",
       // It is idle once the count has not changed for a second, however busy the machine is.
       'same=0; until [ $same = 10 ]; do before=$(switches); sleep 0.1; [ "$before" = "$(switches)" ] && same=$((same + 1)) || same=0; done',

@@ -10,7 +10,7 @@ export interface Went {
   readonly counted: boolean;
 }
 
-const COUNTED = "the enclave's own, from CID";
+const COUNTED = "received from the enclave, CID";
 
 /**
  * Returns the script. @param launches the arguments of each launcher, @param more the number of rounds, and commands to

@@ -202,7 +202,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool rolls back", () =>
     expect(result.stderr).toMatch(
       /^nitro: 64 GiB of huge pages: NUMA node 0 can provide at most 3\d(\.5)? GiB; nothing was changed\n/,
     );
-    expect(result.stderr).toMatch(/\nhint: ask for less, /);
+    expect(result.stderr).toMatch(/\nhint: request less, /);
     expect(result.status).toBe(1);
     expect(written(result)).toEqual([]);
   });
@@ -244,8 +244,8 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool while an enclave r
     ].join("\n");
     const { stdout, stderr } = await shell(script, { ...SMALL, enclave: { heartbeatMs: null } });
     const runs =
-      "an enclave is running, and the driver does not change its CPU pool meanwhile; nothing was changed\n" +
-      "hint: run it again when no enclave runs; these may be running one: pgrep -a 'nitro|qemu'\n";
+      "an enclave is running, and until it exits the driver does not change its CPU pool; nothing was changed\n" +
+      "hint: run it again when no enclave runs; list the launchers: pgrep -a 'nitro|qemu'\n";
     expect(stderr).toBe(`nitro: the CPU pool 1-2,5-6: ${runs}nitro: the CPU pool: ${runs}`);
     expect(lines(stdout)).toEqual([
       ...[

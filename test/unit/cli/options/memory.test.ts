@@ -40,7 +40,7 @@ describe("-object memory-backend-memfd", () => {
   test.each([
     [
       object(",hugetlb=off"),
-      "Parameter 'hugetlb' must be on: an enclave's memory is huge pages and nothing else",
+      "Parameter 'hugetlb' must be on: an enclave's memory consists of huge pages only",
     ],
     [
       object(",share=off"),

@@ -68,8 +68,8 @@ describe("options of the process", () => {
 
   test("-runas and -chroot are refused with -run-with as the replacement", () => {
     expect(userErrorOf(() => parseLaunch(["-runas", "x"])).hint).toBe(
-      "-run-with user=NAME or -run-with user=UID:GID",
+      "use -run-with user=NAME or -run-with user=UID:GID",
     );
-    expect(userErrorOf(() => parseLaunch(["-chroot", "x"])).hint).toBe("-run-with chroot=DIR");
+    expect(userErrorOf(() => parseLaunch(["-chroot", "x"])).hint).toBe("use -run-with chroot=DIR");
   });
 });
