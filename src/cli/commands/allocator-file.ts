@@ -89,7 +89,7 @@ function parseEntry(value: unknown, refuse: Refuse): Entry {
   }
   const cpus = parseCpuList(String(cpu_pool)) ?? [];
   if (cpus.length === 0)
-    refuse(`cpu_pool must be a list of CPUs, not ${shown(cpu_pool)}`, "such as cpu_pool: 2,3,6-9");
+    refuse(`cpu_pool must be a list of CPUs, not ${shown(cpu_pool)}`, "use a list such as cpu_pool: 2,3,6-9");
   return { memoryBytes, cpus, more: 0 };
 }
 

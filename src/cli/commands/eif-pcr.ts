@@ -77,7 +77,11 @@ function otherPcrs(args: SubcommandArgs): [string, Uint8Array][] {
   const [role, instance] = [args.last("role-arn"), args.last("instance-id")];
   if (role !== undefined && !ROLE.test(role)) throw notRole(role);
   if (instance !== undefined && !INSTANCE.test(instance))
-    throw new UserError(`-instance-id ${instance}`, "not an instance ID", "such as i-1234567890abcdef0");
+    throw new UserError(
+      `-instance-id ${instance}`,
+      "not an instance ID",
+      "use an id such as i-1234567890abcdef0",
+    );
   const pcrs: [string, Uint8Array][] = [];
   if (role !== undefined) pcrs.push(["PCR3", pcrOfText(role)]);
   if (instance !== undefined) pcrs.push(["PCR4", pcrOfText(instance)]);
@@ -90,7 +94,7 @@ function notRole(text: string): UserError {
     return new UserError(
       what,
       "not the ARN of an IAM role",
-      "such as arn:aws:iam::123456789012:role/Webserver",
+      "use an ARN such as arn:aws:iam::123456789012:role/Webserver",
     );
   const profile = text.split("/").at(-1);
   const hint = `aws iam get-instance-profile --instance-profile-name ${profile} shows the ARN of the role`;

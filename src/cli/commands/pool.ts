@@ -149,7 +149,11 @@ function cpuRequest(count: string | undefined, list: string | undefined): PoolRe
   }
   const cpus = parseCpuList(list) ?? [];
   if (cpus.length === 0)
-    throw new UserError(`--cpu-list ${list}`, "expects a list of CPUs", "such as --cpu-list 2-3,10-11");
+    throw new UserError(
+      `--cpu-list ${list}`,
+      "expects a list of CPUs",
+      "use a list such as --cpu-list 2-3,10-11",
+    );
   return { list: cpus, more: 0, typed: `--cpu-list ${list}` };
 }
 
@@ -159,7 +163,7 @@ function memoryRequest(sizes: readonly string[]): PoolRequest["memory"] {
     // 0 alone releases the huge pages.
     if (parsed !== undefined && (parsed > 0 || sizes.length === 1)) return parsed;
     const why = "expects a size: MiB, or a number with the suffix k, M, G or T";
-    throw new UserError(`--memory ${size}`, why, "such as --memory 512");
+    throw new UserError(`--memory ${size}`, why, "use a size such as --memory 512");
   });
   return { bytes, typed: sizes.map((size) => `--memory ${size}`).join(" ") };
 }
@@ -172,5 +176,5 @@ function wholeNumber(
   if (text === undefined) return undefined;
   const typed = `${option} ${text}`;
   if (/^\d{1,5}$/.test(text) && Number(text) >= least) return { value: Number(text), typed };
-  throw new UserError(typed, `expects a whole number, at least ${least}`, `such as ${option} 2`);
+  throw new UserError(typed, `expects a whole number, at least ${least}`, `use a number such as ${option} 2`);
 }

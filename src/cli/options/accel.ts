@@ -61,7 +61,7 @@ export const ACCEL = {
   group: { name: "accel" },
 } as const;
 
-/** More than any kernel supports (CONFIG_NR_CPUS). */
+/** The largest CPU number of any kernel (CONFIG_NR_CPUS is at most 8192). */
 const MAX_CPU = 8191;
 
 function cpuIds() {

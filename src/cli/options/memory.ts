@@ -57,7 +57,10 @@ const BACKEND_PROPERTIES = {
   reserve: { schema: () => always("on", ALLOCATED) },
   share: { schema: () => always("on", SHARED), help: "always on", default: "on" },
   seal: { schema: () => always("on", "the file is closed before its size could change") },
-  merge: { schema: () => always("off", "huge pages cannot be merged, and an enclave's cannot be read") },
+  merge: {
+    schema: () =>
+      always("off", "huge pages cannot be merged, and the parent cannot read an enclave's memory"),
+  },
   dump: { schema: () => always("off", "an enclave's memory cannot be dumped by the launcher") },
 } as const;
 

@@ -108,7 +108,7 @@ export function openSigner(context: EifContext, files: SigningFiles): Signer {
   if (key === undefined) {
     throw new UserError(
       what,
-      "not a private key in PEM without a passphrase",
+      "not a private key in PEM, or protected with a passphrase",
       `openssl pkey -in ${shellQuote(files.privateKey)} -out key.pem removes a passphrase; ` +
         "for a key in a KMS, sign in two steps: nitro eif sign -help",
     );

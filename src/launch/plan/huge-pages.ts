@@ -220,7 +220,8 @@ interface Reserving {
 const PARENT_SHARE = 0.1;
 
 /**
- * Returns how to reserve the missing bytes. `obtainable` is set if the node has less: the bytes that it could give.
+ * Returns how to reserve the missing bytes. `obtainable` is the number of bytes that the node can provide, if it is
+ * less.
  */
 function reserving(system: System, missing: number, node: number | undefined, pageBytes?: number): Reserving {
   const memory = freeMemory(system, node);

@@ -216,7 +216,9 @@ describe("sign refuses", () => {
       );
     }
     for (const key of [here.file("no.key", "no key"), pair384.certificate, here.file("nothing.key", "")]) {
-      expect(sign(...words, key)).toBe(`-private-key ${key}: not a private key in PEM without a passphrase`);
+      expect(sign(...words, key)).toBe(
+        `-private-key ${key}: not a private key in PEM, or protected with a passphrase`,
+      );
     }
   });
 

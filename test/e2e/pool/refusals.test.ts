@@ -24,10 +24,10 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool rejects", () => {
     ["release now", "now: unexpected argument", "nitro pool -help shows the usage"],
     ["--nodes 1", "--nodes: invalid option", "did you mean --node?"],
     ["--cpus 2 --cpus 2", "--cpus: is given twice", "leave one of them out"],
-    ["--cpus two", "--cpus two: expects a whole number, at least 1", "such as --cpus 2"],
+    ["--cpus two", "--cpus two: expects a whole number, at least 1", "use a number such as --cpus 2"],
     ["--cpus 2 --cpu-list 2,50", "--cpu-list: conflicts with --cpus", "leave one of them out"],
-    ["--cpu-list 3-2", "--cpu-list 3-2: expects a list of CPUs", "such as --cpu-list 2-3,10-11"],
-    ["--memory lots", "--memory lots: expects a size", "such as --memory 512"],
+    ["--cpu-list 3-2", "--cpu-list 3-2: expects a list of CPUs", "use a list such as --cpu-list 2-3,10-11"],
+    ["--memory lots", "--memory lots: expects a size", "use a size such as --memory 512"],
     ["--config /nosuch", "--config /nosuch: No such file or directory (ENOENT)", "nitro pool --cpus 2"],
     [
       `--config ${FILE} --cpus 2`,
