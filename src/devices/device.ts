@@ -29,6 +29,8 @@ export interface Device extends Disposable {
   enclaveStarting?(): void;
   /** Called immediately after NE_START_ENCLAVE. */
   enclaveStarted?(cid: number): void;
+  /** Loads code that is needed only while the enclave runs, so that the start does not wait for it. Called once. */
+  loadForRun?(): Promise<void>;
   /** Called once when the enclave has exited or was stopped; what it has sent may still be under way. */
   enclaveExited?(): void;
   /** Adds what the run loop is to poll for the device. */

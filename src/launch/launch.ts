@@ -76,6 +76,7 @@ async function launchEnclave(context: LaunchContext, launcher: LauncherProcess):
   cancellation.check();
   await prepareStart(context, enclave, run, devices);
   if (!options.paused) run.start();
+  for (const each of devices.all) await each.loadForRun?.();
   launcher.finalize();
   return runUntilExit(context, run, enclave, devices.all);
 }

@@ -145,7 +145,7 @@ describe.skipIf(notHere !== undefined)("-nographic on a terminal", () => {
 test.skipIf(notHere !== undefined)("-monitor stdio: Ctrl-C still stops the enclave", async () => {
   const args = ["-monitor", "stdio", "-serial", "null"];
   const outcome = await onTerminal(args, [
-    { wait: "started: CID", type: "\x03" },
+    { wait: PROMPT, type: "\x03" },
     { wait: "SIGINT: stopping the enclave" },
   ]);
   const { missing, changed, restored, status } = outcome;
