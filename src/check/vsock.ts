@@ -1,10 +1,15 @@
 /** Checks vsock and the vsock port of the heartbeat. */
-import { handoffInodes, portInUse } from "../devices/heartbeat/port-holder.ts";
 import { HEARTBEAT_PORT } from "../devices/heartbeat/protocol.ts";
 import { processesWithDescriptor } from "../host/process/processes.ts";
 import { vsockProblem } from "../host/vsock.ts";
-import { describePortHolder } from "../launch/diagnose.ts";
-import type { LaunchOptions } from "../launch/options.ts";
+import type { HeartbeatOptions, LaunchOptions } from "../launch/options.ts";
+import {
+  type FoundPortUse,
+  findPortUse,
+  handoffLinks,
+  portInUse,
+  waitSeconds,
+} from "../launch/port-holder.ts";
 import { SyscallError } from "../sys/errors.ts";
 import { localCid, vsockPortIsFree } from "../sys/socket/vsock.ts";
 import type { System } from "../sys/system.ts";
@@ -25,10 +30,10 @@ export function checkVsock(system: System, { heartbeat }: LaunchOptions): Findin
       ? finding("vsock", "note", "cannot tell whether vsock has a transport to enclaves (/dev/vsock)")
       : finding("vsock", "ok", `available; this machine's CID is ${cid}`);
   if (heartbeat.policy === "none") return [line, finding("port", "ok", "not needed with heartbeat=none")];
-  return [line, portLine(system)];
+  return [line, portLine(system, heartbeat)];
 }
 
-function portLine(system: System): Finding {
+function portLine(system: System, { waitMs }: HeartbeatOptions): Finding {
   const port = `vsock port ${HEARTBEAT_PORT}`;
   try {
     if (vsockPortIsFree(system, HEARTBEAT_PORT)) return finding("port", "ok", `${port} is free`);
@@ -39,10 +44,17 @@ function portLine(system: System): Finding {
       advice: "check the permissions of the vsock device: ls -l /dev/vsock",
     });
   }
-  const handoffs = handoffInodes(system).map((inode) => `socket:[${inode}]`);
+  const handoffs = handoffLinks(system);
   const { holders } = processesWithDescriptor(system, (link) => handoffs.includes(link));
   const own = holders.filter(({ uid }) => uid === process.geteuid?.());
-  if (own.length === 0) return failure("port", portInUse(describePortHolder(system)));
+  if (own.length === 0) return foreignPortLine(findPortUse(system), waitMs);
   const pids = own.map(({ pid }) => pid).join(", ");
   return finding("port", "ok", `${port} is in use by nitro (pid ${pids}), which shares it`);
+}
+
+/** A launch waits for another launch that cannot share the port, and then starts. */
+function foreignPortLine(use: FoundPortUse, waitMs: number | undefined): Finding {
+  if (!use.isNitro) return failure("port", portInUse(use));
+  const seconds = waitMs === undefined ? waitSeconds(use) : waitMs / 1000;
+  return finding("port", "note", `${portInUse(use).why}; a launch waits for it, up to ${seconds} s`);
 }

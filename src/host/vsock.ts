@@ -1,6 +1,6 @@
 /** Whether vsock works on this parent: the socket family, and the transport to the hypervisor. */
 import { SyscallError } from "../sys/errors.ts";
-import { pathExists } from "../sys/files.ts";
+import { pathExists, readSmallFile } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { VMADDR_CID_ANY, VMADDR_CID_LOCAL } from "../sys/linux/vm_sockets.ts";
 import { localCid, vsockAvailable } from "../sys/socket/vsock.ts";
@@ -12,9 +12,15 @@ const FAMILY = "vsock";
 /** The parent reaches its enclaves through a virtio-pci vsock device (Documentation/virt/ne_overview.rst). */
 const TRANSPORT = "vmw_vsock_virtio_transport";
 const DEVICE = "/dev/vsock";
+/**
+ * Since Linux 7.0: "local" in a network namespace whose ports and CIDs are its own. The virtio transport reaches
+ * sockets in namespaces of mode "global" only (virtio_transport_stream_allow in net/vmw_vsock/virtio_transport.c).
+ */
+const NAMESPACE_MODE = "/proc/sys/net/vsock/ns_mode";
 
 /** Returns why this process cannot reach enclaves over vsock; undefined if it can, or if that cannot be determined. */
 export function vsockProblem(system: System): Problem | undefined {
+  if (readSmallFile(system, NAMESPACE_MODE)?.trim() === "local") return LOCAL_NAMESPACE;
   const family = moduleState(system, FAMILY);
   // The transport's package contains the family as well.
   if (family === "missing")
@@ -29,6 +35,15 @@ export function vsockProblem(system: System): Problem | undefined {
   }
   return transportProblem(system);
 }
+
+const LOCAL_NAMESPACE: Problem = {
+  why:
+    "vsock is private to this network namespace (net.vsock.ns_mode=local, Linux 7): enclaves cannot reach it, so " +
+    "neither heartbeat nor console can work here",
+  advice:
+    "the mode is fixed when a namespace is created: run nitro in the host's network namespace (docker --network " +
+    "host, Kubernetes hostNetwork: true), or in one created under net.vsock.child_ns_mode=global",
+};
 
 function transportProblem(system: System): Problem | undefined {
   switch (moduleState(system, TRANSPORT)) {

@@ -4,6 +4,7 @@ import { Heartbeat } from "../devices/heartbeat/heartbeat.ts";
 import { claimHeartbeatPort, type HeartbeatPort } from "../devices/heartbeat/port.ts";
 import { awsTimeoutMs } from "../devices/heartbeat/timeout.ts";
 import { SerialConsole } from "../devices/serial/serial.ts";
+import { nowMs } from "../sys/poll.ts";
 import { openConsole } from "./console.ts";
 import type { LaunchContext } from "./context.ts";
 import type { EnclaveRun } from "./enclave-run.ts";
@@ -62,11 +63,19 @@ function heartbeatTimeoutMs({ heartbeat }: LaunchOptions, { plan }: EnclaveRun):
 }
 
 /** Claims the heartbeat's port. Throws Undiagnosed, UserError, Cancelled. */
-async function claimDiagnosed({ system, report, cancellation }: LaunchContext): Promise<HeartbeatPort> {
-  const describeHolder = async () => (await import("./diagnose.ts")).describePortHolder(system);
+async function claimDiagnosed({
+  system,
+  options,
+  report,
+  cancellation,
+}: LaunchContext): Promise<HeartbeatPort> {
+  const { waitMs } = options.heartbeat;
+  const findPortUse = async () => (await import("./port-holder.ts")).findPortUse(system);
+  const startMs = nowMs();
   try {
-    return await claimHeartbeatPort(system, report, cancellation, describeHolder);
+    return await claimHeartbeatPort({ system, report, waits: cancellation, waitMs, findPortUse });
   } catch (error) {
-    throw undiagnosed(error, (diagnose, cause) => diagnose.diagnoseListen(system, cause));
+    const waitedMs = nowMs() - startMs;
+    throw undiagnosed(error, (diagnose, cause) => diagnose.diagnoseListen(system, cause, waitedMs));
   }
 }

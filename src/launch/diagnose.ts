@@ -3,8 +3,6 @@
  * instance comes from host/ and pool/, as in `nitro check`. Loaded only when a launch fails.
  */
 
-import { PORT_TIMEOUT_MS } from "../devices/heartbeat/port.ts";
-import { portInUse } from "../devices/heartbeat/port-holder.ts";
 import { HEARTBEAT_PORT } from "../devices/heartbeat/protocol.ts";
 import { DEVICE_PATH } from "../enclave/enclave.ts";
 import { diagnoseIoctl, type LaunchNumbers } from "../enclave/ne-errors.ts";
@@ -18,16 +16,15 @@ import { cpusetProblem, hugetlbProblem, memoryProblem } from "../host/process/cg
 import { directoryProblem } from "../host/process/directory.ts";
 import { fileSizeProblem, openFilesProblem } from "../host/process/limits.ts";
 import { lockProblem } from "../host/process/locks.ts";
-import { processesWithDescriptor } from "../host/process/processes.ts";
 import { vsockProblem } from "../host/vsock.ts";
 import { coresInUseProblem, poolProblem, poolState } from "../pool/pool-problem.ts";
 import { type SyscallError, UserError } from "../sys/errors.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
-import { vsockListenerInode } from "../sys/socket/vsock-diag.ts";
 import type { System } from "../sys/system.ts";
 import type { LaunchOptions, MemoryBackend } from "./options.ts";
 import { freePagesShortage } from "./plan/huge-pages.ts";
 import { type MemoryPlan, rangesText } from "./plan/memory.ts";
+import { findPortUse, portInUse } from "./port-holder.ts";
 
 /** The process or the system has no free file descriptors. */
 function tooManyFiles(system: System, what: string, cause: string): UserError {
@@ -167,17 +164,8 @@ function diagnosePolicy(system: System, error: SyscallError, memory: MemoryPlan)
 
 const HEARTBEAT = "heartbeat";
 
-/** Describes the process that holds the heartbeat port: `nitro-cli (pid 812)`, or "another process". */
-export function describePortHolder(system: System): string {
-  const inode = vsockListenerInode(system, HEARTBEAT_PORT);
-  if (inode === undefined) return "another process";
-  const [holder] = processesWithDescriptor(system, (link) => link === `socket:[${inode}]`).holders;
-  const name = holder?.args[0]?.split("/").at(-1);
-  return name ? `${name} (pid ${holder?.pid})` : "another process";
-}
-
-/** Diagnoses a failure to listen on the heartbeat port. */
-export function diagnoseListen(system: System, error: SyscallError): UserError {
+/** Diagnoses a failure to listen on the heartbeat port. @param waitedMs how long the launch has waited for it. */
+export function diagnoseListen(system: System, error: SyscallError, waitedMs: number): UserError {
   const cause = `${error.call}: ${error.why}`;
   switch (error.errno) {
     case ERRNO.EAFNOSUPPORT:
@@ -191,8 +179,8 @@ export function diagnoseListen(system: System, error: SyscallError): UserError {
     case ERRNO.EADDRINUSE:
       return problemError(
         HEARTBEAT,
-        portInUse(describePortHolder(system)),
-        `after ${PORT_TIMEOUT_MS / 1000} s`,
+        portInUse(findPortUse(system)),
+        `after ${Math.round(waitedMs / 1000)} s`,
       );
     case ERRNO.EACCES:
     case ERRNO.EPERM:

@@ -22,6 +22,8 @@ export interface HeartbeatOptions {
   readonly policy: "auto" | "require" | "none";
   /** undefined: AWS's timeout for the sizes of image and memory. */
   readonly timeoutMs: number | undefined;
+  /** How long a launch waits for the port; undefined: as long as the process that holds it may hold it. */
+  readonly waitMs: number | undefined;
 }
 
 /** A monitor: its character device and its protocol. */

@@ -38,6 +38,11 @@ const PROPERTIES = {
     help: "seconds to wait for the heartbeat, 1 to 86400",
     default: "180, more for large images and memories",
   },
+  "heartbeat-wait": {
+    schema: () => integer(1, 86_400, "seconds, 1 to 86400"),
+    help: "seconds to wait for port 9000 while another process holds it, 1 to 86400",
+    default: "the holder's time-out if it is known, else 30",
+  },
   measure: { schema: onOff, help: "print the image's PCRs", default: "off" },
   "expect-pcr0": { schema: pcr, help: "refuse an image whose PCR0 differs: 96 hexadecimal digits" },
   "expect-pcr1": { schema: pcr, help: "the same for PCR1, kernel and boot ramdisk" },
@@ -127,18 +132,22 @@ export function acceleratorOptions(
   };
 }
 
-function heartbeatOptions(
-  { heartbeat: policy = "auto", "heartbeat-timeout": seconds }: Accelerator,
-  typed: string,
-): HeartbeatOptions {
-  if (policy === "none" && seconds !== undefined) {
+function heartbeatOptions(accel: Accelerator, typed: string): HeartbeatOptions {
+  const { heartbeat: policy = "auto" } = accel;
+  for (const name of ["heartbeat-timeout", "heartbeat-wait"] as const) {
+    if (policy !== "none" || accel[name] === undefined) continue;
     throw new UserError(
       typed,
-      "heartbeat=none does not wait for a heartbeat, so heartbeat-timeout has no effect",
-      "leave out heartbeat-timeout, or use heartbeat=auto or heartbeat=require",
+      `heartbeat=none does not wait for a heartbeat, so ${name} has no effect`,
+      `leave out ${name}, or use heartbeat=auto or heartbeat=require`,
     );
   }
-  return { policy, timeoutMs: seconds === undefined ? undefined : 1000 * seconds };
+  const milliseconds = (seconds: number | undefined) => seconds && 1000 * seconds;
+  return {
+    policy,
+    timeoutMs: milliseconds(accel["heartbeat-timeout"]),
+    waitMs: milliseconds(accel["heartbeat-wait"]),
+  };
 }
 
 function measureOptions(accel: Accelerator): MeasureOptions | undefined {

@@ -4,11 +4,13 @@
  * listener, the handoff socket itself and the two of the heartbeat log. From then on both launchers are equal.
  *
  * Nothing is read from a client. Only root and the user who started the launcher are served, or trusted as a server;
- * for every other user the port is simply in use. Another program that has taken the name is skipped: the socket then
- * has a random name that begins with it. No descriptor of an enclave is ever passed on.
+ * every other client receives the launcher's status (holder-status.ts) and waits. Another program that has taken the
+ * name is skipped: the socket then has a random name that begins with it. No descriptor of an enclave is ever passed
+ * on.
  */
 import { SyscallError, UserError } from "../../sys/errors.ts";
 import type { Fd } from "../../sys/files.ts";
+import { addressOf } from "../../sys/libc.ts";
 import { ERRNO } from "../../sys/linux/errno.ts";
 import {
   acceptAbstract,
@@ -18,6 +20,7 @@ import {
   peerUser,
 } from "../../sys/socket/abstract.ts";
 import { receiveDescriptors, sendDescriptors } from "../../sys/socket/descriptor-passing.ts";
+import { sendSome } from "../../sys/socket/vsock.ts";
 import type { System } from "../../sys/system.ts";
 import type { LogFds } from "./log.ts";
 import { HEARTBEAT_PORT } from "./protocol.ts";
@@ -39,6 +42,26 @@ export interface Waits {
   readonly pause: (ms: number) => void;
   /** Waits until a descriptor is readable. Returns whether it is. */
   readonly waitReadable: (fd: number, ms: number) => boolean;
+}
+
+/** Who holds the port, as far as a launch can know. */
+export interface PortUse {
+  /** Such as `nitro (pid 812, CID 17)`, or "another process". */
+  readonly holder: string;
+  /** How long the holder may hold the port, in milliseconds; undefined if that is unknown. */
+  readonly leftMs: number | undefined;
+  /** Whether leftMs is only what such a holder usually needs. */
+  readonly isEstimate: boolean;
+}
+
+/** A launch that claims the port. */
+export interface Claim {
+  readonly system: System;
+  readonly report: (line: string) => void;
+  readonly waits: Waits;
+  /** heartbeat-wait=, in milliseconds; undefined: as long as the holder may hold the port. */
+  readonly waitMs: number | undefined;
+  readonly findPortUse: () => Promise<PortUse>;
 }
 
 /** The descriptors that launchers share. */
@@ -65,16 +88,25 @@ export function openHandoff(system: System): Fd | undefined {
   return undefined;
 }
 
-/**
- * Accepts a client, or returns a negative errno. @param shared opened for the first trusted client. Throws
- * SyscallError.
- */
-export function serveHandoff(system: System, handoff: Fd, shared: () => Omit<SharedFds, "handoff">): number {
+/** What a launcher gives to clients of its handoff socket. */
+export interface Offer {
+  /** Opened for the first trusted client. Throws SyscallError. */
+  readonly shared: () => Omit<SharedFds, "handoff">;
+  /** The encoded status, for other clients. */
+  readonly status: () => Uint8Array;
+}
+
+/** Accepts a client, or returns a negative errno. Throws SyscallError. */
+export function serveHandoff(system: System, handoff: Fd, { shared, status }: Offer): number {
   const accepted = acceptAbstract(system, handoff);
   if (typeof accepted === "number") return accepted;
   using client = accepted;
   if (!isTrusted(peerUser(system, client))) {
-    system.trace.vsock?.("heartbeat: the handoff socket's client is another user and is not served");
+    system.trace.vsock?.(
+      "heartbeat: the handoff socket's client is another user, which receives the status only",
+    );
+    const bytes = status();
+    sendSome(system, client.number, addressOf(bytes), bytes.length);
     return 0;
   }
   const { listener, log } = shared();
@@ -88,26 +120,18 @@ export function serveHandoff(system: System, handoff: Fd, shared: () => Omit<Sha
  * Receives the descriptors from a trusted launcher that has the port; undefined if there is none.
  * Throws UserError if the launcher does not reply in time, and what `waits` throws.
  */
-export function receiveShared(
-  system: System,
-  report: (line: string) => void,
-  waits: Waits,
-): SharedFds | undefined {
-  const first = receiveFrom(system, HANDOFF_NAME, report, waits);
+export async function receiveShared(claim: Claim): Promise<SharedFds | undefined> {
+  const first = await receiveFrom(claim, HANDOFF_NAME);
   if (first !== undefined) return first;
-  for (const name of listeningNames(system, `${HANDOFF_NAME}-`)) {
-    const other = receiveFrom(system, name, report, waits);
+  for (const name of listeningNames(claim.system, `${HANDOFF_NAME}-`)) {
+    const other = await receiveFrom(claim, name);
     if (other !== undefined) return other;
   }
   return undefined;
 }
 
-function receiveFrom(
-  system: System,
-  name: string,
-  report: (line: string) => void,
-  waits: Waits,
-): SharedFds | undefined {
+async function receiveFrom(claim: Claim, name: string): Promise<SharedFds | undefined> {
+  const { system, waits } = claim;
   const connected = connectAbstract(system, name);
   if (typeof connected === "number") return undefined;
   using socket = connected;
@@ -115,13 +139,7 @@ function receiveFrom(
     system.trace.vsock?.(`heartbeat: @${name} belongs to another user and is not trusted`);
     return undefined;
   }
-  if (!waits.waitReadable(socket.number, PROMPT_REPLY_MS)) {
-    const seconds = REPLY_TIMEOUT_MS / 1000;
-    report(
-      `port ${HEARTBEAT_PORT} is in use by another nitro, which does not reply; waiting for it, up to ${seconds} s`,
-    );
-    if (!waits.waitReadable(socket.number, REPLY_TIMEOUT_MS)) throw noReply();
-  }
+  if (!waits.waitReadable(socket.number, PROMPT_REPLY_MS)) await waitForReply(claim, socket);
   const fds = receiveDescriptors(system, socket, 1, 4)?.fds;
   const [listener, handoff, file, event] = fds ?? [];
   // Closed without a message: the launcher has just released the port, or does not trust this user.
@@ -131,11 +149,17 @@ function receiveFrom(
   return { listener, handoff, log: [file, event] };
 }
 
-function noReply(): UserError {
-  return new UserError(
+async function waitForReply({ report, waits, waitMs, findPortUse }: Claim, socket: Fd): Promise<void> {
+  const { holder } = await findPortUse();
+  const limitMs = waitMs ?? REPLY_TIMEOUT_MS;
+  const seconds = limitMs / 1000;
+  report(
+    `port ${HEARTBEAT_PORT} is in use by ${holder}, which does not reply; waiting for it, up to ${seconds} s`,
+  );
+  if (waits.waitReadable(socket.number, limitMs)) return;
+  throw new UserError(
     "heartbeat",
-    `another nitro uses port ${HEARTBEAT_PORT} and did not reply within ${REPLY_TIMEOUT_MS / 1000} s`,
-    `find out which, and whether it is stopped: ss --vsock -lp 'sport = :${HEARTBEAT_PORT}'; ` +
-      "ps -o pid,stat,args -p PID",
+    `port ${HEARTBEAT_PORT} is in use by ${holder}, which did not reply within ${seconds} s`,
+    `find out whether it is stopped: ss --vsock -lp 'sport = :${HEARTBEAT_PORT}'; ps -o pid,stat,args -p PID`,
   );
 }

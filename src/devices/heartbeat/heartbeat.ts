@@ -94,7 +94,7 @@ export class Heartbeat implements Device {
     this.#cid = cid;
     this.#deadlineMs = nowMs() + this.setup.timeoutMs;
     this.#otherCids = new OtherCids(port, cid, this.#reportPeer);
-    port.started(cid);
+    port.started(cid, this.setup.timeoutMs);
     for (const each of port.answeredEarly) this.#otherCids.answered(each);
     for (const each of port.takeEarly()) this.#addPeer(each, false);
     this.#readLog();

@@ -14,14 +14,15 @@ import { POLLIN } from "../../sys/linux/poll.ts";
 import { isReadable, nowMs, type Waiter, waiter } from "../../sys/poll.ts";
 import { acceptVsock, boundVsockPort, listenVsock, type VsockConnection } from "../../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../../sys/system.ts";
-import { openHandoff, receiveShared, type SharedFds, serveHandoff, type Waits } from "./handoff.ts";
+import { type Claim, openHandoff, receiveShared, type SharedFds, serveHandoff } from "./handoff.ts";
+import { encodeStatus, publishStatus } from "./holder-status.ts";
 import { createLog, HeartbeatLog } from "./log.ts";
 import { answerPeer, HEARTBEAT_PORT } from "./protocol.ts";
 
-/**
- * How long a launch waits for another program's port: QEMU and AWS's CLI release it after their enclave's heartbeat.
- */
+/** How long a launch waits for the port if it is not known how long the process that holds it may hold it. */
 export const PORT_TIMEOUT_MS = 30_000;
+/** A holder releases the port at its time-out, unless its processor is busy. */
+const GRACE_MS = 2_000;
 const MAX_RETRY_MS = 100;
 /** Handoff clients served per turn of the loop. */
 const MAX_CLIENTS = 8;
@@ -33,6 +34,9 @@ export class HeartbeatPort implements Disposable {
   #handoff: Fd | undefined;
   #log: HeartbeatLog | undefined;
   #cid: number | undefined;
+  /** undefined before the enclave's start. */
+  #status: Uint8Array | undefined;
+  #statusFile: Fd | undefined;
   readonly #early: VsockConnection[] = [];
   /** CIDs whose heartbeats were answered before the start. */
   readonly answeredEarly: number[] = [];
@@ -89,16 +93,21 @@ export class HeartbeatPort implements Disposable {
     return this.#early.splice(0);
   }
 
-  /** The launcher's enclave has this CID. */
-  started(cid: number): void {
+  /** The launcher's enclave has this CID, and its heartbeat is awaited so long. */
+  started(cid: number, timeoutMs: number): void {
     this.#cid = cid;
+    this.#status = encodeStatus(this.system, { cid, timeoutMs });
+    this.#statusFile = publishStatus(this.system, this.#status);
     this.#log?.started(cid);
   }
 
   #serveClients(): void {
     for (let i = 0; i < MAX_CLIENTS && this.#handoff !== undefined; i++) {
       try {
-        const result = serveHandoff(this.system, this.#handoff, () => this.#sharedFds());
+        const result = serveHandoff(this.system, this.#handoff, {
+          shared: () => this.#sharedFds(),
+          status: () => this.#status ?? encodeStatus(this.system),
+        });
         if (wouldBlock(result) || result === -ERRNO.ECONNABORTED) return;
         // A socket that stays readable would keep the loop awake.
         if (result < 0) return this.#closeHandoff(`accept4: errno ${-result}`);
@@ -131,6 +140,8 @@ export class HeartbeatPort implements Disposable {
     this.#handoff?.close();
     this.#handoff = undefined;
     this.listener.close();
+    this.#statusFile?.close();
+    this.#statusFile = undefined;
   }
 
   /** Releases everything. */
@@ -147,18 +158,12 @@ export class HeartbeatPort implements Disposable {
 }
 
 /**
- * Binds the port, or gets a share in it; waits while another program has it.
+ * Binds the port, or gets a share in it; waits while another process has it.
  * Throws SyscallError: EADDRINUSE after the time-out; UserError; and what `waits` throws.
- * @param describeHolder describes the process that has the port.
  */
-export async function claimHeartbeatPort(
-  system: System,
-  report: (line: string) => void,
-  waits: Waits,
-  describeHolder: () => Promise<string>,
-): Promise<HeartbeatPort> {
-  const deadlineMs = nowMs() + PORT_TIMEOUT_MS;
-  let reported = false;
+export async function claimHeartbeatPort(claim: Claim): Promise<HeartbeatPort> {
+  const { system, waits } = claim;
+  const limit = new WaitLimit(claim);
   for (let delayMs = 1; ; delayMs = Math.min(2 * delayMs, MAX_RETRY_MS)) {
     try {
       const listener = listenVsock(system, HEARTBEAT_PORT);
@@ -166,24 +171,61 @@ export async function claimHeartbeatPort(
     } catch (error) {
       if (!(error instanceof SyscallError && error.errno === ERRNO.EADDRINUSE)) throw error;
       // Read before the handoff: after a long wait there, the port is tried once more, for its launcher may be gone.
-      const isLast = nowMs() >= deadlineMs;
-      const shared = sharedPort(system, report, waits);
+      const { hasPassed } = limit;
+      const shared = await sharedPort(claim);
       if (shared !== undefined) return shared;
-      if (isLast) throw error;
+      if (hasPassed && !(await limit.extend())) throw error;
     }
     // Not at once: another launcher binds the port a moment before it opens its handoff socket.
-    if (!reported && delayMs === MAX_RETRY_MS) {
-      reported = true;
-      const holder = await describeHolder();
-      const seconds = PORT_TIMEOUT_MS / 1000;
-      report(`port ${HEARTBEAT_PORT} is in use by ${holder}; waiting for it, up to ${seconds} s`);
-    }
+    if (delayMs === MAX_RETRY_MS) await limit.report();
     waits.pause(delayMs);
   }
 }
 
-function sharedPort(system: System, report: (line: string) => void, waits: Waits): HeartbeatPort | undefined {
-  const fds = receiveShared(system, report, waits);
+/** How long a launch waits for the port: heartbeat-wait=, or as long as the holder may hold it. */
+class WaitLimit {
+  readonly #startMs = nowMs();
+  #deadlineMs: number;
+  #isReported = false;
+
+  constructor(private readonly claim: Claim) {
+    this.#deadlineMs = this.#startMs + (claim.waitMs ?? PORT_TIMEOUT_MS);
+  }
+
+  get hasPassed(): boolean {
+    return nowMs() >= this.#deadlineMs;
+  }
+
+  /** Reports the holder, once, and sets the limit accordingly. */
+  async report(): Promise<void> {
+    if (this.#isReported) return;
+    this.#isReported = true;
+    const { waitMs, findPortUse } = this.claim;
+    const { holder, leftMs } = await findPortUse();
+    if (waitMs === undefined && leftMs !== undefined) this.#deadlineMs = nowMs() + leftMs + GRACE_MS;
+    this.#say(holder, waitMs ?? leftMs ?? PORT_TIMEOUT_MS);
+  }
+
+  /** Sets the limit to that of another launcher which has the port by now. Returns whether there is one. */
+  async extend(): Promise<boolean> {
+    const { waitMs, findPortUse } = this.claim;
+    if (waitMs !== undefined) return false;
+    const { holder, leftMs = 0, isEstimate } = await findPortUse();
+    if (leftMs === 0 || isEstimate) return false;
+    this.#deadlineMs = nowMs() + leftMs + GRACE_MS;
+    this.#say(holder, leftMs);
+    return true;
+  }
+
+  #say(holder: string, limitMs: number): void {
+    const seconds = Math.ceil(limitMs / 1000);
+    this.claim.report(`port ${HEARTBEAT_PORT} is in use by ${holder}; waiting for it, up to ${seconds} s`);
+  }
+}
+
+async function sharedPort(claim: Claim): Promise<HeartbeatPort | undefined> {
+  const { system } = claim;
+  const fds = await receiveShared(claim);
   if (fds === undefined) return undefined;
   using stack = new DisposableStack();
   for (const fd of [fds.listener, fds.handoff, ...fds.log]) stack.use(fd);

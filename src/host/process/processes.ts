@@ -27,10 +27,13 @@ export interface DescriptorHolders {
 const MAX_ARGS_BYTES = 16 * 1024;
 const MAX_LINK_BYTES = 256;
 
-/** Inspects the descriptors of every process. @param matches decides by the target of the link in /proc/PID/fd. */
+/**
+ * Inspects the descriptors of every process. @param matches decides by the target of the link in /proc/PID/fd, and by
+ * the process.
+ */
 export function processesWithDescriptor(
   system: System,
-  matches: (link: string) => boolean,
+  matches: (link: string, pid: number) => boolean,
 ): DescriptorHolders {
   const holders: DescriptorHolder[] = [];
   let complete = true;
@@ -40,7 +43,8 @@ export function processesWithDescriptor(
     if (args.length === 0) continue;
     const fds = listDirectory(system, `/proc/${pid}/fd`);
     if (fds === undefined) complete = false;
-    const count = (fds ?? []).filter((fd) => matches(readLink(system, `/proc/${pid}/fd/${fd}`))).length;
+    const isMatch = (fd: string) => matches(readLink(system, `/proc/${pid}/fd/${fd}`), Number(pid));
+    const count = (fds ?? []).filter(isMatch).length;
     if (count > 0)
       holders.push({ pid: Number(pid), uid: fileStatus(system, `/proc/${pid}`)?.uid, args, count });
   }
@@ -50,6 +54,25 @@ export function processesWithDescriptor(
 function commandLine(system: System, pid: string): string[] {
   const text = readLimited(system, `/proc/${pid}/cmdline`, MAX_ARGS_BYTES) ?? "";
   return text === "" ? [] : text.replace(/\0$/, "").split("\0");
+}
+
+/** An open file descriptor of a process. */
+export interface Descriptor {
+  readonly number: number;
+  /** The target of its link in /proc/PID/fd. */
+  readonly link: string;
+}
+
+/** Returns the open descriptors of a process; none if it cannot be inspected. */
+export function descriptorsOf(system: System, pid: number): Descriptor[] {
+  const directory = `/proc/${pid}/fd`;
+  const names = listDirectory(system, directory) ?? [];
+  return names.map((name) => ({ number: Number(name), link: readLink(system, `${directory}/${name}`) }));
+}
+
+/** Returns the network namespace of a process, such as `net:[4026531840]`; "" if it cannot be read. */
+export function networkNamespace(system: System, pid: number): string {
+  return readLink(system, `/proc/${pid}/ns/net`);
 }
 
 /** Returns the target of a link, "" if it cannot be read. */

@@ -98,6 +98,7 @@ export const SYSCALLS = {
   ptrace: { x86_64: 101, aarch64: 117 },
   process_vm_readv: { x86_64: 310, aarch64: 270 },
   process_vm_writev: { x86_64: 311, aarch64: 271 },
+  pidfd_open: { x86_64: 434, aarch64: 434 },
   pidfd_getfd: { x86_64: 438, aarch64: 438 },
   setuid: { x86_64: 105, aarch64: 146 },
   setgid: { x86_64: 106, aarch64: 144 },

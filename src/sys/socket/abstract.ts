@@ -11,11 +11,7 @@ import { quoted } from "../trace.ts";
 const SOCKET_TYPE = net.SOCK_SEQPACKET | net.SOCK_NONBLOCK | net.SOCK_CLOEXEC;
 const BACKLOG = 128;
 
-function openSocket(system: System, name: string): Fd {
-  const number = system.libc.socket(net.AF_UNIX, SOCKET_TYPE, 0);
-  const args = () => "AF_UNIX, SOCK_SEQPACKET|SOCK_NONBLOCK|SOCK_CLOEXEC, 0";
-  return new Fd(system, checked(system, "socket", number, { args, subject: `@${name}` }));
-}
+const socketArgs = () => "AF_UNIX, SOCK_SEQPACKET|SOCK_NONBLOCK|SOCK_CLOEXEC, 0";
 
 /** sa_family, a NUL and the name, which the length of the address delimits. */
 function addressOf(name: string): Uint8Array {
@@ -28,7 +24,9 @@ function addressOf(name: string): Uint8Array {
 
 /** Listens for SOCK_SEQPACKET connections. Throws SyscallError: EADDRINUSE. */
 export function listenAbstract(system: System, name: string): Fd {
-  const socket = openSocket(system, name);
+  const number = system.libc.socket(net.AF_UNIX, SOCKET_TYPE, 0);
+  const opened = checked(system, "socket", number, { args: socketArgs, subject: `@${name}` });
+  const socket = new Fd(system, opened);
   try {
     const address = addressOf(name);
     const bound = system.libc.bind(socket.number, address, address.length);
@@ -45,9 +43,19 @@ export function listenAbstract(system: System, name: string): Fd {
   }
 }
 
-/** connect(2): returns the socket, or the negative errno; -EAGAIN if the backlog is full. */
-export function connectAbstract(system: System, name: string): Fd | number {
-  const socket = openSocket(system, name);
+/**
+ * socket(2) and connect(2): returns the socket, or the negative errno; -EAGAIN if the backlog is full.
+ * @param credentials whether the socket receives the sender's process id with each message (SO_PASSCRED).
+ */
+export function connectAbstract(system: System, name: string, credentials = false): Fd | number {
+  const opened = resultOrErrno(system, "socket", system.libc.socket(net.AF_UNIX, SOCKET_TYPE, 0), socketArgs);
+  if (opened < 0) return opened;
+  const socket = new Fd(system, opened);
+  if (credentials) {
+    const on = Uint8Array.of(1, 0, 0, 0);
+    const set = system.libc.setsockopt(socket.number, net.SOL_SOCKET, net.SO_PASSCRED, on, on.length);
+    resultOrErrno(system, "setsockopt", set, () => `${socket.number}, SOL_SOCKET, SO_PASSCRED, [1]`);
+  }
   const address = addressOf(name);
   const number = system.libc.connect(socket.number, address, address.length);
   const args = () => `${socket.number}, ${quoted(`@${name}`)}`;
@@ -74,7 +82,6 @@ export function peerUser(system: System, socket: Fd): number | undefined {
   return resultOrErrno(system, "getsockopt", number, args) < 0 ? undefined : uid;
 }
 
-const UNIX_SOCKETS = "/proc/net/unix";
 /** __SO_ACCEPTCON (linux/net.h) among the flags, then type, state, inode and the name (net/unix/af_unix.c). */
 const LISTENING = /^\S+ \S+ \S+ 00010000 \S+ \S+ +(\d+) @(.*)$/;
 const MOST_NAMES = 4096;
@@ -87,13 +94,17 @@ export interface ListeningSocket {
 }
 
 /**
- * Returns the listening sockets whose abstract names have this prefix, from /proc/net/unix; none if it cannot be
- * read.
+ * Returns the listening sockets whose abstract names have this prefix, from /proc/PID/net/unix; none if it cannot be
+ * read. @param process a process id: the sockets are those of its network namespace.
  */
-export function listeningSockets(system: System, prefix: string): ListeningSocket[] {
+export function listeningSockets(
+  system: System,
+  prefix: string,
+  process: number | "self" = "self",
+): ListeningSocket[] {
   const found: ListeningSocket[] = [];
   try {
-    using file = openFile(system, UNIX_SOCKETS, O_RDONLY);
+    using file = openFile(system, `/proc/${process}/net/unix`, O_RDONLY);
     const bytes = new Uint8Array(64 * 1024);
     for (let rest = ""; found.length < MOST_NAMES; ) {
       const got = readSome(system, file.number, bytes);

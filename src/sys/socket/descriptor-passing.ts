@@ -1,4 +1,4 @@
-/** File descriptor passing between processes over UNIX sockets (unix(7), SCM_RIGHTS). */
+/** Ancillary messages between processes over UNIX sockets (unix(7)): file descriptors and credentials. */
 import { Fd } from "../files.ts";
 import { addressOf } from "../libc.ts";
 import * as net from "../linux/socket.ts";
@@ -83,6 +83,28 @@ export function receiveDescriptors(
   }
   for (const fd of fds) fd.close();
   return undefined;
+}
+
+/**
+ * recvmsg(2), non-blocking: receives a message of at most `bytes` bytes on a socket with SO_PASSCRED. Returns undefined
+ * if there is none. `pid` is the sender's in this process's namespace; undefined if it has none there.
+ */
+export function receiveFromProcess(
+  system: System,
+  socket: Fd,
+  bytes: number,
+): { readonly body: Uint8Array; readonly pid: number | undefined } | undefined {
+  const body = new Uint8Array(bytes);
+  // Without room for descriptors: the kernel closes those of a message that has some.
+  const control = new Uint8Array(net.cmsghdr.size + Math.ceil(net.ucred.size / 8) * 8);
+  const { header, held } = message(body, control);
+  const got = Number(system.libc.sharingCalls.recvmsg(socket.number, header, net.MSG_DONTWAIT));
+  const result = resultOrErrno(system, "recvmsg", got, () => `${socket.number}, …`);
+  if (result <= 0 || held.length === 0) return undefined;
+  const { cmsg_level, cmsg_type } = net.cmsghdr.decode(control);
+  const isSender = cmsg_level === net.SOL_SOCKET && cmsg_type === net.SCM_CREDENTIALS;
+  const pid = isSender ? net.ucred.decode(control, net.cmsghdr.size).pid : 0;
+  return { body: body.subarray(0, result), pid: pid === 0 ? undefined : pid };
 }
 
 function descriptors(control: Uint8Array, length: number): number[] {

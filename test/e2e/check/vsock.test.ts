@@ -1,7 +1,7 @@
 /** Hosts whose vsock does not work, or whose heartbeat port is in use. */
-import { afterAll, describe, test } from "bun:test";
-import { notHere, Workplace } from "../launch/nitro.ts";
-import { type BrokenHost, expectFixable, TEST_TIMEOUT_MS } from "./broken-host.ts";
+import { afterAll, describe, expect, test } from "bun:test";
+import { launchAs, NITRO, notHere, Workplace } from "../launch/nitro.ts";
+import { type BrokenHost, type CheckJson, expectFixable, TEST_TIMEOUT_MS } from "./broken-host.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
@@ -73,6 +73,50 @@ const HOSTS: readonly BrokenHost[] = [
     ],
   },
 ];
+
+const ENCLAVE_WITHOUT_HEARTBEAT = { heartbeatMs: null, liveMs: null };
+
+describe.concurrent.skipIf(notHere !== undefined)("nitro check, vsock", () => {
+  test(
+    "a launch in another network namespace that holds the port is named, with the time it may need",
+    async () => {
+      const first = `${NITRO} -kernel ${here.eif} -m 64M -smp 2 2>${here.path("first")} & first=$!`;
+      const started = `until grep -q 'enclave started' ${here.path("first")}; do sleep 0.05; done`;
+      const check = `unshare -n ${NITRO} check -json -kernel ${here.eif} -m 64M; kill $first; wait`;
+      const result = await launchAs({
+        command: ["sh", "-c", `${first}; ${started}; ${check}`],
+        scenario: { ...READY, topology: "m5.2xlarge", pool: "1-2,5-6", enclave: ENCLAVE_WITHOUT_HEARTBEAT },
+        limitSeconds: 240,
+      });
+      const { ready, findings } = JSON.parse(result.stdout) as CheckJson;
+      const port = findings.find(({ subject }) => subject === "port");
+      expect(port?.status).toBe("note");
+      expect(port?.text).toMatch(
+        /^vsock port 9000 is in use by nitro \(pid \d+, CID 16\), .* network namespace; .* up to 1[78]\d s$/,
+      );
+      expect(ready).toBe(true);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  test.each([
+    ["local", "failure", "net.vsock.ns_mode=local"],
+    ["global", "ok", "available"],
+  ] as const)(
+    "a network namespace whose mode is %s: %s",
+    async (mode, status, text) => {
+      const result = await launchAs({
+        command: [NITRO, "check", "-json", "-kernel", here.eif, "-m", "64M"],
+        scenario: { ...READY, files: { "/proc/sys/net/vsock/ns_mode": `${mode}\n` } },
+      });
+      const { findings } = JSON.parse(result.stdout) as CheckJson;
+      const vsock = findings.find(({ subject }) => subject === "vsock");
+      expect(vsock?.status).toBe(status);
+      expect(vsock?.text).toContain(text);
+    },
+    TEST_TIMEOUT_MS,
+  );
+});
 
 describe.concurrent.skipIf(notHere !== undefined)("nitro check, vsock: reports and fixes", () => {
   for (const host of HOSTS) test(host.name, () => expectFixable(here, host), TEST_TIMEOUT_MS);

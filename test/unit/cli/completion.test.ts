@@ -54,7 +54,7 @@ describe("completion for bash", () => {
     ["nitro -kernel app.eif -smp c", ["cores=", "cpus="]],
     ["nitro -accel nitro,de", ["nitro,debug-mode="]],
     ["nitro -accel nitro,debug-mode=", ["on", "off"]],
-    ["nitro -accel nitro,debug-mode=on,heartbeat-", ["on,heartbeat-timeout="]],
+    ["nitro -accel nitro,debug-mode=on,heartbeat-", ["on,heartbeat-timeout=", "on,heartbeat-wait="]],
     ["nitro -kernel ker", ["kernel image.eif"]],
     ["nitro eif describe ker", ["kernel image.eif"]],
     ["nitro -M nitro,ramdisk=ker", ["kernel image.eif"]],

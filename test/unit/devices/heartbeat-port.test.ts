@@ -1,6 +1,6 @@
 /** The port and the log, shared by launchers in one process with real unix sockets and a fake vsock. */
 import { afterEach, describe, expect, spyOn, test } from "bun:test";
-import type { Waits } from "../../../src/devices/heartbeat/handoff.ts";
+import type { PortUse, Waits } from "../../../src/devices/heartbeat/handoff.ts";
 import { Heartbeat } from "../../../src/devices/heartbeat/heartbeat.ts";
 import { createLog, HeartbeatLog } from "../../../src/devices/heartbeat/log.ts";
 import { claimHeartbeatPort, HeartbeatPort } from "../../../src/devices/heartbeat/port.ts";
@@ -103,9 +103,39 @@ function waits(pauses: number[]): Waits {
   };
 }
 
-/** Claims the port; `nitro-cli` has it if it is in use. */
-function claim(system: System, report: (line: string) => void, waiting: Waits): Promise<HeartbeatPort> {
-  return claimHeartbeatPort(system, report, waiting, () => Promise.resolve("nitro-cli (pid 812)"));
+const QEMU: PortUse = { holder: "qemu (pid 812)", leftMs: undefined, isEstimate: true };
+
+/** Claims the port. @param uses who holds it, one per look; the last is repeated. */
+function claim(
+  system: System,
+  report: (line: string) => void,
+  waits: Waits,
+  { waitMs, uses = [QEMU] }: { waitMs?: number; uses?: PortUse[] } = {},
+): Promise<HeartbeatPort> {
+  const left = [...uses];
+  const findPortUse = () => Promise.resolve((left.length > 1 ? left.shift() : left[0]) ?? QEMU);
+  return claimHeartbeatPort({ system, report, waits, waitMs, findPortUse });
+}
+
+/** Waits on a clock that only the pauses move. */
+class FakeClock implements Disposable {
+  #ms = 1_000_000;
+  readonly #spy = spyOn(Bun, "nanoseconds").mockImplementation(() => this.#ms * 1e6);
+  readonly #startMs = this.#ms;
+  readonly waits: Waits = {
+    pause: (ms) => {
+      this.#ms += ms;
+    },
+    waitReadable: () => false,
+  };
+
+  get elapsedSeconds(): number {
+    return Math.floor((this.#ms - this.#startMs) / 1000);
+  }
+
+  [Symbol.dispose](): void {
+    this.#spy.mockRestore();
+  }
 }
 
 describe("the port", () => {
@@ -142,7 +172,7 @@ describe("the port", () => {
     const pauses: number[] = [];
     using _port = await claim(vsock.system, (line) => reported.push(line), waits(pauses));
     expect(pauses).toEqual([1, 2, 4, 8, 16, 32, 64, 100, 100, 100]);
-    expect(reported).toEqual(["port 9000 is in use by nitro-cli (pid 812); waiting for it, up to 30 s"]);
+    expect(reported).toEqual(["port 9000 is in use by qemu (pid 812); waiting for it, up to 30 s"]);
   });
 
   test("that is released soon is claimed without a report: two launches may have started together", async () => {
@@ -180,6 +210,57 @@ describe("the port", () => {
     };
     const take = () => claim(vsock.system, () => {}, { pause, waitReadable: () => false });
     await expect(take()).rejects.toThrow("stopped");
+  });
+});
+
+describe("a port that cannot be shared", () => {
+  const nitro = (pid: number, leftMs: number, isEstimate = false): PortUse => ({
+    holder: `nitro (pid ${pid})`,
+    leftMs,
+    isEstimate,
+  });
+  const line = (holder: string, seconds: number) =>
+    `port 9000 is in use by ${holder}; waiting for it, up to ${seconds} s`;
+
+  /** Claims a port that is never released. Returns the lines and how long the launch waited. */
+  const inVain = async (more: { waitMs?: number; uses?: PortUse[] }) => {
+    const vsock = new FakeVsock();
+    vsock.binds.push(...Array(20_000).fill(-98)); // EADDRINUSE
+    using clock = new FakeClock();
+    const reported: string[] = [];
+    const claimed = claim(vsock.system, (text) => reported.push(text), clock.waits, more);
+    await expect(claimed).rejects.toThrow("EADDRINUSE");
+    return { reported, seconds: clock.elapsedSeconds };
+  };
+
+  test("is waited for up to the time-out of the launch that holds it", async () => {
+    const { reported, seconds } = await inVain({ uses: [nitro(812, 179_400), nitro(812, 0)] });
+    expect(reported).toEqual([line("nitro (pid 812)", 180)]);
+    expect([seconds >= 180, seconds <= 183]).toEqual([true, true]);
+  });
+
+  test("is waited for 30 s if the holder's time-out is not known", async () => {
+    const { reported, seconds } = await inVain({});
+    expect([reported, seconds]).toEqual([[line("qemu (pid 812)", 30)], 30]);
+  });
+
+  test.each([5, 600])("is waited for as long as heartbeat-wait=%d says, whatever holds it", async (wait) => {
+    for (const use of [QEMU, nitro(812, 180_000)]) {
+      const { reported, seconds } = await inVain({ waitMs: wait * 1000, uses: [use] });
+      expect([reported, seconds]).toEqual([[line(use.holder, wait)], wait]);
+    }
+  });
+
+  test("is waited for again if another launch holds it by then, which is reported", async () => {
+    const uses = [QEMU, nitro(900, 60_000), nitro(900, 0)];
+    const { reported, seconds } = await inVain({ uses });
+    expect(reported).toEqual([line("qemu (pid 812)", 30), line("nitro (pid 900)", 60)]);
+    expect([seconds >= 90, seconds <= 95]).toEqual([true, true]);
+  });
+
+  test("is not waited for without end if the holder's time is an estimate", async () => {
+    const { reported, seconds } = await inVain({ uses: [nitro(812, 150_000, true)] });
+    expect([reported, seconds]).toEqual([[line("nitro (pid 812)", 150)], 152]);
   });
 });
 

@@ -108,7 +108,7 @@ describe("the heartbeat's port", () => {
     ["EMFILE", "Too many open files", "ulimit -n"],
     ["ENODEV", "No such device", "/dev/vsock"],
   ] as const)("%s is diagnosed", (name, why, hint) => {
-    const failure = diagnoseListen(nothing, new SyscallError("bind", ERRNO[name], "vsock port 9000"));
+    const failure = diagnoseListen(nothing, new SyscallError("bind", ERRNO[name], "vsock port 9000"), 30_000);
     expect(failure.what).toBe("heartbeat");
     expect(failure.why).toContain(why);
     expect(failure.hint).toContain(hint);

@@ -30,7 +30,7 @@ describe("a launch with -kernel only", () => {
     expect(launch()).toEqual({
       debugMode: false,
       enclaveCid: 0n,
-      heartbeat: { policy: "auto", timeoutMs: undefined },
+      heartbeat: { policy: "auto", timeoutMs: undefined, waitMs: undefined },
       memoryBytes: undefined,
       vcpus: undefined,
       kernel: { value: "k", typed: "-kernel k" },
@@ -82,6 +82,8 @@ describe("each option", () => {
       { heartbeat: { policy: "require", timeoutMs: 1000 } },
     ],
     ["-accel heartbeat-timeout=86400", { heartbeat: { policy: "auto", timeoutMs: 86_400_000 } }],
+    ["-accel heartbeat-wait=1", { heartbeat: { policy: "auto", waitMs: 1000 } }],
+    ["-accel nitro,heartbeat-wait=86400", { heartbeat: { policy: "auto", waitMs: 86_400_000 } }],
     ["-M nitro", {}],
     ["-machine type=nitro,accel=nitro", {}],
     ["-cpu host", {}],
@@ -145,6 +147,7 @@ const CID_CONSOLE =
   "the console of CID 4294957295 would be at port 10000 + 4294957295, and the last port is 4294967294";
 const CID = "Parameter 'enclave-cid' expects uint64";
 const TIMEOUT = "Parameter 'heartbeat-timeout' expects seconds, 1 to 86400";
+const WAIT = "Parameter 'heartbeat-wait' expects seconds, 1 to 86400";
 const DEBUG = "Parameter 'debug-mode' expects 'on' or 'off'";
 const ACCEL = "an enclave runs on the Nitro hypervisor: use -accel nitro, which is the default";
 const MACHINE = "unsupported machine type; use -M nitro, which is the default";
@@ -185,6 +188,13 @@ const BAD: readonly (readonly [args: string, why: string, what?: string])[] = [
   [
     "-accel nitro,heartbeat-timeout=5,heartbeat=none",
     "heartbeat=none does not wait for a heartbeat, so heartbeat-timeout has no effect",
+  ],
+  ["-accel nitro,heartbeat-wait=0", WAIT],
+  ["-accel nitro,heartbeat-wait=5s", WAIT],
+  ["-accel nitro,heartbeat-wait=86401", WAIT],
+  [
+    "-accel nitro,heartbeat-wait=5,heartbeat=none",
+    "heartbeat=none does not wait for a heartbeat, so heartbeat-wait has no effect",
   ],
   ["-accel nitro,debug-mode", "Expected '=' after parameter 'debug-mode'"],
   ["-accel nitro,=1", "Invalid parameter ''"],

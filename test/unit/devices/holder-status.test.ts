@@ -1,0 +1,64 @@
+/** What a launch that holds the port tells those that cannot share it. */
+import { describe, expect, test } from "bun:test";
+import { readlinkSync } from "node:fs";
+import {
+  decodeStatus,
+  encodeStatus,
+  publishStatus,
+  STATUS_BYTES,
+  STATUS_FILE,
+} from "../../../src/devices/heartbeat/holder-status.ts";
+import { memoryFileLink } from "../../../src/sys/memory-file.ts";
+import { openSystem } from "../../../src/sys/system.ts";
+import { fakeLibc } from "../sys/fake-libc.ts";
+
+const system = openSystem();
+
+describe("the status of a holder", () => {
+  test("has the CID, and the time that is left counts down", async () => {
+    const bytes = encodeStatus(system, { cid: 0xfffffffe, timeoutMs: 1000 });
+    await Bun.sleep(20);
+    const status = decodeStatus(system, bytes);
+    if (typeof status !== "object") throw new Error("no status");
+    expect(status.cid).toBe(0xfffffffe);
+    expect(status.leftMs).toBeGreaterThan(0);
+    expect(status.leftMs).toBeLessThan(1000);
+  });
+
+  test("is never more than the time-out, nor less than nothing, whatever the clock says", () => {
+    const bytes = encodeStatus(system, { cid: 17, timeoutMs: 2000 });
+    const view = new DataView(bytes.buffer);
+    for (const [until, leftMs] of [
+      [1n, 0],
+      [2n ** 63n, 2000],
+    ] as const) {
+      view.setBigUint64(16, until, true);
+      expect(decodeStatus(system, bytes)).toEqual({ cid: 17, leftMs });
+    }
+    view.setUint32(8, 0xffffffff, true); // milliseconds: 49 days
+    expect(decodeStatus(system, bytes)).toEqual({ cid: 17, leftMs: 86_400_000 });
+  });
+
+  test("before the enclave's start is that it is being prepared", () => {
+    expect(decodeStatus(system, encodeStatus(system))).toBe("preparing");
+  });
+
+  test.each([
+    ["nothing", new Uint8Array(0)],
+    ["too few bytes", new Uint8Array(STATUS_BYTES - 1).fill(1)],
+    ["another version", new Uint8Array(STATUS_BYTES).fill(0xff)],
+    ["zeros", new Uint8Array(STATUS_BYTES)],
+  ])("is not taken from %s", (_name, bytes) => {
+    expect(decodeStatus(system, bytes)).toBeUndefined();
+  });
+
+  test("is published in a file that /proc shows by its name until it is closed", () => {
+    using file = publishStatus(system, encodeStatus(system, { cid: 17, timeoutMs: 1000 }));
+    expect(readlinkSync(`/proc/self/fd/${file?.number}`)).toBe(memoryFileLink(STATUS_FILE));
+  });
+
+  test("that cannot be published is left out: the enclave runs by now", () => {
+    const full = fakeLibc({ memfd_create: () => -1, errno: () => 24 });
+    expect(publishStatus(full, encodeStatus(system))).toBeUndefined();
+  });
+});
