@@ -35,12 +35,12 @@ const notHere = whyNotHere();
 if (notHere !== undefined) console.log(`test/e2e/binary/aarch64 is skipped: ${notHere}`);
 
 /** Variables are given to the guest only: qemu is a program of its own. */
-function aarch64(words: readonly string[], around: Surroundings = {}): Ended {
+function aarch64(args: readonly string[], around: Surroundings = {}): Ended {
   const program = built("nitro-aarch64");
-  if (native) return runCommand([program, ...words], around);
+  if (native) return runCommand([program, ...args], around);
   const given = Object.entries(around.env ?? {}).flatMap(([name, value]) => ["-E", `${name}=${value}`]);
   const path = process.env["PATH"] ?? "";
-  return runCommand([QEMU, "-L", sysroot, ...given, program, ...words], {
+  return runCommand([QEMU, "-L", sysroot, ...given, program, ...args], {
     cwd: around.cwd ?? "/",
     env: { PATH: path },
   });
@@ -86,8 +86,8 @@ describe.skipIf(notHere !== undefined)("the program for aarch64", () => {
       "-accel nitro,enclave-cid=abc: Parameter 'enclave-cid' expects uint64",
     ],
     ["-kernel k", "-kernel k: No such file or directory (ENOENT)"],
-  ])("%s", (words, line) => {
-    const { out, err, status } = aarch64(words.split(" "));
+  ])("%s", (args, line) => {
+    const { out, err, status } = aarch64(args.split(" "));
     expect(firstLine(err)).toBe(`nitro: ${line}`);
     expect({ out, status }).toEqual({ out: "", status: 1 });
   });

@@ -27,8 +27,8 @@ const kernel = put("kernel", kernelBytes());
 const eif = put("good.eif", good);
 
 /** Launches and gives the first line, having seen that nothing else went wrong: the device was not reached. */
-function refused(...words: string[]): string {
-  const { out, err, status } = nitro(words, { cwd: directory.path });
+function refused(...args: string[]): string {
+  const { out, err, status } = nitro(args, { cwd: directory.path });
   expect({ out, status }).toEqual({ out: "", status: 1 });
   expect(err).not.toContain("/dev/nitro_enclaves");
   return firstLine(err).replace(/^nitro: /, "");
@@ -40,10 +40,10 @@ describe.each([
   ["-M ramdisk=", ["-kernel", kernel]],
 ] as const)("a file that %s names", (typed, before) => {
   const isOption = typed !== "-M ramdisk=";
-  const words = (path: string) => (isOption ? [typed, path] : ["-M", `ramdisk=${path}`]);
+  const args = (path: string) => (isOption ? [typed, path] : ["-M", `ramdisk=${path}`]);
   const option = isOption ? `${typed} ` : typed;
   const refuse = (path: string) => {
-    const { out, err, status } = nitro([...before, ...words(path)], { cwd: directory.path });
+    const { out, err, status } = nitro([...before, ...args(path)], { cwd: directory.path });
     expect({ out, status }).toEqual({ out: "", status: 1 });
     expect(err).not.toContain("/dev/nitro_enclaves");
     return firstLine(err).replace(/^nitro: /, "");
@@ -86,7 +86,7 @@ describe.each([
     const { err, status } = runCommand([
       "sh",
       "-c",
-      `true | ${built("nitro")} ${[...before, ...words("/dev/stdin")].join(" ")}`,
+      `true | ${built("nitro")} ${[...before, ...args("/dev/stdin")].join(" ")}`,
     ]);
     expect(status).toBe(1);
     expect(err).toContain(`${option}/dev/stdin: not a regular file`);
@@ -155,8 +155,8 @@ describe("an EIF", () => {
     ["-append", ["-append", ""]],
     [`-initrd ${kernel}`, ["-append", "quiet", "-initrd", kernel]],
     [`-M ramdisk=${kernel}`, ["-append", "quiet", "-M", `nitro,ramdisk=${kernel}`]],
-  ])("with %s beside it", (option, words) => {
-    expect(refused("-kernel", eif, ...words)).toBe(
+  ])("with %s beside it", (option, args) => {
+    expect(refused("-kernel", eif, ...args)).toBe(
       `${option}: -kernel ${eif} is an EIF, which has its own ramdisks and command line`,
     );
   });

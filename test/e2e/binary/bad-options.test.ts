@@ -9,7 +9,7 @@ const RANGE = "use 4 to 4294967294, or 0 to have one chosen";
 const CPU = "an enclave's CPUs are the host's own: use -cpu host, or leave it out";
 
 /** The arguments of a command line, split at blanks, and the first line on standard error after `nitro: `. */
-const ROWS: readonly (readonly [words: string, line: string])[] = [
+const ROWS: readonly (readonly [args: string, line: string])[] = [
   ["-nosuch", "-nosuch: invalid option"],
   ["--nosuch", "--nosuch: invalid option"],
   ["--", "--: invalid option"],
@@ -81,8 +81,8 @@ const ROWS: readonly (readonly [words: string, line: string])[] = [
   ],
 ];
 
-test.each(ROWS.map(([words, line]) => [line, words] as const))("%s", (line, words) => {
-  const { out, err, status } = nitro(words.split(" "));
+test.each(ROWS.map(([args, line]) => [line, args] as const))("%s", (line, args) => {
+  const { out, err, status } = nitro(args.split(" "));
   expect(firstLine(err)).toBe(`nitro: ${line}`);
   expect({ out, status }).toEqual({ out: "", status: 1 });
 });

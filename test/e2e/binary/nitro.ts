@@ -40,8 +40,8 @@ export function runCommand(command: readonly string[], around: Surroundings = {}
 }
 
 /** Runs dist/nitro with these arguments. */
-export function nitro(words: readonly string[], around: Surroundings = {}): Ended {
-  return runCommand([built("nitro"), ...words], around);
+export function nitro(args: readonly string[], around: Surroundings = {}): Ended {
+  return runCommand([built("nitro"), ...args], around);
 }
 
 /** The first line of what it said. */

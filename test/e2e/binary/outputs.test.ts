@@ -31,8 +31,8 @@ const INPUTS = [eif, kernel, initrd, second, config, inMemory];
 const before = INPUTS.map((path) => readFileSync(path));
 
 /** First lines; whatever is refused, every input is as it was. */
-function said(...words: string[]): string {
-  const { err, out, status } = nitro(words, { cwd: directory.path });
+function said(...args: string[]): string {
+  const { err, out, status } = nitro(args, { cwd: directory.path });
   expect({ out, status }).toEqual({ out: "", status: 1 });
   expect(INPUTS.map((path) => readFileSync(path))).toEqual(before);
   return firstLine(err);
@@ -47,7 +47,7 @@ const ways = (path: string): [string, string[]][] => [
 
 describe("an image is not written over", () => {
   const pieces = ["-kernel", kernel, "-initrd", initrd, "-M", `ramdisk=${second}`];
-  const cases: [what: string, output: string, input: string, words: string[]][] = [
+  const cases: [what: string, output: string, input: string, args: string[]][] = [
     ["by its own name", eif, `-kernel ${eif}`, ["-kernel", eif]],
     ["by a relative one", "./image.eif", `-kernel ${eif}`, ["-kernel", eif]],
     ["through a hard link", hard, `-kernel ${eif}`, ["-kernel", eif]],
@@ -58,9 +58,9 @@ describe("an image is not written over", () => {
     ["that is a further ramdisk", second, `-M ramdisk=${second}`, pieces],
     ["nor the file with its options", config, `-readconfig ${config}`, ["-readconfig", config]],
   ];
-  for (const [what, output, input, words] of cases) {
+  for (const [what, output, input, args] of cases) {
     test.each(ways(output))(`${what}: %s`, (typed, more) => {
-      expect(said(...words, ...more)).toBe(
+      expect(said(...args, ...more)).toBe(
         `nitro: ${typed}: this is also the file of ${input} and would overwrite it`,
       );
     });

@@ -19,8 +19,8 @@ describe("what is only printed", () => {
     [["-machine", "nitro,help"], "nitro-machine options:\n"],
     [["-cpu", "help"], "Available CPUs:\n  host\n"],
     [["-d", "help"], "Log items (comma separated):\nsyscalls "],
-  ])("%p goes to standard output, with status 0", (words, start) => {
-    const { out, err, status } = nitro(words);
+  ])("%p goes to standard output, with status 0", (args, start) => {
+    const { out, err, status } = nitro(args);
     expect(out).toStartWith(start);
     expect(out).toEndWith("\n");
     expect({ err, status }).toEqual({ err: "", status: 0 });
@@ -62,8 +62,8 @@ describe("what goes wrong", () => {
     [["-m=1G"], "hint: write the argument separately: -m 1G\n"],
     [["-kernel"], "hint: -kernel FILE\n"],
     [["-kernel", "/no/such"], "hint: check the path; a relative one starts at the working directory\n"],
-  ])("%p leaves standard output clean and gives a hint", (words, hint) => {
-    const { out, err, status } = nitro(words);
+  ])("%p leaves standard output clean and gives a hint", (args, hint) => {
+    const { out, err, status } = nitro(args);
     expect(out).toBe("");
     expect(err).toEndWith(hint);
     expect(err.split("\n").length).toBe(3);
@@ -105,8 +105,8 @@ describe("what goes wrong", () => {
 
   test.each(["-help", "-version", "-M help", "eif -help", "pool -help", "check -json -kernel /no/such"])(
     "%s to a full disk is reported and fails",
-    (words) => {
-      const { err, status } = runCommand(["sh", "-c", `${built("nitro")} ${words} >/dev/full`]);
+    (args) => {
+      const { err, status } = runCommand(["sh", "-c", `${built("nitro")} ${args} >/dev/full`]);
       expect(err).toBe(
         "nitro: standard output: not all of the output could be written: No space left on device (ENOSPC)\n",
       );
@@ -147,14 +147,14 @@ os.execv(sys.argv[1], [sys.argv[1], "-help"])`;
   });
 
   /** prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN), which Linux has since 6.3; systemd's is a filter that does the same. */
-  const denied = (program: string, ...words: string[]) => [
+  const denied = (program: string, ...args: string[]) => [
     "python3",
     "-c",
     `import ctypes,os,sys
 if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0): sys.exit(77)
 os.execvp(sys.argv[1], sys.argv[1:])`,
     program,
-    ...words,
+    ...args,
   ];
 
   test.skipIf(runCommand(denied("true")).status === 77)(

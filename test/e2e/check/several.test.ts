@@ -184,22 +184,22 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro check on a host that is
   );
 
   test("-json is check's own option, unless it is the argument of another", () => {
-    const print = (...words: string[]) => Bun.spawnSync([NITRO, "check", ...words]).stdout.toString();
+    const print = (...args: string[]) => Bun.spawnSync([NITRO, "check", ...args]).stdout.toString();
     const kernel = ["-kernel", here.eif];
-    for (const words of [
+    for (const args of [
       ["-json", ...kernel],
       [...kernel, "--json", "-S"],
     ]) {
-      expect(JSON.parse(print(...words)).findings.length).toBeGreaterThan(5);
+      expect(JSON.parse(print(...args)).findings.length).toBeGreaterThan(5);
     }
     expect(print(...kernel, "-append", "-json")).toMatch(/^(ok|-|warn|FAIL) +instance /);
   });
 
   test("reports wrong options exactly as a launch does", async () => {
-    for (const words of [["-nosuch"], ["-m", "abc", "-kernel", "x"], ["-drive", "x"], ["x.eif"], []]) {
+    for (const args of [["-nosuch"], ["-m", "abc", "-kernel", "x"], ["-drive", "x"], ["x.eif"], []]) {
       const run = (all: string[]) => Bun.spawnSync([NITRO, ...all]);
-      const [checked, launched] = [run(["check", ...words]), run(words)];
-      if (words[0] === "x.eif")
+      const [checked, launched] = [run(["check", ...args]), run(args)];
+      if (args[0] === "x.eif")
         expect(checked.stderr.toString()).toContain("x.eif: QEMU reads an argument without a dash");
       else expect(checked.stderr.toString()).toBe(launched.stderr.toString());
       expect([checked.exitCode, checked.stdout.toString()]).toEqual([1, ""]);

@@ -28,8 +28,8 @@ function packedBy(...command: readonly string[]): Uint8Array {
 }
 
 function build(name: string, kernel: string): string {
-  const words = ["-arch", "aarch64", "-name", "debian", "-initrd", initrd, "-append", COMMAND_LINE];
-  here.done(["build", "-o", name, "-kernel", kernel, ...words]);
+  const args = ["-arch", "aarch64", "-name", "debian", "-initrd", initrd, "-append", COMMAND_LINE];
+  here.done(["build", "-o", name, "-kernel", kernel, ...args]);
   return here.path(name);
 }
 
@@ -43,9 +43,9 @@ async function consoleOf(eif: string, name: string): Promise<string> {
   );
   const machine = ["-M", "virt", "-cpu", "cortex-a57", "-m", "512", "-accel", "tcg", "-net", "none"];
   const ends = ["-nographic", "-no-reboot", "-monitor", "none", "-serial", "stdio"];
-  const words = ["-kernel", kernel ?? "", "-initrd", ramdisk ?? "", "-append", `${payload(file, "cmdline")}`];
+  const args = ["-kernel", kernel ?? "", "-initrd", ramdisk ?? "", "-append", `${payload(file, "cmdline")}`];
   const run = Bun.spawn(
-    ["timeout", String(BOOT_LIMIT_SECONDS), "qemu-system-aarch64", ...machine, ...ends, ...words],
+    ["timeout", String(BOOT_LIMIT_SECONDS), "qemu-system-aarch64", ...machine, ...ends, ...args],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   const shown = await new Response(run.stdout).text();

@@ -19,28 +19,19 @@ describe("with -like-qemu", () => {
       "c0cd8f528ce449ea4fdb83a634cefcc4768c7c4d973e57a4f7f18c9cae110a9f",
     ],
     [[], "7f9badca152ccb0f15a9032214da5a3058f1597a977f343e7295e8566a64ff5c"],
-  ])("the image equals QEMU 11.1's byte for byte: %j", (words, digest) => {
-    here.done(["build", "-like-qemu", "-o", "qemu.eif", "-arch", "x86_64", "-kernel", here.kernel, ...words]);
+  ])("the image equals QEMU 11.1's byte for byte: %j", (args, digest) => {
+    here.done(["build", "-like-qemu", "-o", "qemu.eif", "-arch", "x86_64", "-kernel", here.kernel, ...args]);
     expect(sha256(here.path("qemu.eif"))).toBe(digest);
   });
 
   test("further ramdisks are appended, and options about header and metadata are refused", () => {
-    const words = [
-      "build",
-      "-like-qemu",
-      "-o",
-      "several.eif",
-      "-kernel",
-      here.kernel,
-      "-initrd",
-      here.initrd,
-    ];
-    here.done([...words, "-M", `nitro,ramdisk=${here.second}`]);
+    const args = ["build", "-like-qemu", "-o", "several.eif", "-kernel", here.kernel, "-initrd", here.initrd];
+    here.done([...args, "-M", `nitro,ramdisk=${here.second}`]);
     const file = readEifFile(here.path("several.eif"));
     expect(file.names).toEqual(["kernel", "cmdline", "ramdisk", "ramdisk", "metadata"]);
     expect([file.memory, file.cpus, payload(file, "metadata").toString()]).toEqual([0n, 0n, "{}"]);
     for (const option of ["-name", "-image-version", "-metadata", "-m", "-smp"]) {
-      expect(here.refused([...words, option, "1"])).toBe(`${option}: conflicts with -like-qemu`);
+      expect(here.refused([...args, option, "1"])).toBe(`${option}: conflicts with -like-qemu`);
     }
   });
 });
@@ -130,9 +121,9 @@ describe("an image in AWS's order", () => {
 
   test("accepts any kernel with any-kernel=on, with a warning", () => {
     const odd = here.file("odd", "not a kernel");
-    const words = ["build", "-o", "odd.eif", "-kernel", odd];
-    expect(here.refused(words)).toStartWith(`-kernel ${odd}: it is a text file; an enclave on `);
-    const { err, status } = here.eif([...words, "-M", "nitro,any-kernel=on"]);
+    const args = ["build", "-o", "odd.eif", "-kernel", odd];
+    expect(here.refused(args)).toStartWith(`-kernel ${odd}: it is a text file; an enclave on `);
+    const { err, status } = here.eif([...args, "-M", "nitro,any-kernel=on"]);
     expect([status, err]).toEqual([0, expect.stringContaining("warning: ")]);
     expect(readEifFile(here.path("odd.eif")).payloads[0]?.toString()).toBe("not a kernel");
   });
@@ -193,11 +184,11 @@ describe("metadata", () => {
   });
 
   test("has SOURCE_DATE_EPOCH as its build time if it is valid", () => {
-    const words = ["build", "-o", "dated.eif", "-arch", "x86_64", "-kernel", here.kernel];
-    here.done(words, { env: { SOURCE_DATE_EPOCH: "1720545398" } });
+    const args = ["build", "-o", "dated.eif", "-arch", "x86_64", "-kernel", here.kernel];
+    here.done(args, { env: { SOURCE_DATE_EPOCH: "1720545398" } });
     expect(of("dated.eif").BuildMetadata.BuildTime).toBe("2024-07-09T17:16:38+00:00");
     for (const odd of ["", "now", "-1", "1.5", "0x10", "253402300800", "9".repeat(400)]) {
-      expect(here.refused(words, { env: { SOURCE_DATE_EPOCH: odd } })).toBe(
+      expect(here.refused(args, { env: { SOURCE_DATE_EPOCH: odd } })).toBe(
         `SOURCE_DATE_EPOCH=${odd}: expects a whole number of seconds since 1970`,
       );
     }
@@ -225,7 +216,7 @@ describe("metadata", () => {
 describe("the output", () => {
   test("named - is standard output, with the same bytes; messages go to standard error", () => {
     here.built("file.eif");
-    const words = [
+    const args = [
       "eif",
       "build",
       "-o",
@@ -238,7 +229,7 @@ describe("the output", () => {
       here.initrd,
     ];
     const nitro = new URL("../../../dist/nitro", import.meta.url).pathname;
-    const { stdout, stderr, exitCode } = Bun.spawnSync([nitro, ...words], { cwd: here.directory });
+    const { stdout, stderr, exitCode } = Bun.spawnSync([nitro, ...args], { cwd: here.directory });
     expect(exitCode).toBe(0);
     expect(stdout.equals(readFileSync(here.path("file.eif")))).toBe(true);
     expect(stderr.toString()).toStartWith("nitro: standard output: ");
@@ -265,7 +256,7 @@ describe("the output", () => {
     const own = here.file("input.json", "{}");
     symlinkSync(here.kernel, here.path("link"));
     linkSync(here.initrd, here.path("hard"));
-    const words = [
+    const args = [
       "-kernel",
       here.kernel,
       "-initrd",
@@ -279,7 +270,7 @@ describe("the output", () => {
     const inputs = ["bzImage", "./bzImage", "link", "hard", here.second, own, pair.key, pair.certificate];
     const before = inputs.map((name) => sha256(name.startsWith("/") ? name : here.path(name)));
     for (const name of inputs) {
-      expect(here.refused(["build", "-o", name, ...words, ...signing])).toBe(
+      expect(here.refused(["build", "-o", name, ...args, ...signing])).toBe(
         `-o ${name}: it is one of the input files`,
       );
     }
@@ -298,14 +289,14 @@ describe("the output", () => {
   test("is unchanged after a failure, and no temporary file is left", () => {
     here.file("kept.eif", "kept");
     const before = here.names();
-    const words = ["build", "-o", "kept.eif", "-arch", "x86_64", "-kernel", here.kernel];
+    const args = ["build", "-o", "kept.eif", "-arch", "x86_64", "-kernel", here.kernel];
     for (const more of [
       ["-initrd", "missing"],
       ["-initrd", here.directory],
       ["-initrd", "/dev/zero"],
       ["-m", "x"],
     ]) {
-      here.refused([...words, ...more]);
+      here.refused([...args, ...more]);
     }
     expect(here.refused(["build", "-o", "nowhere/x.eif", "-arch", "x86_64", "-kernel", here.kernel])).toBe(
       "-o nowhere/x.eif: directory nowhere does not exist",
@@ -326,37 +317,37 @@ describe("the output", () => {
 });
 
 describe("arguments that are refused", () => {
-  const words = ["build", "-o", "no.eif", "-arch", "x86_64", "-kernel", here.kernel];
+  const args = ["build", "-o", "no.eif", "-arch", "x86_64", "-kernel", here.kernel];
   test.each([
     [["build"], "-o: missing; it names the image to write"],
     [["build", "-o", "x"], "-kernel: missing; an image has a kernel"],
-    [[...words, "-nosuch"], "-nosuch: invalid option"],
-    [[...words, "-initrd"], "-initrd: requires an argument"],
-    [[...words, "-kernel", "b"], "-kernel: is given twice"],
-    [[...words, "extra"], "extra: unexpected argument"],
+    [[...args, "-nosuch"], "-nosuch: invalid option"],
+    [[...args, "-initrd"], "-initrd: requires an argument"],
+    [[...args, "-kernel", "b"], "-kernel: is given twice"],
+    [[...args, "extra"], "extra: unexpected argument"],
     [
       ["build", "-o", "no.eif", "-kernel", "k", "-arch", "mips"],
       "-arch mips: enclaves exist for x86_64 and aarch64",
     ],
-    [[...words, "-M", "q35"], "-M q35: unsupported machine type; use -M nitro, which is the default"],
+    [[...args, "-M", "q35"], "-M q35: unsupported machine type; use -M nitro, which is the default"],
     [
-      [...words, "-M", "nitro,smp.cpus=2"],
+      [...args, "-M", "nitro,smp.cpus=2"],
       "-M nitro,smp.cpus=2: 'smp.cpus' does not affect the contents of an image",
     ],
     [
-      [...words, "-M", "nitro,any-kernel=2"],
+      [...args, "-M", "nitro,any-kernel=2"],
       "-M nitro,any-kernel=2: Parameter 'any-kernel' expects 'on' or 'off'",
     ],
     [
-      [...words, "-M", "nitro,,x"],
+      [...args, "-M", "nitro,,x"],
       "-M nitro,,x: unsupported machine type; use -M nitro, which is the default",
     ],
-    [[...words, "-M", "nitro,=x"], "-M nitro,=x: Invalid parameter ''"],
-    [[...words, "-m", "1X"], "-m 1X: expects a size: a number with k, M, G or T, in MiB without one"],
-    [[...words, "-smp", "-1"], "-smp -1: expects a number of vCPUs, at most 4096"],
-    [[...words, "-private-key", "k"], "-signing-certificate: missing; -private-key needs it"],
-    [[...words, "-signing-certificate", "k"], "-private-key: missing; -signing-certificate needs it"],
-    [[...words, "-initrd", "none"], "-initrd none: No such file or directory (ENOENT)"],
+    [[...args, "-M", "nitro,=x"], "-M nitro,=x: Invalid parameter ''"],
+    [[...args, "-m", "1X"], "-m 1X: expects a size: a number with k, M, G or T, in MiB without one"],
+    [[...args, "-smp", "-1"], "-smp -1: expects a number of vCPUs, at most 4096"],
+    [[...args, "-private-key", "k"], "-signing-certificate: missing; -private-key needs it"],
+    [[...args, "-signing-certificate", "k"], "-private-key: missing; -signing-certificate needs it"],
+    [[...args, "-initrd", "none"], "-initrd none: No such file or directory (ENOENT)"],
     [["nosuch"], "unknown command 'eif nosuch' (commands: build, describe, extract, pcr, sign, verify)"],
     [["toString"], "unknown command 'eif toString' (commands: build, describe, extract, pcr, sign, verify)"],
   ])("%j", (typed, message) => {
@@ -366,7 +357,7 @@ describe("arguments that are refused", () => {
 
   test("more ramdisks than an image can hold are refused", () => {
     const many = Array.from({ length: 30 }, () => `ramdisk=${here.third}`).join(",");
-    expect(here.refused([...words, "-M", many])).toBe(
+    expect(here.refused([...args, "-M", many])).toBe(
       `-M ramdisk=${here.third}: 30 ramdisks are given, but an image holds at most 29`,
     );
     const most = Array.from({ length: 29 }, () => `ramdisk=${here.third}`).join(",");
@@ -379,7 +370,7 @@ describe("arguments that are refused", () => {
     expect(here.refused(["build", "-o", "no.eif", "-kernel", empty])).toBe(
       `-kernel ${empty}: the file is empty`,
     );
-    expect(here.refused([...words, "-initrd", empty])).toBe(`-initrd ${empty}: the file is empty`);
+    expect(here.refused([...args, "-initrd", empty])).toBe(`-initrd ${empty}: the file is empty`);
   });
 });
 

@@ -12,9 +12,9 @@ const here = new Workshop();
 afterAll(() => here[Symbol.dispose]());
 const pair: Pair = here.pair({ curve: "P-256", subject: "/C=DE/ST=Hessen/O=A/CN=one" });
 const own = here.file("own.json", '{"team": {"name": "a"}}');
-const words = ["-append", "console=ttyS0", "-M", `ramdisk=${here.second}`, "-metadata", own, "-name", "app"];
+const args = ["-append", "console=ttyS0", "-M", `ramdisk=${here.second}`, "-metadata", own, "-name", "app"];
 const signing = ["-signing-certificate", pair.certificate, "-private-key", pair.key];
-const signed = here.built("signed.eif", ...words, ...signing);
+const signed = here.built("signed.eif", ...args, ...signing);
 const plain = here.built("plain.eif");
 
 describe("describe", () => {

@@ -24,8 +24,8 @@ async function eventually(what: string, holds: () => boolean): Promise<void> {
 }
 
 /** Runs a command. Returns its exit status and peak memory, polled from /proc. */
-async function peakOf(words: readonly string[]): Promise<{ status: number; peakBytes: number }> {
-  const run = Bun.spawn([NITRO, "eif", ...words], {
+async function peakOf(args: readonly string[]): Promise<{ status: number; peakBytes: number }> {
+  const run = Bun.spawn([NITRO, "eif", ...args], {
     cwd: here.directory,
     stdio: ["ignore", "ignore", "inherit"],
   });
@@ -45,8 +45,8 @@ async function peakOf(words: readonly string[]): Promise<{ status: number; peakB
 
 test("an image of 4 GiB is built in less than 100 MB of memory", async () => {
   const disk = sparse("huge", 4 * GIB);
-  const words = ["-arch", "x86_64", "-kernel", here.kernel, "-initrd", disk];
-  const { status, peakBytes } = await peakOf(["build", "-o", "/dev/null", ...words]);
+  const args = ["-arch", "x86_64", "-kernel", here.kernel, "-initrd", disk];
+  const { status, peakBytes } = await peakOf(["build", "-o", "/dev/null", ...args]);
   expect(status).toBe(0);
   expect(peakBytes).toBeLessThan(100e6);
   expect(peakBytes).toBeGreaterThan(10e6);
@@ -56,13 +56,13 @@ describe("a signal", () => {
   const before = "the image that was there";
   const old = here.file("old.eif", before);
   const disk = sparse("large", 8 * GIB);
-  const words = ["-arch", "x86_64", "-kernel", here.kernel, "-initrd", disk];
+  const args = ["-arch", "x86_64", "-kernel", here.kernel, "-initrd", disk];
 
   test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
     "%s stops a build, and no temporary file is left",
     async (signal) => {
       const names = here.names();
-      const build = Bun.spawn([NITRO, "eif", "build", "-o", old, ...words], {
+      const build = Bun.spawn([NITRO, "eif", "build", "-o", old, ...args], {
         cwd: here.directory,
         stdio: ["ignore", "pipe", "pipe"],
       });

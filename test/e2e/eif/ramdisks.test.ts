@@ -14,7 +14,7 @@ const NO_INIT =
   "another program with rdinit=PATH in -append\n";
 
 function build(initrd: string, ...more: readonly string[]): string {
-  const words = [
+  const args = [
     "build",
     "-arch",
     "x86_64",
@@ -26,7 +26,7 @@ function build(initrd: string, ...more: readonly string[]): string {
     initrd,
     ...more,
   ];
-  const { err, out, status } = here.eif(words);
+  const { err, out, status } = here.eif(args);
   expect([status, out]).toEqual([0, expect.stringContaining("x.eif: ")]);
   return err;
 }

@@ -52,8 +52,8 @@ const SHAPES = [
 describe.each(pairs)("with a key of $curve", (pair) => {
   test.each(SHAPES)(
     "an image of %s is signed during its build, and OpenSSL accepts the signature",
-    (_, words) => {
-      const out = here.done(["build", "-o", "signed.eif", ...words, ...by(pair)]);
+    (_, args) => {
+      const out = here.done(["build", "-o", "signed.eif", ...args, ...by(pair)]);
       const file = readEifFile(here.path("signed.eif"));
       expect(file.names.at(-1)).toBe("signature");
       expect(opensslTakes(file, pair)).toBe(true);
@@ -63,8 +63,8 @@ describe.each(pairs)("with a key of $curve", (pair) => {
     },
   );
 
-  test.each(SHAPES)("an image of %s that OpenSSL has signed is accepted by verify", (_, words) => {
-    here.done(["build", "-o", "unsigned.eif", ...words]);
+  test.each(SHAPES)("an image of %s that OpenSSL has signed is accepted by verify", (_, args) => {
+    here.done(["build", "-o", "unsigned.eif", ...args]);
     const file = readEifFile(here.path("unsigned.eif"));
     const sections = file.names.map((name, i) => ({
       type: TYPE[name as keyof typeof TYPE],
@@ -178,8 +178,8 @@ describe("signing a signed image", () => {
   test("can write to standard output in both steps", () => {
     here.built("out.eif");
     const nitro = new URL("../../../dist/nitro", import.meta.url).pathname;
-    const run = (words: readonly string[]) =>
-      Bun.spawnSync([nitro, "eif", "sign", "out.eif", ...words], { cwd: here.directory });
+    const run = (args: readonly string[]) =>
+      Bun.spawnSync([nitro, "eif", "sign", "out.eif", ...args], { cwd: here.directory });
     const signed = run(["-o", "-", ...by(pair256)]);
     expect([signed.exitCode, signed.stderr.toString()]).toEqual([0, expect.stringContaining("PCR8 ")]);
     here.file("piped.eif", new Uint8Array(signed.stdout));
@@ -205,18 +205,18 @@ describe("sign refuses", () => {
   const expired = here.pair({ name: "expired", from: "20200101000000Z", to: "20210101000000Z" });
   const early = here.pair({ name: "early", from: "21000101000000Z" });
   afterAll(() => expect(readFileSync(image).equals(before)).toBe(true));
-  const sign = (...words: string[]) => here.refused(["sign", "image.eif", ...words]);
+  const sign = (...args: string[]) => here.refused(["sign", "image.eif", ...args]);
 
   test("a key that is not the certificate's", () => {
-    const words = ["-signing-certificate", pair384.certificate, "-private-key"];
+    const args = ["-signing-certificate", pair384.certificate, "-private-key"];
     const other = here.pair({ name: "another" });
     for (const key of [pair256.key, other.key]) {
-      expect(sign(...words, key)).toBe(
+      expect(sign(...args, key)).toBe(
         `-private-key ${key}: the key does not belong to the certificate ${pair384.certificate}`,
       );
     }
     for (const key of [here.file("no.key", "no key"), pair384.certificate, here.file("nothing.key", "")]) {
-      expect(sign(...words, key)).toBe(
+      expect(sign(...args, key)).toBe(
         `-private-key ${key}: not a private key in PEM, or protected with a passphrase`,
       );
     }
@@ -313,8 +313,8 @@ describe("sign refuses", () => {
         readFileSync(pair384.certificate),
       ]),
     );
-    const words = ["-signing-certificate", both, "-private-key", both];
-    const { status, err } = here.eif(["sign", "image.eif", "-o", "both.eif", ...words]);
+    const args = ["-signing-certificate", both, "-private-key", both];
+    const { status, err } = here.eif(["sign", "image.eif", "-o", "both.eif", ...args]);
     expect([status, err]).toEqual([0, expect.stringContaining("only the first certificate is used")]);
     expect(opensslTakes(readEifFile(here.path("both.eif")), pair256)).toBe(true);
   });

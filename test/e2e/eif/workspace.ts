@@ -36,24 +36,24 @@ export class Workshop extends SigningPlace {
   readonly third = this.file("third", disk(1, 1));
 
   /** Runs `nitro eif` in this directory. */
-  eif(words: readonly string[], { env = {} }: Run = {}): Ended {
-    return nitro(["eif", ...words], {
+  eif(args: readonly string[], { env = {} }: Run = {}): Ended {
+    return nitro(["eif", ...args], {
       cwd: this.directory,
       env: { PATH: process.env["PATH"] ?? "", ...env },
     });
   }
 
   /** Runs a command that must succeed. Returns its standard output. */
-  done(words: readonly string[], run: Run = {}): string {
-    const { out, err, status } = this.eif(words, run);
-    if (status !== 0 || err !== "") throw new Error(`nitro eif ${words.join(" ")}: ${status}: ${err}`);
+  done(args: readonly string[], run: Run = {}): string {
+    const { out, err, status } = this.eif(args, run);
+    if (status !== 0 || err !== "") throw new Error(`nitro eif ${args.join(" ")}: ${status}: ${err}`);
     return out;
   }
 
   /** Runs a command that must fail. Returns the first line of its message, without `nitro: `. */
-  refused(words: readonly string[], run: Run = {}): string {
-    const { out, err, status } = this.eif(words, run);
-    if (status !== 1 || out !== "") throw new Error(`nitro eif ${words.join(" ")}: ${status}: ${out}${err}`);
+  refused(args: readonly string[], run: Run = {}): string {
+    const { out, err, status } = this.eif(args, run);
+    if (status !== 1 || out !== "") throw new Error(`nitro eif ${args.join(" ")}: ${status}: ${out}${err}`);
     if (!err.startsWith("nitro: ") || err.includes("internal error")) throw new Error(err);
     return err.split("\n")[0]?.slice("nitro: ".length) ?? "";
   }

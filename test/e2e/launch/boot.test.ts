@@ -42,12 +42,12 @@ beforeAll(() => {
 function boot(script: string, commandLine = `${COMMAND_LINE} quiet`): Promise<ParentResult> {
   boots += 1;
   const initrd = here.file(`initrd.${boots}`, busyboxInitrd(script));
-  const words = ["-kernel", kernel, "-initrd", initrd, "-append", commandLine, "-m", "512M"];
-  return launch([NITRO, "-accel", "nitro,debug-mode=on", ...words], scenario);
+  const args = ["-kernel", kernel, "-initrd", initrd, "-append", commandLine, "-m", "512M"];
+  return launch([NITRO, "-accel", "nitro,debug-mode=on", ...args], scenario);
 }
 
-function expectEnd(result: ParentResult, status: number, told: string): void {
-  expect(lines(result.stderr).at(-1)).toMatch(exitStart(told));
+function expectEnd(result: ParentResult, status: number, message: string): void {
+  expect(lines(result.stderr).at(-1)).toMatch(exitStart(message));
   expect(result.status).toBe(status);
   expect(result.report.consoles[0]?.delivered).toBe(result.stdout.length);
   expectNothingLeft(result);
@@ -113,7 +113,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a kernel that really boots", 
     ];
     const second = place.file("second", newcArchive(extra));
     const eif = place.path("built.eif");
-    const words = [
+    const args = [
       "-kernel",
       kernel,
       "-initrd",
@@ -124,7 +124,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a kernel that really boots", 
       COMMAND_LINE,
     ];
     const signing = ["-signing-certificate", certificate, "-private-key", key];
-    const built = Bun.spawnSync([NITRO, "eif", "build", "-o", eif, ...words, ...signing]);
+    const built = Bun.spawnSync([NITRO, "eif", "build", "-o", eif, ...args, ...signing]);
     expect([built.exitCode, built.stderr.toString()]).toEqual([0, ""]);
     const result = await launch([NITRO, "-accel", "nitro,debug-mode=on", "-kernel", eif], scenario);
     expect(result.stdout).toContain("init: up\r\n");

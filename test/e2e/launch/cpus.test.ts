@@ -12,7 +12,7 @@ const brief = { enclave: { heartbeatMs: null, liveMs: LIVE_MS } };
 const instance = { topology: "m5.2xlarge", pool: "1-3,5-7", hugePages: 128, ...brief };
 
 /** The arguments of a launch with these properties of the accelerator. */
-function words(accel: string, ...more: string[]): string[] {
+function args(accel: string, ...more: string[]): string[] {
   const [nitro = "", , , ...rest] = here.debug(...more);
   return [nitro, "-accel", `nitro,debug-mode=on,heartbeat=none,${accel}`, ...rest];
 }
@@ -22,7 +22,7 @@ const added = (result: Awaited<ReturnType<typeof launch>>) =>
 
 describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
   test("are what the enclave gets, in their order, without -smp", async () => {
-    const result = await launch(words("cpu-ids=7,,3,cpu-ids=1,cpu-ids=5"), instance);
+    const result = await launch(args("cpu-ids=7,,3,cpu-ids=1,cpu-ids=5"), instance);
     expect(result.status).toBe(5);
     expect(added(result)).toEqual([7, 3, 1, 5]);
     expect(result.stderr).toContain("4 vCPUs (CPUs 7, 3, 1, 5)");
@@ -30,7 +30,7 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
   });
 
   test("leave the others to a launch beside", async () => {
-    const [nitro = "", ...rest] = words("cpu-ids=2,,6,enclave-cid=77");
+    const [nitro = "", ...rest] = args("cpu-ids=2,,6,enclave-cid=77");
     const quoted = rest.map((word) => `'${word}'`).join(" ");
     const second = quoted.replace("cpu-ids=2,,6,enclave-cid=77", "cpu-ids=2,,6,enclave-cid=78");
     const live = { ...instance, enclave: { heartbeatMs: null } };
@@ -56,11 +56,11 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
     ["what is not in the pool", "cpu-ids=1-3,,5-8", /this machine has no CPU 8/, /cpu-ids=1-3,,5-7$/],
     ["CPU 0's core", "cpu-ids=4", /CPU 0's core \(CPUs 0,4\)/, /cpu-ids=1-3,,5-7$/],
   ];
-  for (const [what, accel, told, hint] of refused) {
+  for (const [what, accel, message, hint] of refused) {
     test(`refuses ${what} before the driver is asked`, async () => {
-      const result = await launch(words(accel), instance);
+      const result = await launch(args(accel), instance);
       expect(result.status).toBe(1);
-      expect(lines(result.stderr)[0]).toMatch(told);
+      expect(lines(result.stderr)[0]).toMatch(message);
       expect(lines(result.stderr)[1]).toMatch(hint);
       expect(entries(result, "NE_CREATE_VM")).toEqual([]);
       expectNothingLeft(result);
@@ -68,7 +68,7 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
   }
 
   test("of a pool that lacks them are refused with the pool that would do", async () => {
-    const result = await launch(words("cpu-ids=3,,7"), { ...instance, pool: "1,5" });
+    const result = await launch(args("cpu-ids=3,,7"), { ...instance, pool: "1,5" });
     expect(lines(result.stderr)).toEqual([
       "nitro: -accel cpu-ids=3,,7: CPUs 3,7 are not in the CPU pool, which is 1,5",
       "hint: the whole cores of the pool are cpu-ids=1,,5, or while no enclave runs: " +
@@ -81,7 +81,7 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
     const asking =
       '{"execute":"qmp_capabilities"}{"execute":"qom-get","arguments":{"path":"/machine/accel","property":"cpu-ids"}}' +
       '{"execute":"query-cpus-fast"}{"execute":"quit"}';
-    const command = words("cpu-ids=6,,2", "-serial", "null", "-qmp", "stdio")
+    const command = args("cpu-ids=6,,2", "-serial", "null", "-qmp", "stdio")
       .map((word) => `'${word}'`)
       .join(" ");
     const script = `(sleep 1; printf %s '${asking}') | ${command}`;

@@ -56,8 +56,8 @@ const WHAT_BRINGS_A_DEVICE =
 
 /** A launch that is refused: status 1, what and why on the first line, a hint on the second, and no more. */
 function expectRefused(result: ParentResult, first: string | RegExp, hint: string | RegExp, lost = 0): void {
-  const [told = "", then = "", ...more] = lines(result.stderr);
-  expect(told).toMatch(first);
+  const [message = "", then = "", ...more] = lines(result.stderr);
+  expect(message).toMatch(first);
   expect(then).toStartWith("hint: ");
   expect(then).toMatch(hint);
   expect(more).toEqual([]);
@@ -67,36 +67,36 @@ function expectRefused(result: ParentResult, first: string | RegExp, hint: strin
 }
 
 describe.concurrent.skipIf(notHere !== undefined)("a launch that meets errors", () => {
-  const behindStart: { call: string; errno: string; nth?: number; liveMs: number; told: RegExp }[] = [
+  const behindStart: { call: string; errno: string; nth?: number; liveMs: number; message: RegExp }[] = [
     {
       call: "accept4",
       errno: "EMFILE",
       liveMs: 600,
-      told: /^nitro: heartbeat: accept4 .*EMFILE.*; no longer waiting, /,
+      message: /^nitro: heartbeat: accept4 .*EMFILE.*; no longer waiting, /,
     },
     {
       call: "socket",
       errno: "EMFILE",
       nth: 2,
       liveMs: 600,
-      told: /^nitro: console: cannot connect \(.*EMFILE.*\); /,
+      message: /^nitro: console: cannot connect \(.*EMFILE.*\); /,
     },
     // Tried again and again for five seconds: it may take a moment until the console is there.
     {
       call: "connect",
       errno: "ECONNRESET",
       liveMs: 8000,
-      told: /^nitro: console: cannot connect \(CID 0 .*ECONNRESET.*\); /,
+      message: /^nitro: console: cannot connect \(CID 0 .*ECONNRESET.*\); /,
     },
   ];
   for (const problem of behindStart) {
     test(`${problem.errno} of ${problem.call} after the start is reported, and the enclave keeps running`, async () => {
-      const { told, liveMs, ...rest } = problem;
+      const { message, liveMs, ...rest } = problem;
       const enclave = { console: ["hello"], noHeartbeatFatal: false, liveMs };
       const result = await launchAs({ command: here.debug(), scenario: { faults: [rest], enclave } });
       const [started, why = "", ended] = lines(result.stderr);
       expect(started).toContain("enclave started");
-      expect(why).toMatch(told);
+      expect(why).toMatch(message);
       expect(why).toContain("the enclave keeps running");
       expect(ended).toContain("the enclave (CID 16) exited after ");
       expect(entries(result, "enclave exited")[0]).toMatchObject({ reason: "its time was over" });
@@ -121,9 +121,9 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch that meets errors", 
       expect(blocks).toHaveLength(codes.length);
       blocks.forEach((block, i) => {
         const code = codes[i] ?? 0;
-        const [number, told, hint, status, ...more] = lines(block);
+        const [number, message, hint, status, ...more] = lines(block);
         expect(number).toBe(String(code));
-        expect(told).toMatch(
+        expect(message).toMatch(
           new RegExp(`^nitro: ${ioctl} failed with ${NE_ERRORS[code] ?? "?"} \\(${code}\\): .{10,}`),
         );
         expect(hint).toMatch(/^hint: .{10,}/);
@@ -141,38 +141,42 @@ describe.concurrent.skipIf(notHere !== undefined)("the driver's errors", () => {
     expectRefused(result, /^nitro: NE_ADD_VCPU.*errno 299/, "dmesg");
   });
 
-  const genuine: { name: string; words?: string[]; scenario: ScenarioInput; told: RegExp; hint: RegExp }[] = [
-    {
-      name: "272 of an empty pool",
-      scenario: { pool: "" },
-      told: /NE_CREATE_VM failed with NE_ERR_NO_CPUS_AVAIL_IN_POOL \(272\): .*the CPU pool is empty$/,
-      hint: /^hint: nitro pool --cpus 2$/,
-    },
-    {
-      name: "272 of -smp beyond the pool",
-      words: ["-smp", "10"],
-      scenario: {},
-      told: /NE_ADD_VCPU failed with .* \(272\) after 8 of 10 vCPUs \(-smp 10\): .*the CPU pool 1-4,9-12 has 8 \(4 cores\)$/,
-      hint: /^hint: nitro pool --cpus 10$/,
-    },
-    {
-      name: "265 of scattered huge pages",
-      scenario: { maxRegions: 31, regionBytes: 2 ** 21 },
-      told: /NE_SET_USER_MEMORY_REGION failed with NE_ERR_MEM_MAX_REGIONS \(265\): 32 huge pages of 2 MiB \(-m 64M\) are fragmented/,
-      hint: /-m/,
-    },
-    {
-      name: "EBUSY of a CID that is taken",
-      words: ["-accel", "nitro,debug-mode=on,enclave-cid=20"],
-      scenario: { takenCids: [20] },
-      told: /the hypervisor refused to start the enclave \(EBUSY\): image not accepted.*CID 20 is in use/,
-      hint: /enclave-cid/,
-    },
-  ];
-  for (const { name, words = [], scenario, told, hint } of genuine) {
+  const genuine: { name: string; args?: string[]; scenario: ScenarioInput; message: RegExp; hint: RegExp }[] =
+    [
+      {
+        name: "272 of an empty pool",
+        scenario: { pool: "" },
+        message: /NE_CREATE_VM failed with NE_ERR_NO_CPUS_AVAIL_IN_POOL \(272\): .*the CPU pool is empty$/,
+        hint: /^hint: nitro pool --cpus 2$/,
+      },
+      {
+        name: "272 of -smp beyond the pool",
+        args: ["-smp", "10"],
+        scenario: {},
+        message:
+          /NE_ADD_VCPU failed with .* \(272\) after 8 of 10 vCPUs \(-smp 10\): .*the CPU pool 1-4,9-12 has 8 \(4 cores\)$/,
+        hint: /^hint: nitro pool --cpus 10$/,
+      },
+      {
+        name: "265 of scattered huge pages",
+        scenario: { maxRegions: 31, regionBytes: 2 ** 21 },
+        message:
+          /NE_SET_USER_MEMORY_REGION failed with NE_ERR_MEM_MAX_REGIONS \(265\): 32 huge pages of 2 MiB \(-m 64M\) are fragmented/,
+        hint: /-m/,
+      },
+      {
+        name: "EBUSY of a CID that is taken",
+        args: ["-accel", "nitro,debug-mode=on,enclave-cid=20"],
+        scenario: { takenCids: [20] },
+        message:
+          /the hypervisor refused to start the enclave \(EBUSY\): image not accepted.*CID 20 is in use/,
+        hint: /enclave-cid/,
+      },
+    ];
+  for (const { name, args = [], scenario, message, hint } of genuine) {
     test(`${name} is met by the driver's own rules`, async () => {
-      const result = await launch([NITRO, "-kernel", here.eif, "-m", "64M", ...words], scenario);
-      expectRefused(result, told, hint);
+      const result = await launch([NITRO, "-kernel", here.eif, "-m", "64M", ...args], scenario);
+      expectRefused(result, message, hint);
     });
   }
 
@@ -189,21 +193,23 @@ describe.concurrent.skipIf(notHere !== undefined)("the driver's errors", () => {
   });
 
   const plain = [
-    { call: "NE_START_ENCLAVE", errno: "EINVAL", told: /image not accepted/, hint: /dmesg/ },
-    { call: "NE_START_ENCLAVE", errno: "ETIMEDOUT", told: /120 seconds/, hint: /reboot/ },
-    { call: "NE_START_ENCLAVE", errno: "EIO", told: /device failed/, hint: /dmesg/ },
-    { call: "NE_CREATE_VM", errno: "ENOMEM", told: /no memory left/, hint: /dmesg/ },
-    { call: "NE_CREATE_VM", errno: "EMFILE", told: /too many open files/, hint: /ulimit -n/ },
-    { call: "NE_CREATE_VM", errno: "ENOTTY", told: /not the Nitro Enclaves device/, hint: /modprobe/ },
-    { call: "NE_SET_USER_MEMORY_REGION", errno: "EFAULT", told: /huge page/, hint: /meminfo/ },
-    { call: "NE_ADD_VCPU", errno: "EINVAL", told: /EINVAL/, hint: /dmesg/ },
+    { call: "NE_START_ENCLAVE", errno: "EINVAL", message: /image not accepted/, hint: /dmesg/ },
+    { call: "NE_START_ENCLAVE", errno: "ETIMEDOUT", message: /120 seconds/, hint: /reboot/ },
+    { call: "NE_START_ENCLAVE", errno: "EIO", message: /device failed/, hint: /dmesg/ },
+    { call: "NE_CREATE_VM", errno: "ENOMEM", message: /no memory left/, hint: /dmesg/ },
+    { call: "NE_CREATE_VM", errno: "EMFILE", message: /too many open files/, hint: /ulimit -n/ },
+    { call: "NE_CREATE_VM", errno: "ENOTTY", message: /not the Nitro Enclaves device/, hint: /modprobe/ },
+    { call: "NE_SET_USER_MEMORY_REGION", errno: "EFAULT", message: /huge page/, hint: /meminfo/ },
+    { call: "NE_ADD_VCPU", errno: "EINVAL", message: /EINVAL/, hint: /dmesg/ },
   ];
-  for (const { call, errno, told, hint } of plain) {
+  for (const { call, errno, message, hint } of plain) {
     test(`${errno} of ${call} is reported with its cause`, async () => {
       const result = await launch(here.debug(), { faults: [{ call, errno }] });
-      const subject = told.source.startsWith("image") ? "the hypervisor refused to start the enclave" : call;
+      const subject = message.source.startsWith("image")
+        ? "the hypervisor refused to start the enclave"
+        : call;
       expect(lines(result.stderr)[0]).toMatch(new RegExp(`^nitro: ${subject}.* \\(${errno}\\)`));
-      expectRefused(result, told, hint);
+      expectRefused(result, message, hint);
     });
   }
 });
@@ -227,9 +233,9 @@ describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
 
   test("too few huge pages are reported in numbers", async () => {
     const result = await launch(here.debug(), { hugePages: 20 });
-    const told =
+    const message =
       /^nitro: -m 64M: not enough huge pages: need 64 MiB, 40 MiB free \(20 of 20 pages of 2 MiB\)$/;
-    expectRefused(result, told, /echo 32 > \/proc\/sys\/vm\/nr_hugepages/);
+    expectRefused(result, message, /echo 32 > \/proc\/sys\/vm\/nr_hugepages/);
     expect(entries(result, "NE_CREATE_VM")).toEqual([]);
   });
 
@@ -243,49 +249,49 @@ describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
   });
 
   const device = "openat:/dev/nitro_enclaves";
-  const cases: { call: string; errno: string; told: RegExp; hint: RegExp }[] = [
-    { call: device, errno: "EACCES", told: /\/dev\/nitro_enclaves: .*EACCES/, hint: /usermod -aG ne/ },
-    { call: device, errno: "EPERM", told: /EPERM/, hint: /group/ },
-    { call: device, errno: "ENODEV", told: /ENODEV/, hint: WHAT_BRINGS_A_DEVICE },
-    { call: device, errno: "ENXIO", told: /ENXIO/, hint: WHAT_BRINGS_A_DEVICE },
-    { call: device, errno: "EBUSY", told: /EBUSY/, hint: /dmesg/ },
-    { call: device, errno: "EMFILE", told: /EMFILE/, hint: /ulimit -n/ },
-    { call: device, errno: "ENFILE", told: /ENFILE/, hint: /ulimit -n/ },
+  const cases: { call: string; errno: string; message: RegExp; hint: RegExp }[] = [
+    { call: device, errno: "EACCES", message: /\/dev\/nitro_enclaves: .*EACCES/, hint: /usermod -aG ne/ },
+    { call: device, errno: "EPERM", message: /EPERM/, hint: /group/ },
+    { call: device, errno: "ENODEV", message: /ENODEV/, hint: WHAT_BRINGS_A_DEVICE },
+    { call: device, errno: "ENXIO", message: /ENXIO/, hint: WHAT_BRINGS_A_DEVICE },
+    { call: device, errno: "EBUSY", message: /EBUSY/, hint: /dmesg/ },
+    { call: device, errno: "EMFILE", message: /EMFILE/, hint: /ulimit -n/ },
+    { call: device, errno: "ENFILE", message: /ENFILE/, hint: /ulimit -n/ },
     {
       call: "memfd_create",
       errno: "ENOSYS",
-      told: /this kernel has no huge pages of that size/,
+      message: /this kernel has no huge pages of that size/,
       hint: /hugepages/,
     },
     {
       call: "memfd_create",
       errno: "EINVAL",
-      told: /this kernel has no huge pages of that size/,
+      message: /this kernel has no huge pages of that size/,
       hint: /hugepages/,
     },
     {
       call: "memfd_create",
       errno: "ENODEV",
-      told: /this kernel has no huge pages of that size/,
+      message: /this kernel has no huge pages of that size/,
       hint: /hugepages/,
     },
-    { call: "memfd_create", errno: "EMFILE", told: /memfd_create: .*EMFILE/, hint: /ulimit -n/ },
-    { call: "memfd_create", errno: "EPERM", told: /memfd_create: .*EPERM/, hint: /container/ },
-    { call: "ftruncate", errno: "EINVAL", told: /EINVAL/, hint: /./ },
-    { call: "mmap", errno: "ENOMEM", told: /mmap: .*ENOMEM/, hint: /hugetlb/ },
-    { call: "mmap", errno: "EPERM", told: /mmap: .*EPERM/, hint: /container/ },
-    { call: "fallocate", errno: "ENOSPC", told: /fallocate: .*ENOSPC/, hint: /hugetlb/ },
-    { call: "fallocate", errno: "ENOMEM", told: /fallocate: .*ENOMEM/, hint: /hugetlb/ },
-    { call: "socket", errno: "EMFILE", told: /socket: .*EMFILE/, hint: /ulimit -n/ },
-    { call: "socket", errno: "EPERM", told: /socket: .*EPERM/, hint: /container/ },
-    { call: "bind", errno: "EACCES", told: /bind: .*EACCES/, hint: /container/ },
-    { call: "bind", errno: "EADDRNOTAVAIL", told: /bind vsock port 9000: .*EADDRNOTAVAIL/, hint: /vsock/ },
-    { call: "listen", errno: "EOPNOTSUPP", told: /listen vsock port 9000: .*EOPNOTSUPP/, hint: /vsock/ },
+    { call: "memfd_create", errno: "EMFILE", message: /memfd_create: .*EMFILE/, hint: /ulimit -n/ },
+    { call: "memfd_create", errno: "EPERM", message: /memfd_create: .*EPERM/, hint: /container/ },
+    { call: "ftruncate", errno: "EINVAL", message: /EINVAL/, hint: /./ },
+    { call: "mmap", errno: "ENOMEM", message: /mmap: .*ENOMEM/, hint: /hugetlb/ },
+    { call: "mmap", errno: "EPERM", message: /mmap: .*EPERM/, hint: /container/ },
+    { call: "fallocate", errno: "ENOSPC", message: /fallocate: .*ENOSPC/, hint: /hugetlb/ },
+    { call: "fallocate", errno: "ENOMEM", message: /fallocate: .*ENOMEM/, hint: /hugetlb/ },
+    { call: "socket", errno: "EMFILE", message: /socket: .*EMFILE/, hint: /ulimit -n/ },
+    { call: "socket", errno: "EPERM", message: /socket: .*EPERM/, hint: /container/ },
+    { call: "bind", errno: "EACCES", message: /bind: .*EACCES/, hint: /container/ },
+    { call: "bind", errno: "EADDRNOTAVAIL", message: /bind vsock port 9000: .*EADDRNOTAVAIL/, hint: /vsock/ },
+    { call: "listen", errno: "EOPNOTSUPP", message: /listen vsock port 9000: .*EOPNOTSUPP/, hint: /vsock/ },
   ];
-  for (const { call, errno, told, hint } of cases) {
+  for (const { call, errno, message, hint } of cases) {
     test(`${errno} of ${call} is reported with its cause`, async () => {
       const result = await launch(here.debug(), { faults: [{ call, errno }] });
-      expectRefused(result, told, hint);
+      expectRefused(result, message, hint);
       expect(entries(result, "NE_START_ENCLAVE")).toEqual([]);
     });
   }
@@ -306,20 +312,20 @@ describe.concurrent.skipIf(notHere !== undefined)("an image that cannot be launc
   const whole = eifOf([kernel, commandLine, metadata]);
   const damaged = whole.with(3000, (whole[3000] ?? 0) ^ 1);
   const cases = [
-    { name: "damaged", bytes: damaged, told: /CRC-32 of the file is 0x[0-9a-f]{8}, its header says 0x/ },
-    { name: "truncated", bytes: whole.subarray(0, 4000), told: /not a valid EIF/ },
-    { name: "of another architecture", bytes: eifOf([kernel, commandLine, metadata], 1), told: /aarch64/ },
+    { name: "damaged", bytes: damaged, message: /CRC-32 of the file is 0x[0-9a-f]{8}, its header says 0x/ },
+    { name: "truncated", bytes: whole.subarray(0, 4000), message: /not a valid EIF/ },
+    { name: "of another architecture", bytes: eifOf([kernel, commandLine, metadata], 1), message: /aarch64/ },
     {
       name: "without metadata",
       bytes: eifOf([kernel, commandLine]),
-      told: /none of the 2 sections is a metadata \(type 5\)/,
+      message: /none of the 2 sections is a metadata \(type 5\)/,
     },
-    { name: "empty", bytes: new Uint8Array(0), told: /the file is empty/ },
+    { name: "empty", bytes: new Uint8Array(0), message: /the file is empty/ },
   ];
-  for (const { name, bytes, told } of cases) {
+  for (const { name, bytes, message } of cases) {
     test(`because it is ${name} is refused before the host is asked for anything`, async () => {
       const result = await launch([NITRO, "-kernel", here.file(`${name}.eif`, bytes)], { device: false });
-      expectRefused(result, told, /./);
+      expectRefused(result, message, /./);
       const asked = entries(result, "openat").filter(({ path }) => path === "/dev/nitro_enclaves");
       expect(asked).toEqual([]);
     });

@@ -68,18 +68,18 @@ const pcrLines = (values: Readonly<Record<string, string>>) =>
 describe.concurrent.skipIf(notHere !== undefined)("measure=on", () => {
   const eif = here.file("aws.eif", awsImage());
   const cases = [
-    { name: "one ramdisk", words: pieces, pcrs: { pcr0: KNOWN, pcr1: KNOWN, pcr2: NOTHING } },
-    { name: "two ramdisks", words: [...pieces, ...more], pcrs: two },
-    { name: "an EIF in AWS's order", words: ["-kernel", eif, "-m", "64M"], pcrs: two },
+    { name: "one ramdisk", args: pieces, pcrs: { pcr0: KNOWN, pcr1: KNOWN, pcr2: NOTHING } },
+    { name: "two ramdisks", args: [...pieces, ...more], pcrs: two },
+    { name: "an EIF in AWS's order", args: ["-kernel", eif, "-m", "64M"], pcrs: two },
     {
       name: "a kernel alone",
-      words: ["-kernel", here.kernel, "-m", "64M"],
+      args: ["-kernel", here.kernel, "-m", "64M"],
       pcrs: { pcr0: hex(pcr(kernel)), pcr1: hex(pcr(kernel)), pcr2: NOTHING },
     },
   ];
-  for (const { name, words, pcrs } of cases) {
+  for (const { name, args, pcrs } of cases) {
     test(`prints the PCRs of ${name} after the start`, async () => {
-      const result = await launch([NITRO, ...words, "-accel", "nitro,measure=on"], quick);
+      const result = await launch([NITRO, ...args, "-accel", "nitro,measure=on"], quick);
       const [started, ...rest] = lines(result.stderr);
       expect(started).toStartWith("nitro: enclave started: ");
       expect(rest.slice(0, -1)).toEqual(pcrLines(pcrs));
@@ -95,8 +95,8 @@ describe.concurrent.skipIf(notHere !== undefined)("measure=on", () => {
   });
 
   test("provides them to monitors", async () => {
-    const words = ["-accel", "nitro,measure=on", "-monitor", "unix:hmp.sock,server=on,wait=off"];
-    const parent = startLaunch({ command: [NITRO, ...pieces, ...more, ...words], cwd: here.directory });
+    const args = ["-accel", "nitro,measure=on", "-monitor", "unix:hmp.sock,server=on,wait=off"];
+    const parent = startLaunch({ command: [NITRO, ...pieces, ...more, ...args], cwd: here.directory });
     const client = await MonitorClient.connect(here.path("hmp.sock"));
     await client.until(/\(qemu\) $/);
     for (const [name, value] of Object.entries(two)) {
@@ -136,8 +136,8 @@ describe.concurrent.skipIf(notHere !== undefined)("expect-pcr", () => {
   for (const image of ["pieces", "eif"] as const) {
     for (const { index, asked, found } of wrong) {
       test(`${index} with another PCR of ${image} is refused before memory is donated`, async () => {
-        const words = image === "eif" ? ["-kernel", here.file("a.eif", awsImage())] : [...pieces, ...more];
-        const result = await launch([NITRO, ...words, "-accel", `nitro,expect-pcr${index}=${asked}`], quick);
+        const args = image === "eif" ? ["-kernel", here.file("a.eif", awsImage())] : [...pieces, ...more];
+        const result = await launch([NITRO, ...args, "-accel", `nitro,expect-pcr${index}=${asked}`], quick);
         expect(result.status).toBe(1);
         expect(lines(result.stderr)[0]).toBe(
           `nitro: -accel nitro,expect-pcr${index}=: the image's PCR${index} is ${found}, not ${asked}; ` +

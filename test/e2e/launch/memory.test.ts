@@ -21,7 +21,7 @@ function instance(host: NonNullable<ScenarioInput["host"]>, more: ScenarioInput 
 }
 
 /** The arguments of a launch with so much memory, allocated by so many threads. */
-function words(memory: string, threads?: number): string[] {
+function args(memory: string, threads?: number): string[] {
   // Whether its heartbeat comes before its end depends on how busy this machine is.
   const rest = here
     .debug()
@@ -41,7 +41,7 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
     ["in runs of 24, the first of which comes last", "descending", 24, 3],
     ["in order", "ascending", 0, 1],
   ] as const)("that come %s", async (_, pageOrder, runPages, regions) => {
-    const result = await launch(words("128M"), instance({ pageOrder, runPages }, { maxRegions: 4 }));
+    const result = await launch(args("128M"), instance({ pageOrder, runPages }, { maxRegions: 4 }));
     expect(result.status).toBe(5);
     expect(regionsTold(result.stderr)).toBe(regions);
     const [donation] = entries(result, "NE_SET_USER_MEMORY_REGION");
@@ -51,13 +51,13 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
 
   test("that are strewn about: as many regions as there are runs, and where these are too many it says so", async () => {
     const strewn = { pageOrder: "shuffled", seed: 3 } as const;
-    const result = await launch(words("512M"), instance(strewn, { hugePages: 300 }));
+    const result = await launch(args("512M"), instance(strewn, { hugePages: 300 }));
     const regions = regionsTold(result.stderr);
     expect(regions).toBeGreaterThan(2);
     expect(regions).toBeLessThan(100);
-    const exact = await launch(words("512M"), instance(strewn, { hugePages: 300, maxRegions: regions }));
+    const exact = await launch(args("512M"), instance(strewn, { hugePages: 300, maxRegions: regions }));
     expect(exact.status).toBe(5);
-    const less = await launch(words("512M"), instance(strewn, { hugePages: 300, maxRegions: regions - 1 }));
+    const less = await launch(args("512M"), instance(strewn, { hugePages: 300, maxRegions: regions - 1 }));
     expect(less.status).toBe(1);
     expect(lines(less.stderr)[0]).toBe(
       "nitro: NE_SET_USER_MEMORY_REGION failed with NE_ERR_MEM_MAX_REGIONS (265): 256 huge pages of 2 MiB (-m 512M) " +
@@ -67,7 +67,7 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
   });
 
   test("on a second launch as on the first", async () => {
-    const command = words("128M")
+    const command = args("128M")
       .map((word) => `'${word}'`)
       .join(" ");
     const result = await launch(["sh", "-c", `${command}; ${command}`], instance({}, { maxRegions: 1 }));
@@ -78,7 +78,7 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
   test("of both sizes, each in a donation of its own", async () => {
     const host = { pageOrder: "descending" } as const;
     const mixed = instance(host, { hugePages: 64, hugePages1G: 3, maxRegions: 2 });
-    const result = await launch(words("2176M"), mixed);
+    const result = await launch(args("2176M"), mixed);
     expect(result.status).toBe(5);
     expect(result.stderr).toContain("memory 2176M, 2 huge pages of 1 GiB and 64 of 2 MiB in 2 regions");
     expect(entries(result, "NE_SET_USER_MEMORY_REGION").map(({ bytes }) => bytes)).toEqual([
@@ -91,10 +91,10 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
   test("unless that takes more mappings than a process may have: then they stay as they are", async () => {
     const files = { "/proc/sys/vm/max_map_count": "300\n" };
     const host = { pageOrder: "descending" } as const;
-    const few = await launch(words("320M"), instance(host, { files, hugePages: 256 }));
+    const few = await launch(args("320M"), instance(host, { files, hugePages: 256 }));
     expect([few.status, regionsTold(few.stderr)]).toEqual([5, 160]);
     // 144 of the 150 that are left to it.
-    const enough = await launch(words("288M"), instance(host, { files, hugePages: 256 }));
+    const enough = await launch(args("288M"), instance(host, { files, hugePages: 256 }));
     expect([enough.status, regionsTold(enough.stderr)]).toEqual([5, 1]);
     expectNothingLeft(enough);
   });
@@ -104,7 +104,7 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
     copyFileSync(NITRO, program);
     chmodSync(program, 0o755);
     const scenario = instance({ pageOrder: "descending" }, { maxRegions: 4, deviceMode: "0666" });
-    const command = [program, ...words("128M").slice(1)];
+    const command = [program, ...args("128M").slice(1)];
     const result = await launchAs({ command, scenario, user: "65534:65534", limitSeconds: 240 });
     expect(result.status).toBe(1);
     expect(result.stderr).toMatch(
@@ -139,7 +139,7 @@ describe.concurrent.skipIf(notHere !== undefined)("free pages that do not do", (
       "-m 128M or -m 1024M",
     ],
   ])("for -m %s are reported by size, with the sizes they suffice for", async (memory, why, does) => {
-    const result = await launch(words(memory), start);
+    const result = await launch(args(memory), start);
     expect(result.status).toBe(1);
     expect(lines(result.stderr)[0]).toStartWith(`nitro: -m ${memory}: ${why}`);
     expect(result.stderr).toContain(`or use ${does}`);
@@ -149,7 +149,7 @@ describe.concurrent.skipIf(notHere !== undefined)("free pages that do not do", (
 
   test("are reported by node, and those of another node do not count", async () => {
     const topology = { instance: "m5.2xlarge", nodes: 2 };
-    const result = await launch(words("256M"), {
+    const result = await launch(args("256M"), {
       ...start,
       topology,
       pool: "2,6",
@@ -177,7 +177,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
     "of %s with prealloc-threads=%p is prepared by %d where six CPUs are left",
     async (memory, asked, threads) => {
       const result = await launch(
-        [...words(memory, asked), "-d", "syscalls"],
+        [...args(memory, asked), "-d", "syscalls"],
         instance({ pageOrder: "descending" }),
       );
       expect(result.status).toBe(5);
@@ -191,14 +191,14 @@ describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
 
   test("whose pages could not be put in order is prepared by one thread", async () => {
     const files = { "/proc/sys/vm/max_map_count": "1600\n" };
-    const result = await launch([...words("2G"), "-d", "syscalls"], instance({}, { files }));
+    const result = await launch([...args("2G"), "-d", "syscalls"], instance({}, { files }));
     expect([result.status, threadsOf(result.stderr), regionsTold(result.stderr)]).toEqual([5, 1, 1]);
     expectNothingLeft(result);
   });
 
   test("leaves no thread to a launcher that becomes another user in a sandbox", async () => {
     const more = ["-run-with", "user=65534:65534", "-sandbox", "on"];
-    const result = await launch([...words("256M", 3), ...more], instance({}));
+    const result = await launch([...args("256M", 3), ...more], instance({}));
     expect(result.status).toBe(5);
     expect(result.stderr).toContain("enclave started");
     expectNothingLeft(result);
@@ -208,7 +208,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
     const topology = { instance: "m5.2xlarge", nodes: 2 };
     const scenario = instance({ localNode: 0 }, { topology, pool: "2,6", hugePages: 512 });
     for (const threads of [undefined, 1, 4]) {
-      const result = await launch(words("512M", threads), scenario);
+      const result = await launch(args("512M", threads), scenario);
       expect([result.status, result.stderr]).toEqual([5, expect.stringContaining(" on NUMA node 1, ")]);
       expectNothingLeft(result);
     }
@@ -216,7 +216,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
 
   test.each([1, 3])("that cannot be had says the same with %d threads", async (threads) => {
     const faults = [{ call: "fallocate", errno: "ENOSPC" }];
-    const result = await launch(words("256M", threads), instance({}, { faults }));
+    const result = await launch(args("256M", threads), instance({}, { faults }));
     expect(result.status).toBe(1);
     expect(lines(result.stderr)[0]).toBe(
       `nitro: -object memory-backend-memfd,id=m,size=256M,prealloc-threads=${threads}: 128 huge pages of 2 MiB: ` +
@@ -228,7 +228,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
 
   test("is filled by each thread again where a signal has interrupted it", async () => {
     const faults = [1, 2, 3].map((nth) => ({ call: "fallocate", errno: "EINTR", nth }));
-    const result = await launch(words("256M", 2), instance({}, { faults }));
+    const result = await launch(args("256M", 2), instance({}, { faults }));
     expect(result.status).toBe(5);
     expectNothingLeft(result);
   });
@@ -236,7 +236,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
   test.each([1, 3])("is stopped by a signal while %d threads prepare it", async (threads) => {
     const signals = [{ at: "enter fallocate", nth: 2, signal: "SIGTERM" }];
     const faults = [{ call: "fallocate", delayMs: 1000 }];
-    const result = await launch(words("2G", threads), instance({}, { signals, faults }));
+    const result = await launch(args("2G", threads), instance({}, { signals, faults }));
     expect([result.status, lines(result.stderr)]).toEqual([
       0,
       ["nitro: SIGTERM: stopped before the enclave was started"],
@@ -249,7 +249,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
 
   test("leaves nothing behind where it is killed while threads prepare it", async () => {
     const signals = [{ at: "enter fallocate", nth: 3, signal: "SIGKILL" }];
-    const result = await launch(words("2G", 3), instance({}, { signals }));
+    const result = await launch(args("2G", 3), instance({}, { signals }));
     expect(result.signal).toBe("SIGKILL");
     expectNothingLeft(result);
   });

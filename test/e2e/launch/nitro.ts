@@ -112,8 +112,8 @@ export function startLaunch(run: ParentRun): ParentProcess {
 }
 
 /** A shell's word for each of these. */
-export function shellWords(words: readonly string[]): string {
-  return words.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
+export function shellWords(args: readonly string[]): string {
+  return args.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
 }
 
 /** The lines of the trace about one thing. */

@@ -73,8 +73,8 @@ describe.skipIf(notHere !== undefined)("in a world-writable directory", () => {
 
   test("a monitor's socket replaces no other file, and is removed only if it is still that socket", async () => {
     symlinkSync(here.path("elsewhere.sock"), `${open}/link.sock`);
-    const words = ["-qmp", "unix:open/link.sock,server=on,wait=off"];
-    const refused = await launch(here.debug(...words.map((word) => word.replace("open/", `${open}/`))));
+    const args = ["-qmp", "unix:open/link.sock,server=on,wait=off"];
+    const refused = await launch(here.debug(...args.map((word) => word.replace("open/", `${open}/`))));
     expect(refused.stderr).toContain("the path exists and is not a socket");
     const run = (name: string) =>
       startLaunch({

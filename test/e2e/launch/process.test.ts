@@ -1,4 +1,4 @@
-/** What a launcher's own process is like: in the background, as another user, with few rights, waiting, staying. */
+/** Options about the launcher's process: -daemonize, -pidfile, -run-with, -sandbox, -S, -no-shutdown, -name, -msg. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { MonitorClient } from "../monitor/client.ts";
@@ -23,10 +23,10 @@ const up = { enclave: { console: ["up"], heartbeatMs: 1 } };
 const brief = { enclave: { console: ["up"], heartbeatMs: 1, liveMs: 100 } };
 const shell = (script: string) => ["sh", "-c", script];
 
-/** Launches in the background, looks at the daemon, ends it and waits until it is gone. */
-function daemonScript(words: readonly string[], pidFile: string, look: string): string {
+/** A script that launches in the background, inspects the daemon, stops it and waits until it has exited. */
+function daemonScript(args: readonly string[], pidFile: string, inspect: string): string {
   return (
-    `${shellWords(words)}; echo status $?; P=$(cat ${pidFile}); ${look}; ` +
+    `${shellWords(args)}; echo status $?; P=$(cat ${pidFile}); ${inspect}; ` +
     // It stays as a zombie until its parent waits for it.
     "kill $P; while grep -qs '^State:.[^Z]' /proc/$P/status; do sleep 0.02; done"
   );
@@ -36,17 +36,17 @@ const threadsOf = (fields: string) =>
   `cat /proc/$P/task/*/status | grep -E '^(${fields}):' | tr '\\t' ' ' | sort -u`;
 
 describe.skipIf(notHere !== undefined)("-daemonize", () => {
-  test("returns once the enclave has started; the daemon has a session, streams and a directory of its own", async () => {
+  test("-daemonize: returns once the enclave has started; the daemon has its own session, streams and directory", async () => {
     const pidFile = here.path("daemon.pid");
-    const words = here.debug("-daemonize", "-pidfile", pidFile, "-serial", `file:${here.path("daemon.con")}`);
-    const look = [
+    const args = here.debug("-daemonize", "-pidfile", pidFile, "-serial", `file:${here.path("daemon.con")}`);
+    const inspect = [
       "readlink /proc/$P/cwd /proc/$P/fd/0 /proc/$P/fd/1 /proc/$P/fd/2",
       "cat /proc/$P/comm",
       'test $(cut -d" " -f6 /proc/$P/stat) = $P && echo leads its session',
       `until grep -qs up ${here.path("daemon.con")}; do sleep 0.02; done`,
       `flock -n ${pidFile} true || echo locked`,
     ].join("; ");
-    const result = await launch(shell(daemonScript(words, pidFile, look)), up);
+    const result = await launch(shell(daemonScript(args, pidFile, inspect)), up);
     expect(lines(result.stdout)).toEqual([
       "status 0",
       "/",
@@ -64,7 +64,7 @@ describe.skipIf(notHere !== undefined)("-daemonize", () => {
     expectNothingLeft(result);
   });
 
-  test("returns the status and prints the message of a failed launch", async () => {
+  test("-daemonize: a failed launch returns its status and prints its message", async () => {
     const result = await launch(here.production("-daemonize"), { pool: "" });
     expect(result.status).toBe(1);
     expect(result.stderr).toContain("NE_ERR_NO_CPUS_AVAIL_IN_POOL (272)");
@@ -72,14 +72,14 @@ describe.skipIf(notHere !== undefined)("-daemonize", () => {
     expectNothingLeft(result);
   });
 
-  test("an error in the command line is reported once", async () => {
+  test("-daemonize: reports an error in the command line once", async () => {
     const result = await launch(here.production("-daemonize", "-serial", "stdio"));
     expect(result.status).toBe(1);
     expect(lines(result.stderr)[0]).toBe("nitro: -serial stdio: cannot use stdio with -daemonize");
     expect(result.stderr.match(/cannot use/g)).toHaveLength(1);
   });
 
-  test("passes a signal on while it waits, and ends with a failure", async () => {
+  test("-daemonize: passes a signal on while it waits for the start, and fails", async () => {
     const scenario = { faults: [{ call: "NE_ADD_VCPU", delayMs: 1500 }] };
     const run = startLaunch({ command: here.production("-daemonize"), scenario });
     await Bun.sleep(700);
@@ -90,24 +90,24 @@ describe.skipIf(notHere !== undefined)("-daemonize", () => {
     expectNothingLeft(result);
   });
 
-  test("-D takes what the daemon says later", async () => {
+  test("-daemonize with -D: the file receives the messages of the daemon after the start", async () => {
     const pidFile = here.path("log.pid");
-    const words = here.production("-daemonize", "-pidfile", pidFile, "-D", here.path("log"));
-    const result = await launch(shell(daemonScript(words, pidFile, "true")), up);
+    const args = here.production("-daemonize", "-pidfile", pidFile, "-D", here.path("log"));
+    const result = await launch(shell(daemonScript(args, pidFile, "true")), up);
     expect(here.text("log")).toContain("nitro: SIGTERM: stopping the enclave\n");
     expect(result.stderr).not.toContain("stopping");
   });
 
   test.each([
     ["without -daemonize", ["--daemon-status-fd=1"]],
-    ["on what is no pipe", ["--daemon-status-fd=0", "-daemonize"]],
-    ["on a descriptor that there is not", ["--daemon-status-fd=77", "-daemonize"]],
-    ["on nothing", ["--daemon-status-fd=", "-daemonize"]],
-  ])("its hand-over is refused %s", async (_, words) => {
+    ["for a descriptor that is no pipe", ["--daemon-status-fd=0", "-daemonize"]],
+    ["for a descriptor that is not open", ["--daemon-status-fd=77", "-daemonize"]],
+    ["without a descriptor", ["--daemon-status-fd=", "-daemonize"]],
+  ])("--daemon-status-fd: is refused %s", async (_, args) => {
     const [nitro = "", ...rest] = here.production();
-    const result = await launch([nitro, ...words, ...rest]);
+    const result = await launch([nitro, ...args, ...rest]);
     expect(result.status).toBe(1);
-    expect(result.stderr).toBe(`nitro: ${words[0]}: invalid option\n`);
+    expect(result.stderr).toBe(`nitro: ${args[0]}: invalid option\n`);
     expect(entries(result, "NE_CREATE_VM")).toEqual([]);
   });
 });
@@ -115,18 +115,18 @@ describe.skipIf(notHere !== undefined)("-daemonize", () => {
 describe.skipIf(notHere !== undefined)("-run-with", () => {
   const asUser = async (user: string, ...more: string[]) => {
     const pidFile = here.path("user.pid");
-    const words = here.debug("-daemonize", "-pidfile", pidFile, "-run-with", `user=${user}`, ...more);
-    return await launch(shell(daemonScript(words, pidFile, threadsOf("Uid|Gid|Groups|CapEff|CapPrm"))), up);
+    const args = here.debug("-daemonize", "-pidfile", pidFile, "-run-with", `user=${user}`, ...more);
+    return await launch(shell(daemonScript(args, pidFile, threadsOf("Uid|Gid|Groups|CapEff|CapPrm"))), up);
   };
   const none = "0000000000000000";
 
   test.each(["nobody", "65534"])(
-    "user=%s: every thread is that user, with no other group and no right",
+    "-run-with user=%s: every thread has that user, its group and no capability",
     async (user) => {
       const result = await asUser(user);
       const ids = (name: string) => `${name}: 65534 65534 65534 65534`;
-      const told = lines(result.stdout).map((line) => line.trim());
-      expect(told).toEqual([
+      const message = lines(result.stdout).map((line) => line.trim());
+      expect(message).toEqual([
         "status 0",
         `CapEff: ${none}`,
         `CapPrm: ${none}`,
@@ -138,20 +138,20 @@ describe.skipIf(notHere !== undefined)("-run-with", () => {
     },
   );
 
-  test("user=UID:GID needs no entry", async () => {
+  test("-run-with user=UID:GID: needs no entry in /etc/passwd", async () => {
     const result = await asUser("12345:54321");
     expect(result.stdout).toContain("Uid: 12345 12345 12345 12345\n");
     expect(result.stdout).toContain("Groups: 54321 \n");
   });
 
-  test("user= of an unknown user is refused before the first call of the driver", async () => {
+  test("-run-with user=NAME: refuses an unknown user before the first call of the driver", async () => {
     const result = await launch(here.production("-run-with", "user=no-such-user"));
     expect(result.status).toBe(1);
     expect(result.stderr).toContain(`User "no-such-user" doesn't exist (and is not <uid>:<gid>)`);
     expect(entries(result, "NE_CREATE_VM")).toEqual([]);
   });
 
-  test("user= without the right to change it ends the enclave that was started", async () => {
+  test("-run-with user=UID:GID: stops the started enclave if the process may not change its user", async () => {
     const scenario = { deviceMode: "0666" };
     const result = await launchAs({
       command: here.production("-run-with", "user=1:1"),
@@ -165,10 +165,10 @@ describe.skipIf(notHere !== undefined)("-run-with", () => {
     expectNothingLeft(result);
   });
 
-  test("chroot= is where the daemon is; the pid file outside is emptied at the end", async () => {
+  test("-run-with chroot=DIR: is the daemon's root; the pid file outside of it is truncated at the end", async () => {
     mkdirSync(here.path("jail"));
     const pidFile = here.path("jail.pid");
-    const words = here.debug(
+    const args = here.debug(
       "-daemonize",
       "-pidfile",
       pidFile,
@@ -176,7 +176,7 @@ describe.skipIf(notHere !== undefined)("-run-with", () => {
       `chroot=${here.path("jail")},user=1:1`,
     );
     const result = await launch(
-      shell(daemonScript(words, pidFile, "readlink /proc/$P/root /proc/$P/cwd")),
+      shell(daemonScript(args, pidFile, "readlink /proc/$P/root /proc/$P/cwd")),
       up,
     );
     expect(result.stdout).toBe(`status 0\n${here.path("jail")}\n${here.path("jail")}\n`);
@@ -184,7 +184,7 @@ describe.skipIf(notHere !== undefined)("-run-with", () => {
     expectNothingLeft(result);
   });
 
-  test("chroot= of no directory is refused before anything is asked for", async () => {
+  test("-run-with chroot=DIR: refuses a missing directory before the enclave is created", async () => {
     const result = await launch(here.production("-run-with", "chroot=/no/such"));
     expect(result.stderr).toStartWith(
       "nitro: -run-with chroot=/no/such: No such file or directory (ENOENT)\n",
@@ -192,9 +192,9 @@ describe.skipIf(notHere !== undefined)("-run-with", () => {
     expect(entries(result, "NE_CREATE_VM")).toEqual([]);
   });
 
-  test("exit-with-parent=on: the enclave ends with the parent", async () => {
-    const words = shellWords(here.production("-run-with", "exit-with-parent=on"));
-    const script = `sh -c '"$@" & sleep 1; kill -9 $$' sh ${words}; sleep 1`;
+  test("-run-with exit-with-parent=on: stops the enclave when the parent process exits", async () => {
+    const args = shellWords(here.production("-run-with", "exit-with-parent=on"));
+    const script = `sh -c '"$@" & sleep 1; kill -9 $$' sh ${args}; sleep 1`;
     const result = await launch(shell(script), up);
     expect(result.stderr).toContain("nitro: SIGTERM: stopping the enclave\n");
     expectNothingLeft(result);
@@ -202,17 +202,17 @@ describe.skipIf(notHere !== undefined)("-run-with", () => {
 });
 
 describe.skipIf(notHere !== undefined)("-sandbox on", () => {
-  test("is on every thread", async () => {
+  test("-sandbox on: applies to every thread", async () => {
     const pidFile = here.path("box.pid");
-    const words = here.debug("-daemonize", "-sandbox", "on", "-pidfile", pidFile);
+    const args = here.debug("-daemonize", "-sandbox", "on", "-pidfile", pidFile);
     const fields = threadsOf("NoNewPrivs|Seccomp");
-    const result = await launch(shell(daemonScript(words, pidFile, fields)), up);
+    const result = await launch(shell(daemonScript(args, pidFile, fields)), up);
     expect(result.stdout).toBe("status 0\nNoNewPrivs: 1\nSeccomp: 2\n");
     expect(existsSync(pidFile)).toBe(false);
     expectNothingLeft(result);
   });
 
-  test("lets a flooding console, the heartbeat and the end through", async () => {
+  test("-sandbox on: permits a flood of console output, the heartbeat and the enclave's exit", async () => {
     const bytes = 64 * 2 ** 20;
     const enclave = { consoleFloodBytes: bytes, heartbeatMs: 1, liveMs: 8000 };
     const result = await launch(here.debug("-sandbox", "on", "-serial", `file:${here.path("flood")}`), {
@@ -224,7 +224,7 @@ describe.skipIf(notHere !== undefined)("-sandbox on", () => {
     expectNothingLeft(result);
   });
 
-  test("lets the console be connected late, stdout be slow, and a signal end it", async () => {
+  test("-sandbox on: permits a late connection to the console, and a signal that stops the enclave", async () => {
     const scenario = { enclave: { console: ["up"], heartbeatMs: 1, consoleDelayMs: 500 } };
     const run = startLaunch({ command: here.debug("-sandbox", "on"), scenario });
     await Bun.sleep(2000);
@@ -237,7 +237,7 @@ describe.skipIf(notHere !== undefined)("-sandbox on", () => {
 });
 
 describe.skipIf(notHere !== undefined)("-S and -no-shutdown", () => {
-  test("-S prepares everything and starts nothing; a signal ends it", async () => {
+  test("-S: prepares the enclave without starting it, and exits on a signal", async () => {
     const run = startLaunch({ command: here.debug("-S"), scenario: up });
     await Bun.sleep(1000);
     run.kill("SIGTERM");
@@ -249,7 +249,7 @@ describe.skipIf(notHere !== undefined)("-S and -no-shutdown", () => {
     expectNothingLeft(result);
   });
 
-  test("-no-shutdown stays when the enclave has ended, holding nothing of it; a signal ends it", async () => {
+  test("-no-shutdown: releases an exited enclave, keeps running, and exits on a signal", async () => {
     const run = startLaunch({ command: here.debug("-no-shutdown"), scenario: brief });
     await Bun.sleep(1500);
     run.kill("SIGTERM");
@@ -265,9 +265,9 @@ describe.skipIf(notHere !== undefined)("-S and -no-shutdown", () => {
 });
 
 test.skipIf(notHere !== undefined)(
-  "all of it together: a daemon of another user's in its sandbox, started by a monitor",
+  "process options together: a daemon of another user in its sandbox is started by a monitor",
   async () => {
-    const words = here.debug(
+    const args = here.debug(
       ...[
         "-daemonize",
         "-S",
@@ -284,17 +284,17 @@ test.skipIf(notHere !== undefined)(
       ...["-qmp", "unix:all.sock,server=on,wait=off"],
     );
     const script =
-      `${shellWords(words)}; echo status $?; P=$(cat all.pid); ` +
+      `${shellWords(args)}; echo status $?; P=$(cat all.pid); ` +
       "while grep -qs '^State:.[^Z]' /proc/$P/status; do sleep 0.02; done";
     const run = startLaunch({ command: shell(script), cwd: here.directory, scenario: brief });
     const client = await MonitorClient.connect(here.path("all.sock"));
-    const ask = async (execute: string, args: object = {}) => {
-      client.send(`${JSON.stringify({ execute, arguments: args })}\n`);
+    const execute = async (command: string, parameters: object = {}) => {
+      client.send(`${JSON.stringify({ execute: command, arguments: parameters })}\n`);
       return JSON.parse((await client.until(/"(return|error)": .*\r\n/)).trim().split("\r\n").at(-1) ?? "");
     };
     await client.until(/"QMP".*\r\n/);
-    await ask("qmp_capabilities");
-    expect(await ask("query-status")).toEqual({ return: { status: "prelaunch", running: false } });
+    await execute("qmp_capabilities");
+    expect(await execute("query-status")).toEqual({ return: { status: "prelaunch", running: false } });
     const pid = Number(here.text("all.pid"));
     const fields = (name: string) =>
       new Set(
@@ -304,49 +304,49 @@ test.skipIf(notHere !== undefined)(
         }),
       );
     expect(readFileSync(`/proc/${pid}/comm`, "utf8")).toBe("web-enclave\n");
-    // It is that user, and shut in, before anything of the enclave runs.
+    // The process has changed its user and entered the sandbox before the enclave starts.
     expect([fields("Uid"), fields("Seccomp")]).toEqual([
       new Set(["65534\t65534\t65534\t65534"]),
       new Set(["2"]),
     ]);
-    expect(await ask("cont")).toEqual({ return: {} });
+    expect(await execute("cont")).toEqual({ return: {} });
     await client.until(/"event": "SHUTDOWN".*\r\n/);
-    expect(await ask("query-status")).toEqual({ return: { status: "shutdown", running: false } });
-    expect(await ask("query-name")).toEqual({ return: { name: "web" } });
-    expect(await ask("query-uuid")).toEqual({ return: { UUID: "12345678-1234-1234-1234-123456789abc" } });
+    expect(await execute("query-status")).toEqual({ return: { status: "shutdown", running: false } });
+    expect(await execute("query-name")).toEqual({ return: { name: "web" } });
+    expect(await execute("query-uuid")).toEqual({ return: { UUID: "12345678-1234-1234-1234-123456789abc" } });
     const file = { id: "f", backend: { type: "file", data: { out: here.path("more") } } };
-    expect((await ask("chardev-add", file)).error.desc).toEndWith("Operation not permitted");
-    expect(await ask("quit")).toEqual({ return: {} });
+    expect((await execute("chardev-add", file)).error.desc).toEndWith("Operation not permitted");
+    expect(await execute("quit")).toEqual({ return: {} });
     const result = await run.finished();
     client.close();
     expect(result.stdout).toBe("status 0\n");
     expect(here.text("all.con")).toBe("up\n");
     for (const line of lines(here.text("all.log")))
       expect(line).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z web nitro: /);
-    // That user may not remove them from root's directory.
+    // This user may not remove the files from root's directory.
     expect([here.text("all.pid"), existsSync(here.path("all.sock"))]).toEqual(["", true]);
     expectNothingLeft(result);
   },
 );
 
-describe.skipIf(notHere !== undefined)("names, messages, files of options, memory as an object", () => {
-  test("-name process= is the process's name", async () => {
+describe.skipIf(notHere !== undefined)("-name, -msg, -readconfig, -object", () => {
+  test("-name process=NAME: is the name of the process", async () => {
     const pidFile = here.path("name.pid");
-    const words = here.debug("-daemonize", "-name", "guest=web,process=web-enclave", "-pidfile", pidFile);
-    const result = await launch(shell(daemonScript(words, pidFile, "cat /proc/$P/comm")), up);
+    const args = here.debug("-daemonize", "-name", "guest=web,process=web-enclave", "-pidfile", pidFile);
+    const result = await launch(shell(daemonScript(args, pidFile, "cat /proc/$P/comm")), up);
     expect(result.stdout).toBe("status 0\nweb-enclave\n");
     expect(result.stderr).toStartWith("nitro: enclave web started: ");
   });
 
-  test("-msg puts time and name before each line, errors included", async () => {
-    const words = ["-msg", "timestamp=on,guest-name=on", "-name", "web"];
-    const good = await launch(here.debug(...words), brief);
+  test("-msg: puts the time and the enclave's name before each message, errors included", async () => {
+    const args = ["-msg", "timestamp=on,guest-name=on", "-name", "web"];
+    const good = await launch(here.debug(...args), brief);
     for (const line of lines(good.stderr)) expect(line).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z web nitro: /);
-    const bad = await launch(here.debug(...words), { device: false });
+    const bad = await launch(here.debug(...args), { device: false });
     expect(bad.stderr).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z web nitro: \/dev\/nitro_enclaves: /);
   });
 
-  test("-readconfig launches by a file", async () => {
+  test("-readconfig: launches with the options of a file", async () => {
     const text =
       `[machine]\n  kernel = "${here.eif}"\n  memory-backend = "m"\n[object "m"]\n  qom-type = "memory-backend-memfd"\n` +
       '  size = "66M"\n[accel]\n  accel = "nitro"\n  enclave-cid = "33"\n[smp-opts]\n  cpus = "4"\n';
@@ -357,13 +357,13 @@ describe.skipIf(notHere !== undefined)("names, messages, files of options, memor
     expectNothingLeft(result);
   });
 
-  test("pages of 1 GiB are asked for by their size", async () => {
+  test("-object hugetlbsize=1G: allocates pages of 1 GiB only", async () => {
     const object = "memory-backend-memfd,id=m,size=1G,hugetlb=on,hugetlbsize=1G";
     const [nitro = ""] = here.debug();
-    const words = [nitro, "-kernel", here.eif, "-object", object, "-machine", "memory-backend=m"];
-    const result = await launch(words, { ...brief, hugePages1G: 2 });
+    const args = [nitro, "-kernel", here.eif, "-object", object, "-machine", "memory-backend=m"];
+    const result = await launch(args, { ...brief, hugePages1G: 2 });
     expect(result.stderr).toMatch(/memory 1024M, 1 huge page of 1 GiB/);
-    const none = await launch(words, { ...brief, hugePages1G: 0 });
+    const none = await launch(args, { ...brief, hugePages1G: 0 });
     expect(none.status).toBe(1);
     expect(none.stderr).toContain(
       `nitro: -object ${object}: not enough huge pages: need 1024 MiB, 0 MiB free (0 of 0 pages of 1 GiB)`,

@@ -21,7 +21,7 @@ const slowly = {
   enclave: { heartbeatMs: 1, liveMs: LIVE_MS },
 };
 
-function words(threads: number): string[] {
+function args(threads: number): string[] {
   const object = `memory-backend-memfd,id=m,size=256M,prealloc-threads=${threads}`;
   return [...here.production().slice(0, -2), "-object", object, "-machine", "memory-backend=m"];
 }
@@ -41,7 +41,7 @@ async function onTerminal(command: readonly string[]): Promise<string> {
 
 describe.concurrent.skipIf(notHere !== undefined)("the preparation of the memory", () => {
   test.each([1, 2])("by %d threads draws a bar on a terminal, and takes it away", async (threads) => {
-    const output = await onTerminal(words(threads));
+    const output = await onTerminal(args(threads));
     const [bars = "", rest = ""] = output.split("\r\x1b[Knitro: enclave started");
     const drawn = bars.split("\r").filter((text) => text !== "");
     expect(drawn.length).toBeGreaterThan(1);
@@ -56,14 +56,14 @@ describe.concurrent.skipIf(notHere !== undefined)("the preparation of the memory
   });
 
   test("draws nothing where standard error is no terminal", async () => {
-    const result = await launch(words(1), slowly);
+    const result = await launch(args(1), slowly);
     expect(result.stderr).toStartWith("nitro: enclave started");
     for (const drawing of ["\r", "\x1b"]) expect(result.stderr).not.toContain(drawing);
     expectNothingLeft(result);
   });
 
   test("draws nothing over a trace on the same terminal", async () => {
-    const output = await onTerminal([...words(1), "-d", "syscalls"]);
+    const output = await onTerminal([...args(1), "-d", "syscalls"]);
     expect(output).toContain("fallocate(");
     expect(output).not.toContain("\x1b");
   });

@@ -16,8 +16,8 @@ const NO_INIT =
   "nitro: warning: the initramfs has no /init: the kernel will panic, unless one is built into it; add it, or name " +
   "another program with rdinit=PATH in -append";
 
-async function warned(...words: readonly string[]): Promise<string[]> {
-  const result = await launch([NITRO, "-accel", "nitro,debug-mode=on", ...words], scenario);
+async function warned(...args: readonly string[]): Promise<string[]> {
+  const result = await launch([NITRO, "-accel", "nitro,debug-mode=on", ...args], scenario);
   expect(result.stdout).toBe("hello\n");
   expectNothingLeft(result);
   return lines(result.stderr).filter((line) => line.startsWith("nitro: warning: "));

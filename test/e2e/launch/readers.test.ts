@@ -20,7 +20,7 @@ afterAll(() => here[Symbol.dispose]());
  * Runs a command with a full pipe that is not read as the named descriptors, and `meanwhile` with its process id in p.
  * Prints the result to standard output.
  */
-function unread(words: readonly string[], descriptors: readonly string[], meanwhile = ""): string[] {
+function unread(args: readonly string[], descriptors: readonly string[], meanwhile = ""): string[] {
   const script = `import os, signal, subprocess, sys, time
 reading, writing = os.pipe()
 os.set_blocking(writing, False)
@@ -31,7 +31,7 @@ os.set_blocking(writing, True)
 p = subprocess.Popen(sys.argv[1:], ${descriptors.map((name) => `${name}=writing`).join(", ")})
 ${meanwhile}
 print("status", p.wait(), flush=True)`;
-  return ["python3", "-c", script, ...words];
+  return ["python3", "-c", script, ...args];
 }
 
 const waitFor = (path: string, word: string) => `while True:
@@ -48,12 +48,12 @@ describe.concurrent.skipIf(notHere !== undefined)("a reader that does not read",
   });
 
   test("a trace of any length, on standard error or in a FIFO, does not either", async () => {
-    const words = here.production("-d", "syscalls,vsock");
-    const result = await launch(unread(words, ["stderr"]), { enclave: HELLO });
+    const args = here.production("-d", "syscalls,vsock");
+    const result = await launch(unread(args, ["stderr"]), { enclave: HELLO });
     expect([result.stdout, result.stderr]).toEqual(["status 5\n", ""]);
     const fifo = here.path("fifo");
     // The FIFO holds what fits; the process that has it open reads nothing.
-    const script = `mkfifo ${fifo}; exec 9<>${fifo}; ${shellWords([...words, "-D", fifo])}; echo status $?`;
+    const script = `mkfifo ${fifo}; exec 9<>${fifo}; ${shellWords([...args, "-D", fifo])}; echo status $?`;
     const other = await launch(["sh", "-c", script], { enclave: HELLO });
     expect(other.stdout).toBe("status 5\n");
     expectNothingLeft(other);
@@ -87,13 +87,13 @@ p.send_signal(signal.SIGTERM)`;
 describe.skipIf(notHere !== undefined)("a second launch with the same arguments", () => {
   test("finds out that the first one runs before it truncates its console file", async () => {
     const [log, pid] = [here.path("log"), here.path("pid")];
-    const words = shellWords(
+    const args = shellWords(
       here.debug("-serial", `file:${log}`, "-pidfile", pid, "-D", here.path("messages")),
     );
     const script = [
-      `${words} & first=$!`,
+      `${args} & first=$!`,
       `until [ -s ${log} ]; do sleep 0.05; done`,
-      `cp ${log} ${log}.before; ${words} 2>${log}.told; echo second $?`,
+      `cp ${log} ${log}.before; ${args} 2>${log}.told; echo second $?`,
       `cmp -n $(stat -c %s ${log}.before) ${log} ${log}.before && echo same`,
       "kill $first; wait $first; echo first $?",
     ].join("\n");

@@ -198,16 +198,16 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
     });
     expect(went(result.stdout)).toEqual(repeated(4, COUNTED));
     expect(result.report.heartbeats.map(({ outcome }) => outcome)).toEqual(repeated(5, "answered"));
-    const told = lines(result.stderr).filter((line) => line.includes("heartbeat from CID"));
-    expect(told).toHaveLength(1);
-    expect(told[0]).toContain("heartbeat from CID 77 answered, but not counted: this enclave has CID");
+    const message = lines(result.stderr).filter((line) => line.includes("heartbeat from CID"));
+    expect(message).toHaveLength(1);
+    expect(message[0]).toContain("heartbeat from CID 77 answered, but not counted: this enclave has CID");
     expectNothingLeft(result);
   });
 
   test("that send a heartbeat do not replace the enclave's own if it is required", async () => {
     const enclave = { heartbeatMs: null, foreignHeartbeats: [{ cid: 77, byte: 0xb7, afterMs: 50 }] };
-    const words = here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=1");
-    const result = await launchAs({ command: together(here, [words, words]), scenario: { enclave } });
+    const args = here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=1");
+    const result = await launchAs({ command: together(here, [args, args]), scenario: { enclave } });
     expect(result.report.heartbeats.map(({ outcome }) => outcome)).toEqual(repeated(2, "answered"));
     expect(result.stderr).toContain("no heartbeat within 1 s; stopping the enclave (heartbeat=require)");
     expect(went(result.stdout)).toEqual(repeated(2, { status: 3, counted: false }));
@@ -241,8 +241,8 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
     ["-sandbox on"],
     ["-run-with user=65534:65534"],
     [`-run-with user=65534:65534,chroot=${here.directory} -sandbox on`],
-  ])("(%s) a launch starts and counts its heartbeat", async (words) => {
-    const first = here.production(...words.split(" ").filter((word) => word !== ""));
+  ])("(%s) a launch starts and counts its heartbeat", async (args) => {
+    const first = here.production(...args.split(" ").filter((word) => word !== ""));
     const result = await launchAs({ command: beside(first, next), scenario: keeper });
     expect(result.stdout).toBe("5\n0\n");
     expect(result.stderr).not.toContain(HELD);
@@ -364,9 +364,9 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
 
   test("a launch that is suspended when its enclave is up counts its heartbeat, and no other CID is reported", async () => {
     const signals: SignalShot[] = [{ at: "exit NE_START_ENCLAVE", nth: 2, signal: "SIGSTOP" }];
-    const words = shellWords(here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=1"));
+    const args = shellWords(here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=1"));
     const stands = [
-      `${words} & second=$!; until grep -q '^State:.T' /proc/$second/status; do sleep 0.02; done`,
+      `${args} & second=$!; until grep -q '^State:.T' /proc/$second/status; do sleep 0.02; done`,
       "sleep 1.5; kill -CONT $second; wait $second",
     ].join("\n");
     const enclaves = [{ heartbeatMs: null }, { heartbeatMs: 1, liveMs: 3_000 }];
@@ -420,9 +420,9 @@ describe.skipIf(notHere !== undefined)("five launches at the same time", () => {
     });
     const all = went(result.stdout).sort((a, b) => a.status - b.status);
     expect(all).toEqual([...repeated(4, COUNTED), { status: 1, counted: false }]);
-    const told = lines(result.stderr).filter((line) => line.includes("failed with"));
-    expect(told).toHaveLength(1);
-    expect(told[0]).toContain(
+    const message = lines(result.stderr).filter((line) => line.includes("failed with"));
+    expect(message).toHaveLength(1);
+    expect(message[0]).toContain(
       "(EBUSY): the hypervisor has no slot for another enclave; at most four run on a parent instance at a time",
     );
     expectNothingLeft(result);
@@ -435,9 +435,9 @@ describe.skipIf(notHere !== undefined)("five launches at the same time", () => {
     });
     const all = went(result.stdout).sort((a, b) => a.status - b.status);
     expect(all).toEqual([...repeated(2, COUNTED), ...repeated(2, { status: 1, counted: false })]);
-    const told = lines(result.stderr).filter((line) => line.includes("failed with"));
-    expect(told).toHaveLength(2);
-    for (const line of told) expect(line).toContain("NO_CPUS_AVAIL_IN_POOL");
+    const message = lines(result.stderr).filter((line) => line.includes("failed with"));
+    expect(message).toHaveLength(2);
+    for (const line of message) expect(line).toContain("NO_CPUS_AVAIL_IN_POOL");
     expectNothingLeft(result);
   });
 });

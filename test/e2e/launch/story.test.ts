@@ -77,8 +77,8 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
         ? "debug mode"
         : "production mode (no console; -accel nitro,debug-mode=on gives one)";
       // The number of regions depends on this machine.
-      const told = result.stderr.replace(/ in \d+ regions?(?=[, ])/, "");
-      const [started, exited, ...more] = lines(told);
+      const message = result.stderr.replace(/ in \d+ regions?(?=[, ])/, "");
+      const [started, exited, ...more] = lines(message);
       expect(started).toBe(
         `nitro: enclave started: CID 21, ${vcpus} vCPUs (CPUs ${cpus.join(", ")}), ` +
           `memory 66M, 33 huge pages of 2 MiB, ${mode}`,
@@ -93,22 +93,22 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
   const known = [
     {
       name: "kernel, initrd and command line",
-      words: pieces,
+      args: pieces,
       eif: () => assembledEif(fakeKernel(), fakeInitrd(), COMMAND_LINE),
       digest: "c0cd8f528ce449ea4fdb83a634cefcc4768c7c4d973e57a4f7f18c9cae110a9f",
     },
     {
       name: "a kernel alone",
-      words: () => ["-kernel", here.kernel],
+      args: () => ["-kernel", here.kernel],
       eif: () => assembledEif(fakeKernel(), new Uint8Array(0), ""),
       digest: "7f9badca152ccb0f15a9032214da5a3058f1597a977f343e7295e8566a64ff5c",
     },
   ];
-  for (const { name, words, eif, digest } of known) {
+  for (const { name, args, eif, digest } of known) {
     test(`assembles the image that QEMU assembles of ${name}`, async () => {
       const expected = eif();
       expect(sha256(expected)).toBe(digest);
-      const result = await launch([NITRO, ...words(), "-m", "64M"], quick);
+      const result = await launch([NITRO, ...args(), "-m", "64M"], quick);
       const image = { ok: true, bytes: expected.length, crc: crcOf(expected), crcComputed: crcOf(expected) };
       expect(entries(result, "NE_START_ENCLAVE")[0]).toMatchObject({ image });
       expectNothingLeft(result);
@@ -123,7 +123,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
   for (const { name, initrd, extra } of several) {
     test(`assembles an image of ${name}`, async () => {
       const disks = extra.map((length, i) => fakeInitrd(length + i));
-      const words = disks.flatMap((bytes, i) => ["-M", `nitro,ramdisk=${here.file(`${name}-${i}`, bytes)}`]);
+      const args = disks.flatMap((bytes, i) => ["-M", `nitro,ramdisk=${here.file(`${name}-${i}`, bytes)}`]);
       const all = initrd ? [fakeInitrd(), ...disks] : disks;
       const expected = eifOf([
         { type: "kernel", bytes: fakeKernel() },
@@ -132,7 +132,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
         { type: "metadata", bytes: new TextEncoder().encode("{}") },
       ]);
       const first = initrd ? ["-initrd", here.initrd] : [];
-      const command = [NITRO, "-kernel", here.kernel, ...words, ...first, "-append", "quiet", "-m", "64M"];
+      const command = [NITRO, "-kernel", here.kernel, ...args, ...first, "-append", "quiet", "-m", "64M"];
       const result = await launch(command, quick);
       const image = { ok: true, bytes: expected.length, crc: crcOf(expected), crcComputed: crcOf(expected) };
       expect(entries(result, "NE_START_ENCLAVE")[0]).toMatchObject({ image });
@@ -265,9 +265,9 @@ describe.concurrent.skipIf(notHere !== undefined)("an option", () => {
     expect(result.report.consoles).toEqual([{ cid: 16, produced: 18, delivered: 18 }]);
   });
 
-  for (const words of [["-serial", "none"], ["-nodefaults"]]) {
-    test(`${words.join(" ")} does not connect the console; the heartbeat is still answered`, async () => {
-      const result = await launch(here.debug(...words), quick);
+  for (const args of [["-serial", "none"], ["-nodefaults"]]) {
+    test(`${args.join(" ")} does not connect the console; the heartbeat is still answered`, async () => {
+      const result = await launch(here.debug(...args), quick);
       expect(result.stdout).toBe("");
       expect(entries(result, "connect")).toEqual([]);
       expect(result.report.heartbeats).toEqual([{ cid: 16, byte: 0xb7, outcome: "answered" }]);

@@ -42,10 +42,10 @@ function isStopped(pid: number): boolean {
 }
 
 /** Launches the image, and calls `swap` when it has been checked and is not yet in memory. */
-async function launchWith(words: readonly string[], swap: () => void) {
+async function launchWith(args: readonly string[], swap: () => void) {
   const signals = [{ at: "exit NE_CREATE_VM", signal: "SIGSTOP" }];
   const scenario = { signals, enclave: { heartbeatMs: 1, liveMs: LIVE_MS } };
-  const parent = startLaunch({ command: [NITRO, ...words, "-m", "64M"], scenario });
+  const parent = startLaunch({ command: [NITRO, ...args, "-m", "64M"], scenario });
   await eventually("the launcher to be stopped", () => {
     const pid = parent.commandPid();
     return pid !== undefined && isStopped(pid);
@@ -110,8 +110,8 @@ describe.concurrent.skipIf(notHere !== undefined)("an image that is replaced aft
     const forged = withCrc(evil, crcOf(good));
     const expected = `nitro,expect-pcr0=${Buffer.from(pcr0).toString("hex")}`;
     const found = sha384(new Uint8Array(48), sha384(other, ...rest));
-    const words = ["-kernel", path, "-accel", expected];
-    const result = await launchWith(words, () => writeFileSync(path, forged));
+    const args = ["-kernel", path, "-accel", expected];
+    const result = await launchWith(args, () => writeFileSync(path, forged));
     expect(result.stderr).toContain(`the image's PCR0 is ${Buffer.from(found).toString("hex")}, not `);
     expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
   });

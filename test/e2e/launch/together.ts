@@ -22,9 +22,9 @@ export function together(
   more: { rounds?: number; before?: string; meanwhile?: string } = {},
 ): string[] {
   const directory = here.path(`together-${crypto.randomUUID()}`);
-  const start = launches.map((words, i) => {
+  const start = launches.map((args, i) => {
     const trace = shellWords(["-d", "vsock", "-D", `${directory}/trace${i}`]);
-    return `( : < gate; exec ${shellWords(words)} ${trace} ) & p${i}=$!`;
+    return `( : < gate; exec ${shellWords(args)} ${trace} ) & p${i}=$!`;
   });
   const each = (what: (i: number) => string) => launches.map((_, i) => what(i));
   const script = [

@@ -59,8 +59,8 @@ describe("completion for bash", () => {
     ["nitro eif describe ker", ["kernel image.eif"]],
     ["nitro -M nitro,ramdisk=ker", ["kernel image.eif"]],
     ["nitro -append ker", []],
-  ])("%s", (line, words) => {
-    expect(completedByBash(line)).toEqual(words);
+  ])("%s", (line, args) => {
+    expect(completedByBash(line)).toEqual(args);
   });
 
   test("knows every option of a launch, with one dash and two", () => {

@@ -43,9 +43,9 @@ export class SigningPlace implements Disposable {
     return this.path(name);
   }
 
-  openssl(...words: string[]): Buffer {
-    const { exitCode, stdout, stderr } = Bun.spawnSync(["openssl", ...words], { cwd: this.directory });
-    if (exitCode !== 0) throw new Error(`openssl ${words.join(" ")}: ${stderr.toString()}`);
+  openssl(...args: string[]): Buffer {
+    const { exitCode, stdout, stderr } = Bun.spawnSync(["openssl", ...args], { cwd: this.directory });
+    if (exitCode !== 0) throw new Error(`openssl ${args.join(" ")}: ${stderr.toString()}`);
     return stdout;
   }
 
@@ -103,8 +103,8 @@ export class SigningPlace implements Disposable {
     const publicKey = this.file("public", this.openssl("x509", "-in", pair.certificate, "-noout", "-pubkey"));
     const der = this.file("signature", derSignature(signature, half));
     const file = this.file("message", message);
-    const words = ["dgst", `-${hash}`, "-verify", publicKey, "-signature", der, file];
-    const { exitCode, stdout } = Bun.spawnSync(["openssl", ...words]);
+    const args = ["dgst", `-${hash}`, "-verify", publicKey, "-signature", der, file];
+    const { exitCode, stdout } = Bun.spawnSync(["openssl", ...args]);
     return exitCode === 0 && stdout.toString() === "Verified OK\n";
   }
 

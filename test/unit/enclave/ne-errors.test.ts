@@ -28,7 +28,7 @@ const IOCTLS = [
   "NE_START_ENCLAVE",
 ] as const;
 
-function told(call: string, errno: number, over: Partial<LaunchNumbers> = {}) {
+function message(call: string, errno: number, over: Partial<LaunchNumbers> = {}) {
   const { what, why, hint } = diagnoseIoctl(new SyscallError(call, errno, ""), { ...NUMBERS, ...over });
   return { what, why, hint, all: `${what}: ${why}\n${hint}` };
 }
@@ -39,7 +39,8 @@ const DRIVER_ROWS = Object.entries(NE_ERRORS).flatMap(([name, code]) =>
 
 describe("CPUs that were picked by hand", () => {
   const cpuIds = [2, 3, 4, 5, 8, 9];
-  const add = (errno: number) => told("NE_ADD_VCPU", errno, { cpuIds, smp: "-accel nitro,cpu-ids=2-5,,8-9" });
+  const add = (errno: number) =>
+    message("NE_ADD_VCPU", errno, { cpuIds, smp: "-accel nitro,cpu-ids=2-5,,8-9" });
 
   test.each([
     [256, "CPU 8 (cpu-ids) already belongs to this enclave (after 4 of 6 vCPUs)", "report"],
@@ -57,17 +58,17 @@ describe("CPUs that were picked by hand", () => {
 });
 
 test("regions are reported if they are known", () => {
-  const known = told("NE_SET_USER_MEMORY_REGION", 265, { regions: 700 });
+  const known = message("NE_SET_USER_MEMORY_REGION", 265, { regions: 700 });
   expect(known.why).toEndWith("than the driver accepts: 700 regions, even in physical order");
   expect(known.hint).not.toContain("CAP_SYS_ADMIN");
-  const unknown = told("NE_SET_USER_MEMORY_REGION", 265);
+  const unknown = message("NE_SET_USER_MEMORY_REGION", 265);
   expect(unknown.why).toEndWith("(-m 513M) are fragmented into more regions than the driver accepts");
   expect(unknown.hint).toContain("as root (CAP_SYS_ADMIN) nitro maps them in physical order");
 });
 
 describe("the driver's own codes", () => {
   test.each(DRIVER_ROWS)("%s: %s", (call, name, code) => {
-    const { what, why, hint } = told(call, code);
+    const { what, why, hint } = message(call, code);
     expect(what).toBe(`${call} failed with ${name} (${code})`);
     expect(why.length).toBeGreaterThan(15);
     expect(hint?.length).toBeGreaterThan(10);
@@ -89,13 +90,13 @@ describe("the driver's own codes", () => {
     [272, "NE_CREATE_VM", ["-smp 6", "pool is 2-5", "all of it in use", "allocator.yaml"]],
     [272, "NE_ADD_VCPU", ["4 of 6 vCPUs", "-smp 6", "pool is 2-5"]],
     [275, "NE_START_ENCLAVE", ["4242", "enclave-cid"]],
-  ])("%d from %s is reported in the user's numbers", (code, call, words) => {
-    const { all } = told(call, code);
-    for (const word of words) expect(all).toContain(word);
+  ])("%d from %s is reported in the user's numbers", (code, call, args) => {
+    const { all } = message(call, code);
+    for (const word of args) expect(all).toContain(word);
   });
 
   test("a core that was free a moment ago was taken by another launch", () => {
-    expect(told("NE_ADD_VCPU", 272, { vcpusAdded: 0 }).why).toBe(
+    expect(message("NE_ADD_VCPU", 272, { vcpusAdded: 0 }).why).toBe(
       "no CPU is left in the pool after 0 of 6 vCPUs (-smp 6): another launch has just taken the last core; " +
         "the CPU pool is 2-5",
     );
@@ -103,34 +104,34 @@ describe("the driver's own codes", () => {
 
   test("a certificate is spoken of where the image has one", () => {
     const { EINVAL } = ERRNO;
-    expect(told("NE_START_ENCLAVE", EINVAL, { cid: 0n }).why).toBe(
+    expect(message("NE_START_ENCLAVE", EINVAL, { cid: 0n }).why).toBe(
       "image not accepted (/images/web.eif, or its signing certificate)",
     );
-    expect(told("NE_START_ENCLAVE", EINVAL, { signed: false }).why).toEndWith(
+    expect(message("NE_START_ENCLAVE", EINVAL, { signed: false }).why).toEndWith(
       "image not accepted (/images/web.eif), or CID 4242 is in use by another enclave",
     );
   });
 
   test("an empty pool and an unreadable pool are reported", () => {
-    expect(told("NE_CREATE_VM", 272, { pool: "" }).why).toBe(
+    expect(message("NE_CREATE_VM", 272, { pool: "" }).why).toBe(
       "the pool has no free core (-smp 6); the CPU pool is empty",
     );
-    expect(told("NE_CREATE_VM", 272, { pool: undefined }).why).toBe(
+    expect(message("NE_CREATE_VM", 272, { pool: undefined }).why).toBe(
       "the pool has no free core (-smp 6); the CPU pool cannot be read (/sys/module/nitro_enclaves/parameters/ne_cpus)",
     );
   });
 
   test("the next number of vCPUs is whole cores of two threads", () => {
-    expect(told("NE_START_ENCLAVE", 269, { vcpus: 1, threadsPerCore: 1 }).hint).toStartWith("use -smp 2;");
-    expect(told("NE_START_ENCLAVE", 269, { vcpus: 2, threadsPerCore: 1 }).hint).toStartWith("use -smp 4;");
-    expect(told("NE_START_ENCLAVE", 269, { vcpus: 3, threadsPerCore: 2 }).why).toContain(
+    expect(message("NE_START_ENCLAVE", 269, { vcpus: 1, threadsPerCore: 1 }).hint).toStartWith("use -smp 2;");
+    expect(message("NE_START_ENCLAVE", 269, { vcpus: 2, threadsPerCore: 1 }).hint).toStartWith("use -smp 4;");
+    expect(message("NE_START_ENCLAVE", 269, { vcpus: 3, threadsPerCore: 2 }).why).toContain(
       "cores have 2 threads here",
     );
   });
 
   test("what only a fault of the program can cause asks for a report", () => {
     for (const code of [256, 260, 261, 262, 266, 267, 270, 274]) {
-      expect(told("NE_START_ENCLAVE", code).hint).toContain("please report it");
+      expect(message("NE_START_ENCLAVE", code).hint).toContain("please report it");
     }
   });
 });
@@ -141,7 +142,7 @@ const PLAIN_ROWS = Object.entries(ERRNO).flatMap(([name, errno]) =>
 
 describe("plain errnos", () => {
   test.each(PLAIN_ROWS)("%s: %s", (call, name, errno) => {
-    const { what, why, hint, all } = told(call, errno);
+    const { what, why, hint, all } = message(call, errno);
     expect(what).toMatch(new RegExp(`^(${call}|the hypervisor refused to start the enclave)`));
     expect(all).toContain(`(${name})`);
     expect(why.length).toBeGreaterThan(5);
@@ -150,7 +151,7 @@ describe("plain errnos", () => {
   });
 
   test("one without a name has its number and a hint", () => {
-    const { all, hint } = told("NE_CREATE_VM", 999);
+    const { all, hint } = message("NE_CREATE_VM", 999);
     expect(all).toContain("999");
     expect(hint).toContain("dmesg");
   });
@@ -166,12 +167,12 @@ describe("plain errnos", () => {
     ["NE_SET_USER_MEMORY_REGION", "EIO", "another process"],
     ["NE_CREATE_VM", "EMFILE", "ulimit -n"],
     ["NE_CREATE_VM", "ENOTTY", "not the Nitro Enclaves device"],
-  ] as const)("%s: %s tells %s", (call, name, words) => {
-    expect(told(call, ERRNO[name]).all).toContain(words);
+  ] as const)("%s: %s tells %s", (call, name, args) => {
+    expect(message(call, ERRNO[name]).all).toContain(args);
   });
 
   test("without a CID of the user's own, nothing is said of one", () => {
-    const { all } = told("NE_START_ENCLAVE", ERRNO.EINVAL, { cid: 0n });
+    const { all } = message("NE_START_ENCLAVE", ERRNO.EINVAL, { cid: 0n });
     expect(all).not.toContain("CID");
     expect(all).not.toContain("enclave-cid");
   });

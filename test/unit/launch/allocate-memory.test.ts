@@ -93,14 +93,14 @@ function sizes({ mapped }: Machine): number[] {
 }
 
 describe("physical order", () => {
-  test("keeps the mapping of pages that are in order", () => {
+  test("physical order: keeps the mapping of pages that are in order", () => {
     const host = machine([10, 11, 12, 20]);
     using memory = allocate(host, 4);
     expect(memory.regions).toBe(2);
     expect(host.fixedMappings).toEqual([]);
   });
 
-  test("maps pages again that are out of order, run by run, and unmaps the first mapping", () => {
+  test("physical order: maps pages that are out of order again, run by run, and unmaps the first mapping", () => {
     const host = machine([30, 12, 13, 31, 11, 10]);
     using memory = allocate(host, 6);
     expect(memory.regions).toBe(2);
@@ -117,7 +117,7 @@ describe("physical order", () => {
     expect(sizes(host)).toEqual([]);
   });
 
-  test.each([0, 3])("keeps the first mapping if mapping %d fails", (failing) => {
+  test.each([0, 3])("physical order: keeps the first mapping if mapping %d fails", (failing) => {
     const host = machine([13, 12, 11, 10], failing);
     using memory = allocate(host, 4);
     expect(memory.regions).toBe(4);
@@ -126,13 +126,13 @@ describe("physical order", () => {
     expect(sizes(host)).toEqual([]);
   });
 
-  test("keeps the first mapping if the new one needs too many mappings", () => {
+  test("physical order: keeps the first mapping if the new one needs too many mappings", () => {
     const host = machine([13, 12, 11, 10]);
     using memory = allocate(host, 4, { mappingsAllowed: (mappings) => mappings <= 3 });
     expect([memory.regions, host.fixedMappings]).toEqual([4, []]);
   });
 
-  test("keeps the first mapping if the saved regions are not worth the mappings", () => {
+  test("physical order: keeps the first mapping if the saved regions are not worth the mappings", () => {
     // In descending order, so that each page needs its own mapping; only two of them can share a region.
     const descending = (pages: number) =>
       Array.from({ length: pages }, (_, i) => (i < 2 ? 1000 - i : 900 - 3 * i));
@@ -142,7 +142,7 @@ describe("physical order", () => {
     expect(many.regions).toBe(65);
   });
 
-  test("does not count regions if an address is hidden or not a multiple of the page size", () => {
+  test("physical order: regions are not counted if an address is hidden or not a multiple of the page size", () => {
     using odd = allocate(machine([10, 10.5]), 2);
     expect(odd.regions).toBeUndefined();
     using oddFirst = allocate(machine([10.5, 11]), 2);
@@ -180,7 +180,7 @@ test("physical order: sorts the pages of several files together", () => {
   expect(sizes(host)).toEqual([]);
 });
 
-test("memory is allocated by the calling thread if no other can be created", () => {
+test("allocation: the calling thread allocates the memory if no other can be created", () => {
   const host = machine([10, 11]);
   const steps: number[] = [];
   const prealloc = { filesFor: () => 2, start: () => undefined };
@@ -190,7 +190,7 @@ test("memory is allocated by the calling thread if no other can be created", () 
   expect(memory.regions).toBe(1);
 });
 
-describe("a pending allocation", () => {
+describe("pending allocation", () => {
   function failingThreads(done: string[]) {
     const preallocation = {
       finish: () => {
@@ -201,7 +201,7 @@ describe("a pending allocation", () => {
     return { filesFor: () => 2, start: () => preallocation };
   }
 
-  test("releases everything, the threads first, if it is disposed of unfinished", () => {
+  test("pending allocation: disposal releases everything, the threads first", () => {
     const host = machine([10, 11]);
     const done: string[] = [];
     const memory = start(host, 2, { prealloc: failingThreads(done) });
@@ -210,7 +210,7 @@ describe("a pending allocation", () => {
     expect([sizes(host), done]).toEqual([[], ["threads stopped"]]);
   });
 
-  test("releases everything if finish() throws", () => {
+  test("pending allocation: a finish() that throws releases everything", () => {
     const host = machine([10, 11]);
     const done: string[] = [];
     using memory = start(host, 2, { prealloc: failingThreads(done) });

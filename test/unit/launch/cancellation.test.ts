@@ -10,22 +10,22 @@ function signals(...come: StopSignal[]): Signals {
 }
 
 describe("cancellation", () => {
-  test("without a signal lets the launch go on", () => {
+  test("cancellation: check returns if there is no signal", () => {
     expect(watchCancellation(openSystem(), signals()).check()).toBeUndefined();
   });
 
-  test("by a signal names the signal", () => {
+  test("cancellation: check throws an error that names the signal", () => {
     const { check } = watchCancellation(openSystem(), signals("SIGTERM"));
     expect(check).toThrow(new Cancelled("SIGTERM"));
   });
 
-  test("does not shorten a pause without a signal", () => {
+  test("cancellation: a pause without a signal lasts its whole time", () => {
     const start = nowMs();
     watchCancellation(openSystem(), signals()).pause(20);
     expect(nowMs() - start).toBeGreaterThanOrEqual(20);
   });
 
-  test("ends a pause as soon as a signal arrives", () => {
+  test("cancellation: a pause ends as soon as a signal arrives", () => {
     const ready = fakeLibc({
       poll: (table) => {
         if (table instanceof Uint8Array) table[6] = 1;

@@ -21,47 +21,47 @@ function machine(pool: string | undefined, siblingsOf0 = "0,4") {
 const pick = (ids: readonly number[], pool: string | undefined = "1-2,5-6") =>
   pickCpus(machine(pool), { value: ids, typed: "-accel nitro,cpu-ids=X" });
 
-describe("CPUs picked by hand", () => {
-  test.each([[[1, 5]], [[5, 1]], [[6, 2, 1, 5]]])("%p are taken in their order", (ids) => {
+describe("cpu-ids", () => {
+  test.each([[[1, 5]], [[5, 1]], [[6, 2, 1, 5]]])("cpu-ids: %p are the vCPUs in this order", (ids) => {
     expect(pick(ids)).toEqual({ value: ids.length, typed: "-accel nitro,cpu-ids=X", ids });
   });
 
-  test("are one each on a machine with one thread per core", () => {
+  test("cpu-ids: a single CPU is a whole core if cores have one thread", () => {
     const one = machine("1-3", "0");
     expect(pickCpus(one, { value: [3], typed: "" }).ids).toEqual([3]);
   });
 
-  test("are left to the driver where there is no pool to be read", () => {
+  test("cpu-ids: an unreadable pool leaves the check to the driver", () => {
     expect(pickCpus(machine(undefined), { value: [3, 7], typed: "" }).ids).toEqual([3, 7]);
   });
 
   const hint = "the whole cores of the pool are cpu-ids=1-2,,5-6";
   test.each([
-    ["that there are none of", [1, 5, 9], "this machine has no CPU 9; its CPUs are 0-7", hint],
-    ["of CPU 0's core", [4], "CPU 0's core (CPUs 0,4) stays with the parent; no enclave can have it", hint],
+    ["a CPU that does not exist", [1, 5, 9], "this machine has no CPU 9; its CPUs are 0-7", hint],
     [
-      "out of the pool",
+      "a CPU of CPU 0's core",
+      [4],
+      "CPU 0's core (CPUs 0,4) stays with the parent; no enclave can have it",
+      hint,
+    ],
+    [
+      "CPUs outside the pool",
       [3, 7],
       "CPUs 3,7 are not in the CPU pool, which is 1-2,5-6",
       `${hint}, or while no enclave runs: nitro pool --cpu-list 1-3,5-7`,
     ],
-    [
-      "of half a core",
-      [1, 2, 6],
-      "an enclave needs whole cores, and CPU 5 is missing",
-      "use cpu-ids=1-2,,5-6",
-    ],
-  ])("%s are refused", (_, ids, why, told) => {
-    expect(userErrorOf(() => pick(ids))).toEqual({ what: "-accel nitro,cpu-ids=X", why, hint: told });
+    ["half a core", [1, 2, 6], "an enclave needs whole cores, and CPU 5 is missing", "use cpu-ids=1-2,,5-6"],
+  ])("cpu-ids: refuses %s", (_, ids, why, message) => {
+    expect(userErrorOf(() => pick(ids))).toEqual({ what: "-accel nitro,cpu-ids=X", why, hint: message });
   });
 
-  test("of an empty pool are refused with how to fill it", () => {
+  test("cpu-ids: refuses CPUs while the pool is empty, with the command that fills it", () => {
     const failure = userErrorOf(() => pick([1, 5], ""));
     expect(failure.why).toBe("CPUs 1,5 are not in the CPU pool, which is empty");
     expect(failure.hint).toBe(`while no enclave runs: nitro pool --cpu-list 1,5`);
   });
 
-  test("of half a core outside the pool are refused with a sufficient pool", () => {
+  test("cpu-ids: refuses half a core outside the pool, with a pool that has all of it", () => {
     expect(userErrorOf(() => pick([3])).hint).toEndWith(`nitro pool --cpu-list 1-3,5-7`);
   });
 });

@@ -8,10 +8,10 @@ import { counters, systemWith } from "../sys/fake-files.ts";
 
 const DEVICE = "/dev/nitro_enclaves";
 
-/** A machine that tells nothing of itself. */
+/** A machine of which no file can be read. */
 const nothing = systemWith({});
 
-describe("the device cannot be opened", () => {
+describe("diagnoseDevice", () => {
   test.each([
     ["ENOENT", "modprobe nitro_enclaves", "started without Nitro Enclaves"],
     ["ENODEV", "--enclave-options Enabled=true", "the driver is not loaded"],
@@ -22,7 +22,7 @@ describe("the device cannot be opened", () => {
     ["ENFILE", "ulimit -n", "Too many open files in system (ENFILE)"],
     ["EIO", "dmesg", "Input/output error (EIO)"],
     ["EBUSY", "dmesg", "Device or resource busy (EBUSY)"],
-  ] as const)("%s", (name, hint, why) => {
+  ] as const)("diagnoseDevice: %s has a cause and a fix", (name, hint, why) => {
     const failure = diagnoseDevice(nothing, new SyscallError("open", ERRNO[name], DEVICE));
     expect(failure.what).toBe(DEVICE);
     expect(failure.why).toContain(name);
@@ -31,7 +31,7 @@ describe("the device cannot be opened", () => {
   });
 });
 
-/** A machine whose counters of 2 MiB pages say this. */
+/** A machine with these counters of 2 MiB pages. */
 const withPages = (total: number, free: number, reserved = 0) =>
   systemWith({ ...counters(2 ** 21, { total, free, reserved }) });
 
@@ -47,10 +47,10 @@ function diagnosed(system: System, call: string, errno: number, plan: MemoryPlan
   return { what, why, hint };
 }
 
-describe("the huge pages cannot be had", () => {
+describe("diagnoseMemory", () => {
   const what = "-m 512M: 256 huge pages of 2 MiB";
 
-  test("another process took them: how many are free, and how many to reserve", () => {
+  test("diagnoseMemory: pages that another process took are reported with the free ones and the command that reserves more", () => {
     expect(diagnosed(withPages(300, 100, 20), "fallocate", ERRNO.ENOSPC)).toEqual({
       what: "-m 512M",
       why:
@@ -60,23 +60,23 @@ describe("the huge pages cannot be had", () => {
     });
   });
 
-  test("enough are free, so that something else holds them back", () => {
-    const told = diagnosed(withPages(600, 600), "fallocate", ERRNO.ENOSPC);
-    expect(told.what).toBe(what);
-    expect(told.why).toBe(
+  test("diagnoseMemory: if enough pages are free, a limit is the cause", () => {
+    const message = diagnosed(withPages(600, 600), "fallocate", ERRNO.ENOSPC);
+    expect(message.what).toBe(what);
+    expect(message.why).toBe(
       "enough huge pages are free, but they cannot be allocated (fallocate: No space left on device (ENOSPC)); " +
         "a cgroup or a cpuset limits this process",
     );
-    expect(told.hint).toContain("hugetlb.2MB.max");
+    expect(message.hint).toContain("hugetlb.2MB.max");
   });
 
-  test("a cpuset leaves out the pool's node", () => {
-    const told = diagnosed(withPages(600, 600), "set_mempolicy", ERRNO.EINVAL, { ...PLAN, node: 1 });
-    expect(told.why).toBe(
+  test("diagnoseMemory: a cpuset without the pool's node is the cause of a refused policy", () => {
+    const message = diagnosed(withPages(600, 600), "set_mempolicy", ERRNO.EINVAL, { ...PLAN, node: 1 });
+    expect(message.why).toBe(
       "memory cannot be allocated on NUMA node 1, where the CPU pool is " +
         "(set_mempolicy bind, nodes 1: Invalid argument (EINVAL))",
     );
-    expect(told.hint).toContain("Mems_allowed_list");
+    expect(message.hint).toContain("Mems_allowed_list");
   });
 
   test.each([
@@ -86,16 +86,16 @@ describe("the huge pages cannot be had", () => {
     ["memfd_create", "EPERM", "memfd_create: Operation not permitted", "outside it"],
     ["mmap", "EACCES", "mmap: Permission denied", "outside it"],
     ["ftruncate", "EIO", "ftruncate: Input/output error", "dmesg"],
-  ] as const)("%s: %s", (call, name, why, hint) => {
-    const told = diagnosed(withPages(1, 1), call, ERRNO[name]);
-    expect(told.what).toBe(what);
-    expect(told.why).toContain(why);
-    expect(told.why).toContain(`(${name})`);
-    expect(told.hint).toContain(hint);
+  ] as const)("diagnoseMemory: %s with %s has a cause and a fix", (call, name, why, hint) => {
+    const message = diagnosed(withPages(1, 1), call, ERRNO[name]);
+    expect(message.what).toBe(what);
+    expect(message.why).toContain(why);
+    expect(message.why).toContain(`(${name})`);
+    expect(message.hint).toContain(hint);
   });
 });
 
-describe("the heartbeat's port", () => {
+describe("diagnoseListen", () => {
   test.each([
     ["EAFNOSUPPORT", "vsock", "modprobe vmw_vsock_virtio_transport"],
     [
@@ -107,7 +107,7 @@ describe("the heartbeat's port", () => {
     ["EPERM", "Operation not permitted", "outside it"],
     ["EMFILE", "Too many open files", "ulimit -n"],
     ["ENODEV", "No such device", "/dev/vsock"],
-  ] as const)("%s is diagnosed", (name, why, hint) => {
+  ] as const)("diagnoseListen: %s has a cause and a fix", (name, why, hint) => {
     const failure = diagnoseListen(nothing, new SyscallError("bind", ERRNO[name], "vsock port 9000"), 30_000);
     expect(failure.what).toBe("heartbeat");
     expect(failure.why).toContain(why);

@@ -7,8 +7,8 @@ const identity = { uid: 7, gid: 8, groups: [8, 9] };
 const status = (uid = "7\t7\t7\t7", gid = "8\t8\t8\t8", groups = "8 9 ", cap = "0000000000000000") =>
   `Name:\tx\nUid:\t${uid}\nGid:\t${gid}\nGroups:\t${groups}\nCapInh:\t0\nCapPrm:\t${cap}\nCapEff:\t${cap}\n`;
 
-describe("a thread has dropped its privileges", () => {
-  test("with the IDs and groups of the user and no capabilities", () => {
+describe("hasDropped", () => {
+  test("hasDropped: is true for the ids and groups of the user without capabilities", () => {
     expect(hasDropped(status(), identity)).toBe(true);
     expect(hasDropped(status(undefined, undefined, "9 8 "), identity)).toBe(true);
   });
@@ -21,7 +21,7 @@ describe("a thread has dropped its privileges", () => {
     ["a missing group", status(undefined, undefined, "8 ")],
     ["a capability", status(undefined, undefined, undefined, "0000000000200000")],
     ["an empty status", ""],
-  ])("but not with %s", (_, text) => {
+  ])("hasDropped: is false for %s", (_, text) => {
     expect(hasDropped(text, identity)).toBe(false);
   });
 });
@@ -62,8 +62,8 @@ function inSandbox(body: string) {
   return { out: child.stdout.toString(), signal: child.signalCode };
 }
 
-describe("in the sandbox", () => {
-  test("opening a file and signalling another process fail with EPERM", () => {
+describe("sandbox", () => {
+  test("sandbox: opening a file and signalling another process fail with EPERM", () => {
     const { out, signal } = inSandbox(`
       console.log(system.libc.open(path, 0, 0), system.libc.errno(), processCalls.kill(1, 0), system.libc.errno());
     `);
@@ -74,12 +74,12 @@ describe("in the sandbox", () => {
     ["changing the user", "processCalls.setresuid(1, 1, 1);"],
     ["changing the root directory", "processCalls.chroot(path);"],
     ["executing a program", "system.libc.syscall(SYSCALLS.execve[KERNEL_ARCHITECTURE], 0, 0, 0, 0, 0);"],
-  ])("%s kills the process", (_, body) => {
+  ])("sandbox: %s kills the process", (_, body) => {
     expect(inSandbox(body)).toEqual({ out: "", signal: "SIGSYS" });
   });
 });
 
-describe("the seccomp filter decides on", () => {
+describe("sandboxRules", () => {
   const x86 = filterProgram(sandboxRules(42), { errno: 1 }, "x86_64");
   const arm = filterProgram(sandboxRules(42), { errno: 1 }, "aarch64");
 
@@ -105,12 +105,15 @@ describe("the seccomp filter decides on", () => {
     ["prctl PR_SET_NAME", 157, 167, [15], ALLOW],
     ["prctl PR_SET_DUMPABLE", 157, 167, [4], EPERM],
     ["an unknown system call", 999, 999, [], EPERM],
-  ])("%s", (_, x86Number, armNumber, args, expected) => {
-    expect(run(x86, 0xc000003e, x86Number, args)).toBe(expected);
-    expect(run(arm, 0xc00000b7, armNumber, args)).toBe(expected);
-  });
+  ])(
+    "sandboxRules: %s has the same result on both architectures",
+    (_, x86Number, armNumber, args, expected) => {
+      expect(run(x86, 0xc000003e, x86Number, args)).toBe(expected);
+      expect(run(arm, 0xc00000b7, armNumber, args)).toBe(expected);
+    },
+  );
 
-  test("calls of another architecture and of x32, which kill the process", () => {
+  test("sandboxRules: calls of another architecture and of x32 kill the process", () => {
     expect(run(x86, 0x40000003, 0)).toBe(KILL);
     expect(run(arm, 0x40000028, 0)).toBe(KILL);
     expect(run(x86, 0xc000003e, 0x40000000)).toBe(KILL);

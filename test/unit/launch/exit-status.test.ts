@@ -11,7 +11,7 @@ function exit(known: Partial<EnclaveExit>): EnclaveExit {
   return { debugMode: true, elapsedMs: 2_430, commandLine: "console=ttyS0", ...known };
 }
 
-describe("an enclave that exited without a request", () => {
+describe("describeExit", () => {
   test.each([
     [RESTART, "awaited", 3, NO_HEARTBEAT],
     [RESTART, undefined, 5, UNKNOWN],
@@ -47,11 +47,14 @@ describe("an enclave that exited without a request", () => {
       `was stopped 2.4 s after start, without a heartbeat; its console says: ${PANIC}`,
     ],
     ["reboot: Power down\n", "missed", 3, "was stopped 2.4 s after start, without a heartbeat"],
-  ] as const)("console %p, heartbeat %p: status %d", (consoleTail, heartbeat, status, message) => {
-    expect(describeExit(exit({ consoleTail, heartbeat }))).toEqual({ status, message });
-  });
+  ] as const)(
+    "describeExit: console %p, heartbeat %p: status %d",
+    (consoleTail, heartbeat, status, message) => {
+      expect(describeExit(exit({ consoleTail, heartbeat }))).toEqual({ status, message });
+    },
+  );
 
-  test("before its heartbeat with an empty console says so, and that the command line has no console", () => {
+  test("describeExit: an exit before the heartbeat with an empty console says so, and that console= is missing", () => {
     const empty = { consoleTail: "", heartbeat: "awaited" } as const;
     expect(describeExit(exit(empty)).message).toBe(`${NO_HEARTBEAT}; the console stayed empty`);
     expect(describeExit(exit({ ...empty, commandLine: "quiet noconsole=1" })).message).toBe(
@@ -59,12 +62,12 @@ describe("an enclave that exited without a request", () => {
     );
   });
 
-  test("without a console does not say that the console stayed empty", () => {
+  test("describeExit: an exit in production mode does not say that the console stayed empty", () => {
     const { message } = describeExit(exit({ heartbeat: "awaited", debugMode: false, commandLine: "" }));
     expect(message).toBe(NO_HEARTBEAT);
   });
 
-  test("in production mode for an unknown cause says how to reproduce it", () => {
+  test("describeExit: an unknown cause in production mode says how to reproduce it", () => {
     expect(describeExit(exit({ debugMode: false, elapsedMs: 3_000 }))).toEqual({
       status: 5,
       message:
@@ -73,7 +76,7 @@ describe("an enclave that exited without a request", () => {
     });
   });
 
-  test("for an unknown cause says if its console was not connected", () => {
+  test("describeExit: an unknown cause without a console says that the console was not connected", () => {
     expect(describeExit(exit({})).message).toBe(
       "exited after 2.4 s; cause unknown: its console was not connected",
     );
@@ -92,11 +95,11 @@ describe("an enclave that exited without a request", () => {
     [7_200_000, "2 h"],
     [172_799_000, "47 h"],
     [172_800_000, "2 days"],
-  ])("after %d ms has run for %s", (elapsedMs, text) => {
+  ])("describeExit: %d ms are printed as %s", (elapsedMs, text) => {
     expect(describeExit(exit({ elapsedMs })).message).toStartWith(`exited after ${text}; `);
   });
 
-  test("is quoted without control characters, at most 120 of them", () => {
+  test("describeExit: quotes at most 120 characters of the console, without control characters", () => {
     const consoleTail = `Kernel panic - not syncing: \x1b]0;title\x07\u009b2J${"x".repeat(300)}`;
     const { message } = describeExit(exit({ consoleTail }));
     const before = "crashed after 2.4 s; its console says: ";
@@ -104,7 +107,7 @@ describe("an enclave that exited without a request", () => {
     expect(message.length).toBe(before.length + 120);
   });
 
-  test("with 8 KiB of adverse console text is judged at once", () => {
+  test("describeExit: 8 KiB of adverse console text take less than 100 ms", () => {
     const consoleTail = "child exited with error ".repeat(400) + "reboot: ".repeat(400);
     const start = Bun.nanoseconds();
     describeExit(exit({ consoleTail }));
@@ -112,6 +115,6 @@ describe("an enclave that exited without a request", () => {
   });
 });
 
-test("the exit statuses are those of the manual, and none is a signal's", () => {
+test("exit statuses: are those of the manual", () => {
   expect(EXIT).toEqual({ stopped: 0, notLaunched: 1, noHeartbeat: 3, crashed: 4, exited: 5 });
 });

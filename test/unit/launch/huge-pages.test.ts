@@ -51,7 +51,7 @@ const plan = (system: System, bytes: number, backend?: Partial<MemoryBackend>) =
 };
 
 describe("on one node", () => {
-  test("pages of 1 GiB are taken for what is wanted whole, of 2 MiB for the rest", () => {
+  test("huge pages: 1 GiB pages are used for each whole GiB, 2 MiB pages for the rest", () => {
     expect(plan(small([3, 4], [100, 100]), 2 * GIB + 64 * MIB)).toEqual({
       ...size(2 * GIB + 64 * MIB),
       ranges: [
@@ -62,7 +62,7 @@ describe("on one node", () => {
     });
   });
 
-  test("pages that are promised to others are not counted", () => {
+  test("huge pages: reserved pages are not counted", () => {
     const system = small([0, 0], [300, 300], { ...counters(HUGE, { free: 300, total: 300, reserved: 45 }) });
     expect(plan(system, 510 * MIB).ranges).toEqual([{ pageBytes: HUGE, pages: 255 }]);
     expect(userErrorOf(() => plan(system, 512 * MIB))).toEqual({
@@ -72,7 +72,7 @@ describe("on one node", () => {
     });
   });
 
-  test("a larger page that would suffice is named, and that it is donated whole", () => {
+  test("huge pages: the message says that a larger page, which would suffice, is donated whole", () => {
     expect(userErrorOf(() => plan(small([2, 4], [10, 20]), 1536 * MIB))).toEqual({
       what: "-m 1536",
       why:
@@ -82,7 +82,7 @@ describe("on one node", () => {
     });
   });
 
-  test("pages that the kernel would make are tried", () => {
+  test("huge pages: pages that the kernel may allocate by overcommit are counted", () => {
     const directory = "/sys/kernel/mm/hugepages/hugepages-2048kB";
     const overcommit = {
       [`${directory}/nr_overcommit_hugepages`]: 50,
@@ -96,7 +96,7 @@ describe("on one node", () => {
     );
   });
 
-  test("unreadable counters do not prevent a launch", () => {
+  test("huge pages: unreadable counters do not prevent a launch", () => {
     expect(plan(systemWith({}), 2 * GIB)).toEqual({
       ...size(2 * GIB),
       ranges: [{ pageBytes: HUGE, pages: 1024 }],
@@ -104,7 +104,7 @@ describe("on one node", () => {
     });
   });
 
-  test("the size of pages that was asked for is kept to", () => {
+  test("huge pages: a requested page size is the only one used", () => {
     expect(plan(small([2, 2], [1024, 1024]), 2 * GIB, { pageBytes: HUGE }).ranges).toEqual([
       { pageBytes: HUGE, pages: 1024 },
     ]);
@@ -116,7 +116,7 @@ describe("on one node", () => {
     );
   });
 
-  test("a policy for its only node means nothing, and one for another is refused", () => {
+  test("huge pages: with one node, a policy for it has no effect, and one for another node is refused", () => {
     const system = small([0, 0], [64, 64]);
     expect(plan(system, 128 * MIB, { policy: "bind", hostNodes: [0] }).node).toBeUndefined();
     expect(userErrorOf(() => plan(system, 128 * MIB, { policy: "bind", hostNodes: [0, 1] })).why).toBe(
@@ -126,7 +126,7 @@ describe("on one node", () => {
 });
 
 describe("on two nodes", () => {
-  test("only the pool's pages count, and are bound to", () => {
+  test("huge pages: only pages of the pool's node are used", () => {
     expect(plan(twoNodes([4, 1000], [1, 600]), 2 * GIB)).toEqual({
       ...size(2 * GIB),
       ranges: [
@@ -137,7 +137,7 @@ describe("on two nodes", () => {
     });
   });
 
-  test("free pages are reported by size and node", () => {
+  test("huge pages: free pages are reported by size and node", () => {
     expect(userErrorOf(() => plan(twoNodes([4, 900], [1, 300]), 2 * GIB))).toEqual({
       what: "-m 2048",
       why:
@@ -150,7 +150,7 @@ describe("on two nodes", () => {
     });
   });
 
-  test("pages promised to others may be any node's", () => {
+  test("huge pages: reserved pages may be on any node", () => {
     expect(plan(twoNodes([0, 0], [0, 600], 88), GIB).ranges).toEqual([{ pageBytes: HUGE, pages: 512 }]);
     expect(userErrorOf(() => plan(twoNodes([0, 0], [0, 600], 89), GIB)).why).toContain(
       "need 1024 MiB, 1022 MiB free",
@@ -163,7 +163,7 @@ describe("on two nodes", () => {
     ["preferred", [1]],
     ["interleave", [1]],
     ["default", []],
-  ] as const)("policy %s of nodes %j is the pool's node", (policy, hostNodes) => {
+  ] as const)("huge pages: policy %s of nodes %j gives pages of the pool's node", (policy, hostNodes) => {
     expect(plan(twoNodes([0, 600], [0, 600]), GIB, { policy, hostNodes }).node).toBe(1);
   });
 
@@ -182,14 +182,14 @@ describe("on two nodes", () => {
     expect(failure.hint).toStartWith("policy=bind,host-nodes=1, ");
   });
 
-  test("a node that there is not is refused", () => {
+  test("huge pages: a node that does not exist is refused", () => {
     const backend = { policy: "bind", hostNodes: [2] } as const;
     expect(userErrorOf(() => plan(twoNodes([0, 600], [0, 600]), GIB, backend)).why).toBe(
       "host-nodes: there is no NUMA node 2; this machine has nodes 0, 1",
     );
   });
 
-  test("without a pool all pages count, for nothing tells which the driver would take", () => {
+  test("huge pages: without a pool the pages of all nodes count, because any node may get the pool", () => {
     const system = systemWith({
       "/sys/devices/system/node/online": "0-1",
       [NE_CPUS]: "",

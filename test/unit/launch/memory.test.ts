@@ -14,9 +14,9 @@ import { userErrorOf } from "../../support/error-of.ts";
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
-const asked = (value: number, typed: string) => ({ value, typed });
+const requested = (value: number, typed: string) => ({ value, typed });
 
-describe("memory without -m", () => {
+describe("planMemory", () => {
   test.each([
     [1, 128 * MIB],
     [16 * MIB, 128 * MIB],
@@ -25,7 +25,7 @@ describe("memory without -m", () => {
     [33 * MIB, 132 * MIB],
     [900 * MIB, 3600 * MIB],
     [5 * GIB + 1, 20 * GIB + 2 * MIB],
-  ])("for an image of %d bytes is %d", (image, bytes) => {
+  ])("planMemory: without -m an image of %d bytes gets %d bytes", (image, bytes) => {
     expect(planMemory(undefined, image)).toEqual({
       bytes,
       typed: `-m ${bytes / MIB}M (the default)`,
@@ -33,9 +33,9 @@ describe("memory without -m", () => {
   });
 });
 
-describe("memory by -m", () => {
-  test("is taken as it is when it is whole huge pages", () => {
-    expect(planMemory(asked(512 * MIB, "-m 512M"), 1)).toEqual({
+describe("planMemory with -m", () => {
+  test("planMemory: -m is accepted if it is whole huge pages", () => {
+    expect(planMemory(requested(512 * MIB, "-m 512M"), 1)).toEqual({
       bytes: 512 * MIB,
       typed: "-m 512M",
     });
@@ -49,8 +49,8 @@ describe("memory by -m", () => {
     [63 * MIB, "-m 63", "use -m 64M"],
     [1, "-m 1b", "use -m 64M"],
     [2 * MIB + 1, "-m 2097153b", "use -m 64M"],
-  ])("%d names the neighbours that would do", (bytes, typed, hint) => {
-    expect(userErrorOf(() => planMemory(asked(bytes, typed), 1))).toEqual({
+  ])("planMemory: %d bytes are refused; the hint has the nearest sizes", (bytes, typed, hint) => {
+    expect(userErrorOf(() => planMemory(requested(bytes, typed), 1))).toEqual({
       what: typed,
       why: `${bytes} bytes are not a multiple of the huge page size (2 MiB)`,
       hint,
@@ -58,11 +58,11 @@ describe("memory by -m", () => {
   });
 });
 
-describe("an image in its memory", () => {
+describe("checkFits", () => {
   const offset = EXPECTED_IMAGE_OFFSET;
   const plan = (mib: number) => ({ bytes: mib * MIB, typed: `-m ${mib}M` });
 
-  test("is expected 8 MiB into it", () => {
+  test("image offset: 8 MiB is expected", () => {
     expect(offset).toBe(8 * MIB);
   });
 
@@ -72,12 +72,12 @@ describe("an image in its memory", () => {
     [56 * MIB + 1, 66],
     [100 * MIB, 108],
     [100 * MIB + 1, 110],
-  ])("of %d bytes needs %d MiB at least", (image, mib) => {
+  ])("checkFits: an image of %d bytes needs at least %d MiB", (image, mib) => {
     expect(leastMemory(offset, image)).toBe(mib * MIB);
     checkFits(plan(mib), offset, image);
   });
 
-  test("that does not fit names the least that would do", () => {
+  test("checkFits: an image that does not fit is refused; the hint has the minimum size", () => {
     expect(userErrorOf(() => checkFits(plan(106), offset, 100 * MIB))).toEqual({
       what: "-m 106M",
       why: `the image has ${100 * MIB} bytes and is loaded at offset 8M`,
@@ -85,7 +85,7 @@ describe("an image in its memory", () => {
     });
   });
 
-  test("of any size needs the 64 MiB of an enclave", () => {
+  test("checkFits: an image of any size needs at least 64 MiB, the minimum of an enclave", () => {
     expect(userErrorOf(() => checkFits(plan(62), offset, 1))).toEqual({
       what: "-m 62M",
       why: "an enclave needs at least 64 MiB of memory",
@@ -93,13 +93,13 @@ describe("an image in its memory", () => {
     });
   });
 
-  test("another offset than the expected one counts", () => {
+  test("checkFits: uses the offset that the driver reports", () => {
     expect(userErrorOf(() => checkFits(plan(128), 64 * MIB, 100 * MIB)).hint).toStartWith(
       "use -m 164M or more",
     );
   });
 
-  test("in less than four times its size is warned about", () => {
+  test("tightMemory: warns about memory of less than four times the image", () => {
     expect(tightMemory(plan(400), 100 * MIB)).toBeUndefined();
     expect(tightMemory(plan(398), 100 * MIB)).toBe(
       `warning: -m 398M is less than four times the image (${100 * MIB} bytes); ` +
@@ -108,7 +108,7 @@ describe("an image in its memory", () => {
   });
 });
 
-test("sizes are printed in whole MiB or in bytes", () => {
+test("sizeText: prints whole MiB or bytes", () => {
   expect([sizeText(0), sizeText(128 * MIB), sizeText(3 * GIB), sizeText(MIB + 1)]).toEqual([
     "0M",
     "128M",
@@ -117,41 +117,41 @@ test("sizes are printed in whole MiB or in bytes", () => {
   ]);
 });
 
-describe("pages", () => {
+describe("planPages", () => {
   const giant = (pages: number) => ({ pageBytes: GIB, pages });
   const huge = (pages: number) => ({ pageBytes: 2 * MIB, pages });
 
   test.each([
-    ["small memory is of 2 MiB", 512 * MIB, { giant: 4, huge: 1000 }, undefined, [huge(256)]],
-    ["whole GiBs are of 1 GiB", 3 * GIB, { giant: 4, huge: 1000 }, undefined, [giant(3)]],
-    [
-      "what is left over is of 2 MiB",
-      2 * GIB + 6 * MIB,
-      { giant: 4, huge: 3 },
-      undefined,
-      [giant(2), huge(3)],
-    ],
-    ["as many of 1 GiB as there are", 3 * GIB, { giant: 1, huge: 1024 }, undefined, [giant(1), huge(1024)]],
-    ["none of 1 GiB", 3 * GIB, { giant: 0, huge: 1536 }, undefined, [huge(1536)]],
+    ["less than 1 GiB has 2 MiB pages", 512 * MIB, { giant: 4, huge: 1000 }, undefined, [huge(256)]],
+    ["whole GiB have 1 GiB pages", 3 * GIB, { giant: 4, huge: 1000 }, undefined, [giant(3)]],
+    ["the rest has 2 MiB pages", 2 * GIB + 6 * MIB, { giant: 4, huge: 3 }, undefined, [giant(2), huge(3)]],
+    ["all free 1 GiB pages are used", 3 * GIB, { giant: 1, huge: 1024 }, undefined, [giant(1), huge(1024)]],
+    ["no 1 GiB page is free", 3 * GIB, { giant: 0, huge: 1536 }, undefined, [huge(1536)]],
     ["a kernel without 1 GiB pages", GIB, { giant: undefined, huge: 512 }, undefined, [huge(512)]],
-    ["no larger page than is wanted whole", (3 * GIB) / 2, { giant: 2, huge: 255 }, undefined, undefined],
+    [
+      "a 1 GiB page is not used for a part of a GiB",
+      (3 * GIB) / 2,
+      { giant: 2, huge: 255 },
+      undefined,
+      undefined,
+    ],
     ["one page too few", 512 * MIB, { giant: 9, huge: 255 }, undefined, undefined],
     ["one page too few for the rest", 2 * GIB + 2 * MIB, { giant: 2, huge: 0 }, undefined, undefined],
     ["counters that cannot be read", GIB, { giant: undefined, huge: undefined }, undefined, [huge(512)]],
-    ["2 MiB pages as asked", 2 * GIB, { giant: 2, huge: 1024 }, 2 * MIB, [huge(1024)]],
-    ["2 MiB pages as asked, too few", 2 * GIB, { giant: 2, huge: 1023 }, 2 * MIB, undefined],
-    ["1 GiB pages as asked", 2 * GIB, { giant: 2, huge: 1024 }, GIB, [giant(2)]],
-    ["1 GiB pages as asked, too few", 2 * GIB, { giant: 1, huge: 1024 }, GIB, undefined],
-    ["1 GiB pages as asked, uncounted", GIB, { giant: undefined, huge: undefined }, GIB, [giant(1)]],
-  ])("%s", (_, bytes, supply, pageBytes, expected) => {
+    ["2 MiB pages are requested", 2 * GIB, { giant: 2, huge: 1024 }, 2 * MIB, [huge(1024)]],
+    ["2 MiB pages are requested, too few", 2 * GIB, { giant: 2, huge: 1023 }, 2 * MIB, undefined],
+    ["1 GiB pages are requested", 2 * GIB, { giant: 2, huge: 1024 }, GIB, [giant(2)]],
+    ["1 GiB pages are requested, too few", 2 * GIB, { giant: 1, huge: 1024 }, GIB, undefined],
+    ["1 GiB pages are requested, not counted", GIB, { giant: undefined, huge: undefined }, GIB, [giant(1)]],
+  ])("planPages: %s", (_, bytes, supply, pageBytes, expected) => {
     const ranges = planPages(bytes, supply, pageBytes);
     expect(ranges).toEqual(expected);
     if (ranges === undefined) expect(mostMemory(bytes, supply, pageBytes)).toBeLessThan(bytes);
     else expect(ranges.reduce((sum, { pageBytes, pages }) => sum + pageBytes * pages, 0)).toBe(bytes);
   });
 
-  /** By hand: every number of 1 GiB pages that would do, the one with the fewest pages in all. */
-  test("are the fewest that make up the size exactly, whatever is free", () => {
+  /** Tries every possible number of 1 GiB pages, and takes the one with the fewest pages in total. */
+  test("planPages: uses the fewest pages of exactly the size, whichever are free", () => {
     let planned = 0;
     for (let bytes = 64 * MIB; bytes <= 5 * GIB; bytes += 194 * MIB) {
       for (const giants of [0, 1, 2, 5]) {
@@ -178,11 +178,11 @@ describe("pages", () => {
     [4 * GIB, { giant: 2, huge: 80 }, GIB, 2 * GIB],
     [4 * GIB, { giant: 2, huge: 80 }, 2 * MIB, 160 * MIB],
     [4 * GIB, { giant: undefined, huge: undefined }, undefined, 0],
-  ])("of %d bytes a supply makes up what it can", (bytes, supply, pageBytes, most) => {
+  ])("mostMemory: of %d bytes, the supply %j provides what it can", (bytes, supply, pageBytes, most) => {
     expect(mostMemory(bytes, supply, pageBytes)).toBe(most);
   });
 
-  test("are printed with their sizes", () => {
+  test("rangesText: prints numbers and sizes of pages", () => {
     expect(rangesText([giant(1)])).toBe("1 huge page of 1 GiB");
     expect(rangesText([huge(256)])).toBe("256 huge pages of 2 MiB");
     expect(rangesText([giant(3), huge(1)])).toBe("3 huge pages of 1 GiB and 1 of 2 MiB");

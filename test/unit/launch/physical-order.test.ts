@@ -4,7 +4,7 @@ import { ascendingOrder, contiguousRuns, countRegions } from "../../../src/launc
 const PAGE = 2 ** 21;
 const at = (...numbers: number[]) => Float64Array.from(numbers, (number) => number * PAGE);
 
-describe("countRegions counts the regions", () => {
+describe("countRegions", () => {
   test.each([
     ["no pages", [], 0],
     ["one page", [7], 1],
@@ -14,7 +14,7 @@ describe("countRegions counts the regions", () => {
     ["a run at a lower address than the one before it", [7, 8, 3, 4, 9], 3],
     ["the same page twice", [7, 7], 2],
     ["the page at address 0", [0, 1], 1],
-  ])("of %s", (_, pages, expected) => {
+  ])("countRegions: counts the regions of %s", (_, pages, expected) => {
     expect(countRegions(at(...pages), PAGE)).toBe(expected);
   });
 });
@@ -23,11 +23,11 @@ const ascendingIndices = (addresses: Float64Array, pageBytes: number) =>
   ascendingOrder(addresses, pageBytes)?.indices;
 
 describe("ascendingOrder", () => {
-  test("sorts by physical address", () => {
+  test("ascendingOrder: sorts by physical address", () => {
     expect(ascendingIndices(at(9, 3, 8, 4), PAGE)).toEqual(Uint32Array.of(1, 3, 2, 0));
   });
 
-  test("sorts the highest addresses and many pages exactly", () => {
+  test("ascendingOrder: sorts the highest addresses and many pages exactly", () => {
     const last = 2 ** 31 - 1;
     expect(ascendingIndices(at(last, 0, last - 1), PAGE)).toEqual(Uint32Array.of(1, 2, 0));
     const many = Float64Array.from({ length: 2 ** 16 }, (_, i) => (last - i) * PAGE);
@@ -35,12 +35,12 @@ describe("ascendingOrder", () => {
     expect([indices[0], indices.at(-1)]).toEqual([2 ** 16 - 1, 0]);
   });
 
-  test("returns undefined for addresses that are not multiples of the page size, and for too many pages", () => {
+  test("ascendingOrder: is undefined for addresses that are not multiples of the page size, and for too many pages", () => {
     expect(ascendingIndices(Float64Array.of(PAGE, 4096), PAGE)).toBeUndefined();
     expect(ascendingIndices(new Float64Array(2 ** 22 + 1), PAGE)).toBeUndefined();
   });
 
-  test("has the fewest regions and each page once, for 200 random orders", () => {
+  test("ascendingOrder: has the fewest regions and each page once, for 200 random orders", () => {
     let state = 1;
     const random = (below: number) => {
       state = (state * 48_271) % 2_147_483_647;
@@ -65,7 +65,7 @@ describe("ascendingOrder", () => {
 });
 
 describe("contiguousRuns", () => {
-  test("joins consecutive pages and ends each run with its file", () => {
+  test("contiguousRuns: joins consecutive pages and ends each run with its file", () => {
     expect(contiguousRuns(Uint32Array.of(0, 1, 2, 3, 4, 9, 8, 5, 6), 4)).toEqual([
       { first: 0, pages: 4 },
       { first: 4, pages: 1 },

@@ -28,7 +28,7 @@ function conditions(bytes: number, more: Partial<PreallocConditions> = {}, gigan
   };
 }
 
-describe("the number of threads fits", () => {
+describe("chooseThreads", () => {
   test.each([
     ["62 MiB, too little for two threads", conditions(62 * MIB), 96, 1],
     ["64 MiB", conditions(64 * MIB), 96, 2],
@@ -53,11 +53,11 @@ describe("the number of threads fits", () => {
     ],
     ["prealloc-threads=3", conditions(64 * MIB, { requestedThreads: 3, framesVisible: false }), 1, 3],
     ["prealloc-threads=1", conditions(64 * GIB, { requestedThreads: 1 }), 96, 1],
-  ])("%s", (_, given, cpus, expected) => {
+  ])("chooseThreads: %s", (_, given, cpus, expected) => {
     expect(chooseThreads(given, () => cpus)).toBe(expected);
   });
 
-  test("a small memory, without counting the CPUs", () => {
+  test("chooseThreads: a small memory gets one thread, without counting the CPUs", () => {
     expect(
       chooseThreads(conditions(62 * MIB), () => {
         throw new Error("counted the CPUs");
@@ -66,7 +66,7 @@ describe("the number of threads fits", () => {
   });
 });
 
-test("mappings are limited to vm.max_map_count less a margin for the rest of the process", () => {
+test("maxMappings: vm.max_map_count less a margin for the rest of the process", () => {
   const allowing = (text: string) => maxMappings(systemWith({ "/proc/sys/vm/max_map_count": text }));
   expect([allowing("65530"), allowing("262144"), allowing("1000")]).toEqual([57_338, 253_952, 500]);
   expect(maxMappings(systemWith({}))).toBe(57_338);
@@ -76,7 +76,7 @@ test("mappings are limited to vm.max_map_count less a margin for the rest of the
   expect(mappingsCheck(systemWith({ "/proc/sys/vm/max_map_count": "100" }))(128)).toBe(true);
 });
 
-test("usableCpus counts the CPUs of the process's affinity mask", () => {
+test("usableCpus: counts the CPUs of the process's affinity mask", () => {
   const { stdout } = Bun.spawnSync(["nproc"]);
   expect(usableCpus(openSystem())).toBe(Number(stdout.toString()));
   expect(usableCpus(fakeLibc({ syscall: () => -1, errno: () => 38 }))).toBe(1);
