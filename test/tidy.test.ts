@@ -417,6 +417,23 @@ describe("documents", () => {
     none([...new Set(missing)], "name a file that exists");
   });
 
+  test("documents and help list CPUs by number only for an instance type that they name", () => {
+    // Siblings have consecutive numbers on some types and not on others: a list is right for one type only.
+    const list = /(ne_cpus|cpu-ids=|cpu-list |cpu_pool: ?)\d|(?<![\w-])\d+(-\d+)?,{1,2}\d.*ne_cpus/;
+    const type = /\b[a-z]\d[a-z]*\.\d*[a-z]*large\b/;
+    const documents = MARKDOWN.flatMap(({ path, text }) =>
+      text.split(/\n\n|\n(?=- )/).map((paragraph) => ({ path, text: paragraph })),
+    );
+    const help = SRC.flatMap(({ path, text }) => proseOf(text).map((prose) => ({ path, text: prose.text })));
+    const found = [...documents, ...help].filter(
+      ({ text }) => !/^\/[/*]/.test(text) && list.test(text) && !type.test(text),
+    );
+    none(
+      found.map(({ path, text }) => `${path}: ${text}`),
+      "use nitro pool --cpus N, or name the instance type in the paragraph",
+    );
+  });
+
   test("every symbol that a document names is declared in the file beside it", () => {
     const named = MARKDOWN.flatMap(({ path, text }) =>
       [...text.matchAll(/`((?:src|test)\/[\w./-]+\.ts)`: `([\w.#]+)`/g)].map(

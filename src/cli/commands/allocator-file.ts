@@ -1,6 +1,8 @@
 /**
  * Reads allocator.yaml, the configuration of AWS's nitro-enclaves-allocator: memory_mib, and cpu_count or cpu_pool, or
- * a list of these, one per enclave. The file may come from another user: its size, keys and values are all checked.
+ * a list of these, one per enclave. The allocator reads a file without a list line by line, with cut(1) and sed(1)
+ * (parse_config in aws-nitro-enclaves-cli, bootstrap/nitro-enclaves-allocator), so files that are in use need not be
+ * YAML. The file may come from another user: its size, keys and values are all checked.
  */
 import * as z from "zod/mini";
 import { parseCpuList } from "../../host/cpu/cpu-list.ts";
@@ -49,6 +51,8 @@ export function allocatorRequest(text: string, typed: string): Omit<PoolRequest,
 /** Returns the entries of a list, or the one entry of a file without a list. */
 function parseEntries(text: string, refuse: Refuse): unknown[] {
   if (text.length > MAX_CHARACTERS) refuse(`it has more than ${MAX_CHARACTERS} characters`);
+  const single = parseLines(text);
+  if (single !== undefined) return [single];
   if ((text.match(/^---(\s|$)/gm)?.length ?? 0) > 1)
     refuse("it contains several documents", "use one document, with a list for several enclaves");
   const parsed = parseYaml(text, refuse);
@@ -56,6 +60,29 @@ function parseEntries(text: string, refuse: Refuse): unknown[] {
   if (entries.length === 0) refuse("the list is empty");
   if (entries.length > MAX_ENTRIES) refuse(`it has more than ${MAX_ENTRIES} entries`);
   return entries;
+}
+
+/** A key and a plain value, which may be in quotes; other values (lists, maps, references) are left to YAML. */
+const PAIR = /^([\w-]+)[ \t]*:(.*)$/;
+const PLAIN = /^(["']?)([\w.,;/ \t-]*)\1$/;
+
+/**
+ * Reads the keys and values of a file without a list, as the allocator does: it skips everything before the first line
+ * `---`, indentation does not matter, and the last of repeated keys counts. Returns undefined if a line is neither a
+ * pair nor a comment.
+ */
+function parseLines(text: string): Record<string, string> | undefined {
+  const lines = text.split("\n").map((line) => line.replace("\uFEFF", "").trim());
+  const pairs: [string, string][] = [];
+  for (const line of lines.slice(lines.indexOf("---") + 1)) {
+    if (line === "" || line === "---" || line.startsWith("#")) continue;
+    const comment = line.search(/[ \t]#/);
+    const [, key, rest = ""] = PAIR.exec(comment < 0 ? line : line.slice(0, comment)) ?? [];
+    const value = PLAIN.exec(rest.trim())?.[2];
+    if (key === undefined || value === undefined) return undefined;
+    pairs.push([key, value]);
+  }
+  return pairs.length === 0 ? undefined : Object.fromEntries(pairs);
 }
 
 function parseYaml(text: string, refuse: Refuse): unknown {
@@ -87,9 +114,18 @@ function parseEntry(value: unknown, refuse: Refuse): Entry {
     if (more === undefined) return refuse(`cpu_count must be a number of CPUs, not ${shown(cpu_count)}`);
     return { memoryBytes, cpus: [], more };
   }
-  const cpus = parseCpuList(String(cpu_pool)) ?? [];
+  // The driver's parameter takes spaces for commas (bitmap_parselist in lib/bitmap-str.c).
+  const cpus =
+    parseCpuList(
+      String(cpu_pool)
+        .trim()
+        .replaceAll(/[\s,]+/g, ","),
+    ) ?? [];
   if (cpus.length === 0)
-    refuse(`cpu_pool must be a list of CPUs, not ${shown(cpu_pool)}`, "use a list such as cpu_pool: 2,3,6-9");
+    refuse(
+      `cpu_pool must be a list of CPUs, not ${shown(cpu_pool)}`,
+      "list whole cores (cat /sys/devices/system/cpu/cpu*/topology/thread_siblings_list), or use cpu_count: 2",
+    );
   return { memoryBytes, cpus, more: 0 };
 }
 

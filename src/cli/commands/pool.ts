@@ -59,7 +59,7 @@ export const poolCommand = defineSubcommand({
     "cpu-list": {
       type: "string",
       valueHint: "LIST",
-      description: "put these CPUs into the pool, such as 2-3,10-11",
+      description: "put these CPUs into the pool, N or N-N joined by commas: whole cores of one NUMA node",
     },
     memory: {
       type: "string",
@@ -152,7 +152,7 @@ function cpuRequest(count: string | undefined, list: string | undefined): PoolRe
     throw new UserError(
       `--cpu-list ${list}`,
       "expects a list of CPUs",
-      "use a list such as --cpu-list 2-3,10-11",
+      "numbers and ranges joined by commas; or let nitro choose whole cores: --cpus 2",
     );
   return { list: cpus, more: 0, typed: `--cpu-list ${list}` };
 }

@@ -13,7 +13,7 @@ const PROPERTIES = {
   "cpu-ids": {
     schema: cpuIds,
     repeats: true,
-    help: "the parent's CPUs for the vCPUs, whole cores of the pool: 2-3 or 2-3,,6-7",
+    help: "the parent's CPUs for the vCPUs, whole cores of the pool: N,,N or N-N,,N-N",
     default: "the driver chooses",
   },
   "debug-mode": {
@@ -70,7 +70,7 @@ export const ACCEL = {
 const MAX_CPU = 8191;
 
 function cpuIds() {
-  return numberList(MAX_CPU, "CPUs", "CPUs, such as 2-3 or 2-3,,6-7").check(
+  return numberList(MAX_CPU, "CPUs", "CPUs: N or N-N, joined by ,,").check(
     rule<number[]>(
       (cpus) => !cpus.includes(0),
       "cpu-ids: CPU 0 stays with the parent; no enclave can have it",

@@ -26,7 +26,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool rejects", () => {
     ["--cpus 2 --cpus 2", "--cpus: is given twice", "leave one of them out"],
     ["--cpus two", "--cpus two: expects a whole number, at least 1", "use a number such as --cpus 2"],
     ["--cpus 2 --cpu-list 2,50", "--cpu-list: conflicts with --cpus", "leave one of them out"],
-    ["--cpu-list 3-2", "--cpu-list 3-2: expects a list of CPUs", "use a list such as --cpu-list 2-3,10-11"],
+    ["--cpu-list 3-2", "--cpu-list 3-2: expects a list of CPUs", "let nitro choose whole cores: --cpus 2"],
     ["--memory lots", "--memory lots: expects a size", "use a size such as --memory 512"],
     ["--config /nosuch", "--config /nosuch: No such file or directory (ENOENT)", "nitro pool --cpus 2"],
     [

@@ -272,6 +272,7 @@ describe.skipIf(notHere !== undefined)("nitro pool --config with allocator.yaml"
   test.each([
     ["cpu_count", "m5.2xlarge", ["memory_mib: 2560", "#", "cpu_count: 2 # a core"], "1,5", "node0 2 256 256"],
     ["cpu_pool", "m5.2xlarge", ["memory_mib: 512", "cpu_pool: 2,3,6-7"], "2-3,6-7", "node0 0 256 256"],
+    ["CRLF", "m5.xlarge", ["  memory_mib:512\r", "\tcpu_count : 2\r", "\r"], "1,3", "node0 0 256 256"],
     ["a CPU", "r6g.2xlarge", ["memory_mib: 64", "cpu_pool: 5"], "5", "node0 0 32 32"],
     [
       "a list",

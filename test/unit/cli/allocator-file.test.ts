@@ -18,6 +18,24 @@ describe("allocator.yaml", () => {
       cpus([2, 3], 2),
       memory(512, 1024),
     ],
+    ["memory_mib:512\ncpu_count:2", cpus([], 2), memory(512)],
+    ["---\n  memory_mib: 512\n\tcpu_count: 2\n", cpus([], 2), memory(512)],
+    ["---\r\nmemory_mib: 512\r\n\r\n# comment\r\ncpu_count: 2\r\n", cpus([], 2), memory(512)],
+    ["\uFEFF---\nmemory_mib : 512  \ncpu_count   :\t2\t\n", cpus([], 2), memory(512)],
+    ["---\n   # comment\nmemory_mib: 512 # MiB\ncpu_count:2   # CPUs\n", cpus([], 2), memory(512)],
+    ["memory_mib:'512'\ncpu_pool:\"2,3,6-9\"\n", cpus([2, 3, 6, 7, 8, 9], 0), memory(512)],
+    ["memory_mib:512\ncpu_pool: 2, 3 ,6\n", cpus([2, 3, 6], 0), memory(512)],
+    [
+      "a header\nmemory_mib: 3\n---\nmemory_mib: 1\n---\nmemory_mib:512\ncpu_count:2",
+      cpus([], 2),
+      memory(512),
+    ],
+    [
+      "\uFEFF- memory_mib: 512\r\n  cpu_count: 2\r\n- memory_mib: 64\r\n  cpu_pool: '6, 7'\r\n",
+      cpus([6, 7], 2),
+      memory(512, 64),
+    ],
+    ["{memory_mib: 512, cpu_count: 2}", cpus([], 2), memory(512)],
   ])("reads %j", (text, expectedCpus, expectedMemory) => {
     expect(read(text)).toEqual({ cpus: expectedCpus, memory: expectedMemory });
   });
@@ -35,7 +53,10 @@ describe("allocator.yaml", () => {
     ["memory_mib: 0\ncpu_count: 2", /memory_mib must be a number of MiB, not "0"/],
     ["memory_mib: -1\ncpu_count: 2", /memory_mib must be a number/],
     ["memory_mib: 1e30\ncpu_count: 2", /memory_mib must be a number/],
-    ["memory_mib: .inf\ncpu_count: 2", /expected one value for "memory_mib"/],
+    ["memory_mib: .inf\ncpu_count: 2", /memory_mib must be a number of MiB, not ".inf"/],
+    ["memory_mib:\ncpu_count: 2", /memory_mib must be a number of MiB, not ""/],
+    ["memory_mib: 512 MiB\ncpu_count: 2", /memory_mib must be a number of MiB, not "512 MiB"/],
+    ["memory_mib 512\ncpu_count 2", /must have keys and values/],
     ["memory_mib: 512\ncpu_count: 1.5", /cpu_count must be a number/],
     ["memory_mib: 512\ncpu_count: [2]", /expected one value for "cpu_count"/],
     ["memory_mib: {a: 1}\ncpu_count: 2", /expected one value for "memory_mib"/],
@@ -44,7 +65,8 @@ describe("allocator.yaml", () => {
     ["memory_mib: 512\ncpu_pool: ''", /cpu_pool must be a list/],
     ["memory_mib: 512\ncpu_pool: '2; rm -rf /'", /cpu_pool must be a list/],
     ["memory_mib: [", /./],
-    ["a: 1\n---\nb: 2\n---\n", /several documents/],
+    ["a: 1\n---\nb: 2\n---\n", /unknown key "b"/],
+    ["---\n- memory_mib: 512\n  cpu_count: 2\n---\n- memory_mib: 512\n", /several documents/],
     [`memory_mib: 512 # ${"x".repeat(70_000)}`, /more than 65536 characters/],
     [`- {memory_mib: 1, cpu_count: 2}\n`.repeat(65), /more than 64 entries/],
     [

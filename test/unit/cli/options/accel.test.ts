@@ -23,11 +23,11 @@ describe("-accel cpu-ids", () => {
   });
 
   test.each([
-    ["cpu-ids=", "Parameter 'cpu-ids' expects CPUs, such as 2-3 or 2-3,,6-7"],
-    ["cpu-ids=a", "Parameter 'cpu-ids' expects CPUs, such as 2-3 or 2-3,,6-7"],
-    ["cpu-ids=2-", "Parameter 'cpu-ids' expects CPUs, such as 2-3 or 2-3,,6-7"],
-    ["cpu-ids=2-3-4", "Parameter 'cpu-ids' expects CPUs, such as 2-3 or 2-3,,6-7"],
-    ["cpu-ids=-2", "Parameter 'cpu-ids' expects CPUs, such as 2-3 or 2-3,,6-7"],
+    ["cpu-ids=", "Parameter 'cpu-ids' expects CPUs: N or N-N, joined by ,,"],
+    ["cpu-ids=a", "Parameter 'cpu-ids' expects CPUs: N or N-N, joined by ,,"],
+    ["cpu-ids=2-", "Parameter 'cpu-ids' expects CPUs: N or N-N, joined by ,,"],
+    ["cpu-ids=2-3-4", "Parameter 'cpu-ids' expects CPUs: N or N-N, joined by ,,"],
+    ["cpu-ids=-2", "Parameter 'cpu-ids' expects CPUs: N or N-N, joined by ,,"],
     ["cpu-ids=3-2", "Parameter 'cpu-ids' does not accept CPUs 3-2"],
     ["cpu-ids=99999", "Parameter 'cpu-ids' does not accept CPUs 99999"],
     ["cpu-ids=0-1", "cpu-ids: CPU 0 stays with the parent; no enclave can have it"],
