@@ -1,4 +1,4 @@
-/** Answers each trapped call: finds out whom it concerns, lets faults hit it, and hands it to the part that plays it. */
+/** Answers each trapped call: finds its subject, applies faults, and passes it to the part that emulates it. */
 
 import type { Described } from "./described.ts";
 import type { Detail, Driver } from "./driver/driver.ts";
@@ -27,14 +27,14 @@ const requestNames = new Map<number, string>(Object.entries(NE).map(([name, code
 requestNames.set(GET_LOCAL_CID, "IOCTL_VM_SOCKETS_GET_LOCAL_CID");
 const socketCalls: number[] = [NR.bind, NR.connect, NR.accept, NR.accept4, NR.getsockname, NR.getpeername];
 
-/** One call, as far as it has been understood. */
+/** One call, with what is known about it. */
 interface Call {
   request: Notification;
   name: string;
   /** The path of an open, `vsock` or `other` for a socket's call, otherwise empty. */
   subject: string;
   arrivedMs: number;
-  /** What the trace is to say; undefined for calls that concern nothing emulated. */
+  /** The details for the trace; undefined for calls that have nothing to do with the emulation. */
   detail: Detail | undefined;
 }
 
@@ -48,14 +48,14 @@ export class Calls {
     private readonly world: World,
     private readonly driver: Driver,
     private readonly faults: Faults,
-    /** What answers first where the scenario describes an instance. */
+    /** Answers first if the scenario describes an instance. */
     private readonly described?: Described,
   ) {
     this.files = emulatedFiles(world.scenario, world.hugePages);
     this.directories = emulatedDirectories(this.files);
   }
 
-  /** Answers a call, or sees to it that it is answered later. */
+  /** Answers a call, or arranges that it is answered later. */
   answer(request: Notification): void {
     const { trace, ledger } = this.world;
     const begun = performance.now();
@@ -73,7 +73,7 @@ export class Calls {
       detail: undefined,
     };
     call.subject = this.subjectOf(request);
-    this.faults.shoot("enter", call.name, call.subject, request.pid);
+    this.faults.sendDue("enter", call.name, call.subject, request.pid);
     const hit = this.faults.hit(call.name, call.subject);
     const finish = (): void => {
       if (hit?.errno !== undefined) {
@@ -81,7 +81,7 @@ export class Calls {
         request.fail(hit.errno);
       } else this.serve(call);
       this.report(call);
-      this.faults.shoot("exit", call.name, call.subject, request.pid);
+      this.faults.sendDue("exit", call.name, call.subject, request.pid);
     };
     if (hit !== undefined && hit.delayMs > 0) this.world.loop.after(hit.delayMs, finish);
     else finish();
@@ -131,7 +131,7 @@ export class Calls {
     }
   }
 
-  /** Calls that a described instance answers; the others are the same with and without a topology. */
+  /** Lets a described instance answer the call. All other calls are the same with and without a topology. */
   private serveDescribed(call: Call): boolean {
     const detail = this.described === undefined ? null : this.described.serve(call.request, call.subject);
     if (detail === null) return false;
@@ -154,7 +154,7 @@ export class Calls {
     openEmulated(request, content, flags);
   }
 
-  /** stat, access and their like. */
+  /** stat, access and similar calls. */
   private status(call: Call): void {
     const { request, subject: path } = call;
     const { instance } = this.world;
@@ -194,7 +194,7 @@ export class Calls {
       call.detail = { family: "AF_VSOCK" };
       return vsock.create(request);
     }
-    if (request.nr === NR.getsockopt) return vsock.tellError(request);
+    if (request.nr === NR.getsockopt) return vsock.getError(request);
     if (request.nr === NR.setsockopt) return vsock.setOption(request);
     if (subject !== "vsock") return request.proceed();
     let address: VsockAddress | undefined;
@@ -202,14 +202,14 @@ export class Calls {
     else if (request.nr === NR.connect) address = vsock.connect(request);
     else if (request.nr === NR.accept4) address = vsock.accept(request, request.u32(3));
     else if (request.nr === NR.accept) address = vsock.accept(request, 0);
-    else if (request.nr === NR.getsockname) return vsock.tellName(request, "local");
-    else if (request.nr === NR.getpeername) return vsock.tellName(request, "peer");
+    else if (request.nr === NR.getsockname) return vsock.getName(request, "local");
+    else if (request.nr === NR.getpeername) return vsock.getName(request, "peer");
     call.detail = { ...address };
-    // Calls of sockets that only a fault was waiting for, such as listen, go on as they are.
+    // Calls that are trapped for a fault only, such as listen, are executed by the kernel.
     if (!request.answered && request.nr !== NR.accept && request.nr !== NR.accept4) request.proceed();
   }
 
-  /** Notes the caller's memory; only launchers are looked at, which is to say callers of the driver. */
+  /** Records the caller's memory. Only callers of the driver, which are launchers, are sampled. */
   private sample(call: Call): void {
     const { pid } = call.request;
     this.world.ledger.sample(pid, call.name, memoryUse(pid));

@@ -1,13 +1,13 @@
-/** Checks of values that came from outside: each throws ScenarioError with the place and what was expected there. */
+/** Checks of values from outside. Each throws ScenarioError with the key and the expected value. */
 import { errnoNumber, signalNumber } from "./sys/errno.ts";
 
 /** A scenario that cannot be used, with the reason. */
 export class ScenarioError extends Error {}
 
-/** Looks at a value found at a place. */
+/** Checks a value. @param where its key, for the message. */
 export type Check = (value: unknown, where: string) => void;
 
-/** Says what was expected. */
+/** Throws ScenarioError with the expected value. */
 export function wrong(where: string, wanted: string, value: unknown): never {
   throw new ScenarioError(`${where}: ${wanted} expected, not ${JSON.stringify(value)}`);
 }
@@ -16,11 +16,11 @@ export function wrong(where: string, wanted: string, value: unknown): never {
 export const isBoolean: Check = (value, where) => {
   if (typeof value !== "boolean") wrong(where, "true or false", value);
 };
-/** A text. */
+/** A string. */
 export const isText: Check = (value, where) => {
   if (typeof value !== "string") wrong(where, "a text", value);
 };
-/** A whole number from 0 on. */
+/** A whole number, 0 or more. */
 export const isCount: Check = (value, where) => {
   if (typeof value !== "number" || !Number.isInteger(value) || value < 0)
     wrong(where, "a whole number from 0 on", value);
@@ -41,7 +41,7 @@ export const oneOf =
   (value, where) => {
     if (typeof value !== "string" || !words.includes(value)) wrong(where, words.join(" or "), value);
   };
-/** Null, or what another check takes. */
+/** Null, or a value that another check accepts. */
 export const orNull =
   (check: Check): Check =>
   (value, where) => {
@@ -54,7 +54,7 @@ export const listOf =
     if (!Array.isArray(value)) wrong(where, "a list", value);
     for (const [index, item] of value.entries()) check(item, `${where}[${index}]`);
   };
-/** An object of values that are all alike. */
+/** An object whose values all pass the same check. */
 export const mapOf =
   (check: Check): Check =>
   (value, where) => {

@@ -1,4 +1,7 @@
-/** The hypervisor's console of one enclave: what the enclave prints, kept for its first reader and sent as fast as read. */
+/**
+ * The hypervisor's console of one enclave: it keeps what the enclave prints for its first reader, and sends it as fast
+ * as it is read.
+ */
 
 import type { Loop, Watch } from "./loop.ts";
 import { E } from "./sys/errno.ts";
@@ -7,13 +10,13 @@ import { POLL } from "./sys/kernel.ts";
 import type { Trace } from "./trace.ts";
 
 const LINE_BYTES = 16;
-const PATTERN_LINES = 65_521; // a prime, so that a lost piece of a round size never goes unseen
+const PATTERN_LINES = 65_521; // a prime, so that a missing piece of round size is always noticed
 const PATTERN_BYTES = LINE_BYTES * PATTERN_LINES;
-const TURN_BYTES = 4 * 1024 * 1024; // how much one reader gets before others are served
+const TURN_BYTES = 4 * 1024 * 1024; // how much one reader receives before others are served
 
 let pattern: Uint8Array<ArrayBuffer> | undefined;
 
-/** The bytes of a flooding console from a position on: numbered lines of 16 bytes, the same again after 65,521 of them. */
+/** Returns bytes of the flood pattern from an offset on: numbered lines of 16 bytes, repeated after 65,521 lines. */
 export function floodPattern(offset: number, length: number): Uint8Array {
   pattern ??= makePattern();
   const bytes = new Uint8Array(length);
@@ -33,7 +36,7 @@ function makePattern(): Uint8Array<ArrayBuffer> {
   return text;
 }
 
-/** A stretch of output: bytes, or so much of the pattern. */
+/** A piece of output: bytes, or a length of the pattern. */
 interface Chunk {
   start: number;
   length: number;
@@ -46,7 +49,7 @@ interface Reader {
   delivered: number;
 }
 
-/** When a console stands still. */
+/** When a console pauses. */
 export interface ConsoleStall {
   afterBytes: number | null;
   ms: number;
@@ -56,12 +59,12 @@ export interface ConsoleStall {
 export class EnclaveConsole {
   /** Bytes that the enclave has printed. */
   produced = 0;
-  /** Bytes that readers have taken, all together. */
+  /** Bytes that all readers together have received. */
   delivered = 0;
   private chunks: Chunk[] = [];
   private readers: Reader[] = [];
   private ended = false;
-  /** Where the next reader begins if there is no other. */
+  /** Where the next reader begins if there is no other reader. */
   private resume = 0;
   private stalledUntil: number | undefined;
 
@@ -72,24 +75,24 @@ export class EnclaveConsole {
     private readonly stall: ConsoleStall,
   ) {}
 
-  /** The enclave prints bytes; they are kept until they are read. */
+  /** Adds bytes that the enclave prints; they are kept until they are read. */
   print(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
     this.append({ start: this.produced, length: bytes.length, bytes });
   }
 
-  /** The enclave prints so many bytes of the pattern, which needs no memory. */
+  /** Adds a length of the pattern, which needs no memory. */
   flood(length: number): void {
     if (length > 0) this.append({ start: this.produced, length, bytes: undefined });
   }
 
-  /** The enclave is gone: readers get what is left, then the end. */
+  /** The enclave has exited: readers receive the rest, then the end. */
   end(): void {
     this.ended = true;
     for (const reader of [...this.readers]) this.serve(reader);
   }
 
-  /** A reader has connected; the descriptor is ours from now on. */
+  /** Adds a reader, and takes over its descriptor. */
   connect(fd: number): void {
     const position = this.readers.length === 0 ? this.resume : this.produced;
     const watch = this.loop.watch(fd, POLL.OUT, (ready) => {
@@ -101,7 +104,7 @@ export class EnclaveConsole {
     this.trace.add("console connect", { cid: this.cid, from: position, produced: this.produced });
   }
 
-  /** Closes everything, whatever is still to be sent. */
+  /** Closes everything, even if output is left. */
   close(): void {
     for (const reader of [...this.readers]) this.disconnect(reader, "cut off");
   }
@@ -118,7 +121,7 @@ export class EnclaveConsole {
       const piece = this.pieceAt(reader.position, Math.min(budget, this.beforeStall()));
       if (piece === undefined) break;
       const sent = writeSome(reader.watch.fd, piece);
-      if (sent === -E.EAGAIN) return; // the loop tells when there is room again
+      if (sent === -E.EAGAIN) return; // the loop reports when there is room again
       if (sent < 0) return this.disconnect(reader, "closed by the reader");
       reader.position += sent;
       reader.delivered += sent;
@@ -132,7 +135,7 @@ export class EnclaveConsole {
     else reader.watch.events = 0;
   }
 
-  /** Bytes that may still be sent before the console stands still. */
+  /** Returns how many bytes may be sent before the console pauses. */
   private beforeStall(): number {
     const { afterBytes } = this.stall;
     if (afterBytes === null || this.stalledUntil !== undefined) return Number.POSITIVE_INFINITY;
@@ -162,7 +165,7 @@ export class EnclaveConsole {
     return pattern.subarray(from, Math.min(PATTERN_BYTES, from + length));
   }
 
-  /** Drops what every reader has got. */
+  /** Drops what every reader has received. */
   private forget(): void {
     const needed = Math.min(...this.readers.map((reader) => reader.position));
     const first = this.chunks[0];

@@ -1,4 +1,4 @@
-/** What answers the calls of a described instance; loaded for those alone, as each file costs time at the start. */
+/** Answers the calls of a described instance. Loaded for those only, because each file costs time at the start. */
 import type { Driver } from "./driver/driver.ts";
 import { FileCalls } from "./files/file-calls.ts";
 import { ParentFiles } from "./files/parent-files.ts";
@@ -8,14 +8,15 @@ import type { Notification } from "./notification.ts";
 import type { Instance } from "./topology/instance.ts";
 import type { World } from "./world.ts";
 
-/** The parts that answer. */
+/** The parts that answer calls. */
 export class Described {
   private readonly parentFiles: ParentFiles;
   private readonly fileCalls: FileCalls;
   private readonly memoryCalls: MemoryCalls;
 
   constructor({ instance, hugePages }: World, driver: Driver) {
-    if (!(hugePages instanceof NodePages)) throw new Error("a described instance has its pages on nodes");
+    if (!(hugePages instanceof NodePages))
+      throw new Error("the huge pages of a described instance must have nodes");
     this.memoryCalls = new MemoryCalls(hugePages, instance);
     this.parentFiles = new ParentFiles(instance, driver, this.memoryCalls.pageMaps);
     this.fileCalls = new FileCalls(this.parentFiles, instance);
@@ -31,13 +32,16 @@ export class Described {
     return this.fileCalls.subjectOf(request);
   }
 
-  /** Answers a call; gives what the trace is to say, undefined where it concerns nothing emulated, null for others' calls. */
+  /**
+   * Answers a call. Returns the details for the trace; undefined if it has nothing to do with the emulation; null if
+   * another part answers it.
+   */
   serve(request: Notification, subject: string): Record<string, unknown> | undefined | null {
     const detail = this.fileCalls.serve(request, subject);
     return detail === null ? this.memoryCalls.serve(request) : detail;
   }
 
-  /** A process becomes another program. */
+  /** Called when a process executes another program. */
   forget(pid: number): void {
     this.memoryCalls.forget(pid);
   }

@@ -1,4 +1,4 @@
-/** The files that tell about the parent instance, computed from the scenario at the moment they are opened. */
+/** The files that describe the parent instance, computed from the scenario when they are opened. */
 import { existsSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { formatCpuList, parseCpuList } from "./driver/cpu-list.ts";
@@ -13,10 +13,10 @@ import { closeFd, makeMemfd } from "./sys/files.ts";
 import { HUGE_PAGE, O } from "./sys/kernel.ts";
 import type { Instance } from "./topology/instance.ts";
 
-/** A file's content, null where it does not exist. */
+/** A file's content; null if it does not exist. */
 type Content = () => string | null;
 
-/** Files by path; what is not in the table is the machine's own. A later stage adds rows here. */
+/** Returns the files by path; every other file is the machine's own. Add rows here for further files. */
 export function emulatedFiles(scenario: Scenario, hugePages: HugePages): Map<string, Content> {
   const files = new Map<string, Content>();
   const cores = Math.max(1, Math.floor(scenario.cpus / scenario.threadsPerCore));
@@ -46,7 +46,7 @@ function addHugePageFiles(files: Map<string, Content>, hugePages: HugePages): vo
       const base = `${directory}/hugepages-${pageBytes / 1024}kB`;
       files.set(`${base}/nr_hugepages`, () => `${hugePages.account(pageBytes).total}\n`);
       files.set(`${base}/free_hugepages`, () => `${hugePages.account(pageBytes).free}\n`);
-      files.set(`${base}/resv_hugepages`, () => "0\n"); // the stand-in counts a reserved page as taken
+      files.set(`${base}/resv_hugepages`, () => "0\n"); // the stand-in counts a reserved page as used
       files.set(`${base}/surplus_hugepages`, () => "0\n");
     }
   }
@@ -63,13 +63,13 @@ function addHugePageFiles(files: Map<string, Content>, hugePages: HugePages): vo
 export function openEmulated(request: Notification, content: Content, flags: number): void {
   const text = content();
   if (text === null) return request.fail(E.ENOENT);
-  if ((flags & O.ACCMODE) !== 0) return request.fail(E.EACCES); // these files are for reading
+  if ((flags & O.ACCMODE) !== 0) return request.fail(E.EACCES); // these files are read-only
   const fd = makeMemfd("emulated", Buffer.from(text));
   request.replyWithFd(fd, (flags & O.CLOEXEC) !== 0);
   closeFd(fd);
 }
 
-/** Directories that this machine lacks and emulated files would be in; they can be looked at, but not listed. */
+/** Returns the directories of emulated files that this machine lacks. They have a status, but cannot be listed. */
 export function emulatedDirectories(files: ReadonlyMap<string, Content>): Set<string> {
   const directories = new Set<string>();
   for (const path of files.keys()) {
@@ -79,7 +79,7 @@ export function emulatedDirectories(files: ReadonlyMap<string, Content>): Set<st
   return directories;
 }
 
-/** How such a directory looks to stat; undefined where none of its files exists. */
+/** Returns the status of such a directory; undefined if none of its files exists. */
 export function directoryStatus(
   files: ReadonlyMap<string, Content>,
   directory: string,
@@ -88,14 +88,14 @@ export function directoryStatus(
   return lives ? { mode: S_IFDIR | 0o755, uid: 0, gid: 0, bytes: 0, device: [0, 0] } : undefined;
 }
 
-/** How an emulated file looks to stat; undefined where it does not exist. */
+/** Returns the status of an emulated file; undefined if it does not exist. */
 export function fileStatus(content: Content): PathStatus | undefined {
   const text = content();
   if (text === null) return undefined;
   return { mode: S_IFREG | 0o444, uid: 0, gid: 0, bytes: Buffer.byteLength(text), device: [0, 0] };
 }
 
-/** How the device looks to stat; undefined where it does not exist. */
+/** Returns the status of the device; undefined if it does not exist. */
 export function deviceStatus(instance: Instance): PathStatus | undefined {
   if (!instance.hasDevice) return undefined;
   const { deviceMode, deviceUid, deviceGid } = instance;
@@ -103,7 +103,7 @@ export function deviceStatus(instance: Instance): PathStatus | undefined {
   return { mode: S_IFCHR | deviceMode, uid: deviceUid, gid: deviceGid, bytes: 0, device };
 }
 
-/** Why a process may not use the device in this way (4 read, 2 write, 1 execute); 0 where it may. */
+/** Returns the errno if a process may not access the device in this way (4 read, 2 write, 1 execute); 0 if it may. */
 export function deviceRefusal(instance: Instance, pid: number, needed: number): number {
   if (!instance.hasDevice) return E.ENOENT;
   const { deviceMode, deviceUid, deviceGid } = instance;

@@ -1,11 +1,11 @@
-/** What goes wrong on purpose: calls that fail or take long, and signals around them. */
+/** Injected faults: calls that fail or are delayed, and signals around calls. */
 
-import type { Problem, Scenario, SignalShot } from "./scenario.ts";
+import type { Problem, Scenario, ScheduledSignal } from "./scenario.ts";
 import { errnoNumber, signalNumber } from "./sys/errno.ts";
 import { sendSignal } from "./sys/processes.ts";
 import type { Trace } from "./trace.ts";
 
-/** What hits one call. */
+/** The fault of one call. */
 export interface Hit {
   errno?: number;
   delayMs: number;
@@ -16,20 +16,20 @@ interface Counted<T> {
   seen: number;
 }
 
-/** Counts calls and tells which of them are hit. */
+/** Counts calls and decides which of them get a fault. */
 export class Faults {
   private readonly faults: Counted<Problem>[];
-  private readonly shots: Counted<SignalShot>[];
+  private readonly scheduled: Counted<ScheduledSignal>[];
 
   constructor(
     scenario: Scenario,
     private readonly trace: Trace,
   ) {
     this.faults = scenario.faults.map((rule) => ({ rule, seen: 0 }));
-    this.shots = scenario.signals.map((rule) => ({ rule, seen: 0 }));
+    this.scheduled = scenario.signals.map((rule) => ({ rule, seen: 0 }));
   }
 
-  /** What hits this call; `subject` is the path of an open. */
+  /** Returns the fault of this call. @param subject the path of an open. */
   hit(name: string, subject: string): Hit | undefined {
     if (this.faults.length === 0) return undefined;
     let hit: Hit | undefined;
@@ -48,8 +48,8 @@ export class Faults {
   }
 
   /** Sends the signals that are due when a call is entered or left. */
-  shoot(moment: "enter" | "exit", name: string, subject: string, pid: number): void {
-    for (const counted of this.shots) {
+  sendDue(moment: "enter" | "exit", name: string, subject: string, pid: number): void {
+    for (const counted of this.scheduled) {
       const { at, nth } = counted.rule;
       if (at !== `${moment} ${name}` && at !== `${moment} ${name}:${subject}`) continue;
       counted.seen += 1;
@@ -57,14 +57,14 @@ export class Faults {
     }
   }
 
-  /** The signals that are due some time after the first start: the time, and what sends them. */
+  /** Returns the signals that are due some time after the first start: the time, and a function that sends it. */
   timed(pid: number): { afterMs: number; send: () => void }[] {
-    return this.shots.flatMap(({ rule }) =>
+    return this.scheduled.flatMap(({ rule }) =>
       rule.afterMs === undefined ? [] : [{ afterMs: rule.afterMs, send: () => this.send(rule, pid) }],
     );
   }
 
-  private send(rule: SignalShot, pid: number): void {
+  private send(rule: ScheduledSignal, pid: number): void {
     this.trace.add("signal sent", { signal: rule.signal, pid });
     sendSignal(pid, signalNumber(rule.signal) ?? 0);
   }

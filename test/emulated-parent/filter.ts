@@ -1,6 +1,6 @@
-/** The seccomp filter: which system calls are put before the supervisor, as a classic BPF program. */
+/** The seccomp filter: which system calls are trapped for the supervisor, as a classic BPF program. */
 
-import { treeCalls } from "./files/call-places.ts";
+import { treeCalls } from "./files/call-arguments.ts";
 import { pathCalls } from "./path-status.ts";
 import type { Scenario } from "./scenario.ts";
 import {
@@ -41,7 +41,10 @@ const ARGS_AT = 16;
 
 type Instruction = [code: number, ifTrue: number, ifFalse: number, value: number];
 
-/** Calls that a scenario's faults and signals may name, besides `openat:PATH` and, of a described instance's files, `write:PATH`. */
+/**
+ * Calls that a scenario's faults and signals may name, in addition to `openat:PATH` and, for files of a described
+ * instance, `write:PATH`.
+ */
 export function trappableCalls(): string[] {
   return [...Object.keys(NE), ...Object.keys(faultable), ...alwaysNamed];
 }
@@ -57,7 +60,7 @@ const alwaysNamed = [
   "accept4",
 ].concat(["getsockname", "getpeername", "getsockopt", "execve", "exit_group"]);
 
-/** Calls that concern nothing emulated: they are looked at only where a fault or a signal names them. */
+/** Calls that have nothing to do with the emulation: trapped only if a fault or a signal names them. */
 const faultable = {
   listen: NR.listen,
   ftruncate: NR.ftruncate,
@@ -66,7 +69,7 @@ const faultable = {
   write: NR.write,
 } as const;
 
-/** The rules for a scenario; `standIn` says whether huge pages are emulated. */
+/** Returns the rules for a scenario. @param standIn whether huge pages are emulated. */
 function rulesFor(scenario: Scenario, standIn: boolean): Rule[] {
   const writable = scenario.opens === "writable" ? [{ arg: 2, anyBit: O.ACCMODE }] : [];
   const writableOpen = scenario.opens === "writable" ? [{ arg: 1, anyBit: O.ACCMODE }] : [];
@@ -107,14 +110,14 @@ function rulesFor(scenario: Scenario, standIn: boolean): Rule[] {
     rules.push({ nr: NR.fcntl, when: [{ arg: 1, oneOf: [F_ADD_SEALS] }] }, { nr: NR.fstatfs, when: [] });
   if (scenario.opens === "all") for (const nr of pathCalls) rules.push({ nr, when: [] });
   for (const [name, nr] of Object.entries(faultable)) if (named.has(name)) rules.push({ nr, when: [] });
-  // The first rule of a call counts: one that a fault names is looked at whatever its arguments.
+  // The first rule of a call counts: a call that a fault names is trapped whatever its arguments are.
   if (scenario.topology !== null) rules.push(...topologyRules());
   return rules;
 }
 
-/** What else is looked at where there is a topology. */
+/** Returns the additional rules for a scenario with a topology. */
 function topologyRules(): Rule[] {
-  // Orders to the kernel are short; a console's output, which is not, is let through.
+  // Writes of settings are short; a console's output, which is not, is not trapped.
   const isShort: Condition = { arg: 2, noBit: 0xfffff000 };
   const always: number[] = [NR.set_mempolicy, NR.get_mempolicy, NR.mbind, NR.move_pages, NR.fallocate];
   always.push(NR.ftruncate, NR.pread64, NR.lseek, NR.sched_setaffinity, NR.sched_getaffinity);
@@ -143,14 +146,14 @@ function conditionCode(condition: Condition, toAllow: number): Instruction[] {
   ];
 }
 
-/** One rule: its conditions in a row, then "ask the supervisor", then "allow" for a condition that does not hold. */
+/** Compiles one rule: its conditions in a row, then "notify the supervisor", then "allow" if a condition is false. */
 function ruleCode(rule: Rule): Instruction[] {
   let code: Instruction[] = [
     [RETURN, 0, 0, SECCOMP.RET_USER_NOTIF],
     [RETURN, 0, 0, SECCOMP.RET_ALLOW],
   ];
   for (const condition of [...rule.when].reverse()) {
-    // From a condition's last instruction to "allow": over everything that follows it but the last instruction.
+    // The jump from a condition's last instruction to "allow" skips everything in between.
     code = [...conditionCode(condition, code.length - 1), ...code];
   }
   return [[JUMP_EQUAL, 0, code.length, rule.nr], ...code];

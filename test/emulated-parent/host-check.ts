@@ -1,4 +1,4 @@
-/** From JSON to the hardware and the system of a scenario. */
+/** Converts JSON into the hardware and the system of a scenario. */
 import {
   type Check,
   isBoolean,
@@ -109,23 +109,23 @@ const hostChecks: Record<keyof Host, Check> = {
 /** The system, key by key. */
 export const isHost: Check = objectOf(hostChecks);
 
-/** A type's hardware with what differs from it: m5.xlarge where no known type is named. */
+/** Returns a type's hardware with the given differences; of m5.xlarge if no known type is named. */
 function hardware(said: string | Partial<TopologyInput>): Topology {
   const name = typeof said === "string" ? said : (said.instance ?? "m5.xlarge");
   const base = instanceTypes.get(name) ?? instanceTypes.get("m5.xlarge");
-  if (base === undefined) throw new ScenarioError(`topology: ${name} is not known`);
+  if (base === undefined) throw new ScenarioError(`topology: unknown instance type "${name}"`);
   const input = typeof said === "string" ? base : { ...base, ...said };
   const { cores, nodes, sockets, threadsPerCore } = input;
   if (Math.min(cores, nodes, sockets, threadsPerCore) < 1)
-    throw new ScenarioError("topology: cores, threadsPerCore, nodes and sockets begin at 1");
+    throw new ScenarioError("topology: cores, threadsPerCore, nodes and sockets must be at least 1");
   if (cores % nodes !== 0 || cores % sockets !== 0)
     throw new ScenarioError(
-      `topology: ${cores} cores do not go evenly into ${nodes} nodes and ${sockets} sockets`,
+      `topology: ${cores} cores cannot be divided evenly into ${nodes} nodes and ${sockets} sockets`,
     );
   return layOut(input);
 }
 
-/** What a topology changes in a scenario: a fresh instance has no pool and no huge pages. */
+/** Returns what a topology changes in a scenario: a fresh instance has no pool and no huge pages. */
 export function describe(
   said: ScenarioInput["topology"],
   host: ScenarioInput["host"],
@@ -137,11 +137,10 @@ export function describe(
   }
   const topology = hardware(said);
   for (const key of ["cpus", "threadsPerCore"] as const) {
-    if (plain[key] !== undefined) throw new ScenarioError(`scenario.${key}: "topology" says so already`);
+    if (plain[key] !== undefined) throw new ScenarioError(`scenario.${key}: conflicts with "topology"`);
   }
-  if (plain.memory === "real") throw new ScenarioError("scenario.memory: with a topology it is emulated");
-  if (plain.opens === "writable")
-    throw new ScenarioError("scenario.opens: with a topology all are looked at");
+  if (plain.memory === "real") throw new ScenarioError("scenario.memory: must not be real with a topology");
+  if (plain.opens === "writable") throw new ScenarioError("scenario.opens: must be all with a topology");
   const { arch, threadsPerCore, cpus } = topology;
   const full: Host = {
     ...defaultHost,
@@ -151,9 +150,9 @@ export function describe(
     modules: { ...defaultHost.modules, ...host?.modules },
   };
   if (full.nodes.length > topology.nodes)
-    throw new ScenarioError(`scenario.host.nodes: there are ${topology.nodes}`);
+    throw new ScenarioError(`scenario.host.nodes: the topology has ${topology.nodes}`);
   if (typeof readCpuList(plain.pool ?? "", cpus.length) === "number")
-    throw new ScenarioError(`scenario.pool: "${plain.pool}" is no list of the ${cpus.length} CPUs`);
+    throw new ScenarioError(`scenario.pool: "${plain.pool}" is not a list of the ${cpus.length} CPUs`);
   const empty = { pool: "", hugePages: 0, hugePages1G: 0 };
   return { ...empty, topology, host: full, cpus: cpus.length, threadsPerCore, memory: "stand-in" };
 }

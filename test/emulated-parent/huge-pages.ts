@@ -1,4 +1,4 @@
-/** Huge pages for the launcher: the machine's own, or a stand-in with an account of its own. */
+/** Huge pages for the launcher: the machine's own, or a stand-in with its own pool. */
 
 import type { Donor } from "./driver/donation.ts";
 import type { Page } from "./memory/page-pool.ts";
@@ -15,7 +15,7 @@ const GIGANTIC_PAGE = 1024 ** 3;
 interface StandInFile {
   identity: string;
   pageBytes: number;
-  /** Pages of the file that have been mapped and so are reserved. */
+  /** Pages of the file that have been mapped and therefore are reserved. */
   pages: Set<number>;
   watch: number;
 }
@@ -23,13 +23,13 @@ interface StandInFile {
 interface Account {
   total: number;
   reserved: number;
-  /** Pages that the driver has lost for good. */
+  /** Pages that the driver has leaked. */
   leaked: number;
 }
 
 /** The pool of huge pages. */
 export class HugePages {
-  /** The stand-in's files are mapped at 2 MiB boundaries; where that is impossible, the alignment is not checked. */
+  /** Whether the stand-in's files are mapped at 2 MiB boundaries. If not, the alignment is not checked. */
   readonly aligned: boolean;
   private readonly uses = new UseWatch();
   private readonly directory: number | undefined;
@@ -49,7 +49,7 @@ export class HugePages {
     ]);
   }
 
-  /** The page size of an emulated file, undefined where it is none. */
+  /** The page size of an emulated file, undefined if it is none. */
   pageSize(identity: string): number | undefined {
     return this.files.get(identity)?.pageBytes;
   }
@@ -61,30 +61,33 @@ export class HugePages {
     return { total, free: total - reserved - leaked, leaked };
   }
 
-  /** The pages behind a piece of a range, as a donation takes them; undefined if they are unknown, null if one is missing. */
+  /**
+   * Returns the pages behind a piece of a range, as a donation takes them; undefined if they are unknown, null if one
+   * is missing.
+   */
   pagesBehind(_donor: Donor, _range: MappedRange, _at: number, _length: number): Page[] | undefined | null {
     return undefined;
   }
 
-  /** Takes a page out of the pool for good, as a failed donation does. */
+  /** Removes a page from the pool for good, as a failed donation does. */
   leak(_page?: Page): void {
     const account = this.accounts.get(HUGE_PAGE);
     if (account !== undefined) account.leaked += 1;
   }
 
-  /** memfd_create with MFD_HUGETLB: gives a file that stands in for one in hugetlbfs. */
+  /** memfd_create with MFD_HUGETLB: returns a file that stands in for one in hugetlbfs. */
   create(request: Notification): void {
     if (!this.standIn) return request.proceed();
     const flags = request.u32(1);
     const shift = (flags >>> MFD.HUGE_SHIFT) & MFD.HUGE_MASK;
     const pageBytes = shift === 0 ? HUGE_PAGE : 2 ** shift;
     if (!this.accounts.has(pageBytes)) return request.fail(E.ENODEV); // fs/hugetlbfs/inode.c: hugetlb_file_setup
-    const made = this.handOut(request, (flags & MFD.CLOEXEC) !== 0);
+    const made = this.install(request, (flags & MFD.CLOEXEC) !== 0);
     if (made !== undefined) this.files.set(made.identity, { ...made, pageBytes, pages: new Set() });
   }
 
-  /** Hands out a new file; gives what it is known by, undefined where it could not be made. */
-  protected handOut(
+  /** Installs a new file in the caller; returns its identity and its watch, undefined if it could not be created. */
+  protected install(
     request: Notification,
     closeOnExec: boolean,
   ): { identity: string; watch: number } | undefined {
@@ -99,7 +102,7 @@ export class HugePages {
     const identity = identityOf("", fd) ?? "";
     const watch = this.uses.untilUnused(fd);
     request.replyWithFd(fd, closeOnExec);
-    closeFd(fd); // the end of the file is seen only if it is not open here
+    closeFd(fd); // the end of the file is only seen if it is not open here
     return { identity, watch };
   }
 
@@ -108,14 +111,14 @@ export class HugePages {
     return this.uses.ended();
   }
 
-  /** fcntl(F_ADD_SEALS): a memfd could be sealed, the file that stands in for it can only seem to be. */
+  /** fcntl(F_ADD_SEALS): the stand-in file cannot be sealed as a memfd can, so the call only appears to succeed. */
   seal(request: Notification): void {
     const identity = identityOfDescriptor(request.tid, request.i32(0)) ?? "";
     if (this.pageSize(identity) !== undefined) request.reply(0);
     else request.proceed();
   }
 
-  /** fstatfs: tells that the file is in hugetlbfs, from whose block size launchers learn the page size. */
+  /** fstatfs: reports a file in hugetlbfs, whose block size launchers use as the page size. */
   fileSystem(request: Notification): void {
     const pageBytes = this.pageSize(identityOfDescriptor(request.tid, request.i32(0)) ?? "");
     if (pageBytes === undefined) return request.proceed();

@@ -1,14 +1,17 @@
-/** The supervisor's only wait: one poll(2) over descriptors and a list of moments. */
+/** The supervisor's only wait: one poll(2) over descriptors and timers. */
 
 import { NR } from "./sys/kernel.ts";
 import { addressOf, call } from "./sys/libc.ts";
 
-/** A descriptor that is looked at; `events` may be changed at any time. */
+/** A watched descriptor; `events` may be changed at any time. */
 export interface Watch {
   fd: number;
   events: number;
   handler: (ready: number) => void;
-  /** Lower is served first: what an end of a launcher gives back must be known before the next call is answered. */
+  /**
+   * Lower ranks are served first: resources of a launcher that has ended must be released before the next call is
+   * answered.
+   */
   rank: number;
   closed: boolean;
 }
@@ -19,10 +22,10 @@ interface Moment {
   cancelled: boolean;
 }
 
-/** How long the loop sleeps at most before signals that came to the supervisor are looked at. */
-const attentionMs = 100;
+/** The longest sleep of the loop before it checks for signals to the supervisor. */
+const signalCheckMs = 100;
 
-/** Runs handlers of descriptors and moments, one at a time. */
+/** Runs handlers of descriptors and timers, one at a time. */
 export class Loop {
   private watches: Watch[] = [];
   private moments: Moment[] = [];
@@ -36,13 +39,13 @@ export class Loop {
     return watch;
   }
 
-  /** Stops looking at a descriptor; closing it is the caller's business. */
+  /** Stops watching a descriptor; the caller closes it. */
   unwatch(watch: Watch): void {
     watch.closed = true;
     this.watches = this.watches.filter((other) => other !== watch);
   }
 
-  /** Calls the action once, after the given time; the result cancels it. */
+  /** Calls the action once, after the given time. Returns a function that cancels it. */
   after(delayMs: number, action: () => void): () => void {
     const moment = { at: performance.now() + delayMs, action, cancelled: false };
     this.moments.push(moment);
@@ -57,20 +60,20 @@ export class Loop {
     this.done = true;
   }
 
-  /** Serves until `stop`. `attention` is awaited now and then, so that signals of the supervisor reach their handlers. */
-  async run(attention: () => Promise<void>): Promise<void> {
+  /** Serves until `stop`. `attention` is awaited regularly, so that signals to the supervisor reach their handlers. */
+  async run(checkSignals: () => Promise<void>): Promise<void> {
     let attended = performance.now();
     while (!this.done) {
-      const interrupted = this.turn(attentionMs);
+      const interrupted = this.turn(signalCheckMs);
       const now = performance.now();
-      if (interrupted || now - attended >= attentionMs) {
+      if (interrupted || now - attended >= signalCheckMs) {
         attended = now;
-        await attention();
+        await checkSignals();
       }
     }
   }
 
-  /** One wait and its handlers; whether a signal interrupted it. */
+  /** Waits once and runs the handlers. Returns whether a signal interrupted the wait. */
   private turn(longestMs: number): boolean {
     const watches = this.watches;
     if (this.records.length < 2 * watches.length)

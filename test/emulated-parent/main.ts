@@ -15,13 +15,13 @@ const STATUS_OVER_LIMIT = 124;
 const STATUS_FAILED = 125;
 
 const usage = `usage: bun test/emulated-parent/main.ts [OPTION...] -- COMMAND ARG...
-  --scenario FILE        a JSON file that says what the parent instance is like (README.md lists the keys)
+  --scenario FILE        a JSON file that describes the parent instance (README.md lists the keys)
   -j, --json JSON        the same as an argument; overrides the file's keys
   --boot                 short for -j '{"enclave": {"kind": "boot"}}'
   --trace FILE           write what happened, as a JSON array
   --report FILE          write counts, times and what was left over, as a JSON object
   --user UID:GID[:G2,G3] run the command as this user
-  --opens all|writable   which opens of files are looked at
+  --opens all|writable   which opens of files are trapped
   --memory auto|real|stand-in
   --limit SECONDS        kill the command after this time (exit status 124)
   -v                     print the trace on stderr as it happens`;
@@ -41,7 +41,7 @@ class UsageError extends Error {}
 
 function parseJson(text: string, source: string): ScenarioInput {
   try {
-    return JSON.parse(text) as ScenarioInput; // checkScenario looks at every key before any is used
+    return JSON.parse(text) as ScenarioInput; // checkScenario checks every key before any is used
   } catch (error) {
     throw new UsageError(`${source}: ${error instanceof Error ? error.message : String(error)}`);
   }
@@ -56,40 +56,40 @@ function parse(argv: readonly string[]): Arguments {
     ...{ input: {}, command: [], trace: undefined, report: undefined },
     ...{ user: undefined, limitMs: undefined, verbose: false },
   };
-  const words = [...argv];
+  const rest = [...argv];
   const add = (input: ScenarioInput): void => {
     result.input = merge(result.input, input);
   };
-  for (let word = words.shift(); word !== undefined; word = words.shift()) {
+  for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
     const value = (): string => {
-      const next = words.shift();
-      if (next === undefined) throw new UsageError(`${word} needs a value\n${usage}`);
+      const next = rest.shift();
+      if (next === undefined) throw new UsageError(`${arg} needs a value\n${usage}`);
       return next;
     };
-    if (word === "--" || !word.startsWith("-")) {
-      // bun itself takes away a `--` that is the first word of all, so the command may begin without one.
-      result.command = word === "--" ? words : [word, ...words];
+    if (arg === "--" || !arg.startsWith("-")) {
+      // bun removes a `--` that is the first argument, so the command may begin without one.
+      result.command = arg === "--" ? rest : [arg, ...rest];
       break;
     }
-    if (word === "--boot") add({ enclave: { kind: "boot" } });
-    else if (word === "-v") result.verbose = true;
-    else if (word === "--scenario") {
+    if (arg === "--boot") add({ enclave: { kind: "boot" } });
+    else if (arg === "-v") result.verbose = true;
+    else if (arg === "--scenario") {
       const file = value();
       add(parseJson(readFileSync(file, "utf8"), file));
-    } else if (word === "-j" || word === "--json") add(parseJson(value(), word));
-    else if (word === "--opens") add({ opens: value() as Scenario["opens"] });
-    else if (word === "--memory") add({ memory: value() as Scenario["memory"] });
-    else if (word === "--trace") result.trace = value();
-    else if (word === "--report") result.report = value();
-    else if (word === "--user") result.user = value();
-    else if (word === "--limit") result.limitMs = Number(value()) * 1000;
-    else throw new UsageError(`unknown option ${word}\n${usage}`);
+    } else if (arg === "-j" || arg === "--json") add(parseJson(value(), arg));
+    else if (arg === "--opens") add({ opens: value() as Scenario["opens"] });
+    else if (arg === "--memory") add({ memory: value() as Scenario["memory"] });
+    else if (arg === "--trace") result.trace = value();
+    else if (arg === "--report") result.report = value();
+    else if (arg === "--user") result.user = value();
+    else if (arg === "--limit") result.limitMs = Number(value()) * 1000;
+    else throw new UsageError(`unknown option ${arg}\n${usage}`);
   }
   if (result.command.length === 0) throw new UsageError(`no command\n${usage}`);
   return result;
 }
 
-/** What this machine lacks for a run, with the way to get it. */
+/** Returns what this machine lacks for a run, and how to install it. */
 function missing(args: Arguments, scenario: Scenario): string | undefined {
   if (process.platform !== "linux" || process.arch !== "x64") {
     return `the emulated parent instance runs on Linux on x86_64, not on ${process.platform} on ${process.arch}`;
@@ -116,15 +116,15 @@ async function main(argv: readonly string[]): Promise<number> {
   const reason = missing(args, scenario);
   if (reason !== undefined) throw new UsageError(reason);
   let interrupted = 0;
-  let heeded = false;
+  let commandSignalled = false;
   for (const [name, number] of [
     ["SIGTERM", 15],
     ["SIGINT", 2],
     ["SIGHUP", 1],
   ] as const) {
     process.on(name, () => {
-      // A terminal sends Ctrl-C to the command as well: it is the command's, and ours only if it is not heeded.
-      if (name === "SIGINT" && isatty(0) && !heeded) heeded = true;
+      // A terminal sends Ctrl-C to the command as well. The first one is the command's; a second one stops the parent.
+      if (name === "SIGINT" && isatty(0) && !commandSignalled) commandSignalled = true;
       else interrupted = number;
     });
   }

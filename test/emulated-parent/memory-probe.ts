@@ -1,7 +1,7 @@
 /**
- * The probe with steps about where memory is: which node each page came from, how pages lie, and mappings in other orders.
+ * The probe with steps about the location of memory: the node of each page, physical order, and other mappings.
  *
- *     bun test/emulated-parent/memory-probe.ts '[["mapOn", 64], ["allocate", 64], …]'
+ *    bun test/emulated-parent/memory-probe.ts '[["mapOn", 64], ["allocate", 64], …]'
  */
 import { Probe, runSteps } from "./probe.ts";
 import { closeFd, readAt } from "./sys/files.ts";
@@ -20,7 +20,7 @@ class MemoryProbe extends Probe {
   private file = -1;
   private pageBytes = HUGE_PAGE;
 
-  /** Maps huge pages and keeps their file; nothing is touched. */
+  /** Maps huge pages and keeps their file open; touches nothing. */
   mapFile(mebibytes: number, shift = 21, flags = 0): number {
     const name = cString("probe");
     const kind = MFD.CLOEXEC | MFD.HUGETLB | (shift << MFD.HUGE_SHIFT);
@@ -36,7 +36,7 @@ class MemoryProbe extends Probe {
     return 0;
   }
 
-  /** Maps pages of the file, given by their numbers, one after another over the memory's beginning. */
+  /** Maps pages of the file, given by their numbers, one after another at the beginning of the memory. */
   remap(pages: number[]): number {
     for (const [place, page] of pages.entries()) {
       const at = this.memory + place * this.pageBytes;
@@ -90,8 +90,8 @@ class MemoryProbe extends Probe {
     return call(NR.mbind, this.memory, mebibytes * 1024 * 1024, mode, addressOf(mask), 1025, flags);
   }
 
-  /** What get_mempolicy tells: mode or node, then the nodes; or the negated errno. */
-  askPolicy(flags: number, page?: number): number | number[] {
+  /** Returns the result of get_mempolicy: mode or node, then the nodes; or the negated errno. */
+  getPolicy(flags: number, page?: number): number | number[] {
     const mode = fixedBytes(4);
     const mask = fixedBytes(128);
     const address = page === undefined ? 0 : this.memory + page * this.pageBytes;
@@ -103,7 +103,7 @@ class MemoryProbe extends Probe {
     return [new DataView(mode.buffer).getInt32(0, true), ...nodes];
   }
 
-  /** What move_pages tells of pages, or does with them where nodes are given. */
+  /** Returns the result of move_pages, which moves the pages if nodes are given. */
   nodes(count: number, wanted?: number[]): number | number[] {
     const addresses = new BigUint64Array(
       Array.from({ length: count }, (_, index) => BigInt(this.memory + index * this.pageBytes)),
@@ -116,7 +116,7 @@ class MemoryProbe extends Probe {
     return result < 0 ? result : [...status];
   }
 
-  /** The page map's entries of the first small page of each page: whether it is there, and its frame. */
+  /** Returns the page map's entry of the first small page of each page: whether it is present, and its frame. */
   frames(count: number): number | string[] {
     const name = cString("/proc/self/pagemap");
     const fd = call(NR.openat, -100, addressOf(name), O.CLOEXEC);
@@ -131,7 +131,7 @@ class MemoryProbe extends Probe {
     return entries;
   }
 
-  /** How the frames of pages follow one another: how many runs ascend side by side. */
+  /** Returns the number of physically contiguous ascending runs of pages. */
   runs(count: number): number {
     const entries = this.frames(count);
     if (typeof entries === "number") return entries;
@@ -145,12 +145,12 @@ class MemoryProbe extends Probe {
     return runs;
   }
 
-  /** What a shell's script prints meanwhile. */
+  /** Returns what a shell script prints. */
   shell(script: string): string {
     return Bun.spawnSync(["sh", "-c", script], { stderr: "ignore" }).stdout.toString();
   }
 
-  /** The parent's own CID, as /dev/vsock tells it. */
+  /** Returns the parent's own CID, from /dev/vsock. */
   localCid(): number {
     const name = cString("/dev/vsock");
     const fd = call(NR.openat, -100, addressOf(name), O.CLOEXEC);

@@ -1,4 +1,4 @@
-/** Huge pages of a described instance: the node and the place of each, by policy, as calls tell of them and donations meet them. */
+/** Huge pages of a described instance: node and physical order by policy, as system calls and donations see them. */
 
 import { describe, expect, test } from "bun:test";
 import { accessibleFile, accessibleScript } from "../support/accessible.ts";
@@ -42,7 +42,7 @@ const times = <T>(count: number, value: T): T[] => Array.from({ length: count },
 describe.skipIf(reason !== undefined)(
   `huge pages on nodes${reason === undefined ? "" : ` (${reason})`}`,
   () => {
-    test("mmap promises, fallocate takes, the end gives back", async () => {
+    test("huge pages: mmap reserves them, fallocate takes them, and exit frees them", async () => {
       const figures = [counter("free"), counter("resv"), counter("free", 0)];
       const steps: Step[] = [
         ["mapFile", 32],
@@ -60,7 +60,7 @@ describe.skipIf(reason !== undefined)(
       expect(report.hugePages).toEqual({ total: 18, free: 18, leaked: 0 });
     });
 
-    test("a mapped page is on no node; a touched one is reported by move_pages and get_mempolicy", async () => {
+    test("huge pages: move_pages and get_mempolicy report touched pages only", async () => {
       const steps: Step[] = [
         ["mapFile", 8],
         ["nodes", 4],
@@ -69,12 +69,12 @@ describe.skipIf(reason !== undefined)(
         ["touch", 4],
         ["nodes", 4],
       ];
-      const { results } = await launch([...steps, ["askPolicy", F_NODE_ADDR, 3], ["unmap", 8], ["nodes", 2]]);
+      const { results } = await launch([...steps, ["getPolicy", F_NODE_ADDR, 3], ["unmap", 8], ["nodes", 2]]);
       const absent = times(4, -2);
       expect(results).toEqual([0, absent, 0, absent, 0, [0, 0, -2, -2], [0], 0, [-14, -14]]);
     });
 
-    test("policies of a thread: bound, preferred, interleaved, local; what is no policy", async () => {
+    test("thread policy: pages are bound, preferred, interleaved or local; an invalid policy is refused", async () => {
       const taken = (policy: Step): Step[] => [
         policy,
         ["mapFile", 12],
@@ -95,17 +95,17 @@ describe.skipIf(reason !== undefined)(
         ["policy", MPOL.BIND],
         ["policy", MPOL.BIND, [2]],
         ["policy", MPOL.BIND, [1, 2]],
-        ["askPolicy", 0],
-        ["askPolicy", 4],
+        ["getPolicy", 0],
+        ["getPolicy", 4],
         ["policy", MPOL.DEFAULT, [1]],
         ["policy", 99, [1]],
         ["policy", MPOL.DEFAULT],
-        ["askPolicy", 0],
+        ["getPolicy", 0],
       ];
       expect((await launch(odd)).results).toEqual([-22, -22, 0, [2, 1], [0, 0, 1], -22, -22, 0, [0]]);
     });
 
-    test("a node that has too few: bound memory is refused, other memory comes from elsewhere", async () => {
+    test("thread policy: a node with too few pages refuses bound memory; other memory comes from other nodes", async () => {
       const bound: Step[] = [
         ["mapFile", 24],
         ["policy", MPOL.BIND, [1]],
@@ -129,7 +129,7 @@ describe.skipIf(reason !== undefined)(
       expect((await launch(preferred)).results[3]).toEqual([...times(8, 1), ...times(4, 0)]);
     });
 
-    test("a range's policy counts for touches, not for fallocate; a new mapping has none", async () => {
+    test("range policy: applies to touches and not to fallocate; a new mapping has none", async () => {
       const steps: Step[] = [
         ["mapFile", 8],
         ["bind", 8, MPOL.BIND, [1]],
@@ -158,7 +158,7 @@ describe.skipIf(reason !== undefined)(
       expect((await launch(again)).results.at(-1)).toEqual(times(4, 0));
     });
 
-    test("the page map: frames for root, none for others", async () => {
+    test("page map: shows frames to root only", async () => {
       const steps: Step[] = [
         ["mapFile", 8],
         ["populate", 6],
@@ -174,7 +174,7 @@ describe.skipIf(reason !== undefined)(
       expect(JSON.parse(user.stdout)).toEqual([0, 0, ["1 0", "1 0", "1 0", "0 0"]]);
     });
 
-    test("pages of 1 GiB, and sizes that are not whole or not there", async () => {
+    test("page sizes: 1 GiB works; partial pages and unsupported sizes are refused", async () => {
       const giant: Step[] = [
         ["mapFile", 2048, 30],
         ["touch", 1024],
@@ -198,7 +198,7 @@ describe.skipIf(reason !== undefined)(
       ).toEqual([0, 0, 1]);
     });
 
-    test("freed pages come back in reverse order; holes are given back", async () => {
+    test("page pool: freed pages are allocated again in reverse order, and holes are freed", async () => {
       const once: Step[] = [
         ["mapFile", 16],
         ["populate", 16],
@@ -217,7 +217,7 @@ describe.skipIf(reason !== undefined)(
       expect((await launch(holes)).results.slice(2)).toEqual([0, "13\n", 0, "17\n"]);
     });
 
-    test("control groups and cpusets are heeded", async () => {
+    test("control groups: limits and cpusets apply to huge pages", async () => {
       const path = "/box";
       const host = (limits: Record<string, string>) => ({
         ...twoNodes.host,
@@ -256,10 +256,10 @@ describe.skipIf(reason !== undefined)(
   },
 );
 
-describe.skipIf(reason !== undefined)("donations of pages on nodes", () => {
+describe.skipIf(reason !== undefined)("donation on nodes", () => {
   const begun: Step[] = [["open"], ["create"]];
 
-  test("a page of another node is refused and lost", async () => {
+  test("donation: a page of another node is refused and leaked", async () => {
     const steps: Step[] = [
       ...begun,
       ["mapFile", 8],
@@ -275,7 +275,7 @@ describe.skipIf(reason !== undefined)("donations of pages on nodes", () => {
     expect(run.report.hugePages).toEqual({ total: 18, free: 17, leaked: 1 });
   });
 
-  test("untouched pages are taken inside, by the policy of the donor", async () => {
+  test("donation: untouched pages are allocated by the policy of the donor", async () => {
     const steps: Step[] = [
       ...begun,
       ["mapFile", 8],
@@ -287,15 +287,15 @@ describe.skipIf(reason !== undefined)("donations of pages on nodes", () => {
     expect((await launch([...begun, ["mapFile", 8], ["donateAll", 8]])).results.at(-1)).toBe(-264);
   });
 
-  test("regions are runs that ascend side by side: as pages lie, and as they are mapped", async () => {
+  test("donation: a region is a run of pages that is contiguous physically and in the mapping", async () => {
     const regions = async (steps: Step[], more: ScenarioInput["host"] = {}): Promise<unknown[]> => {
       const scenario = { ...twoNodes, maxRegions: 6, host: { ...twoNodes.host, ...more } };
       const run = await launch(
         [...begun, ["policy", MPOL.BIND, [1]], ["mapFile", 16], ["allocate", 16], ...steps],
         scenario,
       );
-      const told = run.trace.find(({ what }) => what === "NE_SET_USER_MEMORY_REGION");
-      return [told?.["error"] ?? told?.["regions"], ...run.results.slice(5)];
+      const entry = run.trace.find(({ what }) => what === "NE_SET_USER_MEMORY_REGION");
+      return [entry?.["error"] ?? entry?.["regions"], ...run.results.slice(5)];
     };
     expect(await regions([["donateAll", 16]])).toEqual([1, 0]);
     expect(await regions([["donateAll", 16]], { runPages: 3 })).toEqual([3, 0]);
@@ -303,8 +303,8 @@ describe.skipIf(reason !== undefined)("donations of pages on nodes", () => {
       "NE_ERR_MEM_MAX_REGIONS",
       -265,
     ]);
-    const turned: Step = ["remap", [7, 6, 5, 4, 3, 2, 1, 0]];
-    expect(await regions([turned, ["donateAll", 16]], { pageOrder: "descending" })).toEqual([1, 0, 0]);
+    const reversed: Step = ["remap", [7, 6, 5, 4, 3, 2, 1, 0]];
+    expect(await regions([reversed, ["donateAll", 16]], { pageOrder: "descending" })).toEqual([1, 0, 0]);
     expect(
       await regions([
         ["remap", [4, 5, 6, 7, 0, 1, 2, 3]],
@@ -316,14 +316,14 @@ describe.skipIf(reason !== undefined)("donations of pages on nodes", () => {
     );
   });
 
-  test("the pool cannot be written while an enclave exists", async () => {
-    const order = "echo 1,49 >/sys/module/nitro_enclaves/parameters/ne_cpus || echo refused";
-    const script = `${order}; rmmod nitro_enclaves || echo in use; cat /sys/devices/system/cpu/offline`;
+  test("CPU pool: cannot be written while an enclave exists", async () => {
+    const write = "echo 1,49 >/sys/module/nitro_enclaves/parameters/ne_cpus || echo refused";
+    const script = `${write}; rmmod nitro_enclaves || echo in use; cat /sys/devices/system/cpu/offline`;
     const { results } = await launch([...begun, ["shell", script], ["close"], ["shell", script]]);
     expect(results.slice(2)).toEqual(["refused\nin use\n24-27,72-75\n", 0, "\n"]);
   });
 
-  test("vsock: its device, its module that comes by itself, a transport that does not", async () => {
+  test("vsock: a socket loads the family's module, but not the transport's", async () => {
     const modules = { vsock: "unloaded", vmw_vsock_virtio_transport: "unloaded" } as const;
     const steps: Step[] = [["localCid"], ["listen", 9000], ["localCid"]];
     expect((await launch(steps, { topology: "m5.xlarge", host: { modules } })).results).toEqual([

@@ -1,4 +1,4 @@
-/** One system call of a supervised process that waits for an answer, and the listener that they arrive at. */
+/** A system call of a supervised process that waits for an answer, and the listener that receives such calls. */
 import { E } from "./sys/errno.ts";
 import { closeFd, readShortFile } from "./sys/files.ts";
 import { NOTIF, NR, O, SECCOMP } from "./sys/kernel.ts";
@@ -12,18 +12,18 @@ const requestAt = addressOf(requestBytes);
 const responseBytes = fixedBytes(24);
 const response = new DataView(responseBytes.buffer);
 const responseAt = addressOf(responseBytes);
-const handOverBytes = fixedBytes(24);
-const handOver = new DataView(handOverBytes.buffer);
-const handOverAt = addressOf(handOverBytes);
+const addFdBytes = fixedBytes(24);
+const addFdRequest = new DataView(addFdBytes.buffer);
+const addFdAt = addressOf(addFdBytes);
 
-/** A thread's process never changes, so it is looked up once; execve forgets it, as numbers may be used again. */
+/** A thread's process never changes, so it is looked up once; execve removes the entry, because ids may be reused. */
 const processes = new Map<number, number>();
 
 /** A waiting system call. */
 export class Notification {
   /** Whether it has been answered; nothing may be answered twice. */
   answered = false;
-  /** How it was answered, for the trace: a result, or a negated errno; undefined where the kernel went on. */
+  /** How it was answered, for the trace: a result, or a negated errno; undefined if the kernel executed the call. */
   outcome: number | undefined;
 
   constructor(
@@ -41,14 +41,14 @@ export class Notification {
   get pid(): number {
     let pid = processes.get(this.tid);
     if (pid !== undefined) return pid;
-    // Where the thread is gone, its own number serves as well.
+    // If the thread has exited, its own id serves as well.
     const text = readShortFile(`/proc/${this.tid}/status`) ?? "";
     pid = Number(/^Tgid:\s*(\d+)/m.exec(text)?.[1] ?? this.tid);
     processes.set(this.tid, pid);
     return pid;
   }
 
-  /** Forgets which process this thread belongs to. */
+  /** Removes the thread from the table of processes. */
   forgetProcess(): void {
     processes.delete(this.tid);
   }
@@ -68,18 +68,18 @@ export class Notification {
     return this.args[index] ?? 0;
   }
 
-  /** Reads the caller's memory; undefined where it cannot be read as a whole. */
+  /** Reads the caller's memory; undefined if a part of it cannot be read. */
   read(address: number, length: number): DataView<ArrayBuffer> | undefined {
     const bytes = fixedBytes(Math.max(1, length));
     return readMemory(this.tid, address, bytes, length) === length ? new DataView(bytes.buffer) : undefined;
   }
 
-  /** Writes the caller's memory; false where it cannot be written. */
+  /** Writes the caller's memory; false if it cannot be written. */
   write(address: number, bytes: Uint8Array): boolean {
     return writeMemory(this.tid, address, bytes);
   }
 
-  /** Lets the caller go on. */
+  /** Sends the answer to the kernel. */
   protected send(value: number, error: number, flags: number): void {
     if (this.answered) return;
     this.answered = true;
@@ -90,13 +90,13 @@ export class Notification {
     call(NR.ioctl, this.listener, NOTIF.SEND, responseAt); // ENOENT: the caller was killed meanwhile
   }
 
-  /** The call returns this value. */
+  /** Makes the call return this value. */
   reply(value: number): void {
     this.outcome = value;
     this.send(value, 0, 0);
   }
 
-  /** The call fails with this errno; the driver's own codes above 255 go through as they are. */
+  /** Makes the call fail with this errno; the driver's own codes above 255 are passed on as they are. */
   fail(errno: number): void {
     this.outcome = -errno;
     this.send(0, -errno, 0);
@@ -107,7 +107,10 @@ export class Notification {
     this.send(0, 0, SECCOMP.NOTIF_FLAG_CONTINUE);
   }
 
-  /** The call returns a new descriptor of the caller for one of ours; EMFILE and its like become the call's error. */
+  /**
+   * Makes the call return a new descriptor of the caller for one of ours. EMFILE and similar errors become the call's
+   * error.
+   */
   replyWithFd(fd: number, closeOnExec: boolean): boolean {
     const result = this.place(fd, 0, SECCOMP.ADDFD_FLAG_SEND, closeOnExec);
     if (result < 0) {
@@ -119,32 +122,33 @@ export class Notification {
     return true;
   }
 
-  /** Puts one of our descriptors over one of the caller's. */
+  /** Replaces one of the caller's descriptors with one of ours. */
   replaceFd(fd: number, target: number, closeOnExec: boolean): void {
     this.place(fd, target, SECCOMP.ADDFD_FLAG_SETFD, closeOnExec);
   }
 
-  /** Gives one of our descriptors to the caller; gives its number there, or the negated errno. */
+  /** Installs one of our descriptors in the caller; returns its number there, or the negated errno. */
   protected place(fd: number, target: number, flags: number, closeOnExec: boolean): number {
-    handOver.setBigUint64(0, this.id, true);
-    handOver.setUint32(8, flags, true);
-    handOver.setUint32(12, fd, true);
-    handOver.setUint32(16, target, true);
-    handOver.setUint32(20, closeOnExec ? O.CLOEXEC : 0, true);
-    return call(NR.ioctl, this.listener, NOTIF.ADDFD, handOverAt);
+    addFdRequest.setBigUint64(0, this.id, true);
+    addFdRequest.setUint32(8, flags, true);
+    addFdRequest.setUint32(12, fd, true);
+    addFdRequest.setUint32(16, target, true);
+    addFdRequest.setUint32(20, closeOnExec ? O.CLOEXEC : 0, true);
+    return call(NR.ioctl, this.listener, NOTIF.ADDFD, addFdAt);
   }
 }
 
-/** Where supervised processes' calls arrive. */
+/** The listener, which receives the calls of supervised processes. */
 export class Listener {
   constructor(readonly fd: number) {
-    // Waking the other side on the same CPU saves an interrupt between CPUs; kernels before 6.6 refuse, which is no harm.
+    // Waking the other side on the same CPU saves an interrupt between CPUs. Kernels before 6.6 refuse it, which does
+    // no harm.
     call(NR.ioctl, fd, NOTIF.SET_FLAGS, SECCOMP.NOTIF_FD_SYNC_WAKE_UP);
   }
 
-  /** The next waiting call; undefined where its caller has gone meanwhile. */
+  /** Receives the next waiting call; undefined if its caller has exited meanwhile. */
   receive(): Notification | undefined {
-    requestBytes.fill(0); // the kernel insists on it (seccomp_unotify(2))
+    requestBytes.fill(0); // the kernel requires it (seccomp_unotify(2))
     const result = call(NR.ioctl, this.fd, NOTIF.RECV, requestAt);
     if (result < 0) {
       if (result !== -E.ENOENT && result !== -E.EINTR)
@@ -159,7 +163,7 @@ export class Listener {
     return new Notification(this.fd, id, request.getUint32(8, true), request.getInt32(16, true), args);
   }
 
-  /** Closes the listener: calls that come later fail with ENOSYS. */
+  /** Closes the listener: later calls fail with ENOSYS. */
   close(): void {
     closeFd(this.fd);
   }

@@ -1,4 +1,4 @@
-/** The emulated parent instance by itself: does it answer as the driver and the hypervisor do, and leave nothing behind? */
+/** The emulated parent instance itself: it answers as the driver and the hypervisor do, and leaves nothing behind. */
 
 import { describe, expect, test } from "bun:test";
 import { readFileSync, readlinkSync } from "node:fs";
@@ -41,7 +41,7 @@ async function launch(
   return { ...result, results };
 }
 
-/** From the open to vCPUs added: all that a start needs. */
+/** All steps before a start: from the open to the vCPUs. */
 const prepared: Step[] = [
   ["open"],
   ["create"],
@@ -54,7 +54,7 @@ const prepared: Step[] = [
 ];
 const isPrepared = [0, 1, 0, 101_620, 0, 0, 1, 9];
 
-function told(result: ParentResult, what: string): Record<string, unknown>[] {
+function entriesOf(result: ParentResult, what: string): Record<string, unknown>[] {
   return result.trace.filter((entry) => entry.what === what);
 }
 
@@ -62,7 +62,7 @@ describe.skipIf(reason !== undefined)(
   `the emulated parent instance${reason === undefined ? "" : ` (${reason})`}`,
   () => {
     for (const memory of ["stand-in", "auto"] as const) {
-      test(`a launch from open to close, memory ${memory}`, async () => {
+      test(`emulated driver: a launch from open to close succeeds with memory ${memory}`, async () => {
         const steps: Step[] = [
           ...prepared,
           ["loadInfo", 1],
@@ -73,10 +73,10 @@ describe.skipIf(reason !== undefined)(
         ];
         const run = await launch(steps, { memory, enclave: { liveMs: 100 } });
         expect(run.results).toEqual([...isPrepared, 8 * MIB, 16, 16, 16, 0]);
-        expect(told(run, "NE_SET_USER_MEMORY_REGION")).toMatchObject([
+        expect(entriesOf(run, "NE_SET_USER_MEMORY_REGION")).toMatchObject([
           { imageComplete: true, bytes: 64 * MIB, regions: 1 },
         ]);
-        expect(told(run, "NE_START_ENCLAVE")).toMatchObject([
+        expect(entriesOf(run, "NE_START_ENCLAVE")).toMatchObject([
           { cid: 16, image: { ok: true, arch: "x86_64" } },
         ]);
         expect(run.report).toMatchObject({ status: 0, slotsLeft: 0, processesLeft: 0, lateWrites: [] });
@@ -87,7 +87,7 @@ describe.skipIf(reason !== undefined)(
       });
     }
 
-    test("the order of the driver's refusals", async () => {
+    test("emulated driver: refuses calls in the driver's order", async () => {
       const steps: [Step, number][] = [
         [["open"], 0],
         [["create"], 1],
@@ -129,19 +129,19 @@ describe.skipIf(reason !== undefined)(
         steps.map(([step]) => step),
         { enclave: { heartbeatMs: null } },
       );
-      expect(run.results).toEqual(steps.map(([, wanted]) => wanted));
+      expect(run.results).toEqual(steps.map(([, expected]) => expected));
       expect(run.report.hugePages.leaked).toBe(1);
-      // The image was written after the donation, which only a later look can tell.
+      // The image was written after the donation, which only a later check can detect.
       expect(run.report.lateWrites).toEqual([{ slot: 1, offset: 0, bytes: 32 * MIB, noticed: "start" }]);
     });
 
-    test("cores: none free, no pool, more than there are", async () => {
+    test("emulated driver: refuses vCPUs without a pool or a free core", async () => {
       expect((await launch([["open"], ["create"]], { pool: "" })).results).toEqual([0, -272]);
       const steps: Step[] = [["open"], ["create"], ["vcpu", 0], ["vcpu", 0], ["vcpu", 0], ["create"]];
       expect((await launch(steps, { pool: "1,9" })).results).toEqual([0, 1, 1, 9, -272, -272]);
     });
 
-    test("regions, foreign nodes and addresses that nothing is mapped at", async () => {
+    test("emulated driver: refuses too many regions, pages of another node and unmapped addresses", async () => {
       const steps: Step[] = [["open"], ["create"], ["map", 16], ["donateAll", 16], ["donateAll", 8]];
       expect((await launch(steps, { regionBytes: PAGE, maxRegions: 7 })).results).toEqual([0, 1, 0, -265, 0]);
       expect((await launch(steps, { foreignNodePage: 5 })).results).toEqual([0, 1, 0, -264, 0]);
@@ -149,7 +149,7 @@ describe.skipIf(reason !== undefined)(
       expect((await launch(gone)).results).toEqual([0, 1, 0, 0, -14]);
     });
 
-    test("the stand-in's pool is counted, taken at mmap and given back", async () => {
+    test("stand-in huge pages: mmap takes pages from the pool, and they return to it", async () => {
       const free = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
       const steps: Step[] = [
         ["readFile", free],
@@ -169,7 +169,7 @@ describe.skipIf(reason !== undefined)(
       expect(twice.stdout).toBe("[0]\n[0]\n");
     });
 
-    test("a bad image is refused, runs or exits, as the scenario says", async () => {
+    test("emulated hypervisor: a bad image is refused, runs or exits as the scenario says", async () => {
       const steps: Step[] = [...prepared, ["start", 0, 0], ["pollEnclave", 50]];
       const broken = steps.map((step): Step => (step[0] === "image" ? ["image", 100_000, true] : step));
       const enclave = { heartbeatMs: null };
@@ -178,7 +178,7 @@ describe.skipIf(reason !== undefined)(
       expect((await launch(broken, { enclave, badImage: "exit" })).results.slice(8)).toEqual([16, 16]);
     });
 
-    test("CIDs: the first free one, one that is taken", async () => {
+    test("emulated hypervisor: chooses the first free CID, and refuses one that is in use", async () => {
       const enclave = { heartbeatMs: null };
       const scenario = { enclave, takenCids: [16, 40] };
       expect(
@@ -186,7 +186,7 @@ describe.skipIf(reason !== undefined)(
       ).toEqual([-16, 17]);
     });
 
-    test("the device: absent, by its permissions, with any errno", async () => {
+    test("emulated device: can be missing, has permissions, and fails with any errno", async () => {
       expect((await launch([["open"]], { device: false })).results).toEqual([-2]);
       expect((await launch([["open"]], {}, { user: "1000:1000" })).results).toEqual([-13]);
       expect((await launch([["open"]], { deviceGid: 990 }, { user: "1000:1000:990" })).results).toEqual([0]);
@@ -194,15 +194,15 @@ describe.skipIf(reason !== undefined)(
       expect((await launch([["open"]], { faults })).results).toEqual([-5]);
     });
 
-    test("the heartbeat: answered wrongly, refused, from other CIDs", async () => {
+    test("emulated heartbeat: reports wrong and missing answers, and comes from other CIDs", async () => {
       const steps: Step[] = [...prepared, ["start", 0, 0], ["answer", 1], ["pollEnclave", 1000]];
       const wrong = await launch(steps);
       expect(wrong.results.slice(8)).toEqual([16, 16, 16]);
       expect(wrong.report.heartbeats).toMatchObject([{ outcome: "wrong answer" }]);
-      const deaf = [...prepared, ["start", 0, 0], ["pollEnclave", 1000]].filter(
+      const notListening = [...prepared, ["start", 0, 0], ["pollEnclave", 1000]].filter(
         ([name]) => name !== "listen",
       ) as Step[];
-      const refused = await launch(deaf);
+      const refused = await launch(notListening);
       expect(refused.results.slice(7)).toEqual([16, 16]);
       expect(refused.report.heartbeats).toMatchObject([{ outcome: "refused" }]);
       const foreignHeartbeats = [{ cid: 77, byte: 0xb7, afterMs: 0 }];
@@ -212,11 +212,11 @@ describe.skipIf(reason !== undefined)(
       expect(met.results.slice(8)).toEqual([16, 77, 16]);
     });
 
-    test("accept: at once, without a peer, waiting, waiting until a signal", async () => {
+    test("emulated vsock: accept returns at once, waits for a peer, or ends with a signal", async () => {
       const started: Step[] = [...prepared.filter(([name]) => name !== "listen"), ["start", 0, 0]];
       const enclave = { heartbeatMs: 150 };
-      const nobody = await launch([["listen", 9000], ["acceptAndAnswer"]]);
-      expect(nobody.results).toEqual([0, -11]);
+      const withoutPeer = await launch([["listen", 9000], ["acceptAndAnswer"]]);
+      expect(withoutPeer.results).toEqual([0, -11]);
       const waits = await launch([["listen", 9000, 3, true], ...started, ["acceptAndAnswer"]], { enclave });
       expect(waits.results.at(-1)).toBe(16);
       const signals = [{ afterMs: 50, signal: "SIGTERM" }];
@@ -227,7 +227,7 @@ describe.skipIf(reason !== undefined)(
       expect(ended).toMatchObject({ signal: "SIGTERM" });
     });
 
-    test("vsock ports have one owner, foreign addresses none", async () => {
+    test("emulated vsock: a port has one owner, and another machine's address cannot be bound", async () => {
       const steps: Step[] = [
         ["listen", 9000],
         ["listen", 9000],
@@ -239,7 +239,7 @@ describe.skipIf(reason !== undefined)(
       expect((await launch([["listen", 9000]], { vsock: false })).results).toEqual([-97]);
     });
 
-    test("the console keeps everything for its first reader and ends with the enclave", async () => {
+    test("emulated console: keeps all output for its first reader, and ends with the enclave", async () => {
       const enclave = { heartbeatMs: null, liveMs: 300, console: ["one"] };
       const steps: Step[] = [
         ...prepared,
@@ -258,7 +258,7 @@ describe.skipIf(reason !== undefined)(
       expect(production.results.at(-1)).toBe(-104);
     });
 
-    test("a flooding console waits for its reader and loses nothing", async () => {
+    test("emulated console: a flood waits for its reader and loses nothing", async () => {
       const bytes = 20 * MIB + 5;
       const enclave = {
         heartbeatMs: null,
@@ -277,11 +277,11 @@ describe.skipIf(reason !== undefined)(
       const run = await launch(steps, { enclave });
       const crc = Bun.hash.crc32(floodPattern(0, bytes));
       expect(run.results.at(-1)).toBe(`${bytes} bytes, CRC ${crc}`);
-      expect(told(run, "console stalls")).toHaveLength(1);
+      expect(entriesOf(run, "console stalls")).toHaveLength(1);
     });
 
     test.skipIf(Bun.which("qemu-system-x86_64") === null)(
-      "a booted kernel: its console, its heartbeat, its end",
+      "booted kernel: has a console and a heartbeat, and its exit ends the enclave",
       async () => {
         const steps = prepared.map((step): Step => (step[0] === "image" ? ["image", 0] : step));
         const rest: Step[] = [
@@ -298,7 +298,7 @@ describe.skipIf(reason !== undefined)(
       30_000,
     );
 
-    test("faults: any errno from any call, the nth, after a delay", async () => {
+    test("faults: a call fails with any errno, at its nth time, or after a delay", async () => {
       const faults = [
         { call: "NE_ADD_VCPU", errno: 258, nth: 2 },
         { call: "memfd_create", errno: "ENFILE", nth: 1 },
@@ -317,11 +317,11 @@ describe.skipIf(reason !== undefined)(
       ];
       const run = await launch(steps, { faults });
       expect(run.results).toEqual([0, 1, 1, -258, 9, -23, 0, -13]);
-      const [{ tookMs } = {}] = told(run, "NE_CREATE_VM");
+      const [{ tookMs } = {}] = entriesOf(run, "NE_CREATE_VM");
       expect(Number(tookMs)).toBeGreaterThanOrEqual(100);
     });
 
-    test("a signal at a call gives everything back", async () => {
+    test("signals: a signal at a call releases everything", async () => {
       const signals = [{ at: "enter NE_START_ENCLAVE", signal: "SIGKILL" }];
       const run = await launch([...prepared, ["start", 0, 0]], { signals, hugePages: 100 });
       expect(run).toMatchObject({ signal: "SIGKILL", parentStatus: 137 });
@@ -332,10 +332,10 @@ describe.skipIf(reason !== undefined)(
         enclave: { heartbeatMs: null },
       });
       expect(ended).toMatchObject({ signal: "SIGTERM" });
-      expect(told(ended, "slot freed")).toMatchObject([{ wasRunning: true }]);
+      expect(entriesOf(ended, "slot freed")).toMatchObject([{ wasRunning: true }]);
     });
 
-    test("several launchers share one device", async () => {
+    test("emulated device: serves several launchers", async () => {
       const steps = JSON.stringify([["open"], ["create"], ["vcpu", 0], ["vcpu", 0], ["sleep", 200]]);
       const one = `'${process.execPath}' '${probe}' '${steps}'`;
       const run = await launch([], { pool: "1,2,9,10" }, { command: ["sh", "-c", `${one} & ${one} & wait`] });
@@ -347,7 +347,7 @@ describe.skipIf(reason !== undefined)(
       expect(run.report.slotsLeft).toBe(0);
     });
 
-    test("statuses: the command's, the limit's, the parent's own", async () => {
+    test("exit status: is the command's, that of the time limit, or the parent's own", async () => {
       expect((await launch([], {}, { command: ["sh", "-c", "exit 7"] })).status).toBe(7);
       expect((await launch([], {}, { command: ["sleep", "9"], limitSeconds: 0.3 })).parentStatus).toBe(124);
       expect((await launch([], {}, { command: ["/nonexistent"] })).status).toBe(127);
@@ -355,7 +355,7 @@ describe.skipIf(reason !== undefined)(
       expect(launch([], unknown)).rejects.toThrow('unknown key "bogus"; known are badImage, checkWrites');
     });
 
-    test("a supervisor that is asked to end takes everything along", async () => {
+    test("supervisor: SIGTERM stops the command as well", async () => {
       const command = probeCommand([...prepared, ["sleep", 20_000]]);
       const parent = startInParent({ command, scenario: { memory: "stand-in" } });
       await Bun.sleep(800);
@@ -368,10 +368,10 @@ describe.skipIf(reason !== undefined)(
   },
 );
 
-describe.skipIf(reason !== undefined)("the network", () => {
+describe.skipIf(reason !== undefined)("network", () => {
   const script = `import os, socket
-door = socket.socket(socket.AF_UNIX)
-door.bind(b"\\0nitro-parent-test")
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(b"\\0nitro-parent-test")
 server = socket.create_server(("127.0.0.1", 0))
 socket.create_connection(server.getsockname()).close()
 print(os.readlink("/proc/self/ns/net"))
@@ -379,7 +379,7 @@ input()`;
   const command = ["python3", "-c", script];
   const machine = readlinkSync("/proc/self/ns/net");
 
-  test("is the command's own: abstract names are free in each, and its loopback interface is up", async () => {
+  test("network: each command has its own abstract socket names and a loopback interface", async () => {
     const runs = [1, 2].map(() => startInParent({ command, stdin: "pipe", limitSeconds: 30 }));
     const readers = runs.map(({ process }) => process.stdout.getReader());
     const networks = await Promise.all(
@@ -391,7 +391,7 @@ input()`;
     for (const run of runs) expect((await run.finished()).status).toBe(0);
   });
 
-  test("is the machine's where the scenario says so", async () => {
+  test("network: is the machine's if the scenario says so", async () => {
     const scenario: ScenarioInput = { network: "machine" };
     const { stdout } = await runInParent({ command: ["readlink", "/proc/self/ns/net"], scenario });
     expect(stdout.trim()).toBe(machine);

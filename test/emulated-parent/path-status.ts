@@ -1,11 +1,11 @@
-/** stat, statx and access of emulated paths: what is opened as emulated must also look so. */
+/** stat, statx and access of emulated paths, consistent with what an open of the path returns. */
 
 import type { Notification } from "./notification.ts";
 import { E } from "./sys/errno.ts";
 import { NR } from "./sys/kernel.ts";
 import { fixedBytes } from "./sys/libc.ts";
 
-/** A path as stat tells of it. */
+/** The status of a path. */
 export interface PathStatus {
   /** Type and permission bits. */
   mode: number;
@@ -14,7 +14,7 @@ export interface PathStatus {
   bytes: number;
   /** Major and minor number of a device. */
   device: [major: number, minor: number];
-  /** The file system's device and the file's inode, where programs may compare them. */
+  /** The file system's device and the file's inode, if programs may compare them. */
   place?: [device: number, inode: number];
 }
 
@@ -27,7 +27,7 @@ export const S_IFLNK = 0o120000;
 /** linux/stat.h: an ordinary file. */
 export const S_IFREG = 0o100000;
 
-/** Calls that tell about a path, with the places of their path, flags and result among the arguments. */
+/** Calls that return the status of a path, with the positions of path, flags and result among the arguments. */
 const places = new Map<number, { path: number; result: number; kind: "stat" | "statx" | "access" }>([
   [NR.stat, { path: 0, result: 1, kind: "stat" }],
   [NR.lstat, { path: 0, result: 1, kind: "stat" }],
@@ -41,7 +41,7 @@ const places = new Map<number, { path: number; result: number; kind: "stat" | "s
 /** The numbers of these calls. */
 export const pathCalls = [...places.keys()];
 
-/** Where a call's path stands among its arguments. */
+/** Returns the position of a call's path among its arguments. */
 export function pathArgument(nr: number): number | undefined {
   return places.get(nr)?.path;
 }
@@ -85,7 +85,10 @@ function statxRecord(status: PathStatus): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** Answers for an emulated path; `refusal` gives the errno for an access with these bits (4 read, 2 write, 1 execute). */
+/**
+ * Answers for an emulated path. @param refusal returns the errno for an access with these bits (4 read, 2 write, 1
+ * execute).
+ */
 export function answerStatus(
   request: Notification,
   status: PathStatus | undefined,

@@ -1,7 +1,7 @@
 /**
- * A launcher for tests of the parent itself: does what its steps say, right or wrong, and prints each step's result.
+ * A launcher for tests of the emulated parent itself: executes its steps, valid or not, and prints each step's result.
  *
- *     bun test/emulated-parent/probe.ts '[["open"], ["create"], ["map", 64], …]'
+ *    bun test/emulated-parent/probe.ts '[["open"], ["create"], ["map", 64], …]'
  *
  * A result is the call's own, negative errno included. The steps are the methods of Probe.
  */
@@ -55,7 +55,7 @@ export class Probe {
     return result < 0 ? result : Number(view.getBigUint64(8, true));
   }
 
-  /** Maps huge pages (of the given power of two), to be found by the steps that follow. */
+  /** Maps huge pages (of the given power of two) for the following steps. */
   map(mebibytes: number, shift = 21): number {
     const name = path("probe");
     const fd = call(NR.memfd_create, addressOf(name), MFD.CLOEXEC | MFD.HUGETLB | (shift << MFD.HUGE_SHIFT));
@@ -69,7 +69,7 @@ export class Probe {
     return 0;
   }
 
-  /** Ordinary memory in place of huge pages. */
+  /** Maps ordinary memory instead of huge pages. */
   mapSmall(mebibytes: number): number {
     const length = (mebibytes + 2) * 1024 * 1024;
     const address = call(NR.mmap, 0, length, PROT.READ | PROT.WRITE, MAP.PRIVATE | MAP.ANONYMOUS, -1, 0);
@@ -103,7 +103,7 @@ export class Probe {
     return call(NR.ioctl, this.enclave, NE.NE_SET_USER_MEMORY_REGION, addressOf(region));
   }
 
-  /** Donates whole mebibytes from the memory's beginning. */
+  /** Donates whole mebibytes from the beginning of the memory. */
   donateAll(mebibytes: number): number {
     return this.donate(0, mebibytes * 1024 * 1024);
   }
@@ -144,13 +144,13 @@ export class Probe {
     return bound < 0 ? bound : call(NR.listen, this.listener, 8);
   }
 
-  /** Accepts one connection, echoes a byte (or another one) and closes; gives the peer's CID. */
+  /** Accepts one connection, echoes a byte (or sends another one) and closes it; returns the peer's CID. */
   answer(byte?: number): number {
     this.wait(this.listener, POLL.IN, 10_000);
     return this.acceptAndAnswer(byte);
   }
 
-  /** The same without a check for a pending connection. */
+  /** Does the same without a check for a pending connection. */
   acceptAndAnswer(byte?: number): number {
     const address = sockaddrVm(0, 0);
     const length = fixedBytes(4);
@@ -182,7 +182,10 @@ export class Probe {
     return call(NR.connect, this.console, addressOf(address), 16);
   }
 
-  /** Reads so many bytes of the console, or all until its end; gives their text, or only count and CRC of many. */
+  /**
+   * Reads a number of bytes of the console, or all until its end. Returns the text, or for many bytes only count and
+   * CRC.
+   */
   readConsole(bytes: number): string {
     const parts: Uint8Array[] = [];
     let total = 0;
@@ -201,7 +204,7 @@ export class Probe {
     return call(NR.close, this.console);
   }
 
-  /** What poll tells of the enclave's descriptor within a time. */
+  /** Returns the poll events of the enclave's descriptor within a time. */
   pollEnclave(ms: number): number {
     return this.wait(this.enclave, 0, ms);
   }
@@ -224,7 +227,7 @@ export class Probe {
     return Buffer.from(buffer.subarray(0, Math.max(0, got))).toString("latin1");
   }
 
-  /** How long one open of an emulated file takes, in microseconds. */
+  /** Measures an open of an emulated file, in microseconds. */
   timeOpens(count: number): number {
     const name = path("/dev/nitro_enclaves");
     const begun = performance.now();
@@ -232,7 +235,7 @@ export class Probe {
     return ((performance.now() - begun) * 1000) / count;
   }
 
-  /** How long one open that the supervisor only lets pass takes, in microseconds. */
+  /** Measures an open that the supervisor lets the kernel execute, in microseconds. */
   timePassed(count: number): number {
     const name = path("/dev/null");
     const begun = performance.now();
@@ -241,7 +244,7 @@ export class Probe {
   }
 }
 
-/** Carries out the steps of a JSON list and prints each one's result. */
+/** Executes the steps of a JSON list and prints each one's result. */
 export function runSteps(probe: Probe, json = "[]"): void {
   const steps = JSON.parse(json) as [string, ...unknown[]][];
   const results = steps.map(([name, ...args]) => {

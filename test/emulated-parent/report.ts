@@ -1,16 +1,16 @@
-/** What is known at the end: counts, times and what was left over. */
+/** The report of a run: counts, times and what was left over. */
 
 /** Donated memory that was written to later. */
 export interface LateWrite {
   slot: number;
-  /** Where the piece begins in the enclave's memory. */
+  /** Offset of the changed piece in the enclave's memory. */
   offset: number;
   bytes: number;
-  /** When it was noticed: at the start or at the end of the enclave. */
+  /** When the supervisor noticed the write: at the start or at the end of the enclave. */
   noticed: "start" | "end";
 }
 
-/** How one heartbeat went. */
+/** The result of one heartbeat. */
 export interface HeartbeatOutcome {
   cid: number;
   byte: number;
@@ -20,15 +20,15 @@ export interface HeartbeatOutcome {
 /** A process's memory. */
 export interface MemoryPeak {
   pid: number;
-  /** The highest sum of anonymous and file pages at the moments looked at, in KiB; shared memory is not in it. */
+  /** The highest sum of anonymous and file pages at the sampled moments, in KiB; without shared memory. */
   peakKiB: number;
-  /** When that was: the call that arrived. */
+  /** The call at which that sample was taken. */
   at: string;
-  /** The kernel's own high-water mark, in KiB; it counts the stand-in's pages, but no real huge pages. */
+  /** The kernel's own high-water mark, in KiB; includes the stand-in's pages, but no real huge pages. */
   highKiB: number;
 }
 
-/** What one enclave's console has carried. */
+/** What one enclave's console has transferred. */
 export interface ConsoleCount {
   cid: number;
   produced: number;
@@ -37,23 +37,23 @@ export interface ConsoleCount {
 
 /** The report of a run. */
 export interface Report {
-  /** The command's exit status; undefined where a signal ended it. */
+  /** The command's exit status; undefined if a signal terminated it. */
   status?: number;
-  /** The signal that ended it. */
+  /** The signal that terminated the command. */
   signal?: string;
-  /** Whether the time limit ended it. */
+  /** Whether the command exceeded the time limit. */
   overLimit: boolean;
   /** From the execve to the command's end. */
   wallMs: number;
   /** Milliseconds from the execve to the first 64 arrivals of each emulated call. */
   arrivals: Record<string, number[]>;
-  /** How many calls were looked at, by name. */
+  /** How many calls were trapped, by name. */
   calls: Record<string, number>;
-  /** Time that the supervisor spent on answers, in all. */
+  /** Total time that the supervisor spent on answers. */
   supervisorMs: number;
-  /** Where huge pages came from. */
+  /** Where huge pages come from. */
   memory: "real" | "stand-in";
-  /** The stand-in's pages at the end; the machine's own where these were used. */
+  /** The stand-in's pages at the end; the machine's own if these were used. */
   hugePages: { total: number; free: number; leaked: number };
   /** Enclaves whose descriptor was still open at the end. */
   slotsLeft: number;
@@ -65,7 +65,7 @@ export interface Report {
   memoryPeaks: MemoryPeak[];
 }
 
-/** More arrivals of one call than this are of no interest; `calls` counts them all. */
+/** At most this many arrivals of one call are recorded; `calls` counts all of them. */
 const mostArrivals = 64;
 
 /** The report while it is being written. */
@@ -74,12 +74,12 @@ export class Ledger {
   readonly calls: Record<string, number> = {};
   readonly lateWrites: LateWrite[] = [];
   readonly heartbeats: HeartbeatOutcome[] = [];
-  /** The consoles themselves, which go on counting. */
+  /** The consoles themselves, which continue to count. */
   readonly consoles: ConsoleCount[] = [];
   readonly peaks = new Map<number, MemoryPeak>();
   supervisorMs = 0;
 
-  /** Notes the arrival of a call; with a time, it is one of the emulated ones. */
+  /** Counts a call; with a time, it is one of the emulated calls, and the time is recorded. */
   count(name: string, arrivedMs?: number): void {
     this.calls[name] = (this.calls[name] ?? 0) + 1;
     if (arrivedMs === undefined) return;
@@ -88,7 +88,7 @@ export class Ledger {
     this.arrivals[name] = times;
   }
 
-  /** Notes how large a process is at this moment. */
+  /** Records the size of a process at this moment. */
   sample(pid: number, at: string, use: { rssAnonKiB: number; rssFileKiB: number; highKiB: number }): void {
     const sum = use.rssAnonKiB + use.rssFileKiB;
     const known = this.peaks.get(pid);

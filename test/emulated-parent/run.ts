@@ -1,4 +1,4 @@
-/** For tests: runs a command in an emulated parent instance and gives what came of it. */
+/** For tests: runs a command in an emulated parent instance and returns the result. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +6,7 @@ import type { Report } from "./report.ts";
 import type { ScenarioInput } from "./scenario.ts";
 import type { TraceEntry } from "./trace.ts";
 
-/** What to run and where. */
+/** The command, and the parent instance it runs on. */
 export interface ParentRun {
   command: readonly string[];
   scenario?: ScenarioInput;
@@ -15,17 +15,17 @@ export interface ParentRun {
   limitSeconds?: number;
   env?: Record<string, string | undefined>;
   cwd?: string;
-  /** What the command reads; nothing by default, `pipe` for `ParentProcess.stdin`. */
+  /** The command's standard input: empty by default, `pipe` for `ParentProcess.stdin`. */
   stdin?: "pipe" | "ignore" | Blob;
 }
 
-/** How a run has ended. */
+/** The result of a run. */
 export interface ParentResult {
-  /** The command's exit status; undefined where a signal ended it. */
+  /** The command's exit status; undefined if a signal terminated it. */
   status: number | undefined;
-  /** The signal that ended it, such as `SIGKILL`. */
+  /** The signal that terminated the command, such as `SIGKILL`. */
   signal: string | undefined;
-  /** The supervisor's own status: 124 over the limit, 125 where it failed itself. */
+  /** The supervisor's own status: 124 over the time limit, 125 if the supervisor itself failed. */
   parentStatus: number;
   stdout: string;
   stderr: string;
@@ -33,15 +33,15 @@ export interface ParentResult {
   report: Report;
 }
 
-/** A run under way. */
+/** A running command. */
 export interface ParentProcess {
   /** The supervisor; its stdin, stdout and stderr are the command's. */
   process: Bun.Subprocess<"pipe" | "ignore" | Blob, "pipe", "pipe">;
-  /** The command's process id: the stage becomes the command, so it is there from the beginning. */
+  /** The command's process id. The stage becomes the command, so it exists from the beginning. */
   commandPid(): number | undefined;
   /** Sends a signal to the command. */
   kill(signal: NodeJS.Signals): void;
-  /** Waits for the end; reads stdout and stderr to their ends, unless they have another reader. */
+  /** Waits for the end. Reads stdout and stderr to their ends, unless they have another reader. */
   finished(): Promise<ParentResult>;
 }
 
@@ -104,7 +104,7 @@ function firstChild(pid: number): number | undefined {
   }
 }
 
-/** Why the emulated parent instance cannot run on this machine; undefined where it can. */
+/** Why the emulated parent instance cannot run on this machine; undefined if it can. */
 export function whyNotHere(): string | undefined {
   if (process.platform !== "linux" || process.arch !== "x64") return "needs Linux on x86_64";
   if (process.geteuid?.() !== 0) return "needs root";

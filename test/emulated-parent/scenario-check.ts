@@ -1,4 +1,4 @@
-/** From JSON to a Scenario: every key is known and every value of the right kind, or the message says which is not. */
+/** Converts JSON into a Scenario: checks that every key is known and every value has the right type. */
 
 import {
   type Check,
@@ -99,7 +99,7 @@ const scenarioChecks: Record<keyof Scenario, Check> = {
 
 const isScenario = objectOf(scenarioChecks);
 
-/** Checks what came from outside and fills in the defaults; throws ScenarioError. */
+/** Checks a scenario from outside and adds the defaults. Throws ScenarioError. */
 export function checkScenario(input: unknown): Scenario {
   isScenario(input, "scenario");
   const given = input as ScenarioInput; // isScenario has just looked at every field

@@ -1,4 +1,6 @@
-/** What the emulated parent instance is like, how its enclaves behave, and what goes wrong: every field with its default. */
+/**
+ * The scenario: the emulated parent instance, its enclaves' behaviour, and injected faults; each field has a default.
+ */
 
 import { defaultHost, type Host } from "./topology/host.ts";
 import type { Topology, TopologyInput } from "./topology/topology.ts";
@@ -9,17 +11,17 @@ export interface Problem {
   call: string;
   /** The error's name or number (1 to 4095); without it the call is only delayed. */
   errno?: number | string;
-  /** Which call of this name, counted from 1; every one without it. */
+  /** Which call of this name, counted from 1; every call if it is missing. */
   nth?: number;
-  /** How long the call stands still first. */
+  /** Delay before the call, in milliseconds. */
   delayMs?: number;
 }
 
 /** Sends a signal to the calling process around a call, or some time after the first successful NE_START_ENCLAVE. */
-export interface SignalShot {
+export interface ScheduledSignal {
   /** `enter CALL` (before the call is answered) or `exit CALL` (right after). */
   at?: string;
-  /** Which call of this name, counted from 1; the first without it. */
+  /** Which call of this name, counted from 1; the first if it is missing. */
   nth?: number;
   /** Milliseconds after the first enclave has started; instead of `at`. */
   afterMs?: number;
@@ -27,8 +29,8 @@ export interface SignalShot {
   signal: string;
 }
 
-/** A peer other than the enclave that connects to port 9000. */
-export interface Stranger {
+/** A peer with another CID that connects to port 9000. */
+export interface ForeignHeartbeat {
   /** The CID that the connection comes from. */
   cid: number;
   /** The byte it sends. */
@@ -57,21 +59,21 @@ export interface EnclaveBehaviour {
   consoleFloodBytes: number;
   /** The console accepts no connection before this time after NE_START_ENCLAVE. */
   consoleDelayMs: number;
-  /** The console stands still for `consoleStallMs` once it has sent so many bytes; null for never. */
+  /** After this many bytes the console pauses for `consoleStallMs`; null for never. */
   consoleStallAfterBytes: number | null;
-  /** How long it stands still. */
+  /** The length of that pause. */
   consoleStallMs: number;
-  /** Others that connect to port 9000. */
-  foreignHeartbeats: Stranger[];
-  /** How many peers with CIDs of their own connect to port 9000 at NE_START_ENCLAVE and say nothing. */
+  /** Peers with other CIDs that connect to port 9000. */
+  foreignHeartbeats: ForeignHeartbeat[];
+  /** How many peers with further CIDs connect to port 9000 at NE_START_ENCLAVE and send nothing. */
   silentPeers: number;
-  /** With `boot`: the console text (a regular expression, case ignored) that tells that the init is up. */
+  /** With `boot`: the console text (a regular expression, case ignored) that shows that the init is up. */
   heartbeatMarker: string;
   /** With `boot`: the emulator's name or path. */
   qemu: string;
 }
 
-/** A file's emulated content; null where it does not exist. */
+/** A file's emulated content; null if it does not exist. */
 export type EmulatedContent = string | null;
 
 /** Everything that can be set. */
@@ -84,9 +86,9 @@ export interface Scenario {
   deviceUid: number;
   /** Its group. */
   deviceGid: number;
-  /** The hardware; null where `cpus` and `threadsPerCore` say all there is to know. */
+  /** The hardware; null if `cpus` and `threadsPerCore` describe it. */
   topology: Topology | null;
-  /** The system on it; it counts with a topology only. */
+  /** The system on the hardware; used with a topology only. */
   host: Host;
   /** CPUs of the parent instance; CPU i and CPU i + cpus / threadsPerCore share a core. */
   cpus: number;
@@ -100,25 +102,25 @@ export interface Scenario {
   hugePages: number;
   /** Huge pages of 1 GiB in the stand-in's pool. */
   hugePages1G: number;
-  /** Whether all opens of files are looked at, or only those for writing, which costs less. */
+  /** Whether all opens of files are trapped, or only those for writing, which costs less. */
   opens: "all" | "writable";
   /** Regions that an enclave may have; one more is refused with 265. */
   maxRegions: number;
   /** The length of a physically contiguous run: a donation counts as one region for each; 0 for one a donation. */
   regionBytes: number;
-  /** Donated memory is refused (264) from this page of a donation on, counted from 0; null for never. */
+  /** From this page of a donation on, counted from 0, donated memory is refused with 264; null for never. */
   foreignNodePage: number | null;
   /** Where an EIF is loaded. */
   loadOffset: number;
   /** The CID that the first enclave without one gets. */
   firstCid: number;
-  /** CIDs that others have. */
+  /** CIDs that are in use already. */
   takenCids: number[];
   /** Enclaves that may exist at a time. */
   maxEnclaves: number;
   /** What happens to an image that the hypervisor rejects: START fails, the enclave runs, or it exits at once. */
   badImage: "refuse" | "run" | "exit";
-  /** Whether the CRC of all donated memory is taken to find out who writes there later; costs 0.1 s for a GiB. */
+  /** Whether to compute the CRC of all donated memory, to find later writes to it; costs 0.1 s for a GiB. */
   checkWrites: boolean;
   /** Whether the machine has AF_VSOCK. */
   vsock: boolean;
@@ -126,21 +128,21 @@ export interface Scenario {
   takenPorts: number[];
   /** How every enclave behaves. */
   enclave: EnclaveBehaviour;
-  /** How the first, second, … enclave behaves, in the order of their start; those beyond behave as `enclave` says. */
+  /** The behaviour of the first, second, … enclave in the order of their start; all others behave as `enclave` says. */
   enclaves: Partial<EnclaveBehaviour>[];
-  /** Calls that fail or take long. */
+  /** Calls that fail or are delayed. */
   faults: Problem[];
-  /** Signals that hit the launcher. */
-  signals: SignalShot[];
-  /** Further emulated files by path, or others' content for the known ones; null for a file that does not exist. */
+  /** Signals that are sent to the launcher. */
+  signals: ScheduledSignal[];
+  /** Further emulated files by path, or other contents for the known ones; null for a file that does not exist. */
   files: Record<string, EmulatedContent>;
-  /** How long processes may stay after the command's end before they are killed and counted as left over. */
+  /** How long processes may outlive the command before they are killed and counted. */
   lingerMs: number;
-  /** Whether the command has a network of its own, with a loopback interface alone, or the machine's. */
+  /** `own`: the command has its own network namespace with a loopback interface only; `machine`: the machine's. */
   network: "own" | "machine";
 }
 
-/** An enclave as AWS's init makes it, without anything being booted. */
+/** An enclave that behaves as with AWS's init, without booting anything. */
 export const defaultBehaviour: EnclaveBehaviour = {
   kind: "model",
   heartbeatMs: 20,
@@ -194,10 +196,10 @@ export const defaultScenario: Scenario = {
   network: "own",
 };
 
-/** What a scenario file holds: any of the fields, the others keep their defaults. */
+/** The content of a scenario file: any of the fields; the others keep their defaults. */
 export type ScenarioInput = Partial<Omit<Scenario, "enclave" | "topology" | "host">> & {
   enclave?: Partial<EnclaveBehaviour>;
-  /** An instance type's name, or what differs from one. */
+  /** An instance type's name, or the differences from one. */
   topology?: string | Partial<TopologyInput>;
   host?: Partial<Omit<Host, "cgroup">> & { cgroup?: Partial<Host["cgroup"]> };
 };

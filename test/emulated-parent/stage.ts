@@ -1,9 +1,9 @@
 /**
- * Stands between the supervisor and the command for one moment: puts this thread under the filter, tells the listener's
- * number, goes into a network of its own, takes on the command's user and becomes the command. With an empty filter the program is only tied to the
- * supervisor: it dies when the supervisor does.
+ * The stage between the supervisor and the command. It installs the filter on this thread, sends the listener's
+ * descriptor number to the supervisor, enters its own network namespace, changes to the command's user and executes the
+ * command. With an empty filter the program is only tied to the supervisor: it is killed when the supervisor exits.
  *
- *     bun stage.ts FILTER-IN-BASE64 UID:GID[:G2,G3]|- own|machine -- COMMAND ARG…      (descriptor 3: where the number is written)
+ *    bun stage.ts FILTER-IN-BASE64 UID:GID[:G2,G3]|- own|machine -- COMMAND ARG…   (descriptor 3 receives the number)
  */
 import { accessSync, constants, statSync } from "node:fs";
 import { AF, CLONE_NEWNET, INTERFACE, NR, PR, SECCOMP, SOCK } from "./sys/kernel.ts";
@@ -23,7 +23,7 @@ const statusFd = 3;
 const F_SETFD = 2; // asm-generic/fcntl.h
 const FD_CLOEXEC = 1;
 
-/** The file that a shell would run for this word. */
+/** Returns the file that a shell would run for this command name. */
 function programPath(word: string): string {
   if (word.includes("/")) return word;
   const { PATH = "/usr/bin:/bin" } = process.env;
@@ -39,7 +39,7 @@ function programPath(word: string): string {
   return word;
 }
 
-/** Installs the filter for this thread alone; gives the listener's descriptor. */
+/** Installs the filter for this thread alone; returns the listener's descriptor. */
 function installFilter(filter: Uint8Array): number {
   const program = fixedBytes(16); // struct sock_fprog (linux/filter.h): u16 length, then the address at 8
   const view = new DataView(program.buffer);
@@ -50,8 +50,9 @@ function installFilter(filter: Uint8Array): number {
 }
 
 /**
- * Abstract socket names, by which launchers find each other, are a network's: those of other tests on this machine must
- * not meet this command's. Where that may not be done (a container), the machine's network has to do.
+ * Abstract socket names, by which launchers find each other, belong to a network namespace: this command must not meet
+ * the launchers of other tests on this machine. Where a new namespace is not permitted (a container), the machine's is
+ * used.
  */
 function leaveNetwork(): void {
   if (call(NR.unshare, CLONE_NEWNET) < 0) return;
@@ -81,12 +82,12 @@ function restoreSignals(): void {
   for (const ignoredByBun of [13, 25]) resetSignal(ignoredByBun); // SIGPIPE and SIGXFSZ (signal(7))
 }
 
-/** bun marks what it inherits as close-on-exec; an emulator is given its files so. */
+/** bun marks inherited descriptors as close-on-exec; the emulator needs its files. */
 function keepDescriptors(): void {
   for (const fd of [4, 5]) call(NR.fcntl, fd, F_SETFD, 0);
 }
 
-/** Tells the supervisor, which answers no calls yet: write(2) may be one of those that wait for an answer. */
+/** Sends a text to the supervisor with a call that is never trapped: the supervisor does not answer calls yet. */
 function report(text: string): void {
   const bytes = cString(text);
   const vector = new BigUint64Array([BigInt(addressOf(bytes)), BigInt(bytes.length - 1)]);
@@ -108,7 +109,8 @@ function main(argv: string[]): number {
   try {
     restoreSignals();
     if (network === "own") leaveNetwork();
-    // A process with no privileges may install a filter only if it can gain none; root's command keeps its set-uid helpers.
+    // A process without privileges may install a filter only with no_new_privs. Root's command keeps its set-uid
+    // helpers.
     if (process.geteuid?.() !== 0) mustCall("prctl", NR.prctl, PR.SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (filter.length === 0) keepDescriptors();
     if (filter.length > 0) report(`${installFilter(filter)}\n`);
@@ -120,7 +122,7 @@ function main(argv: string[]): number {
     const reason = error instanceof SyscallError ? error.message : String(error);
     console.error(`parent: ${command[0]}: ${reason}`);
   }
-  return 127; // what a shell says of a command that cannot be run
+  return 127; // the status of a shell for a command that cannot be run
 }
 
 process.exit(main(process.argv.slice(2)));

@@ -1,4 +1,4 @@
-/** One run: the command under the filter, the parent instance around it, and the report at the end. */
+/** One run: the command under the filter, the emulated parent instance, and the report at the end. */
 
 import { readdirSync, readFileSync } from "node:fs";
 import { Calls } from "./calls.ts";
@@ -9,7 +9,6 @@ import { buildFilter } from "./filter.ts";
 import { HugePages } from "./huge-pages.ts";
 import { Loop, type Watch } from "./loop.ts";
 import { Listener } from "./notification.ts";
-import { rehearse } from "./rehearsal.ts";
 import { Ledger, type Report } from "./report.ts";
 import type { Scenario } from "./scenario.ts";
 import { signalName } from "./sys/errno.ts";
@@ -27,9 +26,10 @@ import {
 import { Instance } from "./topology/instance.ts";
 import { Trace, type TraceEntry } from "./trace.ts";
 import { Vsock } from "./vsock.ts";
+import { warmUp } from "./warm-up.ts";
 import type { World } from "./world.ts";
 
-/** What is to be run and how. */
+/** The command, and how to run it. */
 export interface RunOptions {
   scenario: Scenario;
   command: readonly string[];
@@ -37,11 +37,11 @@ export interface RunOptions {
   user: string | undefined;
   limitMs: number | undefined;
   verbose: boolean;
-  /** Set once the supervisor itself is asked to end. */
+  /** Whether a signal has asked the supervisor to stop. */
   isInterrupted: () => boolean;
 }
 
-/** What came of it. */
+/** The result of a run. */
 export interface RunResult {
   report: Report;
   trace: TraceEntry[];
@@ -50,10 +50,10 @@ export interface RunResult {
 /** Stand-ins for programs that change a system by other means than its files. */
 const programs = new URL("programs", import.meta.url).pathname;
 const SIGKILL = 9; // signal(7)
-const patienceMs = 2000;
+const killTimeoutMs = 2000;
 const settleStepMs = 2;
 
-/** Huge pages of the machine's default size. */
+/** Returns the number of huge pages of the machine's default size. */
 function machinePages(): { total: number; free: number; leaked: number } {
   const text = readFileSync("/proc/meminfo", "latin1");
   const number = (name: string): number =>
@@ -72,7 +72,7 @@ function makeWorld(options: RunOptions, describe: typeof Described | undefined):
   return { scenario, instance, trace, loop, ledger: new Ledger(), hugePages, vsock };
 }
 
-/** Starts the command in its stage; gives its process id and the listener for its calls. */
+/** Starts the command through the stage; returns its process id and the listener for its calls. */
 function startCommand(world: World, options: RunOptions): { pid: number; listener: Listener } {
   const filter = Buffer.from(buildFilter(world.scenario, world.hugePages.standIn)).toString("base64");
   const stage = new URL("stage.ts", import.meta.url).pathname;
@@ -85,7 +85,7 @@ function startCommand(world: World, options: RunOptions): { pid: number; listene
   const pid = spawn(argv, environment, new Map([[3, status.writeEnd]]));
   closeFd(status.writeEnd);
   const answer = Buffer.from(fixedBytes(16).buffer);
-  const length = readSome(status.readEnd, answer); // the end of the pipe, where the stage could not do its work
+  const length = readSome(status.readEnd, answer); // the end of the pipe if the stage has failed
   closeFd(status.readEnd);
   if (length <= 0) {
     sendSignal(pid, 9);
@@ -99,7 +99,7 @@ function startCommand(world: World, options: RunOptions): { pid: number; listene
   return { pid, listener: new Listener(fd) };
 }
 
-/** Processes that have this one as their parent: the command, and those it left behind, for whom we are the reaper. */
+/** Returns the processes whose parent is this process: the command, and orphans of it, which are reparented here. */
 function children(): number[] {
   return readdirSync("/proc/self/task")
     .flatMap((task) => readFileSync(`/proc/self/task/${task}/children`, "latin1").split(" "))
@@ -107,9 +107,9 @@ function children(): number[] {
     .filter((pid) => pid > 0);
 }
 
-/** Kills what is left until nothing is: the children of a killed process become ours. */
+/** Kills all children until none is left: the children of a killed process are reparented here. */
 function endChildren(): void {
-  const deadline = performance.now() + patienceMs;
+  const deadline = performance.now() + killTimeoutMs;
   for (let left = children(); left.length > 0 && performance.now() < deadline; left = children()) {
     for (const child of left) {
       sendSignal(child, SIGKILL);
@@ -119,7 +119,7 @@ function endChildren(): void {
   }
 }
 
-/** Serves the listener: one call at a time, what ends have given back before it. */
+/** Serves the listener, one call at a time. Resources of ended launchers are released before each call. */
 function serveCalls(world: World, listener: Listener, driver: Driver, calls: Calls): Watch {
   const watch = world.loop.watch(
     listener.fd,
@@ -145,7 +145,7 @@ function armSignals(world: World, driver: Driver, faults: Faults): void {
   };
 }
 
-/** Tells how the command has ended. */
+/** Calls `ended` once the command has ended. */
 function watchEnd(world: World, pid: number, ended: (end: ProcessEnd) => void): void {
   const processFd = openProcess(pid);
   if (processFd === undefined) throw new Error("the command ended before it began");
@@ -159,38 +159,38 @@ function watchEnd(world: World, pid: number, ended: (end: ProcessEnd) => void): 
       closeFd(processFd);
       ended(end);
     },
-    2, // a launcher's last calls are answered before its end is looked at
+    2, // a launcher's last calls are answered before its end is handled
   );
 }
 
-/** Gives processes that the command has left a moment to end; `done` gets the number of those that have not. */
-function settle(world: World, listening: Watch, done: (left: number) => void): void {
+/** Waits a moment for processes that the command has left behind. @param done called with the number that still run. */
+function waitForOthers(world: World, listening: Watch, done: (left: number) => void): void {
   const deadline = performance.now() + world.scenario.lingerMs;
   const emulators = new Set(
     world.trace.entries.filter(({ what }) => what === "enclave boots").map(({ pid }) => pid),
   );
-  const look = (): void => {
+  const check = (): void => {
     for (const child of children()) childEnd(child); // reaps those that have ended
     const left = children().filter((child) => !emulators.has(child));
     if ((left.length === 0 && listening.closed) || performance.now() >= deadline) {
       if (left.length > 0) world.trace.add("processes left", { count: left.length });
       done(left.length);
-    } else world.loop.after(settleStepMs, look);
+    } else world.loop.after(settleStepMs, check);
   };
-  look();
+  check();
 }
 
-/** How the command ended, as the loop has found out. */
-interface Course {
+/** How the command ended. */
+interface Outcome {
   end: ProcessEnd | undefined;
   overLimit: boolean;
   wallMs: number;
   left: number;
 }
 
-function writeReport(world: World, driver: Driver, course: Course): Report {
+function writeReport(world: World, driver: Driver, outcome: Outcome): Report {
   const { ledger, hugePages } = world;
-  const { end, overLimit, wallMs, left } = course;
+  const { end, overLimit, wallMs, left } = outcome;
   return {
     ...(end !== undefined && "status" in end ? { status: end.status } : {}),
     ...(end !== undefined && "signal" in end ? { signal: signalName(end.signal) } : {}),
@@ -217,30 +217,30 @@ export async function supervise(options: RunOptions): Promise<RunResult> {
   const describe =
     options.scenario.topology === null ? undefined : (await import("./described.ts")).Described;
   const world = makeWorld(options, describe);
-  rehearse(world.hugePages.standIn);
+  warmUp(world.hugePages.standIn);
   const { loop, trace } = world;
   call(NR.prctl, PR.SET_CHILD_SUBREAPER, 1);
   const driver = new Driver(world);
   const faults = new Faults(world.scenario, trace);
   const described = describe === undefined ? undefined : new describe(world, driver);
   const calls = new Calls(world, driver, faults, described);
-  const course: Course = { end: undefined, overLimit: false, wallMs: 0, left: 0 };
+  const outcome: Outcome = { end: undefined, overLimit: false, wallMs: 0, left: 0 };
   try {
     const { pid, listener } = startCommand(world, options);
     const listening = serveCalls(world, listener, driver, calls);
     armSignals(world, driver, faults);
     if (options.limitMs !== undefined) {
       loop.after(options.limitMs, () => {
-        course.overLimit = true;
+        outcome.overLimit = true;
         trace.add("over the limit");
         sendSignal(pid, SIGKILL);
       });
     }
     watchEnd(world, pid, (end) => {
-      Object.assign(course, { end, wallMs: trace.now() });
+      Object.assign(outcome, { end, wallMs: trace.now() });
       trace.add("command ended", { ...end });
-      settle(world, listening, (left) => {
-        course.left = left;
+      waitForOthers(world, listening, (left) => {
+        outcome.left = left;
         loop.stop();
       });
     });
@@ -255,5 +255,5 @@ export async function supervise(options: RunOptions): Promise<RunResult> {
   }
   driver.freeReleased();
   world.hugePages.collect();
-  return { report: writeReport(world, driver, course), trace: trace.entries.sort((a, b) => a.t - b.t) };
+  return { report: writeReport(world, driver, outcome), trace: trace.entries.sort((a, b) => a.t - b.t) };
 }

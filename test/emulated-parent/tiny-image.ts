@@ -1,8 +1,8 @@
-/** Images for tests of the parent itself, made of nothing. */
+/** Small images for tests of the emulated parent itself. */
 
 /**
- * The smallest thing that a PC boots as Linux: its real-mode part (Documentation/arch/x86/boot.rst) prints a line on the
- * first serial port, waits a little, then resets the machine.
+ * The smallest kernel that a PC boots as Linux: its real-mode part (Documentation/arch/x86/boot.rst) prints a line on
+ * the first serial port, waits a little, then resets the machine.
  */
 export function tinyKernel(): Uint8Array {
   const kernel = new Uint8Array(2048);
@@ -29,7 +29,7 @@ export function tinyKernel(): Uint8Array {
   return kernel;
 }
 
-/** A complete, tiny EIF with a kernel of the given length, or with 0 one that boots. */
+/** Returns a complete, tiny EIF with a kernel of the given length; with 0, one that boots. */
 export function tinyImage(kernelBytes: number): Uint8Array {
   const sections: [type: number, payload: Uint8Array][] = [
     [1, kernelBytes === 0 ? tinyKernel() : new Uint8Array(kernelBytes).fill(0x90)],

@@ -1,4 +1,6 @@
-/** The described parent instance: what its files say, who may write them, and what a write does, by programs of the system. */
+/**
+ * The described parent instance: the contents of its files, their permissions, and the effects of writes and programs.
+ */
 import { describe, expect, test } from "bun:test";
 import { type ParentResult, type ParentRun, runInParent, whyNotHere } from "./run.ts";
 import type { ScenarioInput } from "./scenario.ts";
@@ -25,14 +27,14 @@ async function lines(script: string, scenario: ScenarioInput, more?: Partial<Par
   return stdout.trimEnd().split("\n");
 }
 
-/** What a script's last word of errors is, for each line that it prints. */
-const tried = (text: string, path: string): string =>
+/** A shell command that writes a text to a file and prints whether that succeeded. */
+const tryWrite = (text: string, path: string): string =>
   `{ echo '${text}' >${path}; } 2>/dev/null && echo yes || echo no`;
 
 describe.skipIf(reason !== undefined)(
   `files of a described instance${reason === undefined ? "" : ` (${reason})`}`,
   () => {
-    const look = [
+    const script = [
       `cat ${CPU}/online ${CPU}/possible ${CPU}/cpu0/topology/thread_siblings_list`,
       `ls ${CPU} | grep -c '^cpu[0-9]'`,
       `cat ${NODE}/online ${NODE}/node0/cpulist; ls -d ${NODE}/node[0-9]* | wc -l`,
@@ -40,8 +42,8 @@ describe.skipIf(reason !== undefined)(
       "sed -n 's/^MemTotal: *//p' /proc/meminfo; grep -c ^processor /proc/cpuinfo; uname -m",
     ].join("; ");
 
-    for (const [type, told] of Object.entries({
-      // As lscpu and sysfs have it there: siblings are half of all CPUs apart, and a node has the first halves of its cores.
+    for (const [type, figures] of Object.entries({
+      // As lscpu and sysfs show it: siblings are half of all CPUs apart, and a node's list begins with its first threads.
       "m5.xlarge": ["0-3", "0-3", "0,2", "4", "0", "0-3", "1", "16777216 kB", "4", "x86_64"],
       "c6i.24xlarge": [
         "0-95",
@@ -69,15 +71,15 @@ describe.skipIf(reason !== undefined)(
         "x86_64",
       ],
     })) {
-      test(type, async () => {
-        const [online, possible, siblings, cpus, nodes, ofNode, nodeCount, ...rest] = told;
+      test(`instance type ${type}: has the CPUs, nodes, memory and firmware of EC2`, async () => {
+        const [online, possible, siblings, cpus, nodes, ofNode, nodeCount, ...rest] = figures;
         const firmware = ["Amazon EC2", type];
-        const wanted = [online, possible, siblings, cpus, nodes, ofNode, nodeCount, ...firmware, ...rest];
-        expect(await lines(look, { topology: type })).toEqual(wanted as string[]);
+        const expected = [online, possible, siblings, cpus, nodes, ofNode, nodeCount, ...firmware, ...rest];
+        expect(await lines(script, { topology: type })).toEqual(expected as string[]);
       });
     }
 
-    test("a shape of its own: adjacent siblings, more sockets than nodes", async () => {
+    test("topology: can have adjacent siblings, and more sockets than nodes", async () => {
       const topology = {
         instance: "odd.large",
         sockets: 4,
@@ -89,7 +91,7 @@ describe.skipIf(reason !== undefined)(
       expect(await lines(script, { topology })).toEqual(["4-5", "0", "3", "8-15", "21 10", "0003"]);
     });
 
-    test("directories are listed, links followed, and paths taken from descriptors", async () => {
+    test("emulated files: directories are listed, links followed, and paths resolved from descriptors", async () => {
       const script = [
         `ls ${CPU}/cpu1/topology | wc -l; readlink ${CPU}/cpu1/node0; cat ${CPU}/cpu1/node0/cpu2/online`,
         `find ${NODE}/node0/hugepages -name free_hugepages -path '*2048kB*'`,
@@ -113,7 +115,7 @@ describe.skipIf(reason !== undefined)(
       ]);
     });
 
-    test("the option of enclaves off, the driver not loaded: what is not there", async () => {
+    test("emulated files: the device is missing without the enclave option or the driver", async () => {
       const script = `ls /dev/nitro_enclaves ${POOL} /sys/bus/pci/devices/0000:00:02.0 2>/dev/null; echo end`;
       const off = { topology: "m5.xlarge", host: { enclaveOption: false } };
       expect(await lines(script, off)).toEqual([POOL, "end"]);
@@ -130,7 +132,7 @@ describe.skipIf(reason !== undefined)(
       ]);
     });
 
-    test("permissions: the device's, sysfs's and those of capabilities", async () => {
+    test("permissions: the device, sysfs and capabilities are checked", async () => {
       const script = [
         "cat /dev/nitro_enclaves && echo open || echo refused",
         `(echo 1,3 >${POOL}) && echo written || echo refused`,
@@ -153,30 +155,30 @@ describe.skipIf(reason !== undefined)(
       expect(root.stdout).toBe("refused\nne 640\n");
     });
 
-    test("further files, and those that are to be absent", async () => {
+    test("scenario files: are added to the emulated ones, or remove them", async () => {
       const files = { "/etc/nitro_enclaves/allocator.yaml": "cpu_count: 2\n", [`${CPU}/online`]: null };
       const script = `cat /etc/nitro_enclaves/allocator.yaml; cat ${CPU}/online 2>/dev/null || echo none`;
       expect(await lines(script, { topology: "m5.xlarge", files })).toEqual(["cpu_count: 2", "none"]);
     });
 
-    test("scenarios that cannot be", async () => {
+    test("scenario: contradictions are rejected", async () => {
       const run = (scenario: ScenarioInput) => shell("true", scenario);
       expect(run({ topology: "m9.huge" })).rejects.toThrow(
         'unknown instance type "m9.huge"; known are m5.xlarge',
       );
       expect(run({ host: {} })).rejects.toThrow('needs "topology"');
-      expect(run({ topology: "m5.xlarge", cpus: 4 })).rejects.toThrow("says so already");
-      expect(run({ topology: "m5.xlarge", pool: "9" })).rejects.toThrow("no list of the 4 CPUs");
-      expect(run({ topology: { cores: 3, nodes: 2 } })).rejects.toThrow("do not go evenly");
+      expect(run({ topology: "m5.xlarge", cpus: 4 })).rejects.toThrow('conflicts with "topology"');
+      expect(run({ topology: "m5.xlarge", pool: "9" })).rejects.toThrow("not a list of the 4 CPUs");
+      expect(run({ topology: { cores: 3, nodes: 2 } })).rejects.toThrow("cannot be divided evenly");
     });
   },
 );
 
 describe.skipIf(reason !== undefined)("writes to a described instance", () => {
-  test("the pool: whole cores of one node, not CPU 0's; what is refused empties it", async () => {
+  test("CPU pool: accepts whole cores of one node without CPU 0's; a refused write empties it", async () => {
     const attempts = ["2", "2,50", "0,48", "2,26,50,74", "200", "x", "3-2", "2-3,50-51", "1,49", "2,50:"];
-    const script = attempts.map((list) => `${tried(list, POOL)}; cat ${CPU}/offline`).join("; ");
-    const wanted = [
+    const script = attempts.map((list) => `${tryWrite(list, POOL)}; cat ${CPU}/offline`).join("; ");
+    const expected = [
       "no",
       "",
       "yes",
@@ -195,14 +197,14 @@ describe.skipIf(reason !== undefined)("writes to a described instance", () => {
       "2-3,50-51",
     ];
     const { stdout } = await shell(script, { topology: "c6i.24xlarge" });
-    expect(stdout.trimEnd().split("\n")).toEqual([...wanted, "yes", "1,49", "no"]);
+    expect(stdout.trimEnd().split("\n")).toEqual([...expected, "yes", "1,49", "no"]);
     const errnos = (await shell(script, { topology: "c6i.24xlarge" })).trace
       .filter(({ what }) => what === "pool written")
       .map(({ errno }) => errno);
     expect(errnos).toEqual([22, 0, 22, 22, 34, 22, 22, 0, 0, 22]);
   });
 
-  test("CPUs of the pool leave the topology and their node's list, but keep their node", async () => {
+  test("CPU pool: its CPUs leave the topology and their node's list, but keep the link to their node", async () => {
     const script = [
       `echo 1,3 >${POOL}; cat ${POOL} ${CPU}/online ${CPU}/offline ${NODE}/node0/cpulist ${CPU}/cpu1/online`,
       `ls ${CPU}/cpu1; ls ${CPU}/cpu1/topology 2>/dev/null || echo gone; grep -c ^processor /proc/cpuinfo`,
@@ -215,27 +217,27 @@ describe.skipIf(reason !== undefined)("writes to a described instance", () => {
     ]);
   });
 
-  test("the pool with a CPU that cannot go offline: it is refused, and empty then", async () => {
-    const script = `${tried("1,49", POOL)}; ${tried("1-2,49-50", POOL)}; cat ${CPU}/online`;
+  test("CPU pool: a CPU that cannot go offline is refused, and the pool is empty then", async () => {
+    const script = `${tryWrite("1,49", POOL)}; ${tryWrite("1-2,49-50", POOL)}; cat ${CPU}/online`;
     const scenario = { topology: "c6i.24xlarge", host: { busyCpus: [50] } };
     expect(await lines(script, scenario)).toEqual(["yes", "no", "0-95"]);
     const { trace } = await shell(script, scenario);
     expect(trace.filter(({ what }) => what === "pool written").map(({ errno }) => errno)).toEqual([0, 16]);
   });
 
-  test("the pool of a Graviton: one CPU is a core", async () => {
+  test("CPU pool: on Graviton one CPU is a core", async () => {
     const script = `echo 5 >${POOL}; cat ${CPU}/offline ${CPU}/cpu4/topology/thread_siblings_list`;
     expect(await lines(script, { topology: "r6g.2xlarge" })).toEqual(["5", "4"]);
   });
 
-  test("a CPU by hand, and the pool that wants it", async () => {
-    const script = `echo 0 >${CPU}/cpu3/online; cat ${CPU}/online; ${tried("1,3", POOL)}; echo 1 >${CPU}/cpu3/online; ${tried("1,3", POOL)}; echo 1 >${CPU}/cpu3/online; cat ${CPU}/online; ${tried("1,3", POOL)}; cat ${CPU}/online; ls ${CPU}/cpu0/online 2>/dev/null || echo CPU 0 stays`;
+  test("CPU hotplug: a CPU that a user took offline cannot join the pool, and can be brought online", async () => {
+    const script = `echo 0 >${CPU}/cpu3/online; cat ${CPU}/online; ${tryWrite("1,3", POOL)}; echo 1 >${CPU}/cpu3/online; ${tryWrite("1,3", POOL)}; echo 1 >${CPU}/cpu3/online; cat ${CPU}/online; ${tryWrite("1,3", POOL)}; cat ${CPU}/online; ls ${CPU}/cpu0/online 2>/dev/null || echo CPU 0 stays`;
     expect(await lines(script, { topology: "m5.xlarge" })).toEqual([
       ...["0-2", "no", "yes", "0,2-3", "yes", "0,2", "CPU 0 stays"],
     ]);
   });
 
-  test("huge pages: spread over the nodes, on one node, no more than there is room for", async () => {
+  test("huge pages: are spread over the nodes or allocated on one, as far as memory suffices", async () => {
     const show = `cat ${NODE}/node*/${KEPT}/nr_hugepages | paste -s -d ' '`;
     const host = { nodes: [{ pages: { "2M": { total: 0, obtainable: 30, obtainableCompacted: 60 } } }] };
     const script = [
@@ -244,14 +246,14 @@ describe.skipIf(reason !== undefined)("writes to a described instance", () => {
       `echo 50 >${NODE}/node0/${KEPT}/nr_hugepages; ${show}`,
       `echo 1 >/proc/sys/vm/compact_memory; echo 50 >${NODE}/node0/${KEPT}/nr_hugepages; ${show}`,
       `echo 3 >${NODE}/node1/${KEPT}/nr_hugepages; ${show}; sed -n 's/HugePages_Free: *//p' /proc/meminfo`,
-      `${tried("x", "/proc/sys/vm/nr_hugepages")}; ${tried("2", "/proc/sys/vm/compact_memory")}`,
+      `${tryWrite("x", "/proc/sys/vm/nr_hugepages")}; ${tryWrite("2", "/proc/sys/vm/compact_memory")}`,
       `echo 2 >/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages; cat ${NODE}/node1/hugepages/hugepages-1048576kB/free_hugepages`,
     ].join("; ");
-    const wanted = ["10 10", "30 70", "30 70", "50 70", "50 3", "53", "no", "no", "1"];
-    expect(await lines(script, { topology: "c6i.24xlarge", host })).toEqual(wanted);
+    const expected = ["10 10", "30 70", "30 70", "50 70", "50 3", "53", "no", "no", "1"];
+    expect(await lines(script, { topology: "c6i.24xlarge", host })).toEqual(expected);
   });
 
-  test("huge pages that others hold cannot be taken away: they become surplus", async () => {
+  test("huge pages: pages in use become surplus when the pool shrinks", async () => {
     const host = { nodes: [{ pages: { "2M": { total: 10, used: 4 } } }] };
     const files = ["nr_hugepages", "free_hugepages", "surplus_hugepages"].map(
       (name) => `${NODE}/node0/${KEPT}/${name}`,
@@ -260,14 +262,14 @@ describe.skipIf(reason !== undefined)("writes to a described instance", () => {
     expect(await lines(script, { topology: "m5.xlarge", host })).toEqual(["10", "6", "0", "4", "0", "2"]);
   });
 
-  test("page cache in the way: it goes, then the pages come", async () => {
+  test("huge pages: dropping the page cache makes room for more", async () => {
     const host = { nodes: [{ freeMiB: 100, cachedMiB: 1000 }] };
-    const ask = `echo 400 >/proc/sys/vm/nr_hugepages; cat /proc/sys/vm/nr_hugepages`;
-    const script = `${ask}; echo 3 >/proc/sys/vm/drop_caches; ${ask}`;
+    const allocate = `echo 400 >/proc/sys/vm/nr_hugepages; cat /proc/sys/vm/nr_hugepages`;
+    const script = `${allocate}; echo 3 >/proc/sys/vm/drop_caches; ${allocate}`;
     expect(await lines(script, { topology: "m5.xlarge", host })).toEqual(["50", "400"]);
   });
 
-  test("control groups of both versions take limits", async () => {
+  test("control groups: limits can be written in both versions", async () => {
     const path = "/system.slice/enclave.service";
     const limits = { "/system.slice": { "hugetlb.2MB.max": "0" } };
     const script = `cat /proc/self/cgroup /sys/fs/cgroup/system.slice/hugetlb.2MB.max; echo 4m >/sys/fs/cgroup/system.slice/hugetlb.2MB.max; cat /sys/fs/cgroup/system.slice/hugetlb.2MB.max /sys/fs/cgroup${path}/hugetlb.2MB.current /sys/fs/cgroup${path}/cpuset.mems.effective`;
@@ -275,14 +277,14 @@ describe.skipIf(reason !== undefined)("writes to a described instance", () => {
       ...[`0::${path}`, "0", "4194304", "0", "0-1"],
     ]);
     const old = { version: 1 as const, path: "/box", limits: { "/box": { "cpuset.mems": "1" } } };
-    const look =
+    const oldScript =
       "cat /proc/self/cgroup /sys/fs/cgroup/hugetlb/box/hugetlb.2MB.limit_in_bytes /sys/fs/cgroup/cpuset/box/cpuset.effective_mems";
-    expect(await lines(look, { topology: "c6i.24xlarge", host: { cgroup: old } })).toEqual([
+    expect(await lines(oldScript, { topology: "c6i.24xlarge", host: { cgroup: old } })).toEqual([
       ...["3:hugetlb:/box", "2:memory:/box", "1:cpuset:/box", "9223372036854771712", "1"],
     ]);
   });
 
-  test("packages, another kernel, and who holds a port of vsock", async () => {
+  test("programs: packages, another kernel, and ss with the holder of a vsock port", async () => {
     const modules = { nitro_enclaves: "missing" as const, vsock_loopback: "missing" as const };
     const host = { kernel: "4.14.1-test", modules };
     const script = [
@@ -298,11 +300,11 @@ describe.skipIf(reason !== undefined)("writes to a described instance", () => {
       ...["4.14.1-test", "4.14.1-test", "not there", "/dev/nitro_enclaves", "4.14.1-test"],
       ...["6.1.141-155.222.amzn2023.x86_64", "6.1.141-155.222.amzn2023.x86_64"],
       ...["E: Unable to locate package nosuch", "No match for argument: install -y nosuch", "0", "9", "its"],
-      "ss: the emulated one does not know: -a",
+      "ss: not emulated: -a",
     ]);
   });
 
-  test("promised pages, what a cpuset leaves, and whose descriptor is an enclave", async () => {
+  test("procfs: shows reserved pages, the nodes of the cpuset, and the link of an enclave's descriptor", async () => {
     const cgroup = { path: "/box", limits: { "/box": { "cpuset.mems": "1" } } };
     const host = { cgroup, nodes: [{ pages: { "2M": { total: 9, reserved: 4 } } }] };
     const script = [
@@ -318,7 +320,7 @@ describe.skipIf(reason !== undefined)("writes to a described instance", () => {
     expect(launched.stdout).toContain("anon_inode:ne-vm\n");
   });
 
-  test("programs that change the system: modprobe, rmmod, aws, groupadd, usermod, sudo", async () => {
+  test("programs: modprobe, rmmod, aws, groupadd, usermod and sudo change the system", async () => {
     const host = {
       enclaveOption: false,
       modules: { nitro_enclaves: "unloaded" as const, nope: "missing" as const },

@@ -1,10 +1,10 @@
-/** What happened, in order, with the time since the command's execve. */
+/** The trace: what happened, in order, with the time since the command's execve. */
 
 /** One line of the trace. */
 export interface TraceEntry {
   /** Milliseconds since the execve of the command. */
   t: number;
-  /** What it is about: a call's name, or an event such as `heartbeat answered`. */
+  /** The subject: a call's name, or an event such as `heartbeat answered`. */
   what: string;
   [detail: string]: unknown;
 }
@@ -15,7 +15,7 @@ export class Trace {
   readonly entries: TraceEntry[] = [];
   private origin = performance.now();
 
-  /** Prints every line on stderr as well where `verbose` is set. */
+  /** @param verbose print every line on stderr as well. */
   constructor(private readonly verbose: boolean) {}
 
   /** Sets the time to zero. */
@@ -28,7 +28,7 @@ export class Trace {
     return Math.round((performance.now() - this.origin) * 1000) / 1000;
   }
 
-  /** Adds a line; `t` in the details overrules the present time. */
+  /** Adds a line. A `t` in the details replaces the present time. */
   add(what: string, detail: Record<string, unknown> = {}): void {
     const entry = { t: this.now(), what, ...detail };
     this.entries.push(entry);

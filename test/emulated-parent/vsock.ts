@@ -1,7 +1,7 @@
 /**
- * The parent instance's vsock, played with AF_UNIX sockets: what is handed to a launcher is a real socket, so that listen,
- * poll, read, write and close are the kernel's; only addresses are translated. Port P is the abstract name `…port/P`, a
- * peer is known by the name `…peer/CID:PORT/n` that it has bound before it connected.
+ * The parent instance's vsock, emulated with AF_UNIX sockets. A launcher receives a real socket, so that the kernel
+ * implements listen, poll, read, write and close; only addresses are translated. Port P is the abstract name `…port/P`;
+ * a peer is identified by the name `…peer/CID:PORT/n` that it has bound before it connected.
  */
 
 import type { Loop } from "./loop.ts";
@@ -35,20 +35,20 @@ export interface VsockAddress {
 interface VsockSocket {
   local?: VsockAddress;
   peer?: VsockAddress;
-  /** What the next getsockopt(SO_ERROR) tells. */
+  /** The result of the next getsockopt(SO_ERROR). */
   pendingError: number;
 }
 
 const UNBOUND: VsockAddress = { cid: CID.ANY, port: PORT_ANY };
-const FIRST_EPHEMERAL_PORT = 0x40000000; // far from any port that people choose
-const signalLookMs = 20;
+const FIRST_EPHEMERAL_PORT = 0x40000000; // far from any port in use
+const signalPollMs = 20;
 
 /** Takes a connection to the hypervisor (CID 0); undefined if the port has no listener. */
 export type HypervisorPort = (port: number) => ((fd: number) => void) | undefined;
 
 /** All vsock sockets of the parent instance. */
 export class Vsock {
-  /** Who listens on the hypervisor's ports. */
+  /** The listeners on the hypervisor's ports. */
   hypervisor: HypervisorPort = () => undefined;
   private readonly base = `nitro-parent/${process.pid}/${Math.random().toString(36).slice(2)}/`;
   private readonly sockets = new Map<string, VsockSocket>();
@@ -65,7 +65,7 @@ export class Vsock {
     listenOn(this.hypervisorListener, 16);
   }
 
-  /** Lets go of the hypervisor's port. */
+  /** Closes the socket of the hypervisor's port. */
   close(): void {
     closeFd(this.hypervisorListener);
   }
@@ -80,7 +80,7 @@ export class Vsock {
     return this.sockets.get(identityOfDescriptor(request.tid, request.i32(0)) ?? "");
   }
 
-  /** A connection from any CID to a port of the parent; gives the nonblocking descriptor or the negated errno. */
+  /** Connects from any CID to a port of the parent; returns the nonblocking descriptor or the negated errno. */
   connectFrom(cid: number, port: number): number {
     if (!this.instance.hasTransport) return -E.ECONNRESET;
     const fd = makeSocket(true);
@@ -108,7 +108,7 @@ export class Vsock {
     closeFd(fd);
   }
 
-  /** bind: one owner of a port for the whole parent instance. */
+  /** bind: a port has one owner on the whole parent instance. */
   bind(request: Notification): VsockAddress | undefined {
     const socket = this.find(request);
     const address = this.readAddress(request);
@@ -153,7 +153,7 @@ export class Vsock {
       socket.local ??= { cid: CID.PARENT, port: this.nextPort++ };
       socket.peer = address;
     }
-    // A nonblocking caller learns of either end from poll and SO_ERROR; an unconnected AF_UNIX socket polls as writable.
+    // A nonblocking caller reads either result from poll and SO_ERROR; an unconnected AF_UNIX socket polls as writable.
     if (nonblocking) {
       socket.pendingError = -result;
       request.fail(E.EINPROGRESS);
@@ -179,7 +179,7 @@ export class Vsock {
     return this.nameAndConnect(fd, source, address.port);
   }
 
-  /** accept and accept4; `flags` are those of accept4. Gives the peer where there is one at once. */
+  /** accept and accept4; `flags` are those of accept4. Returns the peer if one is waiting. */
   accept(request: Notification, flags: number): VsockAddress | undefined {
     const socket = this.find(request);
     if (socket === undefined) return undefined;
@@ -210,13 +210,13 @@ export class Vsock {
       if (peer !== undefined) this.trace.add("accept4", { peer, waited: true });
       finish();
     });
-    const look = (): void => {
+    const check = (): void => {
       const state = signalState(request.tid);
-      if (state === "pending") request.fail(ERESTARTSYS); // the kernel makes EINTR or another accept of it
-      if (state === "none") cancel = this.loop.after(signalLookMs, look);
+      if (state === "pending") request.fail(ERESTARTSYS); // the kernel turns it into EINTR or another accept
+      if (state === "none") cancel = this.loop.after(signalPollMs, check);
       else finish();
     };
-    let cancel = this.loop.after(signalLookMs, look);
+    let cancel = this.loop.after(signalPollMs, check);
   }
 
   private take(
@@ -242,7 +242,7 @@ export class Vsock {
   }
 
   /** getsockname and getpeername. */
-  tellName(request: Notification, side: "local" | "peer"): void {
+  getName(request: Notification, side: "local" | "peer"): void {
     const socket = this.find(request);
     if (socket === undefined) return request.proceed();
     const address = side === "local" ? (socket.local ?? UNBOUND) : socket.peer;
@@ -252,8 +252,8 @@ export class Vsock {
     else request.fail(error);
   }
 
-  /** getsockopt(SO_ERROR): tells how a nonblocking connect went, once. */
-  tellError(request: Notification): void {
+  /** getsockopt(SO_ERROR): returns the result of a nonblocking connect, once. */
+  getError(request: Notification): void {
     const socket = this.find(request);
     if (socket === undefined || socket.pendingError === 0) return request.proceed();
     const bytes = fixedBytes(4);
@@ -263,7 +263,7 @@ export class Vsock {
     else request.fail(E.EFAULT);
   }
 
-  /** setsockopt of the family's own level (buffer sizes, connect timeout): taken, without effect. */
+  /** setsockopt of the family's own level (buffer sizes, connect timeout): accepted without effect. */
   setOption(request: Notification): void {
     if (this.owns(request)) request.reply(0);
     else request.proceed();
@@ -283,7 +283,7 @@ export class Vsock {
     return { port: view.getUint32(4, true), cid: view.getUint32(8, true) };
   }
 
-  /** Writes a struct sockaddr_vm by the rules of an address argument; gives 0 or the errno. */
+  /** Writes a struct sockaddr_vm by the rules of an address argument; returns 0 or the errno. */
   private writeAddress(request: Notification, address: VsockAddress): number {
     const [at, lengthAt] = [request.wide(1), request.wide(2)];
     if (at === 0) return 0;

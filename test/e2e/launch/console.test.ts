@@ -166,7 +166,7 @@ describe.concurrent.skipIf(notHere !== undefined)("stdout as", () => {
       END_LINE,
       "status 5",
     ]);
-    expect(entries(result, "enclave exited")[0]).toMatchObject({ reason: "its time was over" });
+    expect(entries(result, "enclave exited")[0]).toMatchObject({ reason: "liveMs elapsed" });
     expect(delivered(result)).toBe(6 + 3 * MIB);
     expectNothingLeft(result);
   });

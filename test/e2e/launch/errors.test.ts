@@ -99,7 +99,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch that meets errors", 
       expect(why).toMatch(message);
       expect(why).toContain("the enclave keeps running");
       expect(ended).toContain("the enclave (CID 16) exited after ");
-      expect(entries(result, "enclave exited")[0]).toMatchObject({ reason: "its time was over" });
+      expect(entries(result, "enclave exited")[0]).toMatchObject({ reason: "liveMs elapsed" });
       expectNothingLeft(result);
     });
   }

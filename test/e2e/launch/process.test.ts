@@ -352,7 +352,7 @@ describe.skipIf(notHere !== undefined)("-name, -msg, -readconfig, -object", () =
       '  size = "66M"\n[accel]\n  accel = "nitro"\n  enclave-cid = "33"\n[smp-opts]\n  cpus = "4"\n';
     const [nitro = ""] = here.debug();
     const result = await launch([nitro, "-readconfig", here.file("config", text)], brief);
-    expect(entries(result, "NE_START_ENCLAVE")[0]).toMatchObject({ askedCid: 33, bytes: 66 * 2 ** 20 });
+    expect(entries(result, "NE_START_ENCLAVE")[0]).toMatchObject({ requestedCid: 33, bytes: 66 * 2 ** 20 });
     expect(entries(result, "NE_ADD_VCPU")).toHaveLength(4);
     expectNothingLeft(result);
   });

@@ -1,6 +1,6 @@
 /** Launches at the same time: they share vsock port 9000, and each counts its own enclave's heartbeat. */
 import { afterAll, describe, expect, test } from "bun:test";
-import type { SignalShot } from "../../emulated-parent/scenario.ts";
+import type { ScheduledSignal } from "../../emulated-parent/scenario.ts";
 import {
   entries,
   expectNothingLeft,
@@ -71,7 +71,7 @@ describe.concurrent.skipIf(notHere !== undefined)("of four launches, one that is
   test.each(MOMENTS.flatMap((at) => [1, 3].map((nth) => [at, nth] as const)))(
     "by SIGKILL at %s (%d) does not affect the others",
     async (at, nth) => {
-      const signals: SignalShot[] = [{ at, nth, signal: "SIGKILL" }];
+      const signals: ScheduledSignal[] = [{ at, nth, signal: "SIGKILL" }];
       const result = await launchAs({
         command: together(here, four),
         scenario: { enclave: { heartbeatMs: 30 }, signals },
@@ -101,7 +101,7 @@ describe.concurrent.skipIf(notHere !== undefined)("of four launches, one that is
   ])(
     "by SIGKILL with another's unanswered heartbeat (%s) costs at most that one's enclave",
     async (at, nth) => {
-      const signals: SignalShot[] = [{ at, nth, signal: "SIGKILL" }];
+      const signals: ScheduledSignal[] = [{ at, nth, signal: "SIGKILL" }];
       const result = await launchAs({
         command: together(here, four),
         scenario: { enclave: { heartbeatMs: 30 }, signals },
@@ -114,7 +114,7 @@ describe.concurrent.skipIf(notHere !== undefined)("of four launches, one that is
   );
 
   test.each([...MOMENTS, "exit accept4:vsock"])("by SIGTERM at %s does not affect the others", async (at) => {
-    const signals: SignalShot[] = [{ at, nth: 2, signal: "SIGTERM" }];
+    const signals: ScheduledSignal[] = [{ at, nth: 2, signal: "SIGTERM" }];
     const result = await launchAs({
       command: together(here, four),
       scenario: { enclave: { heartbeatMs: 30 }, signals },
@@ -363,7 +363,7 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
   });
 
   test("a launch that is suspended when its enclave is up counts its heartbeat, and no other CID is reported", async () => {
-    const signals: SignalShot[] = [{ at: "exit NE_START_ENCLAVE", nth: 2, signal: "SIGSTOP" }];
+    const signals: ScheduledSignal[] = [{ at: "exit NE_START_ENCLAVE", nth: 2, signal: "SIGSTOP" }];
     const args = shellWords(here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=1"));
     const stands = [
       `${args} & second=$!; until grep -q '^State:.T' /proc/$second/status; do sleep 0.02; done`,

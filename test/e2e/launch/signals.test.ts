@@ -1,6 +1,6 @@
 /** A signal at every step of a launch: a request ends it with status 0, SIGKILL kills it, and nothing is left behind. */
 import { afterAll, describe, expect, test } from "bun:test";
-import type { SignalShot } from "../../emulated-parent/scenario.ts";
+import type { ScheduledSignal } from "../../emulated-parent/scenario.ts";
 import { entries, expectNothingLeft, launch, lines, notHere, shellWords, Workplace } from "./nitro.ts";
 
 const here = new Workplace();
@@ -40,7 +40,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a request to stop", () => {
       const shots = (["enter", "exit"] as const).flatMap((moment) =>
         REQUESTS.map((signal) => ({ moment, signal })),
       );
-      const signals: SignalShot[] = shots.map(({ moment, signal }, i) => ({
+      const signals: ScheduledSignal[] = shots.map(({ moment, signal }, i) => ({
         at: `${moment} ${call}`,
         nth: times * i + 1,
         signal,
@@ -98,7 +98,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a request to stop", () => {
 describe.concurrent.skipIf(notHere !== undefined)("SIGKILL", () => {
   const calls = CALLS.filter(({ call }) => call !== "socket"); // some launches make it twice, others once
 
-  async function expectAllKilled(signals: readonly Omit<SignalShot, "signal">[]): Promise<void> {
+  async function expectAllKilled(signals: readonly Omit<ScheduledSignal, "signal">[]): Promise<void> {
     const count = signals.length;
     const script = `i=0; while [ $i -lt ${count} ]; do ${byOneThread()}; echo $?; i=$((i + 1)); done`;
     const result = await launch(["sh", "-c", script], {

@@ -71,7 +71,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
       const [memory] = entries(result, "NE_SET_USER_MEMORY_REGION");
       expect(memory).toMatchObject({ bytes: 66 * 2 ** 20, imageComplete: true, image: { bytes: 1_066_160 } });
       const [start] = entries(result, "NE_START_ENCLAVE");
-      expect(start).toMatchObject({ flags: debug ? 1 : 0, askedCid: 21, cid: 21, bytes: 66 * 2 ** 20 });
+      expect(start).toMatchObject({ flags: debug ? 1 : 0, requestedCid: 21, cid: 21, bytes: 66 * 2 ** 20 });
       const cpus = entries(result, "NE_ADD_VCPU").map(({ cpu }) => String(cpu));
       const mode = debug
         ? "debug mode"
@@ -176,7 +176,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
       };
       const result = await launch([NITRO, "-kernel", here.eif], scenario);
       const start = entries(result, "NE_START_ENCLAVE")[0];
-      expect(start).toMatchObject({ bytes: 128 * 2 ** 20, askedCid: 0, cid: 16 });
+      expect(start).toMatchObject({ bytes: 128 * 2 ** 20, requestedCid: 0, cid: 16 });
       expect(entries(result, "NE_ADD_VCPU")).toHaveLength(threads);
       expect(result.status).toBe(5);
       expectNothingLeft(result);

@@ -1,7 +1,7 @@
 /** `nitro pool` when it cannot do what is requested: it reports why and the fix, and changes nothing. */
 import { afterAll, describe, expect, test } from "bun:test";
 import type { ParentResult } from "../../emulated-parent/run.ts";
-import type { ScenarioInput, SignalShot } from "../../emulated-parent/scenario.ts";
+import type { ScenarioInput, ScheduledSignal } from "../../emulated-parent/scenario.ts";
 import { lines, shellWords, Workplace } from "../launch/nitro.ts";
 import { GIANT, HUGE, NODE, notHere, POOL, printed, refused, shell, shellAlone } from "./instance.ts";
 
@@ -290,7 +290,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool stopped by", () =>
   );
 
   test.each(moments)("SIGKILL at %s: the next run completes the change", async (at) => {
-    const signals: SignalShot[] = [{ at, signal: "SIGKILL" }];
+    const signals: ScheduledSignal[] = [{ at, signal: "SIGKILL" }];
     const script = `(with_status ${command}) >/dev/null 2>&1; ${command} >/dev/null; state; ${command}`;
     const { stdout } = await shell(script, { ...scenario, signals });
     expect(lines(stdout)).toEqual([

@@ -1,7 +1,7 @@
 /** CPU lists and masks as the kernel writes and reads them (lib/bitmap-str.c). */
 import { E } from "../sys/errno.ts";
 
-/** The CPUs of a list such as `1,3` or `2-5`. */
+/** Returns the CPUs of a list such as `1,3` or `2-5`. */
 export function parseCpuList(text: string): number[] {
   const cpus: number[] = [];
   for (const part of text.split(",").filter((piece) => piece.trim() !== "")) {
@@ -11,7 +11,7 @@ export function parseCpuList(text: string): number[] {
   return cpus;
 }
 
-/** CPUs as a list with ranges, as sysfs prints them. */
+/** Formats CPUs as a list with ranges, as sysfs prints them. */
 export function formatCpuList(cpus: readonly number[]): string {
   const sorted = [...cpus].sort((a, b) => a - b);
   const runs: [number, number][] = [];
@@ -23,7 +23,7 @@ export function formatCpuList(cpus: readonly number[]): string {
   return runs.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(",");
 }
 
-/** CPUs as a mask of `count` bits: units of 32 bits, the highest first. */
+/** Formats CPUs as a mask of `count` bits: units of 32 bits, the highest first. */
 export function formatCpuMask(cpus: readonly number[], count: number): string {
   const words = new Uint32Array(Math.max(1, Math.ceil(count / 32)));
   for (const cpu of cpus) words[cpu >> 5] = (words[cpu >> 5] ?? 0) | (1 << (cpu & 31));
@@ -34,7 +34,7 @@ export function formatCpuMask(cpus: readonly number[], count: number): string {
     .join(",");
 }
 
-/** A list as the kernel reads it (bitmap_parselist): the CPUs in ascending order, or the negated errno. */
+/** Parses a list as the kernel does (bitmap_parselist): the CPUs in ascending order, or the negated errno. */
 export function readCpuList(text: string, count: number): number[] | number {
   const cpus = new Set<number>();
   for (const piece of text.split(/[\s,]+/).filter((part) => part !== "")) {

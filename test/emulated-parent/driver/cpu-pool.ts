@@ -1,10 +1,10 @@
-/** The driver's CPU pool: whole cores, each free or an enclave's. */
+/** The driver's CPU pool: whole cores, each free or used by an enclave. */
 
 import { NE_ERR } from "../sys/errno.ts";
 import type { Topology } from "../topology/topology.ts";
 import type { Slot } from "./slot.ts";
 
-/** Which core is whose. */
+/** The pool, and which enclave uses which core. */
 export class CpuPool {
   /** The pool's cores by number, each with its threads in ascending order. */
   private readonly cores = new Map<number, number[]>();
@@ -17,7 +17,7 @@ export class CpuPool {
     this.set(cpus);
   }
 
-  /** Takes other CPUs into the pool; none of the old ones is in use. */
+  /** Replaces the pool's CPUs; none of the old ones is in use. */
   set(cpus: readonly number[]): void {
     this.cores.clear();
     for (const cpu of [...cpus].sort((a, b) => a - b)) {
@@ -26,7 +26,7 @@ export class CpuPool {
     }
   }
 
-  /** The NUMA node that the pool's CPUs are on; undefined where there are none. */
+  /** The NUMA node of the pool's CPUs; undefined if the pool is empty. */
   get node(): number | undefined {
     const [cpu] = [...this.cores.values()].flat();
     return cpu === undefined ? undefined : this.topology.cpus[cpu]?.node;
@@ -36,12 +36,12 @@ export class CpuPool {
     return this.topology.cpus[cpu]?.core ?? -1;
   }
 
-  /** Whether an enclave may be created: a wholly free core. */
+  /** Whether an enclave may be created: a core is completely free. */
   get hasFreeCore(): boolean {
     return [...this.cores.keys()].some((core) => !this.owners.has(core));
   }
 
-  /** Gives a CPU to an enclave (0: any); gives its id, or the negated errno. */
+  /** Adds a CPU to an enclave (0: any); returns its id, or the negated errno. */
   add(slot: Slot, id: number): number {
     const cpu = id === 0 ? this.nextFor(slot) : id;
     if (cpu === undefined) return -NE_ERR.NO_CPUS_AVAIL_IN_POOL;
@@ -75,7 +75,7 @@ export class CpuPool {
     );
   }
 
-  /** Gives an enclave's cores back. */
+  /** Releases an enclave's cores. */
   release(slot: Slot): void {
     for (const [core, owner] of this.owners) if (owner === slot) this.owners.delete(core);
   }

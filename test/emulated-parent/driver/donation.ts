@@ -1,4 +1,4 @@
-/** NE_SET_USER_MEMORY_REGION: what is checked before memory is taken, page by page, and the taking itself. */
+/** NE_SET_USER_MEMORY_REGION: the checks before memory is taken, page by page, and the taking of memory. */
 
 import type { HugePages } from "../huge-pages.ts";
 import type { Page } from "../memory/page-pool.ts";
@@ -16,16 +16,16 @@ export interface MemoryRegion {
   address: bigint;
 }
 
-/** A refused donation: the errno, and whether the driver's bug loses a page with it. */
+/** A refused donation: the errno, and whether the driver's bug leaks a page. */
 export interface Refusal {
   errno: number;
   leaksPage: boolean;
-  /** The page that is lost, where it is known. */
+  /** The leaked page, if it is known. */
   page?: Page;
 }
 
 const SMALL_PAGE = 4096;
-const userSpaceEnd = 2n ** 47n; // TASK_SIZE_MAX with four page table levels (asm/page_64_types.h), without its last page
+const userSpaceEnd = 2n ** 47n; // TASK_SIZE_MAX with four page table levels (asm/page_64_types.h), without the last page
 
 function refuse(errno: number): Refusal {
   const leaky: number[] = [
@@ -36,7 +36,7 @@ function refuse(errno: number): Refusal {
   return { errno, leaksPage: leaky.includes(errno) };
 }
 
-/** The checks of size and place, in the driver's order; the state and the caller have been checked. */
+/** Checks size and address in the driver's order; the state and the caller have been checked. */
 export function checkPlace(slot: Slot, region: MemoryRegion, alignmentMatters: boolean): Refusal | undefined {
   const { address, bytes } = region;
   const page = BigInt(HUGE_PAGE);
@@ -59,18 +59,18 @@ interface Run {
   to: number;
   offset: number;
   pageBytes: number;
-  /** The pages themselves, where it is known which they are. */
+  /** The pages, if they are known. */
   pages: readonly Page[] | undefined;
 }
 
-/** Whose memory is taken, and for an enclave on which node. */
+/** The process whose memory is taken, and the node that the enclave needs. */
 export interface Donor {
   pid: number;
   tid: number;
   node: number | undefined;
 }
 
-/** The page size of what a range maps, 0 for ordinary memory; undefined where it is gone, for its process has died. */
+/** Returns the page size of a mapped range, 0 for ordinary memory; undefined if the process has exited. */
 function pageSizeOf(range: MappedRange, hugePages: HugePages): number | undefined {
   const emulated = hugePages.pageSize(identityOf(range.link) ?? "");
   if (emulated !== undefined) return emulated;
@@ -81,7 +81,7 @@ function pageSizeOf(range: MappedRange, hugePages: HugePages): number | undefine
   return type === MAGIC.HUGETLBFS ? blockBytes : 0;
 }
 
-/** Walks over the pages as the driver does; gives what is to be mapped, or the first page's refusal. */
+/** Walks over the pages as the driver does; returns what is to be mapped, or the first page's refusal. */
 function walk(
   donor: Donor,
   from: number,
@@ -110,19 +110,19 @@ function walk(
     if (foreign < at + length) return refuse(NE_ERR.MEM_DIFFERENT_NUMA_NODE);
     const pages = hugePages.pagesBehind(donor, range, at, length);
     if (pages === null) return refuse(E.EFAULT);
-    const strange = pages?.find(({ node }) => node !== donor.node);
-    if (strange !== undefined) return { ...refuse(NE_ERR.MEM_DIFFERENT_NUMA_NODE), page: strange };
+    const misplaced = pages?.find(({ node }) => node !== donor.node);
+    if (misplaced !== undefined) return { ...refuse(NE_ERR.MEM_DIFFERENT_NUMA_NODE), page: misplaced };
     runs.push({ range, from: at, to: at + length, offset, pageBytes, pages });
     at += length;
   }
   return runs;
 }
 
-/** The memory behind a run; undefined where a page of it cannot be had. */
+/** Returns the memory behind a run; undefined if a page of it is missing. */
 function mapRun(pid: number, run: Run): Mapping | undefined {
   const length = run.to - run.from;
   if (!run.range.shared) {
-    // A private mapping's pages are in no file: they are copied, and what is written there later is not seen.
+    // A private mapping's pages are in no file: they are copied, and later writes to them are not seen.
     const copy = Mapping.ofNothing(length);
     for (let done = 0; done < length; done += HUGE_PAGE) {
       readMemory(pid, run.from + done, copy.view.subarray(done, done + HUGE_PAGE));
@@ -132,7 +132,7 @@ function mapRun(pid: number, run: Run): Mapping | undefined {
   const fd = openFile(run.range.link, O.RDWR);
   if (-fd === E.ENOENT || -fd === E.ESRCH) return undefined; // its process has been killed meanwhile
   if (fd < 0)
-    throw new Error(`${run.range.link} cannot be opened (errno ${-fd}): the parent must run as root`);
+    throw new Error(`${run.range.link} cannot be opened (errno ${-fd}); run the emulated parent as root`);
   try {
     return lengthOf(fd) < run.offset + length ? undefined : Mapping.ofFile(fd, run.offset, length);
   } catch {
@@ -142,7 +142,7 @@ function mapRun(pid: number, run: Run): Mapping | undefined {
   }
 }
 
-/** The number of regions of one donation: one for each ascending run of pages. */
+/** Returns the number of regions of one donation: one for each ascending run of pages. */
 function regionCount(runs: readonly Run[], scenario: Scenario): number {
   const bytes = runs.reduce((sum, run) => sum + run.to - run.from, 0);
   if (scenario.regionBytes !== 0) return Math.ceil(bytes / scenario.regionBytes);
@@ -157,7 +157,7 @@ function regionCount(runs: readonly Run[], scenario: Scenario): number {
   return Math.max(1, count);
 }
 
-/** Takes a range of a process's memory; gives the mappings, or why it is refused. Nothing is kept after a refusal. */
+/** Takes a range of a process's memory; returns the mappings, or the refusal. After a refusal nothing is kept. */
 export function takeMemory(
   slot: Slot,
   donor: Donor,

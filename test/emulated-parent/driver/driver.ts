@@ -1,4 +1,7 @@
-/** The driver behind /dev/nitro_enclaves, and the device behind the driver: five requests, checked in the driver's order. */
+/**
+ * The driver behind /dev/nitro_enclaves, and the device behind the driver: five requests, checked in the driver's
+ * order.
+ */
 
 import { Enclave } from "../enclave/enclave.ts";
 import type { Notification } from "../notification.ts";
@@ -13,7 +16,7 @@ import { checkImage, type ImageReport } from "./image.ts";
 import { writePool } from "./pool-file.ts";
 import type { Slot } from "./slot.ts";
 
-const LEAST_MEMORY = 64 * 1024 * 1024; // linux/nitro_enclaves.h: NE_ERR_ENCLAVE_MEM_MIN_SIZE's limit
+const LEAST_MEMORY = 64 * 1024 * 1024; // linux/nitro_enclaves.h: the limit of NE_ERR_ENCLAVE_MEM_MIN_SIZE
 const LARGEST_CID = 0xffffffffn;
 const firstUid = 0x1000;
 
@@ -22,9 +25,9 @@ export type Detail = Record<string, unknown>;
 
 /** All enclaves of the parent instance. */
 export class Driver {
-  /** The file that is handed out as the device. */
+  /** The file that stands in for the device. */
   readonly deviceFd = makeMemfd("nitro_enclaves", new Uint8Array());
-  /** Called once an enclave has started, with its launcher. */
+  /** Called with the launcher's process id once an enclave has started. */
   started: (pid: number) => void = () => undefined;
   private readonly deviceIdentity = identityOf("", this.deviceFd);
   private readonly slots = new Map<string, Slot>();
@@ -42,7 +45,7 @@ export class Driver {
     return this.slots.size;
   }
 
-  /** A write to ne_cpus; gives 0 or the errno. */
+  /** A write to ne_cpus; returns 0 or the errno. */
   writePool(text: string, pid: number): number {
     const { instance, trace } = this.world;
     const errno = writePool(instance, text, pid, this.slots.size > 0);
@@ -64,7 +67,7 @@ export class Driver {
   createVm(request: Notification): Detail {
     const { scenario, trace } = this.world;
     if (!this.world.instance.pool.hasFreeCore) return refuse(request, NE_ERR.NO_CPUS_AVAIL_IN_POOL);
-    // Four enclaves are all a parent instance has; the errno of the fifth is a guess.
+    // A parent instance has at most four enclaves; the errno of the fifth is a guess.
     if (this.slots.size >= scenario.maxEnclaves) return refuse(request, E.EBUSY);
     const { readEnd, writeEnd } = makePipe();
     this.created += 1;
@@ -75,9 +78,9 @@ export class Driver {
     // The pipe's read end is one open file, however many descriptors dup and fork make of it.
     const watch = this.uses.untilReaderGone(readEnd);
     if (!request.write(request.wide(2), bytes)) request.fail(E.EFAULT);
-    const handedOver = !request.answered && request.replyWithFd(readEnd, true);
+    const installed = !request.answered && request.replyWithFd(readEnd, true);
     closeFd(readEnd);
-    if (!handedOver) {
+    if (!installed) {
       this.uses.forget(watch);
       closeFd(writeEnd);
       return {};
@@ -128,18 +131,16 @@ export class Driver {
     }
     slot.ranges.push({ address: Number(address), length: Number(bytes) });
     for (const mapping of taken) slot.memory.append(mapping, scenario.checkWrites);
-    const image = this.firstLook(slot);
-    const aligned = hugePages.aligned
-      ? {}
-      : { alignment: "not insisted on: this machine's stand-in has none" };
+    const image = this.checkNewImage(slot);
+    const aligned = hugePages.aligned ? {} : { alignment: "not checked: this machine's stand-in has none" };
     request.reply(0);
     const state = { regions: slot.regions, totalBytes: slot.memory.length };
-    const look = image === undefined ? {} : { imageComplete: image.ok, image: brief(image) };
-    return { ...detail, ...aligned, ...state, ...look };
+    const completeness = image === undefined ? {} : { imageComplete: image.ok, image: brief(image) };
+    return { ...detail, ...aligned, ...state, ...completeness };
   }
 
-  /** Whether the image is there already; not asked again once it was, nor where the time of a launch is measured. */
-  private firstLook(slot: Slot): ImageReport | undefined {
+  /** Checks whether the image is complete. Not repeated once it was, and not if the time of a launch is measured. */
+  private checkNewImage(slot: Slot): ImageReport | undefined {
     const { scenario } = this.world;
     if (slot.imageSeen || !scenario.checkWrites) return undefined;
     const image = checkImage(slot.memory, scenario.loadOffset);
@@ -151,15 +152,15 @@ export class Driver {
   addVcpu(request: Notification, slot: Slot): Detail {
     const view = request.read(request.wide(2), 4);
     if (view === undefined) return refuse(request, E.EFAULT);
-    const asked = view.getUint32(0, true);
-    if (slot.state !== "init") return refuse(request, NE_ERR.NOT_IN_INIT_STATE, { asked });
-    const cpu = this.world.instance.pool.add(slot, asked);
-    if (cpu < 0) return refuse(request, -cpu, { asked });
-    // The driver notices a foreign address space only after it has reserved the core.
-    if (slot.owner !== request.pid) return refuse(request, E.EIO, { asked });
+    const requested = view.getUint32(0, true);
+    if (slot.state !== "init") return refuse(request, NE_ERR.NOT_IN_INIT_STATE, { requested });
+    const cpu = this.world.instance.pool.add(slot, requested);
+    if (cpu < 0) return refuse(request, -cpu, { requested });
+    // The driver detects another address space only after it has reserved the core.
+    if (slot.owner !== request.pid) return refuse(request, E.EIO, { requested });
     slot.vcpus.push(cpu);
     view.setUint32(0, cpu, true);
-    return answer(request, view, { asked, cpu });
+    return answer(request, view, { requested, cpu });
   }
 
   /** NE_START_ENCLAVE: struct ne_enclave_start_info {u64 flags, u64 enclave_cid}. */
@@ -167,21 +168,21 @@ export class Driver {
     const view = request.read(request.wide(2), 16);
     if (view === undefined) return refuse(request, E.EFAULT);
     const flags = view.getBigUint64(0, true);
-    const asked = view.getBigUint64(8, true);
+    const requested = view.getBigUint64(8, true);
     const detail = {
       flags: Number(flags),
-      askedCid: Number(asked),
+      requestedCid: Number(requested),
       vcpus: slot.vcpus,
       bytes: slot.memory.length,
     };
-    const refusal = this.startRefusal(slot, flags, asked);
+    const refusal = this.startRefusal(slot, flags, requested);
     if (refusal !== 0) return refuse(request, refusal, detail);
     const { scenario } = this.world;
     const image = checkImage(slot.memory, scenario.loadOffset);
-    this.lookForWrites(slot, "start");
+    this.recordLateWrites(slot, "start");
     if (!image.ok && scenario.badImage === "refuse")
       return refuse(request, E.EINVAL, { ...detail, image: brief(image) });
-    const cid = asked === 0n ? this.freeCid() : Number(asked);
+    const cid = requested === 0n ? this.freeCid() : Number(requested);
     if (this.isTaken(cid)) return refuse(request, E.EBUSY, detail);
     slot.cid = cid;
     slot.state = "running";
@@ -229,13 +230,13 @@ export class Driver {
     return running || this.world.scenario.takenCids.includes(cid);
   }
 
-  /** Who listens on a port of the hypervisor: consoles are at 10000 + CID. */
+  /** Returns the listener on a port of the hypervisor: consoles are at 10000 + CID. */
   private consoleOn(port: number): ((fd: number) => void) | undefined {
     const enclave = [...this.slots.values()].find((slot) => slot.cid === port - 10000)?.enclave;
     return enclave?.acceptsConsole ? (fd) => enclave.console.connect(fd) : undefined;
   }
 
-  private lookForWrites(slot: Slot, noticed: "start" | "end"): void {
+  private recordLateWrites(slot: Slot, noticed: "start" | "end"): void {
     for (const { offset, bytes } of slot.memory.changed()) {
       this.world.ledger.lateWrites.push({ slot: slot.number, offset, bytes, noticed });
       this.world.trace.add("donated memory written after donation", {
@@ -247,20 +248,20 @@ export class Driver {
     }
   }
 
-  /** Frees the enclaves whose last descriptor is gone. */
+  /** Frees the enclaves whose last descriptor is closed. */
   freeReleased(): void {
     const ended = this.uses.ended();
     if (ended.size > 0)
       for (const slot of [...this.slots.values()]) if (ended.has(slot.watch)) this.free(slot);
   }
 
-  /** The launcher has let go: ENCLAVE_STOP if it still runs, then SLOT_FREE. */
+  /** The launcher has closed its last descriptor: ENCLAVE_STOP if the enclave still runs, then SLOT_FREE. */
   private free(slot: Slot): void {
     this.slots.delete(slot.identity);
     this.uses.forget(slot.watch);
     const wasRunning = slot.state === "running";
     slot.enclave?.stop();
-    this.lookForWrites(slot, "end");
+    this.recordLateWrites(slot, "end");
     slot.memory.release();
     this.world.instance.pool.release(slot);
     if (slot.writeEnd !== undefined) closeFd(slot.writeEnd);

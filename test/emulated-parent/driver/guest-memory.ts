@@ -1,4 +1,4 @@
-/** Donated memory, laid end to end in the order of its donation, as the enclave sees it. */
+/** Donated memory, concatenated in the order of its donation, as the enclave sees it. */
 import type { Mapping } from "../sys/files.ts";
 
 interface Piece {
@@ -11,18 +11,18 @@ interface Piece {
 
 /** The memory of one enclave, in the supervisor's own address space without a copy. */
 export class GuestMemory {
-  /** All of it, in bytes. */
+  /** Its size in bytes. */
   length = 0;
   private pieces: Piece[] = [];
 
-  /** Appends donated memory; with `remember` its CRC is taken for `changed`. */
+  /** Appends donated memory. @param remember compute its CRC, for `changed`. */
   append(mapping: Mapping, remember: boolean): void {
     const crc = remember ? crcOf(mapping.view, 0) : undefined;
     this.pieces.push({ mapping, start: this.length, crc, reported: false });
     this.length += mapping.view.length;
   }
 
-  /** Views of a range, in order; shorter in all than asked where the memory ends. */
+  /** Returns views of a range, in order; together shorter than requested if the memory ends. */
   views(offset: number, length: number): Uint8Array<ArrayBuffer>[] {
     const views: Uint8Array<ArrayBuffer>[] = [];
     for (const { mapping, start } of this.pieces) {
@@ -33,7 +33,7 @@ export class GuestMemory {
     return views;
   }
 
-  /** A copy of a range, undefined where the memory does not reach so far. */
+  /** Returns a copy of a range; undefined if the memory ends before. */
   copy(offset: number, length: number): Uint8Array<ArrayBuffer> | undefined {
     const bytes = new Uint8Array(length);
     let at = 0;
@@ -44,7 +44,7 @@ export class GuestMemory {
     return at === length ? bytes : undefined;
   }
 
-  /** The CRC-32 of a range, going on from another one's. */
+  /** Returns the CRC-32 of a range, continued from `seed`. */
   crc(offset: number, length: number, seed: number): number {
     return this.views(offset, length).reduce((crc, view) => crcOf(view, crc), seed);
   }
@@ -61,7 +61,7 @@ export class GuestMemory {
     return changed;
   }
 
-  /** Gives everything back. */
+  /** Unmaps everything. */
   release(): void {
     for (const { mapping } of this.pieces) mapping.release();
     this.pieces = [];

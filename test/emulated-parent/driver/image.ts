@@ -1,16 +1,16 @@
-/** The hypervisor's look at the image: the Enclave Image Format as AWS specifies it, read out of donated memory. */
+/** The hypervisor's check of the image: the Enclave Image Format as AWS specifies it, read from donated memory. */
 import type { GuestMemory } from "./guest-memory.ts";
 
 /** One section of an image. */
 export interface ImageSection {
   type: string;
-  /** Where its payload begins, from the image's start. */
+  /** Offset of its payload from the image's start. */
   offset: number;
   /** The payload's length. */
   bytes: number;
 }
 
-/** What the look has shown. */
+/** The result of the check. */
 export interface ImageReport {
   ok: boolean;
   /** Why it is rejected. */
@@ -33,7 +33,7 @@ function hex(crc: number): string {
   return (crc >>> 0).toString(16).padStart(8, "0");
 }
 
-/** The sections that a header announces, or why it makes no sense. */
+/** Returns the sections that a header lists, or why it is invalid. */
 function readSections(memory: GuestMemory, base: number, header: DataView): ImageSection[] | string {
   const count = header.getUint16(26);
   if (count < 2 || count > 32) return `${count} sections`;
@@ -49,7 +49,7 @@ function readSections(memory: GuestMemory, base: number, header: DataView): Imag
     const type = sectionTypes[own.getUint16(0)] ?? "unknown";
     const length = Number(own.getBigUint64(4));
     if (type === "invalid" || type === "unknown") return `section ${index} has the type ${own.getUint16(0)}`;
-    // AWS's signer leaves the header's size of a signature as it was: there the section's own header counts.
+    // AWS's signer does not update the size of a signature in the file header: the section's own header counts.
     if (length !== announced && type !== "signature")
       return `section ${index} has ${length} bytes, not ${announced}`;
     end = offset + SECTION_HEADER_BYTES + length;
@@ -59,12 +59,12 @@ function readSections(memory: GuestMemory, base: number, header: DataView): Imag
   return sections;
 }
 
-/** Which sections an image must and may have, by its version. */
+/** Checks the number and the order of sections by the version. Returns the violated rule. */
 function checkOrder(sections: readonly ImageSection[], version: number): string | undefined {
   const count = (type: string): number => sections.filter((section) => section.type === type).length;
   if (count("kernel") !== 1) return `${count("kernel")} kernels`;
   if (count("cmdline") !== 1) return `${count("cmdline")} command lines`;
-  if (count("signature") > (version >= 3 ? 1 : 0)) return "a signature too many";
+  if (count("signature") > (version >= 3 ? 1 : 0)) return "too many signatures";
   if (count("metadata") !== (version >= 4 ? 1 : 0))
     return `${count("metadata")} metadata sections in version ${version}`;
   const kernel = sections.findIndex((section) => section.type === "kernel");
@@ -72,11 +72,11 @@ function checkOrder(sections: readonly ImageSection[], version: number): string 
   return ramdisk >= 0 && ramdisk < kernel ? "a ramdisk before the kernel" : undefined;
 }
 
-/** Reads and checks the image that begins at `base` of the donated memory. */
+/** Reads and checks the image at offset `base` of the donated memory. */
 export function checkImage(memory: GuestMemory, base: number): ImageReport {
   const bytes = memory.copy(base, HEADER_BYTES);
   if (bytes === undefined)
-    return { ok: false, reason: "the donated memory ends before the image's header", sections: [] };
+    return { ok: false, reason: "the image's header is outside of the donated memory", sections: [] };
   const header = new DataView(bytes.buffer);
   if (header.getUint32(0) !== 0x2e656966) return { ok: false, reason: "no magic .eif", sections: [] };
   const version = header.getUint16(4);
@@ -104,7 +104,7 @@ export function checkImage(memory: GuestMemory, base: number): ImageReport {
   return reason === undefined ? { ok: true, ...report } : { ok: false, reason, ...report };
 }
 
-/** A section's payload (ramdisks joined), as views of the donated memory in order. */
+/** Returns a section's payload (ramdisks joined), as views of the donated memory in order. */
 export function payload(
   memory: GuestMemory,
   base: number,

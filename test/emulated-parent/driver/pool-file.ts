@@ -1,4 +1,7 @@
-/** A write to the driver's ne_cpus, by ne_set_kernel_param and ne_setup_cpu_pool (drivers/virt/nitro_enclaves/ne_misc_dev.c). */
+/**
+ * A write to the driver's ne_cpus (ne_set_kernel_param and ne_setup_cpu_pool in
+ * drivers/virt/nitro_enclaves/ne_misc_dev.c).
+ */
 import { CAP_SYS_ADMIN, hasCapability } from "../files/permission.ts";
 import { E } from "../sys/errno.ts";
 import type { Instance } from "../topology/instance.ts";
@@ -6,7 +9,9 @@ import { readCpuList } from "./cpu-list.ts";
 
 const longest = 511; // NE_CPUS_SIZE of 512 with the NUL at the end
 
-/** Takes a new pool; gives 0 or the errno. What is refused after the first two checks empties the pool that was there. */
+/**
+ * Sets a new pool; returns 0 or the errno. A value that is refused after the first two checks empties the present pool.
+ */
 export function writePool(instance: Instance, text: string, pid: number, hasEnclaves: boolean): number {
   if (!hasCapability(pid, CAP_SYS_ADMIN)) return E.EPERM;
   if (hasEnclaves) return E.EPERM;

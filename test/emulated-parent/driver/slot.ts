@@ -2,7 +2,7 @@
 import type { Enclave } from "../enclave/enclave.ts";
 import type { GuestMemory } from "./guest-memory.ts";
 
-/** Where the launcher's memory was given away. */
+/** A range that the launcher has donated. */
 export interface DonatedRange {
   address: number;
   length: number;
@@ -18,21 +18,21 @@ export interface Slot {
   owner: number;
   /** Our end of the pipe whose other end is the enclave's descriptor; closed once the enclave has exited. */
   writeEnd: number | undefined;
-  /** What tells that the launcher's last descriptor is gone. */
+  /** The watch that ends when the launcher's last descriptor is closed. */
   watch: number;
-  /** What the launcher's descriptor refers to. */
+  /** The identity of the file that the launcher's descriptor refers to. */
   identity: string;
-  /** The NUMA node that its memory must be on, with the pool's CPUs. */
+  /** The NUMA node that its memory must be on, which is that of the pool's CPUs. */
   node: number | undefined;
   state: "init" | "running" | "stopped";
   vcpus: number[];
   ranges: DonatedRange[];
   memory: GuestMemory;
-  /** Regions in the device's sense: physically contiguous runs. */
+  /** Regions as the device counts them: physically contiguous runs. */
   regions: number;
-  /** Whether the whole image was seen in the memory. */
+  /** Whether the whole image has been found in the memory. */
   imageSeen: boolean;
   cid: number;
-  /** What runs in it once it has started. */
+  /** The running enclave, after its start. */
   enclave?: Enclave;
 }

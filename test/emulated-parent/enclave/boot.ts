@@ -1,4 +1,6 @@
-/** An enclave whose kernel, ramdisks and command line run in qemu-system-x86_64, with its serial port as the console. */
+/**
+ * An enclave whose kernel, ramdisks and command line run in qemu-system-x86_64, with its serial port as the console.
+ */
 
 import { payload } from "../driver/image.ts";
 import { closeFd, makeMemfd, makePipe, openFile, readSome, writeAt } from "../sys/files.ts";
@@ -10,7 +12,7 @@ import type { Enclave } from "./enclave.ts";
 const MIB = 1024 * 1024;
 const leastGuestMiB = 256; // what Debian's kernel and a small ramdisk need to unpack
 const mostGuestCpus = 2; // each is a thread of its own in TCG, and build machines have few CPUs
-const markerTailBytes = 256; // a marker may be cut in two by the pipe
+const markerTailBytes = 256; // the pipe may split a marker in two
 
 /** A memfd with the payloads of all sections of a type. */
 function sectionFile(enclave: Enclave, type: string): number {
@@ -52,7 +54,7 @@ function qemuArguments(enclave: Enclave): string[] {
   ];
 }
 
-/** Reads a pipe to its end, piece by piece. */
+/** Reads a pipe to its end, chunk by chunk. */
 function drain(
   enclave: Enclave,
   fd: number,
@@ -69,7 +71,7 @@ function drain(
   });
 }
 
-/** Starts the emulator; it ends with the enclave, and with the supervisor. */
+/** Starts the emulator; it ends with the enclave and with the supervisor. */
 export function startBoot(enclave: Enclave): void {
   const { world, behaviour } = enclave;
   const output = makePipe();
@@ -114,12 +116,12 @@ export function startBoot(enclave: Enclave): void {
   drain(
     enclave,
     errors.readEnd,
-    (bytes) => world.trace.add("emulator says", { text: Buffer.from(bytes).toString("utf8").trimEnd() }),
+    (bytes) => world.trace.add("emulator output", { text: Buffer.from(bytes).toString("utf8").trimEnd() }),
     () => undefined,
   );
 }
 
-/** The serial port is closed: the emulator is about to end. */
+/** Called when the serial port is closed: the emulator is about to exit. */
 function awaitEnd(enclave: Enclave, pid: number): void {
   const { loop } = enclave.world;
   const processFd = openProcess(pid);

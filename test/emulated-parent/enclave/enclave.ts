@@ -1,4 +1,4 @@
-/** An enclave that has started: its console, its heartbeat, its end; what it runs is a model or a booted kernel. */
+/** An enclave that has started: its console, its heartbeat, its exit. It runs a model or a booted kernel. */
 import { EnclaveConsole } from "../console.ts";
 import type { GuestMemory } from "../driver/guest-memory.ts";
 import type { ImageReport } from "../driver/image.ts";
@@ -8,7 +8,7 @@ import { startBoot } from "./boot.ts";
 import { connectSilently, sendHeartbeat } from "./heartbeat.ts";
 import { startModel } from "./model.ts";
 
-/** What an enclave is started with. */
+/** The setup of an enclave. */
 export interface EnclaveSetup {
   cid: number;
   debug: boolean;
@@ -31,7 +31,7 @@ export class Enclave {
     readonly world: World,
     readonly setup: EnclaveSetup,
     readonly behaviour: EnclaveBehaviour,
-    /** Called when it exits by itself. */
+    /** Called when the enclave exits by itself. */
     private readonly exited: () => void,
   ) {
     const { consoleStallAfterBytes, consoleStallMs } = behaviour;
@@ -45,7 +45,7 @@ export class Enclave {
     return this.running && this.consoleOpen && this.setup.debug;
   }
 
-  /** Lets it run. */
+  /** Starts the model or the emulator. */
   start(): void {
     const { behaviour } = this;
     this.later(behaviour.consoleDelayMs, () => {
@@ -56,18 +56,18 @@ export class Enclave {
     for (const { cid, byte, afterMs } of behaviour.foreignHeartbeats) {
       this.later(afterMs, () => sendHeartbeat(this.world, cid, byte, () => undefined));
     }
-    if (behaviour.liveMs !== null) this.later(behaviour.liveMs, () => this.exit("its time was over"));
+    if (behaviour.liveMs !== null) this.later(behaviour.liveMs, () => this.exit("liveMs elapsed"));
     if (behaviour.kind === "boot") startBoot(this);
     else startModel(this);
   }
 
-  /** Does something at once (0) or later, unless the enclave has ended by then. */
+  /** Calls an action at once (0) or later, unless the enclave has exited by then. */
   later(delayMs: number, action: () => void): void {
     if (delayMs === 0) action();
     else this.undo.push(this.world.loop.after(delayMs, action));
   }
 
-  /** Does something when the enclave ends. */
+  /** Calls an action when the enclave exits. */
   atEnd(action: () => void): void {
     this.undo.push(action);
   }
@@ -80,7 +80,7 @@ export class Enclave {
     });
   }
 
-  /** It exits by itself: the launcher sees POLLHUP. */
+  /** The enclave exits by itself: the launcher sees POLLHUP. */
   exit(reason: string): void {
     if (!this.running) return;
     this.world.trace.add("enclave exited", { cid: this.setup.cid, reason });
@@ -88,7 +88,7 @@ export class Enclave {
     this.exited();
   }
 
-  /** It is stopped from outside. */
+  /** The launcher stops the enclave. */
   stop(): void {
     if (this.running) this.end();
   }

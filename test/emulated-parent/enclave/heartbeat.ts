@@ -1,4 +1,4 @@
-/** The init's sign of life: one byte to the parent's port 9000, the same byte back, then the end of the connection. */
+/** The init's heartbeat: one byte to the parent's port 9000, the same byte back, then the end of the connection. */
 
 import type { HeartbeatOutcome } from "../report.ts";
 import { E } from "../sys/errno.ts";
@@ -7,11 +7,11 @@ import { POLL } from "../sys/kernel.ts";
 import { fixedBytes } from "../sys/libc.ts";
 import type { World } from "../world.ts";
 
-/** Where AWS's launcher listens (aws-nitro-enclaves-cli: ENCLAVE_READY_VSOCK_PORT). */
+/** The port of AWS's launcher (aws-nitro-enclaves-cli: ENCLAVE_READY_VSOCK_PORT). */
 export const HEARTBEAT_PORT = 9000;
 const retryMs = 5;
 
-/** Sends a byte from a CID and waits for its echo; `finished` gets the outcome, once. */
+/** Sends a byte from a CID and waits for its echo. @param finished called once with the outcome. */
 export function sendHeartbeat(
   world: World,
   cid: number,
@@ -50,7 +50,7 @@ export function sendHeartbeat(
   });
 }
 
-/** Connects to port 9000 and says nothing until the other side closes. */
+/** Connects to port 9000 and sends nothing until the other side closes. */
 export function connectSilently(world: World, cid: number): void {
   const { loop, trace, vsock } = world;
   const fd = vsock.connectFrom(cid, HEARTBEAT_PORT);

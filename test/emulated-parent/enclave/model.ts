@@ -1,4 +1,4 @@
-/** An enclave in which nothing is booted: it prints, beats and ends as the scenario says. */
+/** An enclave that boots nothing: it prints, sends its heartbeat and exits as the scenario says. */
 import type { Enclave } from "./enclave.ts";
 
 /** Starts the model. */
@@ -15,6 +15,6 @@ export function startModel(enclave: Enclave): void {
   };
   printFrom(0);
   const { heartbeatMs } = behaviour;
-  // Even the fastest init needs a moment: the launcher must have its answer from NE_START_ENCLAVE first.
+  // Even the fastest init needs a moment: the launcher must have the answer of NE_START_ENCLAVE first.
   if (heartbeatMs !== null) enclave.later(Math.max(0.01, heartbeatMs), () => enclave.beat());
 }

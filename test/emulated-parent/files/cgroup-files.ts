@@ -1,4 +1,4 @@
-/** /proc/self/cgroup and /sys/fs/cgroup, and what of them a process's status tells. */
+/** /proc/self/cgroup and /sys/fs/cgroup, and the allowed nodes in a process's status. */
 import { formatCpuList } from "../driver/cpu-list.ts";
 import { E } from "../sys/errno.ts";
 import { readShortFile } from "../sys/files.ts";
@@ -16,7 +16,7 @@ export function addCgroupFiles(tree: Tree, instance: Instance): void {
   else addVersion1(tree, instance);
 }
 
-/** The machine's own, but for the nodes that the cpuset leaves. */
+/** Returns the machine's own status with the nodes that the cpuset allows. */
 function processStatus(instance: Instance, path: string): string | null {
   const text = readShortFile(path);
   if (text === undefined) return null;
@@ -28,7 +28,7 @@ function nodesOf(instance: Instance): number[] {
   return Array.from({ length: instance.topology.nodes }, (_, node) => node);
 }
 
-/** A file that holds a limit and takes a new one. */
+/** Adds a file with a limit that can be written. */
 function addLimit(
   tree: Tree,
   instance: Instance,
@@ -107,7 +107,7 @@ function addHugetlb(
   for (const { pageBytes } of memory.pools.values()) {
     const size = `hugetlb.${cgroupPageName(pageBytes)}`;
     const charged = (kind: "used" | "reserved") => () => {
-      memory.look();
+      memory.refresh();
       return `${cgroups.charged.get(pageBytes)?.[kind] ?? 0}\n`;
     };
     tree.file(`${place}/${size}.${usage}`, charged("used"));

@@ -50,7 +50,7 @@ function addCpu(tree: Tree, instance: Instance, cpu: Cpu): void {
   addCache(tree, instance, cpu, `${own}/cache`);
 }
 
-/** A write to a CPU's online file. */
+/** Handles a write to a CPU's online file. */
 function switchCpu(instance: Instance, cpu: number, text: string): number {
   const wanted = text.trim();
   if (!/^(0|1|y|n|on|off)$/i.test(wanted)) return E.EINVAL;
@@ -60,11 +60,11 @@ function switchCpu(instance: Instance, cpu: number, text: string): number {
     if (isPools) instance.onlineByHand.add(cpu);
   } else if (isPools) instance.onlineByHand.delete(cpu);
   else if (instance.online.length > 1) instance.offlineByHand.add(cpu);
-  else return E.EBUSY; // kernel/cpu.c: the last CPU stays
+  else return E.EBUSY; // kernel/cpu.c: the last CPU stays online
   return 0;
 }
 
-/** What is known of a CPU's place; the directory is gone while the CPU is offline. */
+/** Adds a CPU's topology directory, which does not exist while the CPU is offline. */
 function addTopology(tree: Tree, instance: Instance, cpu: Cpu, path: string): void {
   const { cpus } = instance.topology;
   const whileOnline = (text: () => string | number) => () =>
@@ -99,7 +99,7 @@ function addTopology(tree: Tree, instance: Instance, cpu: Cpu, path: string): vo
   );
 }
 
-/** The caches: a core has two levels for itself, a socket shares the third. */
+/** Adds the caches: each core has two levels, a socket shares the third. */
 function addCache(tree: Tree, instance: Instance, cpu: Cpu, path: string): void {
   const whileOnline = (text: () => string | number) => () =>
     instance.isOnline(cpu.id) ? `${text()}\n` : null;

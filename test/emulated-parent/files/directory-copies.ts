@@ -1,7 +1,7 @@
 /**
- * Directories that can be listed: what is handed out for an emulated directory is a real one of a tmpfs that is mounted nowhere,
- * with an empty file, a link or a directory for each name, made to agree when the directory is opened. Paths in it are those of
- * the emulated tree, so that the kernel's own name of such a descriptor is the emulated path.
+ * Directories that can be listed. The descriptor of an emulated directory is one of a real directory in a tmpfs that is
+ * mounted nowhere; it has an empty file, a link or a directory for each name, and is updated when it is opened. Paths
+ * in the tmpfs are those of the emulated tree, so that the kernel's own name of such a descriptor is the emulated path.
  */
 import {
   lstatSync,
@@ -25,28 +25,28 @@ export class DirectoryCopies {
   constructor(private readonly tree: Tree) {
     const mount = makeTmpfs();
     this.onDisk = mount === undefined;
-    // Where the kernel refuses a mount, a directory in the machine's shared memory serves; `close` removes it.
+    // If the kernel refuses a mount, a directory in /dev/shm is used; `close` removes it.
     this.base = mount === undefined ? mkdtempSync("/dev/shm/parent-") : `/proc/self/fd/${mount}`;
   }
 
-  /** Removes what would stay. */
+  /** Removes what would outlast the run. */
   close(): void {
     if (this.onDisk) rmSync(this.base, { recursive: true, force: true });
   }
 
-  /** The emulated path that a descriptor's name in /proc stands for. */
+  /** Returns the emulated path for a descriptor's name in /proc. */
   pathOf(name: string): string {
     return this.onDisk && name.startsWith(this.base) ? name.slice(this.base.length) || "/" : name;
   }
 
-  /** Device and inode of a directory's copy. */
+  /** Returns device and inode of a directory's copy. */
   identity(directory: string): { device: number; inode: number } {
     this.make(directory);
     const { dev, ino } = lstatSync(`${this.base}${directory}`);
     return { device: dev, inode: ino };
   }
 
-  /** Opens a directory's copy as it is at this moment; gives the descriptor or the negated errno. */
+  /** Opens a directory's copy in its present state; returns the descriptor or the negated errno. */
   open(directory: string): number {
     this.make(directory);
     const place = `${this.base}${directory}`;
@@ -68,7 +68,7 @@ export class DirectoryCopies {
   }
 }
 
-/** Where a descriptor or the working directory of a process leads; undefined if it is unknown. */
+/** Returns the path of a process's descriptor or working directory; undefined if it is unknown. */
 export function directoryOf(tid: number, descriptor: number | undefined): string | undefined {
   try {
     return readlinkSync(descriptor === undefined ? `/proc/${tid}/cwd` : `/proc/${tid}/fd/${descriptor}`);

@@ -5,15 +5,15 @@ import type { Tree } from "./tree.ts";
 
 /** The device's path. */
 export const DEVICE_PATH = "/dev/nitro_enclaves";
-/** The device that tells the parent's own CID. */
+/** The device that reports the parent's own CID. */
 export const VSOCK_PATH = "/dev/vsock";
-/** The pool's parameter. */
+/** The parameter with the CPU pool. */
 export const POOL_PATH = "/sys/module/nitro_enclaves/parameters/ne_cpus";
 /** linux/major.h: miscellaneous devices. */
 export const MISC_MAJOR = 10;
-/** The device's minor number, given out at boot; any will do. */
+/** The device's minor number, which is allocated at boot; any number will do. */
 export const DEVICE_MINOR = 124;
-const VSOCK_MINOR = 121; // given out at boot as well
+const VSOCK_MINOR = 121; // allocated at boot as well
 
 const PCI_BUS = "/sys/bus/pci/devices";
 const PCI_ROOT = "/sys/devices/pci0000:00";
@@ -101,12 +101,12 @@ function addModules(tree: Tree, instance: Instance): void {
   }
 }
 
-/** What modprobe(8) goes by: the modules that could be loaded, and those that need not be. */
+/** Adds the lists that modprobe(8) reads: loadable and built-in modules. */
 function addModuleLists(tree: Tree, instance: Instance): void {
   const { modules, scenario } = instance;
   const path = (name: string): string =>
     `kernel/${name === "nitro_enclaves" ? "drivers/virt/nitro_enclaves" : "net/vmw_vsock"}/${name}.ko`;
-  // Of the kernel at the start, and of the one that an update would bring.
+  // For the present kernel, and for the one that an update would install.
   const releases = [scenario.host.kernel, usualKernel(instance.topology.arch)];
   const roots = ["/lib/modules", "/usr/lib/modules"];
   for (const own of roots.flatMap((root) => releases.map((release) => `${root}/${release}`))) {

@@ -1,4 +1,6 @@
-/** The calls about files of a described instance: which concern the emulated tree, and who answers them. */
+/**
+ * The calls about files of a described instance: whether they concern the emulated tree, and which part answers them.
+ */
 import { posix } from "node:path";
 import type { Notification } from "../notification.ts";
 import { pathCalls } from "../path-status.ts";
@@ -15,7 +17,7 @@ import {
   type Place,
   places,
   writeCalls,
-} from "./call-places.ts";
+} from "./call-arguments.ts";
 import { directoryOf } from "./directory-copies.ts";
 import { VSOCK_PATH } from "./driver-files.ts";
 import type { ParentFiles } from "./parent-files.ts";
@@ -40,7 +42,10 @@ export class FileCalls {
     return base === undefined ? text : posix.join(this.files.copies.pathOf(base), text);
   }
 
-  /** Answers a call; gives what the trace is to say, undefined where it concerns nothing emulated, null for others' calls. */
+  /**
+   * Answers a call. Returns the details for the trace; undefined if it has nothing to do with the emulation; null if
+   * another part answers it.
+   */
   serve(request: Notification, subject: string): Record<string, unknown> | undefined | null {
     const { nr } = request;
     if (nr === NR.uname) return this.uname(request);
@@ -75,7 +80,7 @@ export class FileCalls {
     return { path: found.path };
   }
 
-  /** IOCTL_VM_SOCKETS_GET_LOCAL_CID of /dev/vsock; without a transport there is no CID, or that of the loopback. */
+  /** IOCTL_VM_SOCKETS_GET_LOCAL_CID of /dev/vsock; without a transport there is no CID, or only the loopback's. */
   private localCid(request: Notification): Record<string, unknown> | undefined {
     if (!this.files.isOpen(request, request.i32(0), VSOCK_PATH)) return this.pass(request);
     const cell = fixedBytes(4);
@@ -91,7 +96,7 @@ export class FileCalls {
     request.proceed();
   }
 
-  /** Data cannot be moved into such files from others, so that programs fall back to writing. */
+  /** Refuses to copy data between files in the kernel, so that programs use write(2). */
   private copy(request: Notification): undefined {
     const target = request.nr === NR.sendfile ? 0 : 2;
     if (this.files.isWritten(request, request.i32(target))) request.fail(E.EINVAL);

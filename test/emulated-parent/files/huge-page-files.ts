@@ -1,4 +1,6 @@
-/** The counters of huge pages, for the whole instance and for each node (Documentation/admin-guide/mm/hugetlbpage.rst). */
+/**
+ * The counters of huge pages, for the whole instance and for each node (Documentation/admin-guide/mm/hugetlbpage.rst).
+ */
 import type { PagePool } from "../memory/page-pool.ts";
 import { E } from "../sys/errno.ts";
 import type { Instance } from "../topology/instance.ts";
@@ -13,11 +15,11 @@ export function addHugePageFiles(tree: Tree, instance: Instance): void {
   tree.hide(directory);
   for (const pool of memory.pools.values()) {
     const name = `hugepages-${pool.pageBytes / 1024}kB`;
-    addWhole(tree, pool, `${directory}/${name}`, () => memory.look());
+    addWhole(tree, pool, `${directory}/${name}`, () => memory.refresh());
     for (let node = 0; node < topology.nodes; node++) {
       const own = `${nodeDirectory}/node${node}/hugepages/${name}`;
       const figure = (what: "total" | "free" | "surplus") => () => {
-        memory.look();
+        memory.refresh();
         return `${pool.ofNode(node)[what]}\n`;
       };
       tree.file(`${own}/nr_hugepages`, figure("total"), 0o644, (text) => resize(pool, text, node));
@@ -26,7 +28,7 @@ export function addHugePageFiles(tree: Tree, instance: Instance): void {
     }
   }
   const pool = memory.defaultPool;
-  if (pool !== undefined) addSysctls(tree, pool, () => memory.look());
+  if (pool !== undefined) addSysctls(tree, pool, () => memory.refresh());
   const wordOne = (text: string, action: () => void): number => {
     if (text.trim() !== "1") return E.EINVAL;
     action();
@@ -50,9 +52,9 @@ export function addHugePageFiles(tree: Tree, instance: Instance): void {
   );
 }
 
-function addWhole(tree: Tree, pool: PagePool, own: string, look: () => void): void {
+function addWhole(tree: Tree, pool: PagePool, own: string, refresh: () => void): void {
   const figure = (what: "total" | "free" | "surplus" | "reserved") => () => {
-    look();
+    refresh();
     return `${pool.sums[what]}\n`;
   };
   for (const name of ["nr_hugepages", "nr_hugepages_mempolicy"]) {
@@ -69,10 +71,10 @@ function addWhole(tree: Tree, pool: PagePool, own: string, look: () => void): vo
   );
 }
 
-/** The same figures of the default size, as sysctl(8) knows them. */
-function addSysctls(tree: Tree, pool: PagePool, look: () => void): void {
+/** Adds the same counters of the default size for sysctl(8). */
+function addSysctls(tree: Tree, pool: PagePool, refresh: () => void): void {
   const total = (): string => {
-    look();
+    refresh();
     return `${pool.sums.total}\n`;
   };
   for (const name of ["nr_hugepages", "nr_hugepages_mempolicy"]) {
@@ -100,7 +102,7 @@ function resize(pool: PagePool, text: string, node?: number): number {
 
 function overcommit(pool: PagePool, text: string): number {
   const count = countOf(text);
-  // Pages beyond the largest that the buddy allocator has cannot be surplus (hstate_is_gigantic).
+  // Pages larger than the buddy allocator's blocks cannot be surplus (hstate_is_gigantic).
   if (count === undefined || pool.pageBytes > 32 * 1024 * 1024) return E.EINVAL;
   pool.overcommit = count;
   return 0;

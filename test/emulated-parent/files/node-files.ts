@@ -3,11 +3,11 @@ import { formatCpuList, formatCpuMask } from "../driver/cpu-list.ts";
 import type { Instance } from "../topology/instance.ts";
 import type { Tree } from "./tree.ts";
 
-/** Where the nodes are. */
+/** The directory of the nodes. */
 export const nodeDirectory = "/sys/devices/system/node";
 const KIB = 1024;
 
-/** Adds the nodes; their huge pages have a file of their own. */
+/** Adds the nodes; their huge pages are in huge-page-files.ts. */
 export function addNodeFiles(tree: Tree, instance: Instance): void {
   const { cpus, nodes } = instance.topology;
   const all = Array.from({ length: nodes }, (_, node) => node);

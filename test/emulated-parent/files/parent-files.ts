@@ -1,4 +1,4 @@
-/** Answers opens, looks, listings and writes of the emulated tree. */
+/** Answers opens, stats, listings and writes of the emulated tree. */
 import { Buffer } from "node:buffer";
 import type { Driver } from "../driver/driver.ts";
 import type { PageMaps } from "../memory/page-map.ts";
@@ -10,12 +10,12 @@ import { NR, O } from "../sys/kernel.ts";
 import { identityOfDescriptor } from "../sys/processes.ts";
 import type { Instance } from "../topology/instance.ts";
 import { addCgroupFiles } from "./cgroup-files.ts";
+import { addControlFile } from "./control-file.ts";
 import { addCpuFiles } from "./cpu-files.ts";
 import { DirectoryCopies } from "./directory-copies.ts";
 import { addDriverFiles, DEVICE_PATH } from "./driver-files.ts";
 import { addHugePageFiles } from "./huge-page-files.ts";
 import { addNodeFiles } from "./node-files.ts";
-import { addOrders } from "./orders.ts";
 import {
   accessOf,
   CAP_SYS_ADMIN,
@@ -28,17 +28,17 @@ import {
 import { addSystemFiles } from "./system-files.ts";
 import { type Caller, type FileNode, type Found, Tree } from "./tree.ts";
 
-/** What the driver calls an enclave's descriptor (ne_misc_dev.c: anon_inode_getfile). */
+/** The driver's name for an enclave's descriptor (anon_inode_getfile in ne_misc_dev.c). */
 const ENCLAVE_LINK = "anon_inode:ne-vm";
-const mostWritten = 4096; // fs/kernfs/file.c: a write beyond a page is cut
+const mostWritten = 4096; // fs/kernfs/file.c: a write of more than a page is truncated
 
 /** The tree of one parent instance, and the calls about it. */
 export class ParentFiles {
   readonly tree = new Tree();
   readonly copies = new DirectoryCopies(this.tree);
-  /** Files that are open for writing somewhere, by the identity of what was handed out for them. */
+  /** Files that are open for writing, by the identity of their stand-ins. */
   private readonly written = new Map<string, { path: string; node: FileNode }>();
-  private readonly papers = new Map<string, number>();
+  private readonly standIns = new Map<string, number>();
 
   constructor(
     private readonly instance: Instance,
@@ -50,41 +50,41 @@ export class ParentFiles {
     addNodeFiles(tree, instance);
     addHugePageFiles(tree, instance);
     addDriverFiles(tree, instance, (text, pid) => driver.writePool(text, pid));
-    addOrders(tree, instance, driver);
+    addControlFile(tree, instance, driver);
     addCgroupFiles(tree, instance);
     addSystemFiles(tree, instance);
     tree.file("/proc/*/pagemap", () => "", 0o444);
     for (const [path, text] of Object.entries(instance.scenario.files)) tree.file(path, () => text);
   }
 
-  /** What a path is, the machine's own included. */
+  /** Finds what is at a path, including files of the machine. */
   find(path: string, request: Notification, follow = true): Found {
     return this.tree.find(path, request, follow);
   }
 
-  /** Answers the open of something emulated; the device and other things than files are the caller's part. */
+  /** Answers the open of an emulated file; the caller handles devices and other types. */
   open(request: Notification, found: Found, flags: number): void {
     const closeOnExec = (flags & O.CLOEXEC) !== 0;
     if (found.kind === "absent") return request.fail((flags & O.CREAT) !== 0 ? E.EACCES : E.ENOENT);
     if (found.kind === "directory") {
       if ((flags & O.ACCMODE) !== 0) return request.fail(E.EISDIR);
-      return this.handOver(request, this.copies.open(found.path), closeOnExec);
+      return this.handOverFd(request, this.copies.open(found.path), closeOnExec);
     }
     if (found.kind === "foreign") return request.proceed();
     const { node, path } = found;
     if ((flags & O.DIRECTORY) === O.DIRECTORY) return request.fail(E.ENOTDIR);
-    if (node.kind === "link") return request.fail(E.ELOOP); // only an open that does not follow comes so far
+    if (node.kind === "link") return request.fail(E.ELOOP); // only an open that does not follow links gets here
     const refusal = refusalOf(ownerOf(found), request.pid, accessOf(flags));
     if (refusal !== 0) return request.fail(refusal);
     if (node.kind === "device") {
       const isDriver = path === DEVICE_PATH;
-      request.replyWithFd(isDriver ? this.driver.deviceFd : this.paper(path), closeOnExec);
+      request.replyWithFd(isDriver ? this.driver.deviceFd : this.standIn(path), closeOnExec);
       return;
     }
     const process = /^\/proc\/(\d+)\/pagemap$/.exec(path)?.[1];
     if (process !== undefined) return this.openPageMap(request, Number(process), flags);
     const text = Buffer.from(node.read(request, path) ?? "", "latin1");
-    if ((flags & O.ACCMODE) === 0) return this.handOver(request, makeMemfd("emulated", text), closeOnExec);
+    if ((flags & O.ACCMODE) === 0) return this.handOverFd(request, makeMemfd("emulated", text), closeOnExec);
     if ((node.mode & 0o222) === 0 || node.write === undefined) return request.fail(E.EACCES);
     this.openForWriting(request, path, node, text, closeOnExec);
   }
@@ -92,21 +92,21 @@ export class ParentFiles {
   private openPageMap(request: Notification, pid: number, flags: number): void {
     const isOwn = pid === request.pid || hasCapability(request.pid, CAP_SYS_ADMIN);
     if (!isOwn || this.pageMaps === undefined) return request.fail(E.EACCES);
-    this.pageMaps.handOut(request, pid, flags);
+    this.pageMaps.install(request, pid, flags);
   }
 
-  private handOver(request: Notification, fd: number, closeOnExec: boolean): void {
+  private handOverFd(request: Notification, fd: number, closeOnExec: boolean): void {
     if (fd < 0) return request.fail(-fd);
     request.replyWithFd(fd, closeOnExec);
     closeFd(fd);
   }
 
-  /** A file of ours that stands for a path as long as the run lasts, so that its identity is never another's. */
-  private paper(path: string): number {
-    const known = this.papers.get(path);
+  /** Creates a stand-in for a path. It stays open during the run, so that its identity is never reused. */
+  private standIn(path: string): number {
+    const known = this.standIns.get(path);
     if (known !== undefined) return known;
     const fd = makeMemfd("emulated", new Uint8Array());
-    this.papers.set(path, fd);
+    this.standIns.set(path, fd);
     return fd;
   }
 
@@ -117,25 +117,25 @@ export class ParentFiles {
     text: Uint8Array,
     closeOnExec: boolean,
   ): void {
-    const paper = this.paper(path);
-    this.written.set(identityOf("", paper) ?? "", { path, node });
-    const fd = openFile(`/proc/self/fd/${paper}`, O.RDWR | O.TRUNC);
+    const standIn = this.standIn(path);
+    this.written.set(identityOf("", standIn) ?? "", { path, node });
+    const fd = openFile(`/proc/self/fd/${standIn}`, O.RDWR | O.TRUNC);
     if (fd >= 0 && text.length > 0) writeAt(fd, text, 0);
-    this.handOver(request, fd, closeOnExec);
+    this.handOverFd(request, fd, closeOnExec);
   }
 
-  /** Whether a descriptor is an emulated device. */
+  /** Returns whether a descriptor is an emulated device. */
   isOpen(request: Notification, descriptor: number, path: string): boolean {
-    const paper = this.papers.get(path);
-    return paper !== undefined && identityOf("", paper) === identityOfDescriptor(request.tid, descriptor);
+    const standIn = this.standIns.get(path);
+    return standIn !== undefined && identityOf("", standIn) === identityOfDescriptor(request.tid, descriptor);
   }
 
-  /** The path of an emulated file that a call's first argument is open for writing of. */
+  /** Returns the path of the emulated file that a call's first argument is open for writing of. */
   writtenPath(request: Notification): string | undefined {
     return this.writtenFile(request, request.i32(0))?.path;
   }
 
-  /** Whether a descriptor is open for writing of an emulated file. */
+  /** Returns whether a descriptor is open for writing of an emulated file. */
   isWritten(request: Notification, descriptor: number): boolean {
     return this.writtenFile(request, descriptor) !== undefined;
   }
@@ -148,7 +148,7 @@ export class ParentFiles {
     return this.written.get(identityOfDescriptor(request.tid, descriptor) ?? "");
   }
 
-  /** write and its like on such a descriptor: the whole of it is one order to the kernel. */
+  /** write and similar calls on such a descriptor: the whole data is one setting. */
   write(request: Notification): void {
     const open = this.writtenFile(request, request.i32(0));
     if (open === undefined) return request.proceed();
@@ -160,12 +160,13 @@ export class ParentFiles {
     else request.fail(errno);
   }
 
-  /** stat, access and their like. */
+  /** stat, access and similar calls. */
   status(request: Notification, found: Found): void {
     if (found.kind === "foreign") return request.proceed();
     answerStatus(request, this.statusOf(found, request), (bits) => {
       const owner = found.kind === "directory" ? { mode: 0o755, uid: 0, gid: 0 } : ownerOf(found);
-      // A file in sysfs without write permission cannot be written by root either (fs/kernfs/file.c), but access(2) says so.
+      // A file in sysfs without write permission cannot be written by root either (fs/kernfs/file.c), but access(2)
+      // permits it.
       return refusalOf(owner, request.pid, bits);
     });
   }
@@ -185,7 +186,7 @@ export class ParentFiles {
       const bytes = node.target()?.length ?? 0;
       return { mode: S_IFLNK | 0o777, uid: 0, gid: 0, bytes, device: [0, 0], place };
     }
-    // sysfs tells a page for every file, procfs and cgroups nothing.
+    // sysfs reports one page for every file, procfs and cgroups report 0.
     let bytes = path.startsWith("/sys/") && !path.startsWith("/sys/fs/cgroup/") ? 4096 : 0;
     if (path.startsWith("/etc/")) bytes = node.read(caller)?.length ?? 0;
     return { mode: S_IFREG | mode, uid, gid, bytes, device: [0, 0], place };
@@ -199,17 +200,17 @@ export class ParentFiles {
     tellLink(request, found.node.target() ?? "");
   }
 
-  /** The link of an enclave's descriptor in /proc, which is another file here; whether it was one. */
+  /** Answers the link of an enclave's descriptor in /proc, which is another file here. Returns whether it was one. */
   readEnclaveLink(request: Notification, path: string): boolean {
     const pid = /^\/proc\/(\d+)\/fd\/\d+$/.exec(path)?.[1];
-    // The supervisor has the other ends.
+    // The supervisor has the other ends of these pipes.
     if (this.driver.slotsLeft === 0 || pid === undefined || Number(pid) === process.pid) return false;
     if (this.driver.slotOf(identityOf(path) ?? "") === undefined) return false;
     tellLink(request, ENCLAVE_LINK);
     return true;
   }
 
-  /** chmod and its like: only the device's permissions can be changed. */
+  /** chmod and similar calls: only the device's permissions can be changed. */
   changeMode(request: Notification, found: Found, mode: number): void {
     if (found.kind === "foreign") return request.proceed();
     if (found.kind === "absent") return request.fail(E.ENOENT);
@@ -220,7 +221,7 @@ export class ParentFiles {
     request.reply(0);
   }
 
-  /** chown and its like: only the device can be given away. */
+  /** chown and similar calls: only the device's owner can be changed. */
   changeOwner(request: Notification, found: Found, uid: number, gid: number): void {
     if (found.kind === "foreign") return request.proceed();
     if (found.kind === "absent") return request.fail(E.ENOENT);
@@ -248,14 +249,14 @@ function ownerOf(found: Found): Owner {
     : { mode: node.kind === "file" ? node.mode : 0o777, uid: 0, gid: 0 };
 }
 
-/** The bytes of a write or pwrite. */
+/** Returns the bytes of a write or pwrite. */
 function contiguous(request: Notification): Buffer | undefined {
   const length = Math.min(request.wide(2), mostWritten);
   const view = request.read(request.wide(1), length);
   return view === undefined ? undefined : Buffer.from(view.buffer, 0, length);
 }
 
-/** The bytes of a writev: struct iovec (linux/uio.h) has a base and a length. */
+/** Returns the bytes of a writev: struct iovec (linux/uio.h) has a base and a length. */
 function gather(request: Notification): Buffer | undefined {
   const count = Math.min(request.u32(2), 64);
   const vectors = request.read(request.wide(1), 16 * count);

@@ -1,4 +1,4 @@
-/** Who may do what with a file, by a process's real credentials. */
+/** File permissions, checked with a process's real credentials. */
 import { E } from "../sys/errno.ts";
 import { O } from "../sys/kernel.ts";
 import { processStatus } from "../sys/processes.ts";
@@ -10,11 +10,11 @@ export interface Owner {
   gid: number;
 }
 
-/** linux/capability.h: opens and lists whatever it likes. */
+/** linux/capability.h: bypasses permissions. */
 const CAP_DAC_OVERRIDE = 1;
-/** linux/capability.h: changes others' files. */
+/** linux/capability.h: changes other users' files. */
 const CAP_FOWNER = 3;
-/** linux/capability.h: gives files away. */
+/** linux/capability.h: changes owners. */
 const CAP_CHOWN = 0;
 /** linux/capability.h: administers the system. */
 export const CAP_SYS_ADMIN = 21;
@@ -25,23 +25,23 @@ export function hasCapability(pid: number, capability: number): boolean {
   return (effective & (1n << BigInt(capability))) !== 0n;
 }
 
-/** The user and the groups that the file system goes by. */
+/** Returns the user and the groups with which file permissions are checked. */
 function identity(pid: number): { uid: number; groups: number[] } {
   const fields = processStatus(pid);
-  // The fourth number is the one that the file system goes by (proc(5)).
+  // The fourth number is the file system uid (proc(5)).
   const uid = Number(fields.get("Uid")?.split(/\s+/)[3] ?? 0);
   const gid = Number(fields.get("Gid")?.split(/\s+/)[3] ?? 0);
   const groups = (fields.get("Groups") ?? "").split(/\s+/).filter(Boolean).map(Number);
   return { uid, groups: [gid, ...groups] };
 }
 
-/** The access (4 read, 2 write) that an open with these flags needs. */
+/** Returns the access (4 read, 2 write) that an open with these flags needs. */
 export function accessOf(flags: number): number {
   const access = flags & O.ACCMODE;
   return (access === 1 ? 0 : 4) | (access === 0 ? 0 : 2);
 }
 
-/** Why a process may not use a file in this way (4 read, 2 write, 1 execute); 0 where it may. */
+/** Returns the errno if a process may not access a file in this way (4 read, 2 write, 1 execute); 0 if it may. */
 export function refusalOf({ mode, uid, gid }: Owner, pid: number, needed: number): number {
   if (hasCapability(pid, CAP_DAC_OVERRIDE)) return 0;
   const caller = identity(pid);
@@ -51,7 +51,7 @@ export function refusalOf({ mode, uid, gid }: Owner, pid: number, needed: number
   return (allowed & needed) === needed ? 0 : E.EACCES;
 }
 
-/** Why a process may not change a file's permissions; 0 where it may. */
+/** Returns the errno if a process may not change a file's permissions; 0 if it may. */
 export function chmodRefusal(owner: Owner, pid: number): number {
   return identity(pid).uid === owner.uid || hasCapability(pid, CAP_FOWNER) ? 0 : E.EPERM;
 }

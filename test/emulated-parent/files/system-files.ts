@@ -1,4 +1,4 @@
-/** What tells which system this is: firmware, kernel, processors, memory, groups. */
+/** Files that describe the system: firmware, kernel, processors, memory, groups. */
 import type { NodeMemory } from "../memory/node-memory.ts";
 import type { Instance } from "../topology/instance.ts";
 import type { Tree } from "./tree.ts";
@@ -22,7 +22,7 @@ export function addSystemFiles(tree: Tree, instance: Instance): void {
   tree.file("/etc/group", () => instance.groups.text, 0o644);
 }
 
-/** /sys/class/dmi/id (drivers/firmware/dmi-id.c); the serial numbers are root's. */
+/** /sys/class/dmi/id (drivers/firmware/dmi-id.c); only root can read the serial numbers. */
 function addFirmware(tree: Tree, instance: Instance): void {
   const id = "/sys/devices/virtual/dmi/id";
   tree.hide("/sys/class/dmi");
@@ -45,7 +45,7 @@ function addFirmware(tree: Tree, instance: Instance): void {
   const serial = "ec212345-6789-abcd-ef01-23456789abcd";
   for (const name of ["product_uuid", "product_serial"])
     tree.file(`${id}/${name}`, () => `${serial}\n`, 0o400);
-  // PCI and firmware are all that a Nitro instance has of a hypervisor: Xen's directory is not there.
+  // A Nitro instance shows its hypervisor in PCI and firmware only: Xen's directory does not exist.
 }
 
 function cpuinfo(instance: Instance): string {
@@ -89,9 +89,9 @@ function cpuinfo(instance: Instance): string {
   return texts.map((text) => `${text}\n`).join("");
 }
 
-/** /proc/meminfo (fs/proc/meminfo.c): the default size's huge pages have rows of their own. */
+/** Returns /proc/meminfo (fs/proc/meminfo.c): the huge pages of the default size have their own rows. */
 function meminfo(memory: NodeMemory, nodes: number): string {
-  memory.look();
+  memory.refresh();
   const sums = { total: 0, free: 0, cached: 0 };
   for (let node = 0; node < nodes; node++) {
     const { total, free, cached } = memory.figures(node);
@@ -129,7 +129,10 @@ function meminfo(memory: NodeMemory, nodes: number): string {
   ].join("");
 }
 
-/** Free memory by order (mm/vmstat.c): what could become 2 MiB pages is in blocks of order 9 and 10, the rest in pieces. */
+/**
+ * Returns free memory by order (mm/vmstat.c): what could become 2 MiB pages is in blocks of order 9 and 10, the rest in
+ * smaller ones.
+ */
 function buddyinfo(instance: Instance): string {
   const { memory, topology } = instance;
   const rows: string[] = [];

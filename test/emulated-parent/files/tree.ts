@@ -1,23 +1,23 @@
 /**
- * The emulated part of the file system: files, links and devices by path, computed on access. A directory exists
- * as long as something in it is. Under an opaque directory nothing of the machine shows; elsewhere what is not in the tree
- * is the machine's own.
+ * The emulated part of the file system: files, links and devices by path, computed on access. A directory exists as
+ * long as it contains something. In an opaque directory nothing of the machine is visible; elsewhere, paths that are
+ * not in the tree are the machine's own.
  */
 import { posix } from "node:path";
 
-/** Who asks. */
+/** The calling process. */
 export interface Caller {
   pid: number;
   tid: number;
 }
 
-/** A file; `read` gives null while it does not exist, and gets the path where a node stands for several. */
+/** A file; `read` returns null while it does not exist. Its argument is the path, because a node may serve several. */
 export interface FileNode {
   kind: "file";
   /** Permission bits. */
   mode: number;
   read: (caller: Caller, path?: string) => string | null;
-  /** Takes what was written in one go; gives 0 or the errno. Without it the file cannot be written. */
+  /** Receives what was written in one call; returns 0 or the errno. Without it the file cannot be written. */
   write?: (text: string, caller: Caller) => number;
 }
 
@@ -35,7 +35,7 @@ export interface DeviceNode {
   number: [major: number, minor: number];
 }
 
-/** What can stand in the tree. */
+/** A node of the tree. */
 export type Node = FileNode | LinkNode | DeviceNode;
 
 /** A name in a directory. */
@@ -44,7 +44,7 @@ export interface Entry {
   kind: "directory" | Node["kind"];
 }
 
-/** What a path is. */
+/** What is at a path. */
 export type Found =
   | { kind: "directory"; path: string }
   | { kind: "node"; path: string; node: Node }
@@ -55,7 +55,7 @@ const anyProcess = "/proc/*";
 const nobody: Caller = { pid: 0, tid: 0 };
 const mostLinks = 40; // path_resolution(7)
 
-/** Whether a node is there at this moment. */
+/** Whether a node exists at this moment. */
 function exists(node: Node, caller: Caller): boolean {
   if (node.kind === "file") return node.read(caller) !== null;
   return node.kind === "link" ? node.target() !== null : node.exists();
@@ -68,7 +68,7 @@ export class Tree {
   private readonly opaque = new Set<string>();
   private readonly lasting = new Set<string>();
 
-  /** Puts a node into the tree, or in the place of another one. */
+  /** Adds a node to the tree, or replaces one. */
   add(path: string, node: Node): void {
     this.nodes.set(path, node);
     this.addName(path);
@@ -85,41 +85,41 @@ export class Tree {
     }
   }
 
-  /** A text file that changes with the state. */
+  /** Adds a text file, computed at each access. */
   file(path: string, read: FileNode["read"], mode = 0o444, write?: FileNode["write"]): void {
     this.add(path, { kind: "file", mode, read, ...(write === undefined ? {} : { write }) });
   }
 
-  /** A symbolic link. */
+  /** Adds a symbolic link. */
   link(path: string, target: () => string | null): void {
     this.add(path, { kind: "link", target });
   }
 
-  /** Hides what the machine has in a directory. */
+  /** Hides the machine's files of a directory. */
   hide(path: string): void {
     this.opaque.add(path);
   }
 
-  /** A directory that is there even while it is empty. */
+  /** Adds a directory that exists even while it is empty. */
   directory(path: string): void {
     this.lasting.add(path);
     this.names.set(path, this.names.get(path) ?? new Set());
     this.addName(path);
   }
 
-  /** What a path is, links on its way followed; the last one only where `follow` says so. */
+  /** Returns what is at a path. Links on the way are followed; the last one only if `follow` is set. */
   find(path: string, caller: Caller, follow = true): Found {
     let at = posix.normalize(path.replace(/^\/proc\/(self|thread-self)(?=\/|$)/, `/proc/${caller.pid}`));
     if (at.length > 1 && at.endsWith("/")) at = at.slice(0, -1);
     for (let links = 0; links < mostLinks; links++) {
       const next = this.throughLink(at, follow);
-      if (next === undefined) return this.look(at, caller);
+      if (next === undefined) return this.lookUp(at, caller);
       at = next;
     }
     return { kind: "absent", path: at };
   }
 
-  /** The path with its first emulated link replaced; undefined where it has none. */
+  /** Returns the path with its first emulated link replaced; undefined if it has none. */
   private throughLink(path: string, follow: boolean): string | undefined {
     for (let slash = path.indexOf("/", 1); ; slash = path.indexOf("/", slash + 1)) {
       const head = slash < 0 ? path : path.slice(0, slash);
@@ -133,7 +133,7 @@ export class Tree {
     }
   }
 
-  private look(path: string, caller: Caller): Found {
+  private lookUp(path: string, caller: Caller): Found {
     const node = this.nodes.get(path) ?? this.nodes.get(path.replace(/^\/proc\/\d+/, anyProcess));
     if (node !== undefined)
       return exists(node, caller) ? { kind: "node", path, node } : { kind: "absent", path };
@@ -143,7 +143,7 @@ export class Tree {
     return this.isOurs(path) ? { kind: "absent", path } : { kind: "foreign", path };
   }
 
-  /** Whether a path is in an opaque directory, or is one. */
+  /** Returns whether a path is an opaque directory or in one. */
   private isOurs(path: string): boolean {
     for (let at = path; at !== "/" && at !== "."; at = posix.dirname(at))
       if (this.opaque.has(at)) return true;
@@ -160,13 +160,13 @@ export class Tree {
     return false;
   }
 
-  /** Where a link leads. */
+  /** Returns the target of a link. */
   target(path: string): string | null {
     const node = this.nodes.get(path);
     return node?.kind === "link" ? node.target() : null;
   }
 
-  /** The names in a directory, with what they are. */
+  /** Returns the names in a directory, with their types. */
   list(directory: string): Entry[] {
     return [...(this.names.get(directory) ?? [])].sort().flatMap((name): Entry[] => {
       const path = `${directory}/${name}`;

@@ -1,4 +1,4 @@
-/** The system calls about where memory is: policies, pages and nodes, CPUs that a thread may use. */
+/** The system calls about the location of memory: policies, pages and nodes, CPUs that a thread may use. */
 import { hasCapability } from "../files/permission.ts";
 import type { Notification } from "../notification.ts";
 import { E } from "../sys/errno.ts";
@@ -9,7 +9,7 @@ import { type NodePages, type PlacedRange, pagesIn } from "./node-pages.ts";
 import { isInTable, PageMaps } from "./page-map.ts";
 import { makePolicy, type Policy } from "./policies.ts";
 
-type Told = Record<string, unknown>;
+type Detail = Record<string, unknown>;
 
 const SMALL_PAGE = 4096;
 const mostMaskBits = 8 * SMALL_PAGE; // mm/mempolicy.c: get_bitmap
@@ -29,20 +29,23 @@ export class MemoryCalls {
     pages.nodeOfThread = (tid) => this.nodeOf(tid);
   }
 
-  /** A process becomes another program. */
+  /** Called when a process executes another program. */
   forget(pid: number): void {
     this.pages.policies.forgetRanges(pid);
   }
 
-  /** Answers a call; gives what the trace is to say, undefined where it concerns nothing emulated, null for others' calls. */
-  serve(request: Notification): Told | undefined | null {
+  /**
+   * Answers a call. Returns the details for the trace; undefined if it has nothing to do with the emulation; null if
+   * another part answers it.
+   */
+  serve(request: Notification): Detail | undefined | null {
     switch (request.nr) {
       case NR.set_mempolicy:
         return this.setThread(request);
       case NR.mbind:
         return this.setRange(request);
       case NR.get_mempolicy:
-        return this.tellPolicy(request);
+        return this.getPolicy(request);
       case NR.move_pages:
         return this.movePages(request);
       case NR.fallocate:
@@ -68,14 +71,14 @@ export class MemoryCalls {
       case NR.sched_setaffinity:
         return this.setAffinity(request);
       case NR.sched_getaffinity:
-        return this.tellAffinity(request);
+        return this.getAffinity(request);
       default:
         return null;
     }
   }
 
   /** set_mempolicy(mode, nodemask, maxnode). */
-  private setThread(request: Notification): Told {
+  private setThread(request: Notification): Detail {
     const policy = this.readPolicy(request, request.i32(0), request.wide(1), request.wide(2));
     if (typeof policy === "number") return refuse(request, -policy);
     this.pages.policies.setThread(request.tid, request.pid, policy);
@@ -84,7 +87,7 @@ export class MemoryCalls {
   }
 
   /** mbind(addr, len, mode, nodemask, maxnode, flags). */
-  private setRange(request: Notification): Told {
+  private setRange(request: Notification): Detail {
     const [start, length, flags] = [request.wide(0), request.wide(1), request.u32(5)];
     if ((flags & ~(MPOL_MF.STRICT | MPOL_MF.MOVE | MPOL_MF.MOVE_ALL)) !== 0) return refuse(request, E.EINVAL);
     if ((flags & MPOL_MF.MOVE_ALL) !== 0 && !hasCapability(request.pid, CAP_SYS_NICE))
@@ -95,18 +98,18 @@ export class MemoryCalls {
     const end = start + Math.ceil(length / SMALL_PAGE) * SMALL_PAGE;
     if (end === start) return answer(request, { mode: policy.mode, nodes: policy.nodes });
     this.pages.policies.setRange(request.pid, start, end, policy);
-    const strange = this.arrange(
+    const misplaced = this.arrange(
       request,
       start,
       end,
       policy,
       (flags & (MPOL_MF.MOVE | MPOL_MF.MOVE_ALL)) !== 0,
     );
-    if (strange && (flags & MPOL_MF.STRICT) !== 0) return refuse(request, E.EIO);
+    if (misplaced && (flags & MPOL_MF.STRICT) !== 0) return refuse(request, E.EIO);
     return answer(request, { mode: policy.mode, nodes: policy.nodes, bytes: end - start });
   }
 
-  /** Looks at pages that are there already, and moves them if asked to; whether some are left on other nodes. */
+  /** Checks pages that exist, and moves them if requested. Returns whether some are on other nodes. */
   private arrange(
     request: Notification,
     start: number,
@@ -115,7 +118,7 @@ export class MemoryCalls {
     moves: boolean,
   ): boolean {
     if (policy.nodes.length === 0) return false;
-    let strange = false;
+    let misplaced = false;
     for (const range of this.pages.rangesOf(request.pid, start, end)) {
       const { file } = range;
       const from = Math.max(start, range.start);
@@ -124,10 +127,10 @@ export class MemoryCalls {
         const page = file.pages.get(index);
         if (page === undefined || policy.nodes.includes(page.node)) continue;
         const moved = moves && policy.nodes.some((node) => this.pages.move(file, index, node));
-        if (!moved) strange = true;
+        if (!moved) misplaced = true;
       }
     }
-    return strange;
+    return misplaced;
   }
 
   private readPolicy(request: Notification, mode: number, address: number, bits: number): Policy | number {
@@ -136,7 +139,7 @@ export class MemoryCalls {
   }
 
   /** get_mempolicy(mode*, nodemask*, maxnode, addr, flags). */
-  private tellPolicy(request: Notification): Told {
+  private getPolicy(request: Notification): Detail {
     const [modeAt, maskAt, bits, address] = [0, 1, 2, 3].map((index) => request.wide(index)) as [
       number,
       number,
@@ -156,7 +159,7 @@ export class MemoryCalls {
     if ((flags & MPOL_F.ADDR) === 0) {
       if (address !== 0) return refuse(request, E.EINVAL);
       if ((flags & MPOL_F.NODE) !== 0) {
-        // The node that the next page of an interleaved allocation would come from; others have none.
+        // The node of the next page of an interleaved allocation; other policies have none.
         if (ofThread.mode !== MPOL.INTERLEAVE) return refuse(request, E.EINVAL);
         return this.writePolicy(request, modeAt, ofThread.nodes[0] ?? 0, maskAt, bits, ofThread.nodes);
       }
@@ -179,7 +182,7 @@ export class MemoryCalls {
     maskAt: number,
     bits: number,
     nodes: readonly number[],
-  ): Told {
+  ): Detail {
     const word = fixedBytes(4);
     new DataView(word.buffer).setInt32(0, mode, true);
     if (modeAt !== 0 && !request.write(modeAt, word)) return refuse(request, E.EFAULT);
@@ -191,8 +194,8 @@ export class MemoryCalls {
     return answer(request, { mode, nodes });
   }
 
-  /** move_pages(pid, count, pages*, nodes*, status*, flags): tells nodes, or moves pages where nodes are given. */
-  private movePages(request: Notification): Told | undefined {
+  /** move_pages(pid, count, pages*, nodes*, status*, flags): reports nodes, or moves pages if nodes are given. */
+  private movePages(request: Notification): Detail | undefined {
     const target = request.i32(0) === 0 ? request.pid : request.i32(0);
     const [count, pagesAt, nodesAt, statusAt] = [1, 2, 3, 4].map((index) => request.wide(index)) as [
       number,
@@ -228,7 +231,7 @@ export class MemoryCalls {
     return { count, moves: nodes !== undefined, onNodes };
   }
 
-  /** One page's status: its node, or a negated errno; an object where the whole call fails. */
+  /** Returns one page's status: its node, or a negated errno; an object if the whole call fails. */
   private statusOf(
     request: Notification,
     pid: number,
@@ -240,7 +243,7 @@ export class MemoryCalls {
       if (wanted < 0 || wanted >= this.instance.topology.nodes) return { errno: E.ENODEV };
       if (!this.pages.allowedNodes.includes(wanted)) return { errno: E.EACCES };
     }
-    // Ordinary memory is on the node that programs run on; where nothing is mapped, reading it fails.
+    // Ordinary memory is on the node that programs run on; if nothing is mapped, reading fails.
     if (range === undefined) {
       const isMapped = request.read(address, 1) !== undefined;
       return isMapped ? (wanted ?? this.nodeOf(request.tid)) : -E.EFAULT;
@@ -253,33 +256,33 @@ export class MemoryCalls {
     return this.pages.move(range.file, index, wanted) ? wanted : -E.ENOMEM;
   }
 
-  /** fallocate(fd, mode, offset, length): takes pages by the thread's policy, or gives them back. */
-  private allocate(request: Notification): Told | undefined {
+  /** fallocate(fd, mode, offset, length): takes pages by the thread's policy, or frees them. */
+  private allocate(request: Notification): Detail | undefined {
     const file = this.pages.fileOf(request, request.i32(0));
     if (file === undefined) return pass(request);
     this.pages.collect();
     const [mode, offset, length] = [request.u32(1), request.wide(2), request.wide(3)];
-    const told = { bytes: length, offset, pageBytes: file.pageBytes };
+    const detail = { bytes: length, offset, pageBytes: file.pageBytes };
     if ((mode & FALLOC.PUNCH_HOLE) !== 0) {
       const first = Math.ceil(offset / file.pageBytes);
       this.pages.release(file, first, Math.floor((offset + length) / file.pageBytes));
       request.proceed();
-      return told;
+      return detail;
     }
     if ((mode & ~FALLOC.KEEP_SIZE) !== 0) return refuse(request, E.EOPNOTSUPP);
     const policy = this.pages.policies.ofThread(request.tid, request.pid);
     const onNodes: Record<number, number> = {};
     for (const index of pagesIn(offset, length, file.pageBytes)) {
       const page = this.pages.take(file, index, policy, request.tid);
-      if (page === undefined) return { ...told, ...refuse(request, E.ENOSPC) }; // what was taken stays with the file
+      if (page === undefined) return { ...detail, ...refuse(request, E.ENOSPC) }; // pages taken so far stay in the file
       onNodes[page.node] = (onNodes[page.node] ?? 0) + 1;
     }
     request.proceed();
-    return { ...told, onNodes };
+    return { ...detail, onNodes };
   }
 
   /** madvise(addr, length, MADV_POPULATE_READ or _WRITE). */
-  private populate(request: Notification): Told | undefined {
+  private populate(request: Notification): Detail | undefined {
     const [start, length, advice] = [request.wide(0), request.wide(1), request.u32(2)];
     if (advice !== MADV.POPULATE_READ && advice !== MADV.POPULATE_WRITE) return pass(request);
     const ranges = this.pages.rangesOf(request.pid, start, start + length);
@@ -291,7 +294,7 @@ export class MemoryCalls {
       const { pageBytes } = range.file;
       for (let at = Math.max(range.start, start); at < end; ) {
         const page = this.pages.touch(range, at, request);
-        if (page === undefined) return refuse(request, E.EFAULT); // in place of the SIGBUS of a touch
+        if (page === undefined) return refuse(request, E.EFAULT); // instead of the SIGBUS of a touch
         onNodes[page.node] = (onNodes[page.node] ?? 0) + 1;
         at += pageBytes - ((at - range.start + range.offset) % pageBytes);
       }
@@ -300,8 +303,8 @@ export class MemoryCalls {
     return { bytes: length, onNodes };
   }
 
-  /** ftruncate: whole pages only; those beyond the end are given back. */
-  private truncate(request: Notification): Told | undefined {
+  /** ftruncate: whole pages only; those beyond the end are freed. */
+  private truncate(request: Notification): Detail | undefined {
     const file = this.pages.fileOf(request, request.i32(0));
     if (file === undefined) return pass(request);
     const length = request.wide(1);
@@ -310,7 +313,9 @@ export class MemoryCalls {
     return pass(request);
   }
 
-  /** The node of the CPUs that a thread may use, if it is one; else the one where programs run. */
+  /**
+   * Returns the node of the CPUs that a thread may use, if it is a single one; otherwise the one where programs run.
+   */
   private nodeOf(tid: number): number {
     const { topology, scenario } = this.instance;
     const nodes = new Set((this.affinities.get(tid) ?? []).map((cpu) => topology.cpus[cpu]?.node));
@@ -318,8 +323,8 @@ export class MemoryCalls {
     return nodes.size === 1 && node !== undefined ? node : scenario.host.localNode;
   }
 
-  /** sched_setaffinity(pid, length, mask): the machine's own CPUs are left out of it. */
-  private setAffinity(request: Notification): Told {
+  /** sched_setaffinity(pid, length, mask): the machine's own CPUs are not changed. */
+  private setAffinity(request: Notification): Detail {
     const length = Math.min(request.u32(1), 1024);
     const mask = request.read(request.wide(2), length);
     if (mask === undefined) return refuse(request, E.EFAULT);
@@ -331,8 +336,8 @@ export class MemoryCalls {
     return answer(request, { cpus });
   }
 
-  /** sched_getaffinity(pid, length, mask): gives how many bytes the kernel's mask has. */
-  private tellAffinity(request: Notification): undefined {
+  /** sched_getaffinity(pid, length, mask): returns the size of the kernel's mask in bytes. */
+  private getAffinity(request: Notification): undefined {
     const words = Math.ceil(this.instance.topology.cpus.length / 64);
     const length = request.u32(1);
     if (length < 8 * words || length % 8 !== 0) {
@@ -347,7 +352,10 @@ export class MemoryCalls {
   }
 }
 
-/** The nodes of a mask (get_nodes): one bit less than the caller says is read; gives the negated errno else. */
+/**
+ * Returns the nodes of a mask (get_nodes), of which the kernel reads one bit less than the caller says; or the negated
+ * errno.
+ */
 function readMask(request: Notification, address: number, bits: number): number[] | number {
   const count = bits - 1;
   if (count <= 0 || address === 0) return [];
@@ -358,19 +366,19 @@ function readMask(request: Notification, address: number, bits: number): number[
   for (let node = 0; node < count; node++) {
     if ((mask.getUint8(node >> 3) & (1 << (node & 7))) !== 0) nodes.push(node);
   }
-  return nodes.some((node) => node >= 1024) ? -E.EINVAL : nodes; // CONFIG_NODES_SHIFT is 10 at the most
+  return nodes.some((node) => node >= 1024) ? -E.EINVAL : nodes; // CONFIG_NODES_SHIFT is at most 10
 }
 
 function pass(request: Notification): undefined {
   request.proceed();
 }
 
-function refuse(request: Notification, errno: number): Told {
+function refuse(request: Notification, errno: number): Detail {
   request.fail(errno);
   return {};
 }
 
-function answer(request: Notification, told: Told): Told {
+function answer(request: Notification, detail: Detail): Detail {
   request.reply(0);
-  return told;
+  return detail;
 }

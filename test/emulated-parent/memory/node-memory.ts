@@ -1,4 +1,4 @@
-/** The memory of all nodes: how much is free, and how many huge pages can still be made of it. */
+/** The memory of all nodes: how much is free, and how many more huge pages can be allocated from it. */
 import { type Host, type NodeInput, type PagesInput, pageSizeBytes } from "../topology/host.ts";
 import type { Topology } from "../topology/topology.ts";
 import { type Page, PagePool, type Source } from "./page-pool.ts";
@@ -6,12 +6,12 @@ import { type Page, PagePool, type Source } from "./page-pool.ts";
 const SMALL_PAGE = 4096;
 const KIB = 1024;
 const MIB = 1024 * KIB;
-/** What the kernel has taken for itself of a node's memory, as a part of it; what is left is free at the start. */
+/** The share of a node's memory that the kernel uses itself; the rest is free at the start. */
 const kernelShare = 0.03;
-/** Frames of a node, and of the pages of one size in it: far more than any node has. */
+/** Frame numbers of a node, and of the pages of one size in it: far more than any node has. */
 const framesOfNode = 2 ** 32;
 
-/** How many further pages of a size a node can give. */
+/** How many more pages of a size a node can provide. */
 interface Obtainable {
   now: number;
   compacted: number;
@@ -28,8 +28,8 @@ export interface NodeFigures {
 export class NodeMemory {
   /** The pools of huge pages by the size of a page. */
   readonly pools: ReadonlyMap<number, PagePool>;
-  /** Called before figures are read: gives back what ended programs have held. */
-  look: () => void = () => undefined;
+  /** Called before figures are read: frees the pages of ended programs. */
+  refresh: () => void = () => undefined;
   private readonly nodes: NodeFigures[];
   private readonly obtainable = new Map<string, Obtainable>();
   private readonly nextFrame = new Map<string, number>();
@@ -39,7 +39,7 @@ export class NodeMemory {
   constructor(
     topology: Topology,
     private readonly host: Host,
-    /** Pages of the whole instance by bytes, for nodes that say nothing of their own. */
+    /** Pages of the whole instance by bytes, for nodes without their own figures. */
     pages: ReadonlyMap<number, number>,
   ) {
     this.random = host.seed;
@@ -78,7 +78,7 @@ export class NodeMemory {
     }
   }
 
-  /** The pool of the default size, which meminfo tells of. */
+  /** The pool of the default size, which meminfo reports. */
   get defaultPool(): PagePool | undefined {
     return this.pools.get(pageSizeBytes(this.host.defaultHugePage) ?? 0);
   }
@@ -88,13 +88,13 @@ export class NodeMemory {
     return this.nodes[node] ?? { total: 0, free: 0, cached: 0 };
   }
 
-  /** How many more pages of a size a node could give at this moment. */
+  /** Returns how many more pages of a size a node can provide at this moment. */
   obtainableOf(node: number, pageBytes: number): number {
     const limit = this.obtainable.get(`${node} ${pageBytes}`)?.now ?? Number.POSITIVE_INFINITY;
     return Math.max(0, Math.min(limit, Math.floor(this.figures(node).free / pageBytes)));
   }
 
-  /** What a write to compact_memory does: pieces of free memory become whole pages. */
+  /** A write to compact_memory: fragments of free memory become whole pages. */
   compact(node?: number): void {
     for (const [key, limits] of this.obtainable) {
       if (node !== undefined && !key.startsWith(`${node} `)) continue;
@@ -102,7 +102,7 @@ export class NodeMemory {
     }
   }
 
-  /** What a write to drop_caches does. */
+  /** A write to drop_caches. */
   dropCaches(): void {
     for (const node of this.nodes) {
       node.free += node.cached;
@@ -141,7 +141,7 @@ export class NodeMemory {
     return this.inOrder(pages);
   }
 
-  /** The next frames of a node: each size has a part of the node for itself. */
+  /** Returns the next frames of a node: each page size has its own part of the node. */
   private freshFrame(node: number, pageBytes: number): number {
     const key = `${node} ${pageBytes}`;
     const pageFrames = pageBytes / SMALL_PAGE;
@@ -167,14 +167,14 @@ export class NodeMemory {
     return pages;
   }
 
-  /** From 0 to 1, the same row for the same seed (a linear congruence of 32 bits). */
+  /** Returns a number from 0 to 1, in the same sequence for the same seed (a linear congruence of 32 bits). */
   private nextRandom(): number {
     this.random = (Math.imul(this.random, 1_664_525) + 1_013_904_223) >>> 0;
     return this.random / 2 ** 32;
   }
 }
 
-/** A node's part of a number that the kernel spreads over all nodes. */
+/** Returns a node's share of a number that the kernel spreads over all nodes. */
 function shareOf(total: number, node: number, nodeCount: number): number {
   return Math.floor(total / nodeCount) + (node < total % nodeCount ? 1 : 0);
 }

@@ -1,8 +1,8 @@
 /**
- * Huge pages that lie on nodes: each page of a stand-in file is one of the kernel's pool, on a node and with a place in
- * physical memory. mmap promises pages, fallocate, MADV_POPULATE_*, MAP_POPULATE and a donation take them; of a page that
- * is merely touched the supervisor learns when a call asks for it (a donation, move_pages, get_mempolicy, the page map,
- * fallocate), and there it is taken by the policy that counts at that moment.
+ * Huge pages with a location: each page of a stand-in file is one of the kernel's pool, on a node and with a physical
+ * address. mmap reserves pages; fallocate, MADV_POPULATE_*, MAP_POPULATE and a donation take them. The supervisor does
+ * not see a touch of a page. It takes such a page when a call asks for it (a donation, move_pages, get_mempolicy, the
+ * page map, fallocate), by the policy of that moment.
  */
 import type { Donor } from "../driver/donation.ts";
 import { HugePages } from "../huge-pages.ts";
@@ -15,28 +15,28 @@ import type { Instance } from "../topology/instance.ts";
 import type { Page, PagePool } from "./page-pool.ts";
 import { nodeOrder, Policies, type Policy } from "./policies.ts";
 
-/** A stand-in file whose pages lie somewhere. */
+/** A stand-in file whose pages have locations. */
 export interface PlacedFile {
   identity: string;
   pageBytes: number;
   pool: PagePool;
-  /** Pages by their place in the file. */
+  /** Pages by their index in the file. */
   pages: Map<number, Page>;
-  /** Pages that were promised and not taken. */
+  /** Pages that are reserved and not taken. */
   promised: Set<number>;
   watch: number;
 }
 
-/** A piece of an address space that shows a stand-in file. */
+/** A part of an address space that maps a stand-in file. */
 export interface PlacedRange {
   start: number;
   end: number;
-  /** Where in the file it begins. */
+  /** Its offset in the file. */
   offset: number;
   file: PlacedFile;
 }
 
-/** Who takes a page. */
+/** The thread that takes a page. */
 interface Taker {
   pid: number;
   tid: number;
@@ -53,10 +53,10 @@ export class NodePages extends HugePages {
   constructor(private readonly instance: Instance) {
     super(instance.scenario, true);
     this.nodeOfThread = () => instance.scenario.host.localNode;
-    instance.memory.look = () => this.collect();
+    instance.memory.refresh = () => this.collect();
   }
 
-  /** The nodes that the control group leaves. */
+  /** The nodes that the control group allows. */
   get allowedNodes(): number[] {
     const all = Array.from({ length: this.instance.topology.nodes }, (_, node) => node);
     return this.instance.cgroups.allowed("mems", all);
@@ -72,12 +72,12 @@ export class NodePages extends HugePages {
     return this.placed.get(identity)?.pageBytes;
   }
 
-  /** The file behind one of a process's descriptors. */
+  /** Returns the file behind one of a process's descriptors. */
   fileOf(request: Notification, descriptor: number): PlacedFile | undefined {
     return this.placed.get(identityOfDescriptor(request.tid, descriptor) ?? "");
   }
 
-  /** The pieces of a process's address space that show stand-in files, within a range. */
+  /** Returns the parts of a process's address space, within a range, that map stand-in files. */
   rangesOf(pid: number, from = 0, to = Number.POSITIVE_INFINITY): PlacedRange[] {
     if (this.placed.size === 0) return [];
     return mappedRanges(pid, from, to).flatMap(({ start, end, offset, link, shared }) => {
@@ -92,7 +92,7 @@ export class NodePages extends HugePages {
     const { memory } = this.instance;
     const pool = shift === 0 ? memory.defaultPool : memory.pools.get(2 ** shift);
     if (pool === undefined) return request.fail(E.ENODEV);
-    const made = this.handOut(request, (flags & MFD.CLOEXEC) !== 0);
+    const made = this.install(request, (flags & MFD.CLOEXEC) !== 0);
     if (made === undefined) return;
     this.placed.set(made.identity, {
       ...{ ...made, pageBytes: pool.pageBytes, pool },
@@ -134,7 +134,7 @@ export class NodePages extends HugePages {
     return true;
   }
 
-  /** Takes a page of the pool for a page of a file, unless it has one; undefined where none can be had. */
+  /** Takes a page of the pool for a page of a file, unless it has one; undefined if none is available. */
   take(file: PlacedFile, index: number, policy: Policy, tid: number): Page | undefined {
     const known = file.pages.get(index);
     if (known !== undefined) return known;
@@ -157,7 +157,7 @@ export class NodePages extends HugePages {
     return page;
   }
 
-  /** The page behind an address as a touch of it would find or take it. */
+  /** Returns the page behind an address, and takes it as a touch would. */
   touch(range: PlacedRange, address: number, taker: Taker): Page | undefined {
     const index = Math.floor((address - range.start + range.offset) / range.file.pageBytes);
     const policy =
@@ -183,7 +183,7 @@ export class NodePages extends HugePages {
     return pages;
   }
 
-  /** Puts a page of a file on another node; false where that node has none to give. */
+  /** Moves a page of a file to another node; false if that node has no free page. */
   move(file: PlacedFile, index: number, node: number): boolean {
     const page = file.pages.get(index);
     if (page === undefined || page.node === node) return true;
@@ -195,7 +195,7 @@ export class NodePages extends HugePages {
     return true;
   }
 
-  /** Gives pages of a file back, the first first, as the end of a file does. */
+  /** Frees pages of a file, the first first, as the end of a file does. */
   release(file: PlacedFile, first: number, end: number): void {
     const { cgroups } = this.instance;
     const { pool, pageBytes } = file;
@@ -215,7 +215,7 @@ export class NodePages extends HugePages {
     }
   }
 
-  /** The page that a refused donation has met is lost for good: the driver keeps its reference. */
+  /** The page of a refused donation is lost for good: the driver keeps its reference. */
   override leak(page?: Page): void {
     if (page === undefined || this.lost.has(page)) return;
     this.lost.add(page);
@@ -235,7 +235,7 @@ export class NodePages extends HugePages {
   }
 }
 
-/** The numbers of the pages of a file that a range of it touches. */
+/** Returns the indexes of the pages that overlap a range of a file. */
 export function pagesIn(offset: number, length: number, pageBytes: number): number[] {
   const first = Math.floor(offset / pageBytes);
   const end = Math.ceil((offset + length) / pageBytes);

@@ -1,7 +1,8 @@
 /**
- * /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst): for each small page of an address space, eight bytes that
- * tell whether it is there and, to the privileged, in which frame. What is handed out is an empty file; the entries that a
- * pread or the read after an lseek will find are put into it when these calls arrive, and the kernel does the rest.
+ * /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst): for each small page of an address space, eight bytes
+ * with whether it is present and, for privileged readers, its frame. The descriptor is one of an empty file. When a
+ * pread, or an lseek before a read, arrives, the supervisor writes the entries that it will read into the file, and the
+ * kernel executes the call.
  */
 
 import { CAP_SYS_ADMIN, hasCapability } from "../files/permission.ts";
@@ -16,11 +17,14 @@ const ENTRY_BYTES = 8;
 const PRESENT = 1n << 63n;
 const FILE_OR_SHARED = 1n << 61n;
 const FRAME_MASK = (1n << 55n) - 1n;
-/** Entries that are put there when it is not known how many will be read. */
-const lookAhead = 65_536;
+/** Entries that are prepared if the number that will be read is not known. */
+const readAhead = 65_536;
 const mostAtOnce = 1 << 20;
 
-/** Whether a process has touched a page of a range since it mapped it: any small page of the stand-in is in its table. */
+/**
+ * Whether a process has touched a page of a range since it mapped it: one of the stand-in's small pages is in its page
+ * table.
+ */
 export function isInTable(pid: number, range: PlacedRange, address: number): boolean {
   const { pageBytes } = range.file;
   const from = Math.max(range.start, address - ((address - range.start + range.offset) % pageBytes));
@@ -51,17 +55,17 @@ export class PageMaps {
 
   constructor(private readonly pages: NodePages) {}
 
-  /** Hands out a page map; gives false where it may not be had. */
-  handOut(request: Notification, pid: number, flags: number): void {
+  /** Installs a page map in the caller; returns false if that is not permitted. */
+  install(request: Notification, pid: number, flags: number): void {
     const fd = makeMemfd("pagemap", new Uint8Array());
-    // Who opens it decides once and for all what it tells (pagemap_open, pagemap_read).
+    // The process that opens it determines what it shows (pagemap_open, pagemap_read).
     this.open.set(identityOf("", fd) ?? "", { pid, privileged: hasCapability(request.pid, CAP_SYS_ADMIN) });
     request.replyWithFd(fd, (flags & O.CLOEXEC) !== 0);
-    // The descriptor stays ours as well, so that its identity never becomes another file's.
+    // The descriptor stays open here as well, so that its identity is never reused.
   }
 
-  /** pread64 and lseek: makes what will be read ready, then lets the kernel go on. */
-  prepare(request: Notification, offset: number, length = lookAhead * ENTRY_BYTES): void {
+  /** pread64 and lseek: prepares the entries that will be read, then lets the kernel execute the call. */
+  prepare(request: Notification, offset: number, length = readAhead * ENTRY_BYTES): void {
     const map =
       this.open.size === 0
         ? undefined
@@ -89,7 +93,7 @@ export class PageMaps {
     if (target >= 0) closeFd(target);
   }
 
-  /** Puts the pages' frames in the place of the stand-in's, and hides all frames from those who may not know them. */
+  /** Replaces the stand-in's frames by the emulated ones, and hides all frames from unprivileged readers. */
   private describe(
     entries: Uint8Array<ArrayBuffer>,
     start: number,

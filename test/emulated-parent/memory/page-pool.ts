@@ -1,10 +1,10 @@
 /**
  * The kernel's pool of huge pages of one size, over all nodes (mm/hugetlb.c): a list of free pages for each node, taken
- * from and given back at its head, promises (reservations) that belong to no node, surplus pages, and writes to
- * nr_hugepages, which get what they can and say nothing of the rest.
+ * from and returned to its head; reservations, which belong to no node; surplus pages; and writes to nr_hugepages,
+ * which allocate what is possible without an error for the rest.
  */
 
-/** A huge page: the number of its first 4 KiB frame tells which it is. */
+/** A huge page, identified by the number of its first 4 KiB frame. */
 export interface Page {
   frame: number;
   node: number;
@@ -12,15 +12,15 @@ export interface Page {
 
 /** A node's part of the pool. */
 interface NodePages {
-  /** Free pages; the last one is given out next. */
+  /** Free pages; the last one is allocated next. */
   free: Page[];
   total: number;
   surplus: number;
 }
 
-/** Where memory for further pages comes from, and where pages go that leave the pool. */
+/** The source of further pages, to which pages return that leave the pool. */
 export interface Source {
-  /** Pages that lie side by side as far as they can, in the order in which the pool gives them out. */
+  /** Returns pages that are contiguous as far as possible, in the order in which the pool allocates them. */
   take(node: number, count: number): Page[];
   /** Takes a page back. */
   giveBack(page: Page): void;
@@ -28,11 +28,11 @@ export interface Source {
 
 /** One pool. */
 export class PagePool {
-  /** Pages promised to mappings that have not touched them. */
+  /** Pages reserved for mappings that have not touched them. */
   reserved = 0;
   /** Surplus pages that may exist beyond the pool (nr_overcommit_hugepages). */
   overcommit = 0;
-  /** Pages that the driver has lost for good. */
+  /** Pages that the driver has leaked. */
   leaked = 0;
   private readonly nodes: NodePages[];
   private nextToGrow = 0;
@@ -46,7 +46,7 @@ export class PagePool {
     this.nodes = Array.from({ length: nodeCount }, () => ({ free: [], total: 0, surplus: 0 }));
   }
 
-  /** A node's figures, as its directory in sysfs tells them. */
+  /** Returns a node's figures, as its directory in sysfs reports them. */
   ofNode(node: number): { total: number; free: number; surplus: number } {
     const { total = 0, free = [], surplus = 0 } = this.nodes[node] ?? {};
     return { total, free: free.length, surplus };
@@ -63,14 +63,14 @@ export class PagePool {
     return sums;
   }
 
-  /** Fills a node at the start; `used` of its pages belong to other processes. */
+  /** Fills a node at the start; other processes use `used` of its pages. */
   fill(node: number, total: number, used: number): void {
     this.grow(node, total);
     const pages = this.nodes[node];
-    pages?.free.splice(0, Math.min(used, pages.free.length)); // those that would have been given out last
+    pages?.free.splice(0, Math.min(used, pages.free.length)); // those that would have been allocated last
   }
 
-  /** Takes the next free page of the first of these nodes that has one; undefined where none has. */
+  /** Takes the next free page of the first of these nodes that has one; undefined if none has. */
   take(nodes: readonly number[]): Page | undefined {
     for (const node of nodes) {
       const page = this.nodes[node]?.free.pop();
@@ -79,7 +79,7 @@ export class PagePool {
     return undefined;
   }
 
-  /** Takes a page back: to the head of its node's list, or out of the pool where the node has surplus pages. */
+  /** Takes a page back: to the head of its node's list, or out of the pool if the node has surplus pages. */
   giveBack(page: Page): void {
     const pages = this.nodes[page.node];
     if (pages === undefined) return;
@@ -90,7 +90,7 @@ export class PagePool {
     } else pages.free.push(page);
   }
 
-  /** Promises pages to a mapping, all or none (hugetlb_acct_memory); surplus pages are made where that is allowed. */
+  /** Reserves pages for a mapping, all or none (hugetlb_acct_memory); surplus pages are allocated if permitted. */
   reserve(count: number, allowedNodes: readonly number[]): boolean {
     if (count <= 0) return true;
     const missing = this.reserved + count - this.sums.free;
@@ -114,7 +114,7 @@ export class PagePool {
     return false;
   }
 
-  /** A write to nr_hugepages, of all nodes or of one (set_max_huge_pages): what cannot be had is not said. */
+  /** A write to nr_hugepages, of all nodes or of one (set_max_huge_pages): a shortage is not reported. */
   resize(count: number, node?: number): void {
     const nodes = node === undefined ? this.nodes.map((_, index) => index) : [node];
     const elsewhere = node === undefined ? 0 : this.sums.total - this.ofNode(node).total;
@@ -130,7 +130,7 @@ export class PagePool {
     return total - surplus;
   }
 
-  /** Surplus pages become pages of the pool before others are asked for. */
+  /** Turns surplus pages into pages of the pool before others are allocated. */
   private keepSurplus(wanted: number, nodes: readonly number[]): void {
     for (const node of nodes) {
       const pages = this.nodes[node];
@@ -138,12 +138,13 @@ export class PagePool {
     }
   }
 
-  /** One page of each node in turn; a node that has none to give is passed over. */
+  /** Adds one page of each node in turn; a node without memory is skipped. */
   private growEvenly(wanted: number, nodes: readonly number[]): void {
     let missing = wanted - this.persistent;
     if (missing <= 0) return;
     const shares = new Map(nodes.map((node) => [node, 0]));
-    // What each node would get page by page, found out in rounds: a node that falls short leaves its share to the others.
+    // What each node would get page by page, computed in rounds: a node that falls short leaves its share to the
+    // others.
     let able = [...nodes];
     while (missing > 0 && able.length > 0) {
       const each = Math.max(1, Math.floor(missing / able.length));
@@ -167,7 +168,7 @@ export class PagePool {
     if (pages === undefined) return 0;
     const fresh = this.source.take(node, count);
     pages.total += fresh.length;
-    pages.free.push(...fresh.reverse()); // the last of the list is given out first
+    pages.free.push(...fresh.reverse()); // the last of the list is allocated first
     return fresh.length;
   }
 
@@ -187,7 +188,7 @@ export class PagePool {
     }
   }
 
-  /** Pages in use cannot go: they become surplus, and go when their user gives them back. */
+  /** Pages in use cannot be removed: they become surplus, and are removed when their user frees them. */
   private makeSurplus(wanted: number, nodes: readonly number[]): void {
     for (let idle = 0, turn = 0; this.persistent > wanted && idle < nodes.length; turn++) {
       const pages = this.nodes[nodes[turn % nodes.length] ?? 0];

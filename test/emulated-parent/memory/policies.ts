@@ -1,13 +1,13 @@
 /**
- * Memory policies (mm/mempolicy.c): of a thread, as set_mempolicy(2) sets it, and of a range of addresses, as mbind(2) does.
- * A huge page that is touched goes by the range's policy, or else by the thread's; fallocate(2) by the thread's alone.
+ * Memory policies (mm/mempolicy.c): of a thread, as set by set_mempolicy(2), and of a range of addresses, as set by
+ * mbind(2). A touch of a huge page uses the range's policy, or else the thread's; fallocate(2) uses the thread's only.
  */
 import { readdirSync } from "node:fs";
 import { E } from "../sys/errno.ts";
 import { readShortFile } from "../sys/files.ts";
 import { MPOL, MPOL_FLAGS } from "../sys/kernel.ts";
 
-/** A policy; `nodes` are those that are there and allowed. */
+/** A policy; `nodes` are those that exist and are allowed. */
 export interface Policy {
   mode: number;
   /** The flags that were given with the mode. */
@@ -24,7 +24,10 @@ interface Range {
   policy: Policy;
 }
 
-/** A mode with its flags and nodes as the kernel takes them (mpol_new, mpol_set_nodemask); gives the negated errno else. */
+/**
+ * Returns a mode with its flags and nodes as the kernel stores them (mpol_new, mpol_set_nodemask), or the negated
+ * errno.
+ */
 export function makePolicy(
   word: number,
   given: readonly number[],
@@ -49,7 +52,7 @@ export function makePolicy(
   return { mode, flags, nodes: mode === MPOL.PREFERRED ? nodes.slice(0, 1) : nodes };
 }
 
-/** The nodes that a page comes from, the best first; `index` is the page's in its file. */
+/** Returns the nodes that a page comes from, the best first. @param index the page's index in its file. */
 export function nodeOrder(
   policy: Policy,
   local: number,
@@ -81,12 +84,12 @@ export function nodeOrder(
   }
 }
 
-/** Everybody's policies. */
+/** The policies of all threads and ranges. */
 export class Policies {
   private readonly threads = new Map<number, Policy>();
   private readonly ranges = new Map<number, Range[]>();
 
-  /** A thread's own policy, or that of the process's first thread, or that of the process that started it. */
+  /** Returns a thread's own policy, or that of the process's first thread, or that of the process that started it. */
   ofThread(tid: number, pid: number): Policy {
     const own = this.threads.get(tid) ?? this.threads.get(pid);
     if (own !== undefined || this.threads.size === 0) return own ?? DEFAULT_POLICY;
@@ -97,20 +100,20 @@ export class Policies {
     return DEFAULT_POLICY;
   }
 
-  /** Sets a thread's policy. Threads that it has started are not concerned: they have the one that it had then. */
+  /** Sets a thread's policy. Threads that it has started keep the policy that it had then. */
   setThread(tid: number, pid: number, policy: Policy): void {
     const former = this.ofThread(tid, pid);
     for (const other of threadsOf(pid)) if (!this.threads.has(other)) this.threads.set(other, former);
     this.threads.set(tid, policy);
   }
 
-  /** The policy of an address; undefined where the thread's counts. */
+  /** Returns the policy of an address; undefined if the thread's applies. */
   ofAddress(pid: number, address: number): Policy | undefined {
     const range = this.ranges.get(pid)?.find(({ start, end }) => start <= address && address < end);
     return range === undefined || range.policy.mode === MPOL.DEFAULT ? undefined : range.policy;
   }
 
-  /** Sets the policy of a range, or forgets it, as a new mapping there or munmap(2) makes the kernel forget it. */
+  /** Sets the policy of a range; undefined removes it, as a new mapping or munmap(2) does. */
   setRange(pid: number, start: number, end: number, policy: Policy | undefined): void {
     const known = this.ranges.get(pid) ?? [];
     if (known.length === 0 && policy === undefined) return;
@@ -123,7 +126,7 @@ export class Policies {
     this.ranges.set(pid, left);
   }
 
-  /** execve(2) takes all addresses away. */
+  /** execve(2) removes all ranges. */
   forgetRanges(pid: number): void {
     this.ranges.delete(pid);
   }
@@ -133,7 +136,7 @@ function threadsOf(pid: number): number[] {
   try {
     return readdirSync(`/proc/${pid}/task`).map(Number);
   } catch {
-    return []; // it has gone meanwhile
+    return []; // the process has exited
   }
 }
 

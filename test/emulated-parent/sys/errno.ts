@@ -25,7 +25,7 @@ export const NE_ERR = {
   INVALID_ENCLAVE_CID: 275,
 } as const;
 
-/** The C library's errors that this directory answers with (asm-generic/errno.h, errno-base.h). */
+/** The C library's errors that the emulation returns (asm-generic/errno.h, errno-base.h). */
 export const E = constants.errno;
 
 const numbers = new Map<string, number>(Object.entries(constants.errno));
@@ -34,12 +34,14 @@ for (const [name, number] of Object.entries(NE_ERR)) numbers.set(`NE_ERR_${name}
 const names = new Map<number, string>();
 for (const [name, number] of numbers) if (!names.has(number)) names.set(number, name);
 
-/** The name of an error number, such as `EBUSY` or `NE_ERR_MEM_MAX_REGIONS`; the number itself where it has none. */
+/**
+ * Returns the name of an error number, such as `EBUSY` or `NE_ERR_MEM_MAX_REGIONS`; the number itself if it has none.
+ */
 export function errnoName(number: number): string {
   return names.get(number) ?? String(number);
 }
 
-/** The number of an error given by name or by number; undefined where there is none. */
+/** Returns the number of an error given by name or by number; undefined if there is none. */
 export function errnoNumber(value: number | string): number | undefined {
   if (typeof value === "number")
     return Number.isInteger(value) && value > 0 && value < 4096 ? value : undefined;

@@ -3,7 +3,7 @@
 import { AT_EMPTY_PATH, AT_FDCWD, FS, HUGE_PAGE, MAP, MFD, NR, O, POLL, PROT } from "./kernel.ts";
 import { addressOf, call, cString, fixedBytes, mustCall, viewOf } from "./libc.ts";
 
-/** Paths are short and used at once, so that one buffer serves for all of them. */
+/** Paths are short and used at once, so one buffer serves for all of them. */
 const pathBuffer = Buffer.from(new ArrayBuffer(4096));
 const pathAddress = addressOf(pathBuffer);
 const statBuffer = new BigUint64Array(new ArrayBuffer(144)); // sizeof(struct stat), asm/stat.h
@@ -16,20 +16,20 @@ function putPath(path: string): number {
   return pathAddress;
 }
 
-/** What tells one open file from another: device and inode as one key; undefined where the path names none. */
+/** Returns device and inode of an open file as one key; undefined if the path names none. */
 export function identityOf(path: string, fd = AT_FDCWD): string | undefined {
   const flags = path === "" ? AT_EMPTY_PATH : 0;
   if (call(NR.newfstatat, fd, putPath(path), statAddress, flags) < 0) return undefined;
   return `${statBuffer[0]}:${statBuffer[1]}`;
 }
 
-/** The length of an open file in bytes, 0 where it cannot be asked. */
+/** Returns the length of an open file in bytes; 0 if it is unknown. */
 export function lengthOf(fd: number): number {
   if (identityOf("", fd) === undefined) return 0;
-  return Number(statBuffer[6] ?? 0n); // st_size stands at 48
+  return Number(statBuffer[6] ?? 0n); // st_size is at offset 48
 }
 
-/** Opens a file; gives its descriptor or the negated errno. */
+/** Opens a file; returns its descriptor or the negated errno. */
 export function openFile(path: string, flags: number, mode = 0): number {
   return call(NR.openat, AT_FDCWD, putPath(path), flags | O.CLOEXEC, mode);
 }
@@ -54,33 +54,33 @@ export function makeMemfd(name: string, content: Uint8Array): number {
 
 /** Writes all bytes at a position of a file. */
 export function writeAt(fd: number, content: Uint8Array, position: number): void {
-  const chunk = 1 << 30; // one write(2) moves 2 GiB - 4 KiB at most
+  const chunk = 1 << 30; // one write(2) writes at most 2 GiB - 4 KiB
   for (let done = 0; done < content.length; done += chunk) {
     const part = content.subarray(done, done + chunk);
     mustCall("pwrite64", NR.pwrite64, fd, addressOf(part), part.length, position + done);
   }
 }
 
-/** Reads up to so many bytes from a position on; fewer where there are no more. */
+/** Reads up to `length` bytes from a position on; fewer at the end. */
 export function readAt(fd: number, length: number, position: number): Uint8Array<ArrayBuffer> {
   const bytes = fixedBytes(length);
   const got = call(NR.pread64, fd, addressOf(bytes), length, position);
   return bytes.subarray(0, Math.max(0, got));
 }
 
-/** Reads what is there; gives the number of bytes (0 at the end) or the negated errno. */
+/** Reads what is available; returns the number of bytes (0 at the end) or the negated errno. */
 export function readSome(fd: number, into: Uint8Array): number {
   return call(NR.read, fd, addressOf(into), into.length);
 }
 
-/** Writes what fits; gives the number of bytes or the negated errno. */
+/** Writes what fits; returns the number of bytes or the negated errno. */
 export function writeSome(fd: number, bytes: Uint8Array): number {
   return call(NR.write, fd, addressOf(bytes), bytes.length);
 }
 
 const pollRecord = new Int32Array(new ArrayBuffer(8));
 
-/** What is ready of a descriptor at this moment, of the given events (error and hang-up always count). */
+/** Returns which of the given events a descriptor has at this moment (error and hang-up are always included). */
 export function readiness(fd: number, events: number): number {
   pollRecord[0] = fd;
   pollRecord[1] = events;
@@ -88,7 +88,7 @@ export function readiness(fd: number, events: number): number {
   return ((pollRecord[1] ?? 0) >>> 16) & (events | POLL.ERR | POLL.HUP);
 }
 
-/** A tmpfs that is mounted nowhere, so that it vanishes with this process; undefined where the kernel refuses. */
+/** Creates a tmpfs that is mounted nowhere, so that it vanishes with this process; undefined if the kernel refuses. */
 export function makeTmpfs(options: Readonly<Record<string, string>> = {}): number | undefined {
   const type = cString("tmpfs");
   const context = call(NR.fsopen, addressOf(type), FS.CLOEXEC);
@@ -105,24 +105,24 @@ export function makeTmpfs(options: Readonly<Record<string, string>> = {}): numbe
   return mount < 0 || type.length === 0 ? undefined : mount;
 }
 
-/** A tmpfs whose files are mapped at 2 MiB boundaries: huge=always makes the kernel choose such addresses. */
+/** Creates a tmpfs whose files are mapped at 2 MiB boundaries: with huge=always the kernel chooses such addresses. */
 export function makeHugeTmpfs(): number | undefined {
   return makeTmpfs({ huge: "always", size: "0" });
 }
 
-/** A nameless file in a directory given by descriptor; gives its descriptor or the negated errno. */
+/** Creates an unnamed file in a directory given by descriptor; returns its descriptor or the negated errno. */
 export function makeNamelessFile(directory: number): number {
   return call(NR.openat, directory, putPath("."), O.TMPFILE | O.RDWR | O.CLOEXEC, 0o600);
 }
 
-/** The type of the file system that a file is in, and its block size, which is the page size in hugetlbfs. */
+/** Returns the type of a file's file system, and its block size, which is the page size in hugetlbfs. */
 export function fileSystemOf(fd: number): { type: number; blockBytes: number } {
   const buffer = new BigUint64Array(new ArrayBuffer(120)); // sizeof(struct statfs), asm-generic/statfs.h
   if (call(NR.fstatfs, fd, addressOf(buffer)) < 0) return { type: 0, blockBytes: 0 };
   return { type: Number(buffer[0] ?? 0n), blockBytes: Number(buffer[1] ?? 0n) };
 }
 
-/** A piece of a file in the supervisor's memory; released once. */
+/** A range of a file in the supervisor's memory; released once. */
 export class Mapping {
   private constructor(
     private address: number,
@@ -137,14 +137,14 @@ export class Mapping {
     return new Mapping(address, viewOf(address, length), length);
   }
 
-  /** Fresh zeroed memory; throws SyscallError. */
+  /** Maps zeroed memory. Throws SyscallError. */
   static ofNothing(length: number): Mapping {
     const flags = MAP.PRIVATE | MAP.ANONYMOUS;
     const address = mustCall("mmap", NR.mmap, 0, length, PROT.READ | PROT.WRITE, flags, -1, 0);
     return new Mapping(address, viewOf(address, length), length);
   }
 
-  /** Gives the memory back; the view must not be used again. */
+  /** Unmaps the memory; the view must not be used again. */
   release(): void {
     if (this.address !== 0) call(NR.munmap, this.address, this.mappedBytes);
     this.address = 0;
@@ -153,7 +153,9 @@ export class Mapping {
 
 const textBuffer = Buffer.from(new ArrayBuffer(65_536));
 
-/** Reads a short file of /proc in one go, which is several times faster than by node:fs; undefined where it is gone. */
+/**
+ * Reads a short file of /proc in one call, which is several times faster than node:fs; undefined if it does not exist.
+ */
 export function readShortFile(path: string): string | undefined {
   const fd = openFile(path, 0);
   if (fd < 0) return undefined;
@@ -170,12 +172,14 @@ export class UseWatch {
   /** Readable when there is something to report. */
   readonly fd = mustCall("inotify_init1", NR.inotify_init1, O.NONBLOCK | O.CLOEXEC);
 
-  /** Looks at a nameless file until its last descriptor and mapping are gone; gives the watch's number. */
+  /** Watches an unnamed file until its last descriptor and mapping are gone; returns the watch's number. */
   untilUnused(fd: number): number {
     return call(NR.inotify_add_watch, this.fd, putPath(`/proc/self/fd/${fd}`), IN_DELETE_SELF);
   }
 
-  /** Looks at a pipe until its read end is closed, however many dup and fork have made of it; gives the watch's number. */
+  /**
+   * Watches a pipe until its read end is closed, however many dup and fork have made of it; returns the watch's number.
+   */
   untilReaderGone(readEnd: number): number {
     return call(NR.inotify_add_watch, this.fd, putPath(`/proc/self/fd/${readEnd}`), IN_CLOSE_NOWRITE);
   }
@@ -185,7 +189,7 @@ export class UseWatch {
     call(NR.inotify_rm_watch, this.fd, watch);
   }
 
-  /** The watches for which it has come to that since the last question. */
+  /** Returns the watches that have ended since the last call. */
   ended(): Set<number> {
     const buffer = fixedBytes(4096);
     const records = new DataView(buffer.buffer);

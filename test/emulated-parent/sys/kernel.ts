@@ -1,4 +1,4 @@
-/** The kernel's numbers and layouts for x86_64, each with the header it stands in. */
+/** The kernel's numbers and layouts for x86_64, each with its header. */
 
 /** System calls (arch/x86/entry/syscalls/syscall_64.tbl). */
 export const NR = {
@@ -112,7 +112,7 @@ export const F_GETFL = 3;
 /** linux/fcntl.h: F_ADD_SEALS. */
 export const F_ADD_SEALS = 1033;
 
-/** linux/sched.h: a network of its own. */
+/** linux/sched.h: a new network namespace. */
 export const CLONE_NEWNET = 0x40000000;
 
 /** netdevice(7) (linux/sockios.h, linux/if.h). */
@@ -134,7 +134,7 @@ export const MAP = {
 /** asm-generic/mman-common.h. */
 export const PROT = { READ: 1, WRITE: 2 } as const;
 
-/** madvise(2) (asm-generic/mman-common.h): touches pages, or takes them out of their file. */
+/** madvise(2) (asm-generic/mman-common.h): allocates pages, or removes them from their file. */
 export const MADV = { POPULATE_READ: 22, POPULATE_WRITE: 23 } as const;
 /** fallocate(2) (linux/falloc.h). */
 export const FALLOC = { KEEP_SIZE: 1, PUNCH_HOLE: 2 } as const;
@@ -149,19 +149,22 @@ export const MPOL = {
   PREFERRED_MANY: 5,
   WEIGHTED_INTERLEAVE: 6,
 } as const;
-/** Flags beside a mode (linux/mempolicy.h). */
+/** Flags in addition to a mode (linux/mempolicy.h). */
 export const MPOL_FLAGS = {
   NUMA_BALANCING: 1 << 13,
   RELATIVE_NODES: 1 << 14,
   STATIC_NODES: 1 << 15,
   ALL: 7 << 13,
 } as const;
-/** What get_mempolicy(2) is asked for (linux/mempolicy.h). */
+/** Flags of get_mempolicy(2) (linux/mempolicy.h). */
 export const MPOL_F = { NODE: 1, ADDR: 2, MEMS_ALLOWED: 4 } as const;
-/** What mbind(2) and move_pages(2) do with pages that are there (linux/mempolicy.h). */
+/** Flags of mbind(2) and move_pages(2) for pages that exist (linux/mempolicy.h). */
 export const MPOL_MF = { STRICT: 1, MOVE: 2, MOVE_ALL: 4 } as const;
 
-/** memfd_create(2) (linux/memfd.h); the page size's power of two stands at bit 26 (asm-generic/hugetlb_encode.h). */
+/**
+ * memfd_create(2) (linux/memfd.h); the page size's power of two is in the bits from 26 on
+ * (asm-generic/hugetlb_encode.h).
+ */
 export const MFD = { CLOEXEC: 1, HUGETLB: 4, HUGE_SHIFT: 26, HUGE_MASK: 0x3f } as const;
 
 /** Sockets (linux/socket.h, linux/net.h, asm-generic/socket.h). */
@@ -186,7 +189,7 @@ export const GET_LOCAL_CID = 0x7b9;
 /** statfs(2) types (linux/magic.h). */
 export const MAGIC = { HUGETLBFS: 0x958458f6, TMPFS: 0x01021994 } as const;
 
-/** fsopen(2) and its like (linux/mount.h). */
+/** fsopen(2) and related calls (linux/mount.h). */
 export const FS = { CLOEXEC: 1, SET_STRING: 1, CREATE: 6 } as const;
 
 /** prctl(2) (linux/prctl.h). */
@@ -217,7 +220,7 @@ function ioc(direction: number, type: number, number: number, size: number): num
 
 const SECCOMP_IOC_MAGIC = 0x21; // linux/seccomp.h: '!'
 
-/** The commands of a listener (linux/seccomp.h); the sizes are those of the structures given to them. */
+/** The commands of a listener (linux/seccomp.h); the sizes are those of their structures. */
 export const NOTIF = {
   RECV: ioc(IOC.read | IOC.write, SECCOMP_IOC_MAGIC, 0, 80),
   SEND: ioc(IOC.read | IOC.write, SECCOMP_IOC_MAGIC, 1, 24),
@@ -238,5 +241,5 @@ export const NE = {
 
 /** 2 MiB: the driver's smallest unit of memory (linux/nitro_enclaves.h: NE_MIN_MEM_REGION_SIZE). */
 export const HUGE_PAGE = 2 * 1024 * 1024;
-/** The kernel's error codes that user space should never see but seccomp may pass on (linux/errno.h). */
+/** An error code that user space should never see, but that seccomp may pass on (linux/errno.h). */
 export const ERESTARTSYS = 512;

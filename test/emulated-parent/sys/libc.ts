@@ -1,6 +1,6 @@
 /**
- * The only door to the kernel: every call goes through libc's syscall(2), and the whole directory test/emulated-parent gets at memory,
- * pointers and errno through the functions of this file.
+ * The only access to the kernel: every call goes through libc's syscall(2), and all of test/emulated-parent uses the
+ * functions of this file for memory, pointers and errno.
  */
 import { dlopen, FFIType, ptr, read, toArrayBuffer } from "bun:ffi";
 
@@ -24,14 +24,14 @@ const { symbols: libc } = dlopen("libc.so.6", {
 /** Everything here runs in the main thread, so errno has one address. */
 const errnoAddress = libc.__errno_location();
 
-/** Calls the kernel; gives the result, or the negated errno. */
+/** Calls the kernel; returns the result, or the negated errno. */
 export function call(nr: number, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0): number {
   const result = Number(libc.syscall(nr, a, b, c, d, e, f));
   if (result !== -1) return result;
   return errnoAddress === null ? -1 : -read.i32(errnoAddress, 0);
 }
 
-/** A call that must not fail: gives the result, throws with the call's name otherwise. */
+/** Makes a call that must not fail. Returns the result; throws with the call's name otherwise. */
 export function mustCall(name: string, nr: number, ...args: number[]): number {
   const result = call(nr, ...args);
   if (result < 0) throw new SyscallError(name, -result);
@@ -40,7 +40,7 @@ export function mustCall(name: string, nr: number, ...args: number[]): number {
 
 /** A call that the kernel refused. */
 export class SyscallError extends Error {
-  /** The call's name and the errno that came back. */
+  /** @param call the call's name. @param errno its error. */
   constructor(
     readonly syscall: string,
     readonly errno: number,
@@ -49,19 +49,19 @@ export class SyscallError extends Error {
   }
 }
 
-/** The address of a buffer's bytes; the caller must keep the buffer until the call has returned. */
+/** Returns the address of a buffer's bytes; the caller must keep the buffer until the call has returned. */
 export function addressOf(view: NodeJS.TypedArray): number {
   return ptr(view);
 }
 
-/** Memory that never moves: typed arrays without an ArrayBuffer of their own may be moved when `.buffer` is read. */
+/** Returns memory that never moves: typed arrays without their own ArrayBuffer may be moved when `.buffer` is read. */
 export function fixedBytes(length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new ArrayBuffer(length));
 }
 
 /** A view without a copy of `length` bytes at an address of this process. */
 export function viewOf(address: number, length: number): Uint8Array<ArrayBuffer> {
-  // bun:ffi brands addresses; mmap(2) has just given this one.
+  // bun:ffi has its own type for addresses; mmap(2) has just returned this one.
   return new Uint8Array(toArrayBuffer(address as Parameters<typeof toArrayBuffer>[0], 0, length));
 }
 
@@ -73,7 +73,7 @@ export function cString(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** A NULL-terminated `char *[]`, with the strings it points to held beside it. */
+/** Returns a NULL-terminated `char *[]`, with the strings that it points to. */
 export function cStrings(texts: readonly string[]): { table: BigUint64Array; held: Uint8Array[] } {
   const held = texts.map(cString);
   const table = new BigUint64Array(new ArrayBuffer(8 * (texts.length + 1)));
@@ -89,8 +89,8 @@ export function resetSignal(signal: number): void {
 }
 
 /**
- * Starts a program with the given descriptors (`descriptors[n]` becomes its descriptor n); gives its process id, throws
- * SyscallError. The program inherits nothing else that is marked close-on-exec.
+ * Starts a program with the given descriptors (`descriptors[n]` becomes its descriptor n). Returns its process id.
+ * Throws SyscallError. The program inherits no other descriptor that is marked close-on-exec.
  */
 export function spawn(
   argv: readonly string[],

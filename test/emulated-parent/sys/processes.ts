@@ -1,4 +1,4 @@
-/** Other processes: their memory, their descriptors, their end. */
+/** Other processes: their memory, their descriptors, their exit. */
 import { readFileSync } from "node:fs";
 import { closeFd, identityOf, readShortFile } from "./files.ts";
 import { NR } from "./kernel.ts";
@@ -19,12 +19,12 @@ function transfer(nr: number, pid: number, remote: number, local: Uint8Array, le
   return Math.max(0, call(nr, pid, localAt, 1, remoteAt, 1, 0));
 }
 
-/** Reads another process's memory; gives how many bytes were readable from that address on. */
+/** Reads another process's memory; returns the number of bytes that are readable from that address on. */
 export function readMemory(pid: number, address: number, into: Uint8Array, length = into.length): number {
   return transfer(NR.process_vm_readv, pid, address, into, length);
 }
 
-/** Writes another process's memory; false where it could not be written as a whole. */
+/** Writes another process's memory; false if it could not be written as a whole. */
 export function writeMemory(pid: number, address: number, bytes: Uint8Array): boolean {
   return (
     bytes.length === 0 || transfer(NR.process_vm_writev, pid, address, bytes, bytes.length) === bytes.length
@@ -33,7 +33,7 @@ export function writeMemory(pid: number, address: number, bytes: Uint8Array): bo
 
 const textBuffer = Buffer.from(new ArrayBuffer(4096));
 
-/** Reads a NUL-terminated text of another process; undefined where it is unreadable or longer than a path may be. */
+/** Reads a NUL-terminated text of another process; undefined if it is unreadable or longer than a path may be. */
 export function readText(pid: number, address: number): string | undefined {
   const short = Math.min(256, 4096 - (address % 4096)); // most texts end within the page where they begin
   let got = readMemory(pid, address, textBuffer, short);
@@ -45,18 +45,18 @@ export function readText(pid: number, address: number): string | undefined {
   return end < 0 ? undefined : textBuffer.toString("utf8", 0, end);
 }
 
-/** What one of a process's descriptors refers to, as a key. */
+/** Returns the identity of the file behind one of a process's descriptors. */
 export function identityOfDescriptor(pid: number, fd: number): string | undefined {
   return fd < 0 ? undefined : identityOf(`/proc/${pid}/fd/${fd}`);
 }
 
-/** A descriptor for a process; undefined where it is gone. */
+/** Returns a descriptor for a process; undefined if it has exited. */
 export function openProcess(pid: number): number | undefined {
   const fd = call(NR.pidfd_open, pid, 0);
   return fd < 0 ? undefined : fd;
 }
 
-/** A copy of another process's descriptor; gives it, or the negated errno. The caller closes it. */
+/** Copies another process's descriptor; returns the copy, or the negated errno. The caller closes it. */
 export function copyDescriptor(pid: number, fd: number): number {
   const processFd = call(NR.pidfd_open, pid, 0);
   if (processFd < 0) return processFd;
@@ -65,15 +65,15 @@ export function copyDescriptor(pid: number, fd: number): number {
   return copy;
 }
 
-/** Sends a signal; whether the process was there. */
+/** Sends a signal; returns whether the process exists. */
 export function sendSignal(pid: number, signal: number): boolean {
   return call(NR.kill, pid, signal) === 0;
 }
 
-/** How a process has ended. */
+/** How a process ended. */
 export type ProcessEnd = { status: number } | { signal: number };
 
-/** How a child of this process has ended; undefined while it runs. */
+/** Returns how a child of this process ended; undefined while it runs. */
 export function childEnd(pid: number): ProcessEnd | undefined {
   const info = new Int32Array(new ArrayBuffer(128)); // siginfo_t (asm-generic/siginfo.h)
   const P_PID = 1; // linux/wait.h
@@ -84,12 +84,12 @@ export function childEnd(pid: number): ProcessEnd | undefined {
   return info[2] === CLD_EXITED ? { status: info[6] ?? 0 } : { signal: info[6] ?? 0 };
 }
 
-/** The environment that this process was given; bun adds what it finds in .env files to its own picture of it. */
+/** Returns the environment that this process was started with; bun adds the contents of .env files to process.env. */
 export function givenEnvironment(): string[] {
   return readFileSync("/proc/self/environ", "utf8").split("\0").filter(Boolean);
 }
 
-/** The fields of /proc/PID/status; empty where the process is gone. */
+/** Returns the fields of /proc/PID/status; empty if the process has exited. */
 export function processStatus(pid: number): Map<string, string> {
   const fields = new Map<string, string>();
   const text = readShortFile(`/proc/${pid}/status`) ?? "";
@@ -100,7 +100,7 @@ export function processStatus(pid: number): Map<string, string> {
   return fields;
 }
 
-/** Whether a signal waits for a thread, or the thread is gone. */
+/** Returns whether a signal is pending for a thread, or whether the thread has exited. */
 export function signalState(tid: number): "none" | "pending" | "gone" {
   const fields = processStatus(tid);
   if (fields.size === 0 || fields.get("State")?.startsWith("Z")) return "gone";
@@ -108,7 +108,7 @@ export function signalState(tid: number): "none" | "pending" | "gone" {
   return ((mask("SigPnd") | mask("ShdPnd")) & ~mask("SigBlk") & ~mask("SigIgn")) === 0n ? "none" : "pending";
 }
 
-/** Bytes of memory that are the process's own work: anonymous and file pages, in KiB, now and at their highest. */
+/** Returns the memory of a process: anonymous and file pages, in KiB, now and at their highest. */
 export function memoryUse(pid: number): {
   rssAnonKiB: number;
   rssFileKiB: number;
@@ -130,14 +130,14 @@ export interface MappedRange {
   start: number;
   end: number;
   shared: boolean;
-  /** Where in the file the range begins. */
+  /** Offset of the range in the file. */
   offset: number;
-  /** The name by which /proc/PID/map_files knows it. */
+  /** The name of the range in /proc/PID/map_files. */
   link: string;
   name: string;
 }
 
-/** The mappings of a process that touch the given range, in ascending order. */
+/** Returns the mappings of a process that overlap the given range, in ascending order. */
 export function mappedRanges(pid: number, from: number, to: number): MappedRange[] {
   const ranges: MappedRange[] = [];
   let text = "";

@@ -15,18 +15,18 @@ function putName(name: string): number {
   return 3 + address.write(name, 3, "latin1"); // the zero byte at 2 makes the name abstract (unix(7))
 }
 
-/** A new stream socket, nonblocking if asked. */
+/** Creates a stream socket, nonblocking if requested. */
 export function makeSocket(nonblocking: boolean): number {
   const type = SOCK.STREAM | SOCK.CLOEXEC | (nonblocking ? SOCK.NONBLOCK : 0);
   return mustCall("socket", NR.socket, AF.UNIX, type, 0);
 }
 
-/** Binds a socket to an abstract name; gives 0 or the negated errno. */
+/** Binds a socket to an abstract name; returns 0 or the negated errno. */
 export function bindName(fd: number, name: string): number {
   return call(NR.bind, fd, addressAt, putName(name));
 }
 
-/** Connects a socket to an abstract name; gives 0 or the negated errno. */
+/** Connects a socket to an abstract name; returns 0 or the negated errno. */
 export function connectName(fd: number, name: string): number {
   return call(NR.connect, fd, addressAt, putName(name));
 }
@@ -36,19 +36,19 @@ export function listenOn(fd: number, backlog: number): void {
   mustCall("listen", NR.listen, fd, backlog);
 }
 
-/** Takes the next connection of a listener; gives its descriptor or the negated errno. */
+/** Accepts the next connection of a listener; returns its descriptor or the negated errno. */
 export function acceptOn(fd: number, nonblocking: boolean): number {
   return call(NR.accept4, fd, 0, 0, SOCK.CLOEXEC | (nonblocking ? SOCK.NONBLOCK : 0));
 }
 
-/** The abstract name at a socket's other side, empty where it has none. */
+/** Returns the abstract name of a socket's peer, empty if it has none. */
 export function peerName(fd: number): string {
   lengthCell[0] = SOCKADDR_UN_BYTES;
   if (call(NR.getpeername, fd, addressAt, lengthAt) < 0) return "";
   return address.subarray(3, Math.max(3, lengthCell[0] ?? 0)).toString("latin1");
 }
 
-/** Makes a socket's buffers larger, which a flooding console needs to be fast. */
+/** Enlarges a socket's buffers, which a flood of console output needs to be fast. */
 export function widenBuffer(fd: number, bytes: number): void {
   const value = fixedBytes(4);
   new DataView(value.buffer).setInt32(0, bytes, true);

@@ -1,6 +1,6 @@
 /**
  * The control groups that the command runs in, version 2 (Documentation/admin-guide/cgroup-v2.rst) or 1: the limits of
- * every directory on the way to its own, which may be written, and what they leave of huge pages and nodes.
+ * its own directory and all directories above it, which may be written, and the huge pages and nodes that they allow.
  */
 import { posix } from "node:path";
 import { parseCpuList } from "../driver/cpu-list.ts";
@@ -19,9 +19,9 @@ export function cgroupPageName(pageBytes: number): string {
 export class Cgroups {
   readonly version: 1 | 2;
   readonly path: string;
-  /** The directories from the one below the root down to the command's own. */
+  /** The directories from the one below the root to the command's own. */
   readonly directories: readonly string[];
-  /** Huge pages that the command's processes have, and those promised to them, in bytes by page size. */
+  /** Huge pages that the command's processes use and have reserved, in bytes by page size. */
   readonly charged = new Map<number, { used: number; reserved: number }>();
   private readonly values = new Map<string, string>();
 
@@ -36,22 +36,24 @@ export class Cgroups {
     }
   }
 
-  /** Whether a controller's files are in the directories: the hugetlb controller only where something is said of it. */
+  /**
+   * Whether a controller has files in the directories: the hugetlb controller only if the scenario has a limit of it.
+   */
   get hasHugetlb(): boolean {
     return this.version === 1 || [...this.values.keys()].some((key) => key.includes(" hugetlb."));
   }
 
-  /** What was said or written of a file; undefined where it is as the kernel makes it. */
+  /** Returns the given or written value of a file; undefined for the kernel's default. */
   value(directory: string, name: string): string | undefined {
     return this.values.get(`${directory} ${name}`);
   }
 
-  /** Takes a limit. */
+  /** Sets a limit. */
   setValue(directory: string, name: string, value: string): void {
     this.values.set(`${directory} ${name}`, value);
   }
 
-  /** The lowest limit of a file on the way, in bytes. */
+  /** Returns the lowest limit of a file in these directories, in bytes. */
   private lowest(name: string): number {
     return this.directories.reduce((least, directory) => {
       const value = this.value(directory, name) ?? "max";
@@ -59,7 +61,7 @@ export class Cgroups {
     }, Number.POSITIVE_INFINITY);
   }
 
-  /** Bytes of huge pages of a size that may still be taken (`used`) or promised (`reserved`). */
+  /** Returns the bytes of huge pages of a size that may still be allocated (`used`) or reserved (`reserved`). */
   left(pageBytes: number, kind: "used" | "reserved"): number {
     const size = cgroupPageName(pageBytes);
     const promise = kind === "reserved" ? ".rsvd" : "";
@@ -67,20 +69,20 @@ export class Cgroups {
     return limit - (this.charged.get(pageBytes)?.[kind] ?? 0);
   }
 
-  /** Counts huge pages as taken or promised; negative where they are given back. */
+  /** Counts huge pages as allocated or reserved; negative if they are freed. */
   charge(pageBytes: number, kind: "used" | "reserved", bytes: number): void {
     const charged = this.charged.get(pageBytes) ?? { used: 0, reserved: 0 };
     charged[kind] += bytes;
     this.charged.set(pageBytes, charged);
   }
 
-  /** The nodes or CPUs of a list that the cpuset leaves. */
+  /** Returns the nodes or CPUs of a list that the cpuset allows. */
   allowed(what: "mems" | "cpus", all: readonly number[]): number[] {
     return this.directories.reduce<number[]>(
       (left, directory) => {
         const listed = parseCpuList(this.value(directory, `cpuset.${what}`) ?? "");
         const both = left.filter((id) => listed.includes(id));
-        return both.length === 0 ? left : both; // an empty set is the parent's
+        return both.length === 0 ? left : both; // an empty set means the parent's
       },
       [...all],
     );

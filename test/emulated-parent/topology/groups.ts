@@ -1,4 +1,4 @@
-/** The rows of /etc/group that the scenario gives and groupadd(8) and usermod(8) change; the machine's own are kept. */
+/** /etc/group: the rows of the scenario, which groupadd(8) and usermod(8) change, and the machine's own. */
 import { readFileSync } from "node:fs";
 import { E } from "../sys/errno.ts";
 
@@ -25,7 +25,7 @@ export class Groups {
     return 0;
   }
 
-  /** usermod -aG: a member from the next login on; gives 0 or the errno. */
+  /** usermod -aG: adds a member from the next login on; returns 0 or the errno. */
   join(name: string, user: string): number {
     const row = this.rows.get(name);
     if (row === undefined) return E.ENOENT;

@@ -1,25 +1,25 @@
-/** What the system on the hardware is like: memory, driver, kernel, groups, cgroups. Needs a topology. */
+/** The system on the hardware: memory, driver, kernel, groups, cgroups. Needs a topology. */
 
-/** What may be said of a node's huge pages of one size; a bare number is the total. */
+/** The figures of a node's huge pages of one size; a bare number is the total. */
 export interface PagesInput {
   /** In the kernel's pool (nr_hugepages). */
   total: number;
-  /** Of these, pages that another program holds. */
+  /** Those of them that another program uses. */
   used: number;
-  /** Pages that another program was promised and has not touched; promises belong to no node. */
+  /** Pages reserved by another program that has not touched them; reservations belong to no node. */
   reserved: number;
-  /** How many more a write to nr_hugepages can get; as many as free memory has room for without it. */
+  /** How many more pages a write to nr_hugepages can get; if missing, as many as fit into free memory. */
   obtainable: number;
-  /** How many more after memory was compacted. */
+  /** How many more after memory compaction. */
   obtainableCompacted: number;
 }
 
 /** One NUMA node's memory. */
 export interface NodeInput {
   memoryMiB: number;
-  /** Free beside the huge pages of the start. */
+  /** Free memory in addition to the huge pages of the start. */
   freeMiB: number;
-  /** Page cache, which drop_caches makes free. */
+  /** Page cache, which drop_caches frees. */
   cachedMiB: number;
   /** Huge pages by size: `2M`, `1G`, … */
   pages: Record<string, number | Partial<PagesInput>>;
@@ -34,35 +34,35 @@ export interface CgroupInput {
   limits: Record<string, Record<string, string>>;
 }
 
-/** Whether a kernel module is loaded, can be, is built in, or is not there at all. */
+/** The state of a kernel module: loaded, loadable, built in or missing. */
 export type ModuleState = "loaded" | "unloaded" | "builtin" | "missing";
 
-/** Everything that can be said of the system. */
+/** The system. */
 export interface Host {
   /** Whether the instance was started with enclaves enabled: the PCI device that the driver looks for. */
   enclaveOption: boolean;
-  /** Modules by name; those not named are not there. */
+  /** Modules by name; all others are missing. */
   modules: Record<string, ModuleState>;
-  /** The kernel's release, as uname(2) tells it. */
+  /** The kernel's release, as uname(2) reports it. */
   kernel: string;
-  /** Groups beside the machine's own: name to number. */
+  /** Groups in addition to the machine's own: name to number. */
   groups: Record<string, number>;
   cgroup: CgroupInput;
-  /** CPUs that cannot be taken offline (EBUSY), as beside programs of SCHED_DEADLINE that need them. */
+  /** CPUs that cannot be taken offline (EBUSY), as with programs of SCHED_DEADLINE that need them. */
   busyCpus: number[];
-  /** What differs of the first, second, … node. */
+  /** The differences of the first, second, … node. */
   nodes: Partial<NodeInput>[];
-  /** Sizes of huge pages that the kernel knows. */
+  /** Sizes of huge pages that the kernel supports. */
   hugePageSizes: string[];
-  /** The default one of these. */
+  /** The default size. */
   defaultHugePage: string;
-  /** How a pool's pages lie in physical memory, in the order in which they are given out. */
+  /** The order of a pool's pages in physical memory, as they are allocated. */
   pageOrder: "ascending" | "descending" | "shuffled";
-  /** How many pages lie side by side before a gap; 0 for no gap. */
+  /** How many pages are contiguous before a gap; 0 for no gap. */
   runPages: number;
-  /** What the shuffle begins with. */
+  /** The seed of the shuffle. */
   seed: number;
-  /** The node that programs run on, which memory without a policy comes from. */
+  /** The node that programs run on; memory without a policy comes from it. */
   localNode: number;
 }
 
@@ -94,19 +94,19 @@ const UNITS = new Map([
   ["G", 1024 ** 3],
 ]);
 
-/** Bytes of a page size such as `2M`; undefined where it is none. */
+/** Returns the bytes of a page size such as `2M`; undefined if it is not one. */
 export function pageSizeBytes(text: string): number | undefined {
   const match = /^(\d+)([KMG])$/.exec(text);
   const bytes = Number(match?.[1]) * (UNITS.get(match?.[2] ?? "") ?? 0);
   return bytes > 0 && Number.isInteger(Math.log2(bytes)) ? bytes : undefined;
 }
 
-/** What a kernel of the architecture has. */
+/** Returns the page sizes of a kernel of the architecture. */
 export function usualPageSizes(arch: "x86_64" | "aarch64"): string[] {
   return arch === "x86_64" ? ["2M", "1G"] : ["64K", "2M", "32M", "1G"];
 }
 
-/** A release of the kernel as it usually is there. */
+/** Returns a usual kernel release. */
 export function usualKernel(arch: "x86_64" | "aarch64"): string {
   return `6.1.141-155.222.amzn2023.${arch}`;
 }

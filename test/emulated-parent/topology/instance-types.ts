@@ -1,6 +1,6 @@
 /**
- * Instance types by name. Cores, threads and memory are those of EC2's DescribeInstanceTypes; sockets, nodes and the
- * numbering are what lscpu shows there, from memory of it for the largest (README.md tells which are guessed).
+ * Instance types by name. Cores, threads and memory are those of EC2's DescribeInstanceTypes; sockets, nodes and
+ * numbering are those that lscpu shows (README.md lists the guesses).
  */
 import type { TopologyInput } from "./topology.ts";
 

@@ -1,4 +1,4 @@
-/** The state of one parent instance, as far as it changes: CPUs online, the pool, modules, the device's owner. */
+/** The variable state of one parent instance: CPUs online, the pool, modules, the device's owner. */
 import { parseCpuList } from "../driver/cpu-list.ts";
 import { CpuPool } from "../driver/cpu-pool.ts";
 import { NodeMemory } from "../memory/node-memory.ts";
@@ -16,27 +16,27 @@ const HUGE = 2 * 1024 * 1024;
 /** One parent instance. */
 export class Instance {
   readonly topology: Topology;
-  /** Whether the scenario describes hardware: without it files and policies are the machine's own but for a few. */
+  /** Whether the scenario describes hardware. Without it, most files and all policies are the machine's own. */
   readonly described: boolean;
   readonly pool: CpuPool;
   readonly memory: NodeMemory;
   readonly modules: Modules;
   readonly groups: Groups;
   readonly cgroups: Cgroups;
-  /** The pool's parameter, byte for byte. */
+  /** The value of the pool's parameter, byte for byte. */
   poolText: string;
-  /** CPUs that the pool has taken. */
+  /** CPUs that the pool has taken offline. */
   poolCpus: readonly number[];
-  /** CPUs that were taken offline by hand. */
+  /** CPUs that a user has taken offline. */
   readonly offlineByHand = new Set<number>();
-  /** CPUs of the pool that were put online again; the driver does not notice. */
+  /** CPUs of the pool that a user has brought online again; the driver does not notice. */
   readonly onlineByHand = new Set<number>();
   /** vsock ports that other processes hold. */
   readonly takenPorts: Set<number>;
-  /** Ports of vsock that the command's processes have bound, with the process. */
+  /** vsock ports that the command's processes have bound, with the process. */
   readonly listeners = new Map<number, number>();
   enclaveOption: boolean;
-  /** The release of the kernel that runs. */
+  /** The release of the running kernel. */
   kernel: string;
   deviceMode: number;
   deviceUid: number;
@@ -71,7 +71,7 @@ export class Instance {
     this.deviceGid = scenario.deviceGid;
   }
 
-  /** Gives the pool's CPUs back to the parent and takes others. */
+  /** Returns the pool's CPUs to the parent and takes others. */
   setPool(text: string, cpus: readonly number[]): void {
     this.poolText = text;
     this.poolCpus = cpus;
@@ -80,38 +80,38 @@ export class Instance {
     this.pool.set(cpus);
   }
 
-  /** Whether /dev/nitro_enclaves is there: the driver is loaded and has found its PCI device. */
+  /** Whether /dev/nitro_enclaves exists: the driver is loaded and has found its PCI device. */
   get hasDevice(): boolean {
     if (!this.described) return this.scenario.device;
     return this.scenario.device && this.enclaveOption && this.modules.has("nitro_enclaves");
   }
 
-  /** Whether vsock is there at this moment. */
+  /** Whether vsock is available at this moment. */
   get hasVsock(): boolean {
     return this.scenario.vsock && (!this.described || this.modules.has("vsock"));
   }
 
-  /** Whether a socket of AF_VSOCK can be had: the kernel loads the family's module by itself (net-pf-40). */
+  /** Whether a socket of AF_VSOCK can be created: the kernel loads the family's module by itself (net-pf-40). */
   makeVsock(): boolean {
     return this.scenario.vsock && (!this.described || this.modules.load("vsock") === 0);
   }
 
-  /** Whether something carries vsock to the hypervisor. */
+  /** Whether a transport connects vsock to the hypervisor. */
   get hasTransport(): boolean {
     return !this.described || this.modules.has("vmw_vsock_virtio_transport");
   }
 
-  /** A package brings modules that the kernel lacks. */
+  /** Installs a package with the modules that the kernel lacks. */
   installModules(): void {
     for (const [name, state] of this.modules.all) if (state === "missing") this.modules.set(name, "unloaded");
   }
 
-  /** Another kernel is installed: it runs from the next reboot on. */
+  /** Installs another kernel, which runs from the next reboot on. */
   installKernel(): void {
     this.nextKernel = usualKernel(this.topology.arch);
   }
 
-  /** The kernel that was installed last boots, with all modules, those of its devices loaded. */
+  /** Boots the kernel that was installed last, with all modules; those of its devices are loaded. */
   reboot(): void {
     if (this.nextKernel === undefined) return;
     this.kernel = this.nextKernel;
@@ -124,7 +124,7 @@ export class Instance {
     return this.takenPorts.delete(port) ? 0 : E.ENOENT;
   }
 
-  /** CPUs that the parent's programs run on. */
+  /** The CPUs that the parent's programs run on. */
   get online(): number[] {
     const { cpus } = this.topology;
     return cpus.filter(({ id }) => this.isOnline(id)).map(({ id }) => id);
@@ -136,7 +136,7 @@ export class Instance {
     return !isTaken && !this.offlineByHand.has(cpu);
   }
 
-  /** CPUs that are neither the parent's nor absent. */
+  /** CPUs that exist and are offline. */
   get offline(): number[] {
     return this.topology.cpus.filter(({ id }) => !this.isOnline(id)).map(({ id }) => id);
   }

@@ -1,8 +1,8 @@
-/** Kernel modules: which are there, which are loaded, and what modprobe(8) and rmmod(8) make of it. */
+/** Kernel modules: their states, and the effects of modprobe(8) and rmmod(8). */
 import { E } from "../sys/errno.ts";
 import type { ModuleState } from "./host.ts";
 
-/** What a module is built on. */
+/** The modules that a module depends on. */
 const needs: Readonly<Record<string, readonly string[]>> = {
   vmw_vsock_virtio_transport_common: ["vsock"],
   vmw_vsock_virtio_transport: ["vmw_vsock_virtio_transport_common", "vsock"],
@@ -18,27 +18,27 @@ export class Modules {
     this.states = new Map(Object.entries(states));
   }
 
-  /** Every module that has been named, with its state. */
+  /** Every known module, with its state. */
   get all(): [name: string, state: ModuleState][] {
     return [...this.states];
   }
 
-  /** What a module is. */
+  /** Returns a module's state. */
   state(name: string): ModuleState {
     return this.states.get(name) ?? "missing";
   }
 
-  /** Whether a module does its work. */
+  /** Whether a module is in the kernel, loaded or built in. */
   has(name: string): boolean {
     return ["loaded", "builtin"].includes(this.state(name));
   }
 
-  /** The loaded modules that are built on one. */
+  /** Returns the loaded modules that depend on a module. */
   holders(name: string): string[] {
     return Object.keys(needs).filter((user) => needs[user]?.includes(name) && this.state(user) === "loaded");
   }
 
-  /** modprobe: loads a module and what it is built on; gives 0 or the errno. */
+  /** modprobe: loads a module and those it depends on; returns 0 or the errno. */
   load(name: string): number {
     if (this.state(name) === "missing") return E.ENOENT;
     for (const needed of needs[name] ?? []) {
@@ -57,7 +57,7 @@ export class Modules {
     return 0;
   }
 
-  /** Gives a module a state from outside, as the install of another kernel does. */
+  /** Sets a module's state, as the installation of another kernel does. */
   set(name: string, state: ModuleState): void {
     this.states.set(name, state);
   }

@@ -1,14 +1,14 @@
 /** The hardware of a parent instance: sockets, nodes, cores and threads, numbered as EC2 numbers them. */
 
-/** What may be said of the hardware; what is not said is the preset's. */
+/** The description of the hardware; missing fields are those of the preset. */
 export interface TopologyInput {
-  /** The instance type, as the product's name in the firmware tells it. */
+  /** The instance type, which is the product's name in the firmware. */
   instance: string;
-  /** What uname(2) and the processor's files tell. */
+  /** The architecture of uname(2) and of the processor's files. */
   arch: "x86_64" | "aarch64";
   /** Processor packages. */
   sockets: number;
-  /** NUMA nodes; each holds as many cores as the others. */
+  /** NUMA nodes of equal size. */
   nodes: number;
   /** Cores of the whole instance. */
   cores: number;
@@ -25,20 +25,20 @@ export interface TopologyInput {
 /** One CPU as the kernel numbers it. */
 export interface Cpu {
   id: number;
-  /** The core's number in the whole instance; sysfs tells the number within the socket. */
+  /** The core's number in the whole instance; sysfs has the number within the socket. */
   core: number;
-  /** What sysfs tells as core_id. */
+  /** The core_id in sysfs. */
   coreId: number;
   socket: number;
   node: number;
 }
 
-/** The hardware, each CPU with its place. */
+/** The hardware, with the position of each CPU. */
 export interface Topology extends TopologyInput {
   cpus: readonly Cpu[];
 }
 
-/** Gives each CPU its place. */
+/** Computes the position of each CPU. */
 export function layOut(input: TopologyInput): Topology {
   const { cores, threadsPerCore, sockets, nodes, numbering } = input;
   const ofSocket = Math.max(1, Math.floor(cores / sockets));
@@ -56,7 +56,7 @@ export function layOut(input: TopologyInput): Topology {
   return { ...input, cpus };
 }
 
-/** The hardware of a scenario that says nothing of it but how many CPUs and threads there are: one node. */
+/** Returns the hardware of a scenario that has only numbers of CPUs and threads: one node. */
 export function plainTopology(cpus: number, threadsPerCore: number): Topology {
   const cores = Math.max(1, Math.floor(cpus / threadsPerCore));
   const plain = layOut({
@@ -70,7 +70,7 @@ export function plainTopology(cpus: number, threadsPerCore: number): Topology {
   return { ...plain, threadsPerCore, cpus: all };
 }
 
-/** The CPUs that share a CPU's core, itself included. */
+/** Returns the CPUs that share a CPU's core, including itself. */
 export function siblingsOf(topology: Topology, cpu: number): number[] {
   const core = topology.cpus[cpu]?.core;
   return topology.cpus.filter((other) => other.core === core).map(({ id }) => id);

@@ -1,11 +1,11 @@
-/** Where in the arguments of calls about files the path, the directory and the flags stand. */
+/** The positions of path, directory and flags in the arguments of calls about files. */
 import { AT_SYMLINK_NOFOLLOW, NR, O } from "../sys/kernel.ts";
 
-/** Places in a call's arguments; `directory` is missing where a path is taken from the working directory. */
+/** Positions in a call's arguments; `directory` is missing if a path is relative to the working directory. */
 export interface Place {
   directory?: number;
   path: number;
-  /** The flags that say whether a link at the end is followed, and the bit that says no. */
+  /** The flags that decide whether a link at the end is followed, and the bit that prevents it. */
   noFollow?: { argument: number; bit: number } | true;
 }
 
@@ -34,7 +34,7 @@ export const places = new Map<number, Place>([
   [NR.fchownat, { directory: 0, path: 1 }],
 ]);
 
-/** Where the mode, or the user's and then the group's number, stands. */
+/** The position of the mode, or of the user id, which the group id follows. */
 export const changes = new Map<number, number>([
   [NR.chmod, 1],
   [NR.fchmodat, 2],
@@ -47,10 +47,10 @@ export const changes = new Map<number, number>([
 export const modeCalls: number[] = [NR.chmod, NR.fchmodat, NR.fchmodat2];
 /** Calls that read a link. */
 export const linkCalls: number[] = [NR.readlink, NR.readlinkat];
-/** Calls that ask for extended attributes. */
+/** Calls that read extended attributes. */
 export const attributeCalls: number[] = [NR.getxattr, NR.lgetxattr, NR.listxattr, NR.llistxattr];
 /** Calls that write. */
 export const writeCalls: number[] = [NR.write, NR.pwrite64, NR.writev];
 
-/** Calls that are looked at beside opens and stats where there is a topology. */
+/** Calls that are trapped in addition to opens and stats if there is a topology. */
 export const treeCalls: readonly number[] = [...changes.keys(), ...linkCalls, ...attributeCalls, NR.uname];

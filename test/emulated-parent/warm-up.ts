@@ -1,6 +1,7 @@
 /**
- * Goes through a launch before there is one, with the supervisor itself as the launcher and a world that is thrown away:
- * code that runs for the first time takes a millisecond where it later takes microseconds, and launches are timed here.
+ * Warms up the code before the command starts: runs through a launch once, with the supervisor itself as the launcher
+ * and a temporary world. Code that runs for the first time takes milliseconds where it later takes microseconds, and
+ * tests measure the time of launches.
  */
 
 import { Calls } from "./calls.ts";
@@ -36,7 +37,7 @@ class OwnCall extends Notification {
   }
 }
 
-/** Everything that a launch asks for, once. */
+/** Makes every call of a launch once. */
 function round(calls: Calls): void {
   const made: number[] = [];
   const ask = (nr: number, ...args: number[]): number => {
@@ -85,8 +86,8 @@ function round(calls: Calls): void {
   for (const fd of made) closeFd(fd);
 }
 
-/** Rehearses; nothing of it remains but warm code. */
-export function rehearse(standIn: boolean): void {
+/** Runs the warm-up; only the compiled code remains. */
+export function warmUp(standIn: boolean): void {
   const scenario = defaultScenario;
   const [trace, loop, ledger] = [new Trace(false), new Loop(), new Ledger()];
   const hugePages = new HugePages(scenario, standIn);

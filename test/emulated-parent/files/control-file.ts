@@ -1,7 +1,8 @@
 /**
- * What is done to an instance by other means than its files: programs that stand in for modprobe, rmmod, usermod, groupadd,
- * package managers, reboot and aws write lines to one file, and the parent does what they say. The programs are in the directory `programs`, which
- * comes first in the command's PATH. Reading the file tells the ports of vsock that are bound, and by which process.
+ * Changes to an instance by other means than its files. Stand-ins for modprobe, rmmod, usermod, groupadd, package
+ * managers, reboot and aws write lines to one file, and the parent executes them. The programs are in the directory
+ * `programs`, which is the first of the command's PATH. Reading the file returns the bound vsock ports with their
+ * processes.
  */
 import type { Driver } from "../driver/driver.ts";
 import { E } from "../sys/errno.ts";
@@ -9,8 +10,8 @@ import type { Instance } from "../topology/instance.ts";
 import { CAP_SYS_ADMIN, hasCapability } from "./permission.ts";
 import type { Caller, Tree } from "./tree.ts";
 
-/** Where orders are written to. */
-export const ORDERS_PATH = "/run/parent-instance";
+/** The file that the programs write to. */
+export const CONTROL_PATH = "/run/parent-instance";
 
 const CAP_SYS_MODULE = 16; // linux/capability.h
 const CAP_SYS_BOOT = 22; // linux/capability.h
@@ -19,7 +20,7 @@ const DRIVER = "nitro_enclaves";
 type Order = (words: readonly string[], caller: Caller) => number;
 
 /** Adds the file. */
-export function addOrders(tree: Tree, instance: Instance, driver: Driver): void {
+export function addControlFile(tree: Tree, instance: Instance, driver: Driver): void {
   const orders = new Map<string, Order>([
     ["modprobe", ([name = "", ...parameters], { pid }) => load(instance, driver, name, parameters, pid)],
     ["rmmod", ([name = ""], { pid }) => unload(instance, driver, name, pid)],
@@ -31,7 +32,7 @@ export function addOrders(tree: Tree, instance: Instance, driver: Driver): void 
     ["reboot", (_, { pid }) => reboot(instance, driver, pid)],
   ]);
   tree.file(
-    ORDERS_PATH,
+    CONTROL_PATH,
     () => [...instance.listeners].map(([port, pid]) => `vsock ${port} ${pid}\n`).join(""),
     0o666,
     (text, caller) => {
@@ -66,14 +67,14 @@ function unload(instance: Instance, driver: Driver, name: string, pid: number): 
   return errno;
 }
 
-/** Stopping, changing and starting the instance in one: what a running system has is gone, what a boot brings is there. */
+/** Stops the instance, changes its option and starts it: running state is lost, and devices are as after a boot. */
 function enclaveOption(instance: Instance, driver: Driver, enabled: boolean): number {
   if (driver.slotsLeft > 0) return E.EBUSY;
   instance.enclaveOption = enabled;
   return 0;
 }
 
-/** What a distribution's package manager does: `modules` for the kernel that runs, or another `kernel`. */
+/** Installs a distribution's package: `modules` for the running kernel, or another `kernel`. */
 function install(instance: Instance, what: string | undefined, pid: number): number {
   if (!hasCapability(pid, CAP_SYS_ADMIN)) return E.EPERM;
   if (what === "modules") instance.installModules();
@@ -82,7 +83,7 @@ function install(instance: Instance, what: string | undefined, pid: number): num
   return 0;
 }
 
-/** The command lives on; the pool and huge pages stay, as if what runs at boot had made them again. */
+/** Reboots. The command keeps running; the pool and the huge pages stay, as if they were configured at boot. */
 function reboot(instance: Instance, driver: Driver, pid: number): number {
   if (!hasCapability(pid, CAP_SYS_BOOT)) return E.EPERM;
   if (driver.slotsLeft > 0) return E.EBUSY;
