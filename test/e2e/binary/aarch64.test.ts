@@ -54,7 +54,7 @@ function damaged(bytes: Uint8Array): Uint8Array {
   return copy;
 }
 
-describe.skipIf(notHere !== undefined)("the program for aarch64", () => {
+describe.skipIf(notHere !== undefined)("aarch64 executable", () => {
   const hostile = new HostileDirectory();
   afterAll(() => hostile[Symbol.dispose]());
   const eif = (name: string, flags: number) => {
@@ -62,13 +62,13 @@ describe.skipIf(notHere !== undefined)("the program for aarch64", () => {
     return hostile.file(name);
   };
 
-  test("tells its version and architecture", () => {
+  test("aarch64 executable: prints its version and architecture", () => {
     const { out, status } = aarch64(["-version"]);
     expect(out).toBe(`nitro ${version} (aarch64, Bun ${Bun.version})\n`);
     expect(status).toBe(0);
   });
 
-  test("prints help", () => {
+  test("aarch64 executable: prints help", () => {
     const { out, err, status } = aarch64(["-help"]);
     expect(out).toStartWith(`nitro ${version}: launches `);
     expect({ err, status }).toEqual({ err: "", status: 0 });
@@ -86,26 +86,29 @@ describe.skipIf(notHere !== undefined)("the program for aarch64", () => {
       "-accel nitro,enclave-cid=abc: Parameter 'enclave-cid' expects uint64",
     ],
     ["-kernel k", "-kernel k: No such file or directory (ENOENT)"],
-  ])("%s", (args, line) => {
+  ])("aarch64 executable: %s", (args, line) => {
     const { out, err, status } = aarch64(args.split(" "));
     expect(firstLine(err)).toBe(`nitro: ${line}`);
     expect({ out, status }).toEqual({ out: "", status: 1 });
   });
 
-  test.skipIf(hasDevice)("takes an EIF for aarch64, and misses the device", () => {
-    const { err, status } = aarch64(["-kernel", eif("arm.eif", 1)]);
-    expect(firstLine(err)).toStartWith(NO_DEVICE);
-    expect(status).toBe(1);
-  });
+  test.skipIf(hasDevice)(
+    "aarch64 executable: accepts an EIF for aarch64, and reports the missing device",
+    () => {
+      const { err, status } = aarch64(["-kernel", eif("arm.eif", 1)]);
+      expect(firstLine(err)).toStartWith(NO_DEVICE);
+      expect(status).toBe(1);
+    },
+  );
 
-  test("refuses an EIF for x86_64", () => {
+  test("aarch64 executable: refuses an EIF for x86_64", () => {
     const path = eif("x86.eif", 0);
     expect(firstLine(aarch64(["-kernel", path]).err)).toBe(
       `nitro: -kernel ${path}: the image is for x86_64, this instance is aarch64`,
     );
   });
 
-  test("refuses a kernel that is none for aarch64", () => {
+  test("aarch64 executable: refuses a kernel for another architecture", () => {
     const bytes = Buffer.alloc(2048);
     bytes.write("HdrS", 0x202);
     writeFileSync(hostile.file("bzImage"), bytes);
@@ -124,12 +127,15 @@ describe.skipIf(notHere !== undefined)("the program for aarch64", () => {
     ["vmlinuz.zstd.efi", zboot(zstd, flat, { compression: "zstd" })],
   ];
 
-  test.skipIf(hasDevice).each(kernels)("takes %s, and misses the device", (name, bytes) => {
-    writeFileSync(hostile.file(name), bytes);
-    const { err, status } = aarch64(["-kernel", hostile.file(name)]);
-    expect(firstLine(err)).toStartWith(NO_DEVICE);
-    expect(status).toBe(1);
-  });
+  test.skipIf(hasDevice).each(kernels)(
+    "aarch64 executable: accepts %s, and reports the missing device",
+    (name, bytes) => {
+      writeFileSync(hostile.file(name), bytes);
+      const { err, status } = aarch64(["-kernel", hostile.file(name)]);
+      expect(firstLine(err)).toStartWith(NO_DEVICE);
+      expect(status).toBe(1);
+    },
+  );
 
   test.each([
     ["damaged.gz", damaged(gzipped(flat)), "it is compressed with gzip, but damaged: "],
@@ -151,7 +157,7 @@ describe.skipIf(notHere !== undefined)("the program for aarch64", () => {
     expect(status).toBe(1);
   });
 
-  test("obeys no file of its working directory and no name in its environment", () => {
+  test("aarch64 executable: uses no file of its working directory and no environment variable", () => {
     using directory = new HostileDirectory();
     const plain = aarch64(["-version"]);
     expect(aarch64(["-version"], { cwd: directory.path })).toEqual(plain);

@@ -13,23 +13,23 @@ afterAll(() => hostile[Symbol.dispose]());
 const PATH = process.env["PATH"] ?? "";
 const plain = nitro(["-version"], { cwd: "/" });
 
-test("the version is printed at all", () => {
+test("version: is printed", () => {
   expect(plain.out).toStartWith("nitro ");
   expect(plain.status).toBe(0);
 });
 
-test("the files of the working directory are not obeyed", () => {
+test("working directory: its files have no effect", () => {
   expect(nitro(["-version"], { cwd: hostile.path })).toEqual(plain);
   expect([hostile.ran, hostile.made()]).toEqual([false, []]);
 });
 
-describe("a name in the environment is not obeyed:", () => {
-  test.each(hostile.variables)("%s=%s", (name, value) => {
+describe("environment", () => {
+  test.each(hostile.variables)("environment: %s=%s has no effect", (name, value) => {
     expect(nitro(["-version"], { cwd: hostile.path, env: { PATH, [name]: value } })).toEqual(plain);
     expect([hostile.ran, hostile.made()]).toEqual([false, []]);
   });
 
-  test("all of them at once, on a launch that fails", () => {
+  test("environment: all variables at once have no effect on a launch that fails", () => {
     const env = { PATH, ...Object.fromEntries(hostile.variables) };
     const { err, out, status } = nitro(["-kernel", "/no/such"], { cwd: hostile.path, env });
     expect({ err, out, status }).toEqual({
@@ -42,7 +42,7 @@ describe("a name in the environment is not obeyed:", () => {
     expect([hostile.ran, hostile.made()]).toEqual([false, []]);
   });
 
-  test("a name that a byte was taken from is not obeyed either", () => {
+  test("environment: a patched name with one byte removed has no effect", () => {
     for (const name of ["UN_OPTIONS", "UN_BE_BUN", "", "UN_INSPECT"]) {
       const env = [`PATH=${PATH}`, `${name}=--preload=${hostile.script}`];
       const ran = runCommand(["env", "-i", ...env, built("nitro"), "-version"], { cwd: hostile.path });
@@ -51,7 +51,7 @@ describe("a name in the environment is not obeyed:", () => {
     }
   });
 
-  test("an environment with an empty string, and none at all", () => {
+  test("environment: an empty string and an empty environment have no effect", () => {
     const script = `import os,sys
 os.execve(sys.argv[1], [sys.argv[1], "-version"], {})`;
     expect(runCommand(["python3", "-c", script, built("nitro")], { cwd: hostile.path })).toEqual(plain);
@@ -73,17 +73,17 @@ function toldOf(word: string, program: string, variable: string): boolean {
   return err.includes(word);
 }
 
-describe("a name in the environment that shows in what is asked of the kernel is not obeyed:", () => {
-  test("the end of the parent is not this program's", () => {
+describe("environment, seen in system calls", () => {
+  test("environment: the parent's exit does not end this program", () => {
     expect(toldOf("PR_SET_PDEATHSIG", built("nitro"), "BUN_FEATURE_FLAG_NO_ORPHANS=1")).toBe(false);
   });
 
-  test("the signal by which the engine stops its threads is the engine's own", () => {
+  test("environment: the signal by which the engine stops its threads is the default one", () => {
     expect(toldOf("SIGUSR1", built("nitro"), "JSC_SIGNAL_FOR_GC=10")).toBe(false);
   });
 });
 
-describe("arguments of Bun have no effect:", () => {
+describe("arguments of Bun", () => {
   test.each([
     ["--preload=SCRIPT", "--preload=SCRIPT: invalid option"],
     ["--print", "--print: invalid option"],
@@ -95,14 +95,14 @@ describe("arguments of Bun have no effect:", () => {
       "run",
       "unknown command 'run' (commands: check, pool, eif, help, version, licenses; to launch: nitro -kernel FILE)",
     ],
-  ])("%s", (word, line) => {
+  ])("Bun's arguments: %s has no effect", (word, line) => {
     const { out, err, status } = nitro([word.replace("SCRIPT", hostile.script)], { cwd: hostile.path });
     expect(err).toStartWith(`nitro: ${line.replace("SCRIPT", hostile.script)}\n`);
     expect({ out, status, ran: hostile.ran }).toEqual({ out: "", status: 1, ran: false });
   });
 });
 
-test("the name that it is started by makes no difference", () => {
+test("argv[0]: has no effect", () => {
   const script = `import os,sys
 os.execve(sys.argv[1], [sys.argv[2], "-version"], {})`;
   for (const name of ["bun", "bunx", "node", "x".repeat(5000)]) {
@@ -111,24 +111,27 @@ os.execve(sys.argv[1], [sys.argv[2], "-version"], {})`;
   }
 });
 
-describe("the control: a program of the plain runtime", () => {
+describe("control: a program of the plain runtime", () => {
   const runtime = join(import.meta.dir, "../../../node_modules/bun/bin/bun.exe");
 
-  test.skipIf(!existsSync(runtime))("does obey BUN_OPTIONS, so that these tests can fail", () => {
-    using directory = new HostileDirectory();
-    writeFileSync(directory.file("plain.ts"), 'console.log("plain");\n');
-    const program = directory.file("plain");
-    const env = { PATH };
-    const build = [runtime, "build", "--compile", directory.file("plain.ts"), "--outfile", program];
-    expect(runCommand(build, { cwd: "/", env }).status).toBe(0);
-    expect(runCommand([program], { cwd: "/", env }).out).toBe("plain\n");
-    expect(directory.ran).toBe(false);
-    const [name, value] = ["BUN_OPTIONS", `--preload=${directory.script}`];
-    expect(runCommand([program], { cwd: "/", env: { PATH, [name]: value } }).out).toBe("evil\nplain\n");
-    expect(directory.ran).toBe(true);
-    // The allocator's options, the engine's and what ties a process to its parent are obeyed as well.
-    expect(runCommand([program], { env: { PATH, MIMALLOC_VERBOSE: "1" } }).err).toContain("mimalloc: ");
-    expect(toldOf("PR_SET_PDEATHSIG", program, "BUN_FEATURE_FLAG_NO_ORPHANS=1")).toBe(true);
-    expect(toldOf("SIGUSR1", program, "JSC_SIGNAL_FOR_GC=10")).toBe(true);
-  });
+  test.skipIf(!existsSync(runtime))(
+    "control: the plain runtime obeys BUN_OPTIONS, so that these tests can fail",
+    () => {
+      using directory = new HostileDirectory();
+      writeFileSync(directory.file("plain.ts"), 'console.log("plain");\n');
+      const program = directory.file("plain");
+      const env = { PATH };
+      const build = [runtime, "build", "--compile", directory.file("plain.ts"), "--outfile", program];
+      expect(runCommand(build, { cwd: "/", env }).status).toBe(0);
+      expect(runCommand([program], { cwd: "/", env }).out).toBe("plain\n");
+      expect(directory.ran).toBe(false);
+      const [name, value] = ["BUN_OPTIONS", `--preload=${directory.script}`];
+      expect(runCommand([program], { cwd: "/", env: { PATH, [name]: value } }).out).toBe("evil\nplain\n");
+      expect(directory.ran).toBe(true);
+      // The allocator's options, the engine's and what ties a process to its parent are obeyed as well.
+      expect(runCommand([program], { env: { PATH, MIMALLOC_VERBOSE: "1" } }).err).toContain("mimalloc: ");
+      expect(toldOf("PR_SET_PDEATHSIG", program, "BUN_FEATURE_FLAG_NO_ORPHANS=1")).toBe(true);
+      expect(toldOf("SIGUSR1", program, "JSC_SIGNAL_FOR_GC=10")).toBe(true);
+    },
+  );
 });

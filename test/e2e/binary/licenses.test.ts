@@ -10,21 +10,21 @@ function run(command: readonly string[]) {
 }
 
 describe("nitro licenses", () => {
-  test("prints what dist/THIRD_PARTY contains", () => {
+  test("nitro licenses: prints what dist/THIRD_PARTY contains", () => {
     const { status, stdout } = run(["dist/nitro", "licenses"]);
     expect(status).toBe(0);
     expect(stdout).toBe(readFileSync(join(ROOT, "dist/THIRD_PARTY"), "utf8"));
     expect(stdout).toContain("GNU LIBRARY GENERAL PUBLIC LICENSE");
   });
 
-  test("-sbom prints what dist/nitro.cdx.json contains", () => {
+  test("nitro licenses -sbom: prints what dist/nitro.cdx.json contains", () => {
     const { status, stdout } = run(["dist/nitro", "licenses", "-sbom"]);
     expect(status).toBe(0);
     expect(stdout).toBe(readFileSync(join(ROOT, "dist/nitro.cdx.json"), "utf8"));
   });
 });
 
-test("build.ts refuses to run under a bun that npm did not install", () => {
+test("build.ts: refuses to run under a bun that npm did not install", () => {
   const directory = mkdtempSync(join(tmpdir(), "nitro-bun-"));
   try {
     const other = join(directory, "bun");

@@ -14,20 +14,20 @@ function launch(pidfile: string) {
 }
 
 describe("-pidfile", () => {
-  test.skipIf(hasDevice)("is removed after a launch that fails", () => {
+  test.skipIf(hasDevice)("-pidfile: is removed after a launch that fails", () => {
     const path = directory.file("pid");
     expect(launch(path)).toMatchObject({ line: expect.stringContaining(NO_DEVICE), status: 1 });
     expect(existsSync(path)).toBe(false);
   });
 
-  test.skipIf(hasDevice)("that a dead launcher left behind is taken over", () => {
+  test.skipIf(hasDevice)("-pidfile: takes over the file of a launcher that was killed", () => {
     const path = directory.file("stale");
     writeFileSync(path, "123456789\n");
     expect(launch(path)).toMatchObject({ line: expect.stringContaining(NO_DEVICE), status: 1 });
     expect(existsSync(path)).toBe(false);
   });
 
-  test("that another launcher holds is refused, and left as it is", async () => {
+  test("-pidfile: refuses the file of another launcher and leaves it unchanged", async () => {
     const path = directory.file("held");
     writeFileSync(path, "4711\n");
     const holder = Bun.spawn(["flock", path, "sh", "-c", "echo held; exec sleep 20"], { stdout: "pipe" });
@@ -43,7 +43,7 @@ describe("-pidfile", () => {
     expect(readFileSync(path, "utf8")).toBe("4711\n");
   });
 
-  test("that does not fit on the disk is reported, and none is left behind", () => {
+  test("-pidfile: reports a full disk and leaves no file behind", () => {
     const path = directory.file("full");
     const script = `ulimit -f 0; exec ${built("nitro")} -kernel ${eif} -pidfile ${path}`;
     const { err, status } = runCommand(["sh", "-c", script], { cwd: directory.path });
@@ -51,32 +51,32 @@ describe("-pidfile", () => {
     expect([status, existsSync(path)]).toEqual([1, false]);
   });
 
-  test("in a directory that is not there", () => {
+  test("-pidfile: refuses a directory that does not exist", () => {
     expect(launch("/no/such/pid").line).toBe(
       "nitro: -pidfile /no/such/pid: No such file or directory (ENOENT): directory /no/such/ does not exist",
     );
   });
 
-  test("that is a directory", () => {
+  test("-pidfile: refuses a directory", () => {
     expect(launch(directory.path).line).toBe(
       `nitro: -pidfile ${directory.path}: Is a directory (EISDIR): ${directory.path} is a directory`,
     );
   });
 
-  test("that is a FIFO does not hold the launch up", () => {
+  test("-pidfile: a FIFO does not block the launch", () => {
     const path = directory.file("fifo");
     runCommand(["mkfifo", path]);
     expect(launch(path)).toMatchObject({ status: 1 });
     expect(launch(path).line).toStartWith(`nitro: -pidfile ${path}: `);
   });
 
-  test("of a launch whose image is bad is not made", () => {
+  test("-pidfile: is not created if the image is bad", () => {
     const path = directory.file("early");
     nitro(["-kernel", "/no/such", "-pidfile", path]);
     expect(existsSync(path)).toBe(false);
   });
 
-  test("where this user may not write", () => {
+  test("-pidfile: refuses a directory without write permission", () => {
     if (process.getuid?.() !== 0) return expect(launch("/pid").line).toContain("EACCES");
     const locked = directory.file("locked");
     mkdirSync(locked, { mode: 0o755 });
@@ -88,7 +88,7 @@ describe("-pidfile", () => {
     expect(firstLine(err)).toBe(`nitro: -pidfile ${locked}/pid: Permission denied (EACCES)`);
   });
 
-  test("that is a link to nowhere makes what it points to, and takes the link away", () => {
+  test("-pidfile: a dangling link creates its target, and the link is removed", () => {
     const path = directory.file("link");
     symlinkSync(directory.file("target"), path);
     launch(path);

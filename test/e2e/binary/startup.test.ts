@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { version } from "../../../package.json" with { type: "json" };
 import { built, nitro, runCommand } from "./nitro.ts";
 
-describe("what is only printed", () => {
+describe("output only", () => {
   test.each([
     [["-version"], `nitro ${version} (`],
     [["--version"], `nitro ${version} (`],
@@ -19,20 +19,20 @@ describe("what is only printed", () => {
     [["-machine", "nitro,help"], "nitro-machine options:\n"],
     [["-cpu", "help"], "Available CPUs:\n  host\n"],
     [["-d", "help"], "Log items (comma separated):\nsyscalls "],
-  ])("%p goes to standard output, with status 0", (args, start) => {
+  ])("%p: is printed to standard output with status 0", (args, start) => {
     const { out, err, status } = nitro(args);
     expect(out).toStartWith(start);
     expect(out).toEndWith("\n");
     expect({ err, status }).toEqual({ err: "", status: 0 });
   });
 
-  test("the version tells the architecture and the runtime", () => {
+  test("version: has the architecture and the runtime", () => {
     expect(nitro(["-version"]).out).toMatch(
       /^nitro \d+\.\d+\.\d+ \((x86_64|aarch64), Bun \d+\.\d+\.\d+\)\n$/,
     );
   });
 
-  test("help lists the subcommands, and each has help of its own", () => {
+  test("help: lists the subcommands, and each has its own help", () => {
     const { out } = nitro(["-help"]);
     for (const name of ["check", "pool", "eif", "help"]) {
       expect(out).toMatch(new RegExp(`^  nitro ${name} +[a-z]`, "m"));
@@ -41,14 +41,14 @@ describe("what is only printed", () => {
     }
   });
 
-  test("a reader that goes away early does no harm", () => {
+  test("standard output: a reader that exits early is no error", () => {
     const { status } = runCommand(["sh", "-c", `${built("nitro")} -help | head -c 10 >/dev/null`]);
     expect(status).toBe(0);
   });
 });
 
-describe("what goes wrong", () => {
-  test("without arguments: no image is given", () => {
+describe("errors", () => {
+  test("no arguments: the message says that no image is given", () => {
     expect(nitro([])).toEqual({
       out: "",
       err: "nitro: no image given; usage: nitro -kernel app.eif\n",
@@ -62,7 +62,7 @@ describe("what goes wrong", () => {
     [["-m=1G"], "hint: write the argument separately: -m 1G\n"],
     [["-kernel"], "hint: -kernel FILE\n"],
     [["-kernel", "/no/such"], "hint: check the path; a relative one starts at the working directory\n"],
-  ])("%p leaves standard output clean and gives a hint", (args, hint) => {
+  ])("%p: leaves standard output empty and prints a hint", (args, hint) => {
     const { out, err, status } = nitro(args);
     expect(out).toBe("");
     expect(err).toEndWith(hint);
@@ -87,7 +87,7 @@ describe("what goes wrong", () => {
     });
   });
 
-  test("it says the same with standard descriptors closed", () => {
+  test("closed standard descriptors: the message is the same", () => {
     for (const closed of ["<&-", ">&-", "<&- >&-"]) {
       const { err, status } = runCommand(["sh", "-c", `${built("nitro")} -nosuch ${closed}`]);
       expect([closed, err, status]).toEqual([
@@ -104,7 +104,7 @@ describe("what goes wrong", () => {
   });
 
   test.each(["-help", "-version", "-M help", "eif -help", "pool -help", "check -json -kernel /no/such"])(
-    "%s to a full disk is reported and fails",
+    "%s: reports a full disk and fails",
     (args) => {
       const { err, status } = runCommand(["sh", "-c", `${built("nitro")} ${args} >/dev/full`]);
       expect(err).toBe(
@@ -114,7 +114,7 @@ describe("what goes wrong", () => {
     },
   );
 
-  test("a reader that has closed the pipe before any output is a silent failure", () => {
+  test("standard output: a reader that has closed the pipe before any output is a silent failure", () => {
     const script = `import os,sys
 reading, writing = os.pipe()
 os.close(reading)
@@ -128,7 +128,7 @@ os.execv(sys.argv[1], [sys.argv[1], "-help"])`;
     ["-append", "'foo=\\351'"],
     ["-kernel", "'/tmp/\\374.eif'"],
     ["eif pcr", "'\\200'"],
-  ])("%s with bytes that are not UTF-8 is refused: they would be taken for others", (option, bytes) => {
+  ])("%s: refuses bytes that are not UTF-8, because they would be changed", (option, bytes) => {
     const script = `exec ${built("nitro")} ${option} "$(printf ${bytes})"`;
     const { out, err, status } = runCommand(["sh", "-c", script]);
     expect(err).toMatch(
@@ -141,7 +141,7 @@ os.execv(sys.argv[1], [sys.argv[1], "-help"])`;
     "nitro: memory: nitro cannot get executable memory, which it needs for system calls (bun:ffi requires the JIT)\n" +
     "hint: systemd: MemoryDenyWriteExecute=no; SELinux: allow execmem; a shell: ulimit -v unlimited\n";
 
-  test("a limit of address space that leaves no executable memory is reported", () => {
+  test("executable memory: a limit of the address space that leaves none is reported", () => {
     const script = `ulimit -v 2000000; exec ${built("nitro")} -version`;
     expect(runCommand(["sh", "-c", script])).toEqual({ out: "", err: NOT_EXECUTABLE, status: 1 });
   });
@@ -158,7 +158,7 @@ os.execvp(sys.argv[1], sys.argv[1:])`,
   ];
 
   test.skipIf(runCommand(denied("true")).status === 77)(
-    "so is memory that must not become executable",
+    "executable memory: its prohibition is reported",
     () => {
       const ended = runCommand(denied(built("nitro"), "-version"));
       expect(ended).toEqual({ out: "", err: NOT_EXECUTABLE, status: 1 });

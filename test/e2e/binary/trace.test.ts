@@ -14,7 +14,7 @@ const trace = directory.file("trace");
 const LINE = /^[a-zA-Z_0-9]+\(.*\) = (-1 [A-Z]\w+|\d+|0x[0-9a-f]+)$/;
 
 describe.skipIf(hasDevice)("-d syscalls", () => {
-  test("goes to the file of -D, a line a call, up to the device that is missing", () => {
+  test("-d syscalls: writes one line per call to the file of -D, up to the open of the missing device", () => {
     const { err, out } = nitro(["-kernel", eif, "-d", "syscalls", "-D", trace]);
     expect(err).toStartWith(NO_DEVICE);
     expect(out).toBe("");
@@ -32,7 +32,7 @@ describe.skipIf(hasDevice)("-d syscalls", () => {
     expect(opened).toBeGreaterThan(signals);
   });
 
-  test("without -D goes to standard error, before the message", () => {
+  test("-d syscalls: without -D the lines go to standard error, before the message", () => {
     const { err, out } = nitro(["-kernel", eif, "-d", "syscalls"]);
     expect(out).toBe("");
     const lines = err.trimEnd().split("\n");
@@ -42,7 +42,7 @@ describe.skipIf(hasDevice)("-d syscalls", () => {
     expect(lines.slice(message).length).toBe(2);
   });
 
-  test("every descriptor that was opened is closed again", () => {
+  test("-d syscalls: every opened descriptor is closed again", () => {
     const { err } = nitro(["-kernel", eif, "-d", "syscalls"]);
     const open = new Set<string>();
     for (const line of err.split("\n")) {
@@ -54,7 +54,7 @@ describe.skipIf(hasDevice)("-d syscalls", () => {
     expect([...open]).toEqual([]);
   });
 
-  test("is for its owner alone, and begins anew", () => {
+  test("-d syscalls: the file is for its owner only, and is truncated", () => {
     writeFileSync(directory.file("old"), "old\n");
     nitro(["-kernel", eif, "-d", "syscalls", "-D", directory.file("fresh")]);
     nitro(["-kernel", eif, "-d", "syscalls", "-D", directory.file("old")]);
@@ -64,16 +64,16 @@ describe.skipIf(hasDevice)("-d syscalls", () => {
 });
 
 describe("without -d", () => {
-  test("-D is an empty file", () => {
+  test("-D: the file is empty without -d", () => {
     nitro(["-kernel", "/no/such", "-D", directory.file("empty")]);
     expect(statSync(directory.file("empty")).size).toBe(0);
   });
 
-  test("nothing is traced", () => {
+  test("trace: nothing is traced without -d", () => {
     expect(nitro(["-kernel", "/no/such"]).err.split("\n").length).toBe(3);
   });
 
-  test("-d vsock says nothing where nothing happens on vsock", () => {
+  test("-d vsock: prints nothing without vsock events", () => {
     expect(nitro(["-kernel", "/no/such", "-d", "vsock"]).err.split("\n").length).toBe(3);
   });
 });

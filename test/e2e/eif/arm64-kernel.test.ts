@@ -71,7 +71,7 @@ describe("Debian's arm64 kernel", () => {
     "in zboot with zstd": () => zboot(packedBy("zstd", "-3"), readFileSync(flat), { compression: "zstd" }),
   };
   test.each(Object.keys(forms))(
-    "%s: the flat Image is in the image, and boots",
+    "%s: its flat Image is in the image, and boots",
     async (form) => {
       const name = form.replaceAll(" ", "-");
       const bytes = forms[form]?.() ?? new Uint8Array(0);
@@ -85,7 +85,7 @@ describe("Debian's arm64 kernel", () => {
     (BOOT_LIMIT_SECONDS + 60) * 1000,
   );
 
-  test("results in the same image from every container", () => {
+  test("arm64 kernel: every container results in the same image", () => {
     const names = Object.keys(forms).map((form) => form.replaceAll(" ", "-"));
     const images = names.map((name) => readFileSync(build(`again-${name}.eif`, here.path(name))));
     expect(images.map((bytes) => bytes.equals(images[0] ?? Buffer.alloc(0)))).toEqual([

@@ -19,12 +19,12 @@ describe("with -like-qemu", () => {
       "c0cd8f528ce449ea4fdb83a634cefcc4768c7c4d973e57a4f7f18c9cae110a9f",
     ],
     [[], "7f9badca152ccb0f15a9032214da5a3058f1597a977f343e7295e8566a64ff5c"],
-  ])("the image equals QEMU 11.1's byte for byte: %j", (args, digest) => {
+  ])("-like-qemu: the image equals QEMU 11.1's byte for byte: %j", (args, digest) => {
     here.done(["build", "-like-qemu", "-o", "qemu.eif", "-arch", "x86_64", "-kernel", here.kernel, ...args]);
     expect(sha256(here.path("qemu.eif"))).toBe(digest);
   });
 
-  test("further ramdisks are appended, and options about header and metadata are refused", () => {
+  test("-like-qemu: further ramdisks are appended, and options about header and metadata are refused", () => {
     const args = ["build", "-like-qemu", "-o", "several.eif", "-kernel", here.kernel, "-initrd", here.initrd];
     here.done([...args, "-M", `nitro,ramdisk=${here.second}`]);
     const file = readEifFile(here.path("several.eif"));
@@ -36,7 +36,7 @@ describe("with -like-qemu", () => {
   });
 });
 
-describe("an image in AWS's order", () => {
+describe("eif build", () => {
   const ramdisks = [
     "-initrd",
     here.initrd,
@@ -46,7 +46,7 @@ describe("an image in AWS's order", () => {
     `ramdisk=${here.third}`,
   ];
 
-  test("has its sections, defaults and PCRs", () => {
+  test("eif build: an image has AWS's section order, the defaults and its PCRs", () => {
     const out = here.done([
       "build",
       "-o",
@@ -74,7 +74,7 @@ describe("an image in AWS's order", () => {
     );
   });
 
-  test("of one ramdisk has the known PCRs, although its sections are in another order", () => {
+  test("eif build: an image with one ramdisk has the known PCRs, although its sections are in another order", () => {
     const known =
       "940c28746aa8f525df49dbf0647efecd2fc9edda8d671e6f652bb45d50de0bb17d0f03fe502bde2cb876e642389fb0e9";
     const out = here.done([
@@ -99,7 +99,7 @@ describe("an image in AWS's order", () => {
     expect(readEifFile(here.path("one.eif")).pcrs).toEqual([known, known, Measurements.PCR2]);
   });
 
-  test("for aarch64 has the flag of that architecture", () => {
+  test("eif build: an image for aarch64 has the flag of that architecture", () => {
     here.done(["build", "-arch", "aarch64", "-o", "arm.eif", "-kernel", here.image, ...ramdisks]);
     const file = readEifFile(here.path("arm.eif"));
     expect([file.flags, file.names[0], file.payloads[0]?.equals(readFileSync(here.image))]).toEqual([
@@ -112,14 +112,14 @@ describe("an image in AWS's order", () => {
     );
   });
 
-  test("of a compressed arm64 kernel contains the flat Image", () => {
+  test("eif build: an image of a compressed arm64 kernel contains the flat Image", () => {
     const packed = here.file("Image.gz", Bun.gzipSync(readFileSync(here.image)));
     here.done(["build", "-arch", "aarch64", "-o", "packed.eif", "-kernel", packed, "-name", "Image"]);
     here.done(["build", "-arch", "aarch64", "-o", "flat.eif", "-kernel", here.image]);
     expect(sha256(here.path("packed.eif"))).toBe(sha256(here.path("flat.eif")));
   });
 
-  test("accepts any kernel with any-kernel=on, with a warning", () => {
+  test("eif build: accepts any kernel with any-kernel=on, with a warning", () => {
     const odd = here.file("odd", "not a kernel");
     const args = ["build", "-o", "odd.eif", "-kernel", odd];
     expect(here.refused(args)).toStartWith(`-kernel ${odd}: it is a text file; an enclave on `);
@@ -128,7 +128,7 @@ describe("an image in AWS's order", () => {
     expect(readEifFile(here.path("odd.eif")).payloads[0]?.toString()).toBe("not a kernel");
   });
 
-  test("can have no ramdisk and an empty command line", () => {
+  test("eif build: an image can have no ramdisk and an empty command line", () => {
     here.done(["build", "-o", "bare.eif", "-arch", "x86_64", "-kernel", here.kernel]);
     const file = readEifFile(here.path("bare.eif"));
     expect(file.names).toEqual(["kernel", "cmdline", "metadata"]);
@@ -139,7 +139,7 @@ describe("an image in AWS's order", () => {
 describe("metadata", () => {
   const of = (name: string) => JSON.parse(payload(readEifFile(here.path(name)), "metadata").toString());
 
-  test("has AWS's keys in AWS's order, and no build time", () => {
+  test("metadata: has AWS's keys in AWS's order, and no build time", () => {
     here.built("plain.eif");
     const metadata = of("plain.eif");
     expect(JSON.stringify(metadata)).toBe(
@@ -162,7 +162,7 @@ describe("metadata", () => {
     expect(sha256(here.path("plain.eif"))).toBe(first);
   });
 
-  test("contains name, version and the user's JSON unchanged; the header has the given defaults", () => {
+  test("metadata: contains name, version and the user's JSON unchanged; the header has the given defaults", () => {
     const own = here.file("own.json", ' {"team": "a", "big": 12345678901234567890, "x": {"y": [1e3]}}\n');
     const more = ["-name", "größe", "-image-version", "2", "-metadata", own, "-m", "3G", "-smp", "4"];
     here.built("own.eif", ...more);
@@ -175,7 +175,7 @@ describe("metadata", () => {
     expect([ImageName, ImageVersion]).toEqual(["größe", "2"]);
   });
 
-  test("contains the version that the kernel states", () => {
+  test("metadata: contains the version that the kernel states", () => {
     const bytes = new Uint8Array(readFileSync(here.kernel));
     bytes.set([0x00, 0x10], 0x20e);
     bytes.set(new TextEncoder().encode("6.12.57-test (a@b) #1 SMP\0"), 0x1200);
@@ -183,7 +183,7 @@ describe("metadata", () => {
     expect(of("version.eif").BuildMetadata.KernelVersion).toBe("6.12.57-test");
   });
 
-  test("has SOURCE_DATE_EPOCH as its build time if it is valid", () => {
+  test("metadata: has SOURCE_DATE_EPOCH as its build time if it is valid", () => {
     const args = ["build", "-o", "dated.eif", "-arch", "x86_64", "-kernel", here.kernel];
     here.done(args, { env: { SOURCE_DATE_EPOCH: "1720545398" } });
     expect(of("dated.eif").BuildMetadata.BuildTime).toBe("2024-07-09T17:16:38+00:00");
@@ -200,21 +200,21 @@ describe("metadata", () => {
     ["empty", "", "not a JSON object ({ … })"],
     ["not UTF-8", Uint8Array.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), "not UTF-8 text"],
     ["too large", `{"a":"${"x".repeat(4096)}"}`, "larger than 4096 bytes, the limit"],
-  ])("of the user that is %s is refused", (_, text, why) => {
+  ])("-metadata: a file that is %s is refused", (_, text, why) => {
     const own = here.file("bad.json", text);
     expect(
       here.refused(["build", "-o", "no.eif", "-arch", "x86_64", "-kernel", here.kernel, "-metadata", own]),
     ).toBe(`-metadata ${own}: ${why}`);
   });
 
-  test("of the user of exactly 4,096 bytes is accepted", () => {
+  test("-metadata: exactly 4,096 bytes are accepted", () => {
     here.built("full.eif", "-metadata", here.file("full.json", `{"a":"${"x".repeat(4088)}"}`));
     expect(of("full.eif").CustomMetadata.a.length).toBe(4088);
   });
 });
 
-describe("the output", () => {
-  test("named - is standard output, with the same bytes; messages go to standard error", () => {
+describe("output", () => {
+  test("output: - is standard output, with the same bytes; messages go to standard error", () => {
     here.built("file.eif");
     const args = [
       "eif",
@@ -238,7 +238,7 @@ describe("the output", () => {
     );
   });
 
-  test("can be a device or a pipe, which is not replaced", () => {
+  test("output: a device or a pipe is written, and not replaced", () => {
     here.openssl("version");
     Bun.spawnSync(["mkfifo", here.path("fifo")]);
     const reader = Bun.spawn(["sha256sum", here.path("fifo")], { stdout: "pipe" });
@@ -251,7 +251,7 @@ describe("the output", () => {
     });
   });
 
-  test("that is one of the input files is refused by any name, and the input stays unchanged", () => {
+  test("output: an input file is refused by any name, and stays unchanged", () => {
     const pair = here.pair({ name: "input" });
     const own = here.file("input.json", "{}");
     symlinkSync(here.kernel, here.path("link"));
@@ -277,7 +277,7 @@ describe("the output", () => {
     expect(inputs.map((name) => sha256(name.startsWith("/") ? name : here.path(name)))).toEqual(before);
   });
 
-  test("keeps the mode of the file that it replaces, and follows a symbolic link", () => {
+  test("output: keeps the mode of the file that it replaces, and follows a symbolic link", () => {
     here.file("old.eif", "old");
     chmodSync(here.path("old.eif"), 0o640);
     symlinkSync("old.eif", here.path("current.eif"));
@@ -286,7 +286,7 @@ describe("the output", () => {
     expect(statSync(here.path("old.eif")).mode & 0o777).toBe(0o640);
   });
 
-  test("is unchanged after a failure, and no temporary file is left", () => {
+  test("output: is unchanged after a failure, and no temporary file is left", () => {
     here.file("kept.eif", "kept");
     const before = here.names();
     const args = ["build", "-o", "kept.eif", "-arch", "x86_64", "-kernel", here.kernel];
@@ -309,14 +309,14 @@ describe("the output", () => {
     expect(readFileSync(here.path("kept.eif"), "utf8")).toBe("kept");
   });
 
-  test("on a full device is reported", () => {
+  test("output: a full device is reported", () => {
     expect(here.refused(["build", "-o", "/dev/full", "-arch", "x86_64", "-kernel", here.kernel])).toBe(
       "-o /dev/full: No space left on device (ENOSPC)",
     );
   });
 });
 
-describe("arguments that are refused", () => {
+describe("refused arguments", () => {
   const args = ["build", "-o", "no.eif", "-arch", "x86_64", "-kernel", here.kernel];
   test.each([
     [["build"], "-o: missing; it names the image to write"],
@@ -350,12 +350,12 @@ describe("arguments that are refused", () => {
     [[...args, "-initrd", "none"], "-initrd none: No such file or directory (ENOENT)"],
     [["nosuch"], "unknown command 'eif nosuch' (commands: build, describe, extract, pcr, sign, verify)"],
     [["toString"], "unknown command 'eif toString' (commands: build, describe, extract, pcr, sign, verify)"],
-  ])("%j", (typed, message) => {
+  ])("refused: %j", (typed, message) => {
     expect(here.refused(typed)).toBe(message);
     expect(here.names()).not.toContain("no.eif");
   });
 
-  test("more ramdisks than an image can hold are refused", () => {
+  test("ramdisks: more than an image can hold are refused", () => {
     const many = Array.from({ length: 30 }, () => `ramdisk=${here.third}`).join(",");
     expect(here.refused([...args, "-M", many])).toBe(
       `-M ramdisk=${here.third}: 30 ramdisks are given, but an image holds at most 29`,
@@ -365,7 +365,7 @@ describe("arguments that are refused", () => {
     expect(readEifFile(here.path("most.eif")).names.length).toBe(32);
   });
 
-  test("empty files are refused", () => {
+  test("input files: empty ones are refused", () => {
     const empty = here.file("empty", "");
     expect(here.refused(["build", "-o", "no.eif", "-kernel", empty])).toBe(
       `-kernel ${empty}: the file is empty`,
@@ -374,7 +374,7 @@ describe("arguments that are refused", () => {
   });
 });
 
-test("help lists every option, and each command has its own", () => {
+test("help: lists every option, and each command has its own", () => {
   const help = here.done(["build", "-help"]);
   for (const option of [
     "  -o FILE\n",

@@ -18,7 +18,7 @@ const signed = here.built("signed.eif", ...args, ...signing);
 const plain = here.built("plain.eif");
 
 describe("describe", () => {
-  test("-json has exactly the keys of AWS's describe-eif, in their order", () => {
+  test("eif describe -json: has exactly the keys of AWS's describe-eif, in their order", () => {
     const { pcrs } = readEifFile(signed);
     const described = JSON.parse(here.done(["describe", "signed.eif", "-json"]));
     const { SigningCertificate } = described;
@@ -68,7 +68,7 @@ describe("describe", () => {
     expect(SigningCertificate.Signature).toBe(hex);
   });
 
-  test("-json has no keys about a signature or metadata that the image lacks", () => {
+  test("eif describe -json: has no keys about a signature or metadata that the image lacks", () => {
     const keys = ["EifVersion", "Measurements", "IsSigned", "CheckCRC"];
     const of = (name: string) => JSON.parse(here.done(["describe", "-json", name]));
     expect(Object.keys(of("plain.eif"))).toEqual([...keys, "ImageName", "ImageVersion", "Metadata"]);
@@ -77,7 +77,7 @@ describe("describe", () => {
     expect(Object.keys(of("bare.eif"))).toEqual(keys);
   });
 
-  test("the text has the same, and the offset of each section", () => {
+  test("eif describe: the text has the same contents, and the offset of each section", () => {
     const text = here.done(["describe", "signed.eif"]);
     const { table, bytes, pcrs } = readEifFile(signed);
     for (const part of [
@@ -95,7 +95,7 @@ describe("describe", () => {
     }
   });
 
-  test("a damaged image is described, with its damage", () => {
+  test("eif describe: describes a damaged image and its damage", () => {
     const bytes = Buffer.from(readFileSync(signed));
     bytes[2000] = (bytes[2000] ?? 0) ^ 1;
     here.file("damaged.eif", bytes);
@@ -106,7 +106,7 @@ describe("describe", () => {
     expect(text).toContain("invalid signature: it signs a PCR0 that is not this image's");
   });
 
-  test("text from the image cannot control the terminal or add lines", () => {
+  test("eif describe: text from the image cannot control the terminal or add lines", () => {
     const evil = "\x1b]0;owned\x07\nPCR0 0000\x9b31m\x7f";
     const metadata = JSON.stringify({
       ImageName: evil,
@@ -133,14 +133,14 @@ describe("describe", () => {
       "a prototype",
       '{"__proto__": {"ImageName": "x"}, "BuildMetadata": {"__proto__": 1}, "CustomMetadata": {"constructor": 1}}',
     ],
-  ])("metadata of %s is described without an error", (_, text) => {
+  ])("eif describe: metadata of %s is described without an error", (_, text) => {
     const sections = [section("kernel", "k"), section("cmdline", ""), section("metadata", text)];
     here.file("odd.eif", writeEif({ sections }));
     expect(here.done(["describe", "odd.eif"])).toContain("metadata");
     expect(JSON.parse(here.done(["describe", "odd.eif", "-json"])).ImageName).toBeUndefined();
   });
 
-  test("a file that is not an image is refused with its name", () => {
+  test("eif describe: refuses a file that is not an image, and names it", () => {
     expect(here.refused(["describe", "bzImage"])).toBe("bzImage: not an EIF: it does not start with .eif");
     expect(here.refused(["describe", here.file("empty", "")])).toEndWith("empty: the file is empty");
     expect(here.refused(["describe", "none"])).toBe("none: No such file or directory (ENOENT)");
@@ -154,7 +154,7 @@ describe("describe", () => {
 });
 
 describe("extract", () => {
-  test("writes each section unchanged, and the certificate", () => {
+  test("eif extract: writes each section unchanged, and the certificate", () => {
     const out = here.done(["extract", "signed.eif", "-o", "parts"]);
     const file = readEifFile(signed);
     const part = (name: string) => readFileSync(here.path(join("parts", name)));
@@ -177,7 +177,7 @@ describe("extract", () => {
     expect(out).toContain("parts/kernel: 1000003 bytes\n");
   });
 
-  test("an image built from the extracted files has the same PCRs", () => {
+  test("eif extract: an image built from the extracted files has the same PCRs", () => {
     const at = (name: string) => here.path(join("again", name));
     here.done(["extract", "signed.eif", "-o", "again"]);
     here.done([
@@ -198,7 +198,7 @@ describe("extract", () => {
     expect(readEifFile(here.path("again.eif")).pcrs).toEqual(readEifFile(signed).pcrs);
   });
 
-  test("replaces existing files only with -force, and leaves other files alone", () => {
+  test("eif extract: replaces existing files only with -force, and leaves other files alone", () => {
     mkdirSync(here.path("full"));
     writeFileSync(here.path("full/ramdisk-1"), "mine");
     writeFileSync(here.path("full/other"), "mine");
@@ -212,7 +212,7 @@ describe("extract", () => {
     expect(readFileSync(here.path("full/ramdisk-1")).equals(readFileSync(here.initrd))).toBe(true);
   });
 
-  test("follows no symbolic link out of the directory", () => {
+  test("eif extract: follows no symbolic link out of the directory", () => {
     mkdirSync(here.path("trap"));
     here.file("outside", "mine");
     symlinkSync("../outside", here.path("trap/kernel"));
@@ -224,7 +224,7 @@ describe("extract", () => {
     expect(readFileSync(here.path("trap/kernel")).equals(readFileSync(here.kernel))).toBe(true);
   });
 
-  test("leaves no file and no directory after a failure", () => {
+  test("eif extract: leaves no file and no directory after a failure", () => {
     const bytes = Buffer.from(readFileSync(plain));
     bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
     here.file("damaged.eif", bytes);
@@ -250,7 +250,7 @@ describe("pcr", () => {
     "78fce75db17cd4e0a3fb8dad3ad128ca5e77edbb2b2c7f75329dccd99aa5f6ef4fc1f1a452e315b9e98f9e312e6921e6";
   const ROLE = "arn:aws:iam::123456789012:role/Webserver";
 
-  test("of an image equal those of a launch with the same options", () => {
+  test("eif pcr: the PCRs of an image equal those of a launch with the same options", () => {
     const { pcrs } = readEifFile(plain);
     expect(here.done(["pcr", "plain.eif"])).toBe(lines(pcrs));
     expect(here.done(["pcr", "-arch", "x86_64", "-kernel", here.kernel, "-initrd", here.initrd])).toBe(
@@ -262,7 +262,7 @@ describe("pcr", () => {
     ).toBe(lines(readEifFile(signed).pcrs));
   });
 
-  test("of a certificate, a role and an instance are computed", () => {
+  test("eif pcr: computes the PCR of a certificate, a role and an instance", () => {
     const PCR8 = pcrOf(here.der(pair.certificate));
     expect(here.done(["pcr", "-signing-certificate", pair.certificate])).toBe(`PCR8 ${PCR8}\n`);
     expect(here.done(["pcr", "signed.eif"])).toEndWith(`PCR8 ${PCR8}\n`);
@@ -289,7 +289,7 @@ describe("pcr", () => {
       ["pcr", "-arch", "x86_64", "-kernel", "plain.eif"],
       "-kernel plain.eif: it is an EIF; an enclave on x86_64 boots an x86 bzImage, and with anything else it hangs without output",
     ],
-  ])("%j is refused", (typed, message) => {
+  ])("eif pcr: refuses %j", (typed, message) => {
     expect(here.refused(typed)).toBe(message);
   });
 });

@@ -43,7 +43,7 @@ async function peakOf(args: readonly string[]): Promise<{ status: number; peakBy
   return { status: await run.exited, peakBytes };
 }
 
-test("an image of 4 GiB is built in less than 100 MB of memory", async () => {
+test("eif build: an image of 4 GiB needs less than 100 MB of memory", async () => {
   const disk = sparse("huge", 4 * GIB);
   const args = ["-arch", "x86_64", "-kernel", here.kernel, "-initrd", disk];
   const { status, peakBytes } = await peakOf(["build", "-o", "/dev/null", ...args]);
@@ -52,14 +52,14 @@ test("an image of 4 GiB is built in less than 100 MB of memory", async () => {
   expect(peakBytes).toBeGreaterThan(10e6);
 });
 
-describe("a signal", () => {
+describe("signals", () => {
   const before = "the image that was there";
   const old = here.file("old.eif", before);
   const disk = sparse("large", 8 * GIB);
   const args = ["-arch", "x86_64", "-kernel", here.kernel, "-initrd", disk];
 
   test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
-    "%s stops a build, and no temporary file is left",
+    "%s: stops a build, and no temporary file is left",
     async (signal) => {
       const names = here.names();
       const build = Bun.spawn([NITRO, "eif", "build", "-o", old, ...args], {
@@ -78,7 +78,7 @@ describe("a signal", () => {
     },
   );
 
-  test("stops an extraction, and no directory is left", async () => {
+  test("SIGINT: stops an extraction, and no directory is left", async () => {
     here.done([
       "build",
       "-like-qemu",
@@ -114,7 +114,7 @@ describe("a signal", () => {
   });
 });
 
-describe("the progress bar", () => {
+describe("progress bar", () => {
   function drawn(steps: readonly (readonly [atMs: number, bytes: number])[]): string[] {
     const texts: string[] = [];
     let time = 1000;
@@ -133,7 +133,7 @@ describe("the progress bar", () => {
     return texts;
   }
 
-  test("is not drawn within the first half second", () => {
+  test("progress bar: is not drawn within the first half second", () => {
     expect(
       drawn([
         [0, 100e6],
@@ -143,7 +143,7 @@ describe("the progress bar", () => {
     ).toEqual([]);
   });
 
-  test("is drawn then, at most ten times a second, and erased at the end", () => {
+  test("progress bar: is drawn after that, at most ten times a second, and erased at the end", () => {
     expect(
       drawn([
         [100, 100e6],

@@ -45,7 +45,7 @@ test.each([
   expect(build(bare, "-M", `nitro,ramdisk=${good}`)).toBe("");
 });
 
-test("a memory proposal that is too small for an unpacked ramdisk draws a warning", () => {
+test("eif build: a proposed memory size that is too small for the unpacked ramdisk causes a warning", () => {
   const large = here.file("large.gz", gzip(archive("init", 40_000_000)));
   const rest = "and without root= in -append the kernel allows them half of the memory; use -m 78M or more\n";
   expect(build(large, "-m", "64M")).toBe(

@@ -51,7 +51,7 @@ const SHAPES = [
 
 describe.each(pairs)("with a key of $curve", (pair) => {
   test.each(SHAPES)(
-    "an image of %s is signed during its build, and OpenSSL accepts the signature",
+    "signature: an image of %s is signed during its build, and OpenSSL accepts the signature",
     (_, args) => {
       const out = here.done(["build", "-o", "signed.eif", ...args, ...by(pair)]);
       const file = readEifFile(here.path("signed.eif"));
@@ -63,7 +63,7 @@ describe.each(pairs)("with a key of $curve", (pair) => {
     },
   );
 
-  test.each(SHAPES)("an image of %s that OpenSSL has signed is accepted by verify", (_, args) => {
+  test.each(SHAPES)("signature: eif verify accepts an image of %s that OpenSSL has signed", (_, args) => {
     here.done(["build", "-o", "unsigned.eif", ...args]);
     const file = readEifFile(here.path("unsigned.eif"));
     const sections = file.names.map((name, i) => ({
@@ -80,7 +80,7 @@ describe.each(pairs)("with a key of $curve", (pair) => {
     });
   });
 
-  test("signing in two steps, with OpenSSL as the HSM, accepts DER and R and S", () => {
+  test("signature in two steps, with OpenSSL as the HSM: DER and R and S are accepted", () => {
     const image = here.built("two.eif");
     const before = readFileSync(image);
     const asked = ["sign", "two.eif", "-signing-certificate", pair.certificate, "-to-be-signed", "message"];
@@ -115,7 +115,7 @@ describe.each(pairs)("with a key of $curve", (pair) => {
 });
 
 describe("signing a signed image", () => {
-  test("replaces its signature by a longer or shorter one; all other sections stay unchanged", () => {
+  test("eif sign: replaces a signature by a longer or shorter one; all other sections stay unchanged", () => {
     const image = here.built("anew.eif", "-M", `ramdisk=${here.second}`);
     const unsigned = readEifFile(image);
     for (const pair of [...pairs, pair384, pair256]) {
@@ -130,7 +130,7 @@ describe("signing a signed image", () => {
     }
   });
 
-  test("replaces a signature between gaps, with flags and the stale size that AWS's signer leaves", () => {
+  test("eif sign: replaces a signature between gaps, with flags and the stale size that AWS's signer leaves", () => {
     const odd = writeEif({
       flags: 0x240,
       sections: [
@@ -160,7 +160,7 @@ describe("signing a signed image", () => {
     expect(here.done(["verify", "odd.eif"])).not.toBe("");
   });
 
-  test("into another file leaves the image unchanged; an input file as output is refused", () => {
+  test("eif sign: with -o the image stays unchanged; an input file as output is refused", () => {
     const image = here.built("from.eif");
     const before = readFileSync(image);
     here.done(["sign", "from.eif", "-o", "to.eif", ...by(pair256)]);
@@ -175,7 +175,7 @@ describe("signing a signed image", () => {
     expect(here.refused([...asked, "from.eif"])).toEndWith("it is one of the input files");
   });
 
-  test("can write to standard output in both steps", () => {
+  test("eif sign: writes to standard output in both steps", () => {
     here.built("out.eif");
     const nitro = new URL("../../../dist/nitro", import.meta.url).pathname;
     const run = (args: readonly string[]) =>
@@ -189,7 +189,7 @@ describe("signing a signed image", () => {
     expect(Array.from(asked.stdout)).toEqual(Array.from(structure));
   });
 
-  test("keeps the file's mode, and leaves no other file", () => {
+  test("eif sign: keeps the file's mode, and leaves no other file", () => {
     const image = here.built("mode.eif");
     chmodSync(image, 0o600);
     const names = here.names();
@@ -207,7 +207,7 @@ describe("sign refuses", () => {
   afterAll(() => expect(readFileSync(image).equals(before)).toBe(true));
   const sign = (...args: string[]) => here.refused(["sign", "image.eif", ...args]);
 
-  test("a key that is not the certificate's", () => {
+  test("eif sign: refuses a key that does not belong to the certificate", () => {
     const args = ["-signing-certificate", pair384.certificate, "-private-key"];
     const other = here.pair({ name: "another" });
     for (const key of [pair256.key, other.key]) {
@@ -222,7 +222,7 @@ describe("sign refuses", () => {
     }
   });
 
-  test("an expired certificate; one that is not valid yet draws a warning", () => {
+  test("eif sign: refuses an expired certificate; one that is not valid yet causes a warning", () => {
     expect(sign(...by(expired))).toBe(
       `-signing-certificate ${expired.certificate}: it expired on Jan  1 00:00:00 2021 GMT; ` +
         "no enclave starts with it",
@@ -238,7 +238,7 @@ describe("sign refuses", () => {
     );
   });
 
-  test("a certificate with another kind of key, and other files", () => {
+  test("eif sign: refuses a certificate with another kind of key, and other files", () => {
     here.openssl(
       "req",
       "-x509",
@@ -263,7 +263,7 @@ describe("sign refuses", () => {
     );
   });
 
-  test("a damaged image, one of version 2, one with 32 sections, and other files", () => {
+  test("eif sign: refuses a damaged image, one of version 2, one with 32 sections, and other files", () => {
     const damaged = Buffer.from(before);
     damaged[700] = (damaged[700] ?? 0) ^ 1;
     here.file("damaged.eif", damaged);
@@ -289,7 +289,7 @@ describe("sign refuses", () => {
     expect(here.refused(["sign", "/dev/null", ...by(pair256)])).toStartWith("/dev/null: not a regular file");
   });
 
-  test("options that conflict or are missing", () => {
+  test("eif sign: refuses options that conflict or are missing", () => {
     const certificate = ["-signing-certificate", pair256.certificate];
     expect(here.refused(["sign"])).toBe("eif sign: no image given");
     expect(here.refused(["sign", "a", "b"])).toBe("b: unexpected argument");
@@ -304,7 +304,7 @@ describe("sign refuses", () => {
     );
   });
 
-  test("no file with several certificates, but uses the first one only, and never a private key in it", () => {
+  test("eif sign: uses the first of several certificates, and never a private key in the file", () => {
     const both = here.file(
       "both.pem",
       Buffer.concat([
@@ -345,7 +345,7 @@ describe("verify", () => {
 
   const place = `section 4 (signature, type 4) at byte ${file.table[4]?.[0]}`;
 
-  test("rejects a signature over another image, by another key, with another algorithm", () => {
+  test("eif verify: rejects a signature over another image, by another key, with another algorithm", () => {
     const zeros = new Uint8Array(48);
     expect(withSignature(signedByOpenssl(here, pair384, zeros))).toBe(
       `other.eif: the signature in ${place} is not valid: it signs a PCR0 that is not this image's`,
@@ -361,7 +361,7 @@ describe("verify", () => {
     );
   });
 
-  test("rejects an expired certificate with its dates", () => {
+  test("eif verify: rejects an expired certificate with its dates", () => {
     const expired = here.pair({ name: "past", from: "20200101000000Z", to: "20210101000000Z" });
     expect(withSignature(signedByOpenssl(here, expired, pcr0Of(file)))).toBe(
       `other.eif: the signing certificate in ${place} is expired (valid from Jan  1 00:00:00 2020 GMT ` +
@@ -373,11 +373,11 @@ describe("verify", () => {
     ["nothing", new Uint8Array(0), "is not valid CBOR: "],
     ["broken CBOR", Uint8Array.from([0x81, 0xa2, 0x61]), "is not valid CBOR: "],
     ["no array of maps", Uint8Array.from([0x81, 0x01]), "is not a CBOR array of maps"],
-  ])("rejects %s as a signature section", (_, bytes, why) => {
+  ])("eif verify: rejects %s as a signature section", (_, bytes, why) => {
     expect(withSignature(bytes)).toStartWith(`other.eif: ${place} ${why}`);
   });
 
-  test("rejects an unsigned image, a damaged one, and one signed with another certificate", () => {
+  test("eif verify: rejects an unsigned image, a damaged one, and one signed with another certificate", () => {
     here.built("plain.eif");
     expect(here.refused(["verify", "plain.eif"])).toBe("plain.eif: it is not signed");
     const damaged = Buffer.from(file.bytes);

@@ -55,8 +55,8 @@ function expectEnd(result: ParentResult, status: number, message: string): void 
 
 const answered = [{ cid: 16, byte: 0xb7, outcome: "answered" as const }];
 
-describe.concurrent.skipIf(notHere !== undefined)("a kernel that really boots", () => {
-  test("powers off in order: status 0, its lines on stdout, its heartbeat answered", async () => {
+describe.concurrent.skipIf(notHere !== undefined)("booted kernel", () => {
+  test("booted kernel: a power-off gives status 0; its console is on stdout and its heartbeat is answered", async () => {
     const script = `mount -t proc proc /proc\n${UP}echo "args: $(cat /proc/cmdline)"\npoweroff -f\n`;
     const result = await boot(script, COMMAND_LINE);
     expect(result.stdout).toMatch(/Linux version \d/);
@@ -66,7 +66,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a kernel that really boots", 
     expectEnd(result, 0, "powered off after TIME");
   });
 
-  test("panics when its init exits: status 4", async () => {
+  test("booted kernel: a panic after the exit of its init gives status 4", async () => {
     const result = await boot(`${UP}exit 3\n`);
     expect(result.report.heartbeats).toEqual(answered);
     expectEnd(
@@ -76,7 +76,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a kernel that really boots", 
     );
   });
 
-  test("panics before its heartbeat: status 3", async () => {
+  test("booted kernel: a panic before its heartbeat gives status 3", async () => {
     const result = await boot("exit 3\n");
     expect(result.report.heartbeats).toEqual([]);
     expectEnd(
@@ -86,13 +86,13 @@ describe.concurrent.skipIf(notHere !== undefined)("a kernel that really boots", 
     );
   });
 
-  test("reboots: status 5", async () => {
+  test("booted kernel: a reboot gives status 5", async () => {
     const result = await boot(`${UP}reboot -f\n`);
     expect(result.report.heartbeats).toEqual(answered);
     expectEnd(result, 5, CAUSE_UNKNOWN.debug);
   });
 
-  test("comes out of an EIF as well", async () => {
+  test("booted kernel: boots from an EIF", async () => {
     const initrd = busyboxInitrd(`${UP}poweroff -f\n`);
     const eif = here.file(
       "boot.eif",
@@ -104,7 +104,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a kernel that really boots", 
     expectEnd(result, 0, "powered off after TIME");
   });
 
-  test("comes out of what eif build makes: two ramdisks, signed", async () => {
+  test("booted kernel: boots from an image of eif build with two ramdisks and a signature", async () => {
     using place = new SigningPlace();
     const { key, certificate } = place.pair();
     const initrd = place.file("initrd", busyboxInitrd(`${UP}cat /extra\npoweroff -f\n`));

@@ -36,8 +36,8 @@ function delivered(result: ParentResult): number | undefined {
   return result.report.consoles[0]?.delivered;
 }
 
-describe.concurrent.skipIf(notHere !== undefined)("a flood of the console", () => {
-  test("of 64 MiB reaches the file to the last byte", async () => {
+describe.concurrent.skipIf(notHere !== undefined)("console flood", () => {
+  test("console flood: 64 MiB reach the file completely", async () => {
     const path = here.path("flood");
     const enclave = { consoleFloodBytes: 64 * MIB, heartbeatMs: 1, liveMs: LIVE_MS };
     const result = await launch(here.debug("-serial", `file:${path}`), { enclave });
@@ -46,7 +46,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a flood of the console", () =
     expectNothingLeft(result);
   });
 
-  test("is delivered completely before the launcher exits, long after the enclave has exited", async () => {
+  test("console flood: is delivered completely before the launcher exits, long after the enclave has exited", async () => {
     const path = here.path("short");
     // The enclave exits while the hypervisor still has seven eighths, none of which is being read.
     const stall = { consoleStallAfterBytes: MIB, consoleStallMs: 700 };
@@ -56,7 +56,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a flood of the console", () =
     expect(result.status).toBe(3);
   });
 
-  test("of an exited enclave is kept for a reader that does not read, and the enclave's CPUs are released", async () => {
+  test("console flood: is buffered for a reader that does not read, and the exited enclave's CPUs are released", async () => {
     const [kept, gate] = [here.path("kept"), here.path("gate")];
     // The pool has one core: the second launch succeeds once the first enclave is gone, and then its console is read.
     const next = shellWords(here.production());
@@ -83,7 +83,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a flood of the console", () =
     expectNothingLeft(result);
   });
 
-  test("waits for a slow reader after the enclave's exit", async () => {
+  test("console flood: a slow reader is waited for after the enclave's exit", async () => {
     const path = here.path("slow");
     const script = `(${shellWords(here.debug())}; echo status $? >&2) | (dd bs=1 count=1 status=none; sleep 3; cat) > ${path}`;
     const enclave = { consoleFloodBytes: 64 * MIB, heartbeatMs: 1, liveMs: LIVE_MS };
@@ -95,7 +95,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a flood of the console", () =
     expectNothingLeft(result);
   });
 
-  test("into a stdout that is not read does not delay signals", async () => {
+  test("console flood: a stdout that is not read does not delay signals", async () => {
     const script = `(${shellWords(here.debug())}; echo status $? >&2; kill $$) | sleep 40`;
     const result = await launch(["sh", "-c", script], {
       enclave: { consoleFloodBytes: 64 * MIB, heartbeatMs: 1 },
@@ -109,7 +109,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a flood of the console", () =
   });
 });
 
-describe.concurrent.skipIf(notHere !== undefined)("stdout as", () => {
+describe.concurrent.skipIf(notHere !== undefined)("stdout", () => {
   const enclave = { console: ["first"], consoleFloodBytes: 3 * MIB, heartbeatMs: 1, liveMs: LIVE_MS };
   const kinds = [
     { name: "a file", kind: /^\//, tail: (path: string) => `> ${path}` },
@@ -121,7 +121,7 @@ describe.concurrent.skipIf(notHere !== undefined)("stdout as", () => {
     },
   ];
   for (const [i, { name, kind, tail }] of kinds.entries()) {
-    test(`${name} gets every byte`, async () => {
+    test(`stdout: ${name} receives every byte`, async () => {
       const path = here.path(`out.${i}`);
       const script = `(readlink /proc/self/fd/3 3>&1 >&2; exec ${shellWords(here.debug())}) ${tail(path)}`;
       const result = await launch(["sh", "-c", script], { enclave });
@@ -132,7 +132,7 @@ describe.concurrent.skipIf(notHere !== undefined)("stdout as", () => {
     });
   }
 
-  test("a socket gets every byte", async () => {
+  test("stdout: a socket receives every byte", async () => {
     // Bun uses sockets for the standard streams of its children.
     const script = `readlink /proc/self/fd/3 3>&1 >&2; exec ${shellWords(here.debug())}`;
     const run = startLaunch({ command: ["sh", "-c", script], scenario: { enclave } });
@@ -142,7 +142,7 @@ describe.concurrent.skipIf(notHere !== undefined)("stdout as", () => {
     expectFlood(got.subarray(6), 3 * MIB);
   });
 
-  test("a socket with a slow reader gets every byte", async () => {
+  test("stdout: a socket with a slow reader receives every byte", async () => {
     const path = here.path("socket");
     const reader = here.file(
       "reader.ts",
@@ -157,7 +157,7 @@ describe.concurrent.skipIf(notHere !== undefined)("stdout as", () => {
     expect(result.status).toBe(5);
   });
 
-  test("a pipe whose reader exits early is reported, and the enclave keeps running", async () => {
+  test("stdout: a pipe whose reader exits early is reported, and the enclave keeps running", async () => {
     const script = `(${shellWords(here.debug())}; echo status $? >&2) | head -c 10`;
     const result = await launch(["sh", "-c", script], { enclave: { ...enclave, liveMs: 600 } });
     expect(result.stdout).toBe("first\nfloo");
@@ -171,7 +171,7 @@ describe.concurrent.skipIf(notHere !== undefined)("stdout as", () => {
     expectNothingLeft(result);
   });
 
-  test("a closed descriptor does not prevent a launch", async () => {
+  test("stdout: a closed descriptor does not prevent a launch", async () => {
     const script = `exec ${shellWords([NITRO, "-kernel", here.eif, "-m", "64M"])} >&-`;
     const result = await launch(["sh", "-c", script], { enclave: { heartbeatMs: 1, liveMs: LIVE_MS } });
     expect(lines(result.stderr).at(-1)).toMatch(exitLine(CAUSE_UNKNOWN.production));
@@ -179,8 +179,8 @@ describe.concurrent.skipIf(notHere !== undefined)("stdout as", () => {
   });
 });
 
-describe.concurrent.skipIf(notHere !== undefined)("a console", () => {
-  test("into a full disk is reported, and the enclave keeps running", async () => {
+describe.concurrent.skipIf(notHere !== undefined)("console", () => {
+  test("console: a full disk is reported, and the enclave keeps running", async () => {
     const enclave = { console: ["hello"], heartbeatMs: 1, liveMs: LIVE_MS };
     const result = await launch(here.debug("-serial", "file:/dev/full"), { enclave });
     expect(lines(result.stderr).slice(1)).toEqual([
@@ -190,14 +190,14 @@ describe.concurrent.skipIf(notHere !== undefined)("a console", () => {
     expect(result.status).toBe(5);
   });
 
-  test("is still read for the exit status when it is discarded", async () => {
+  test("console: is read for the exit status even if it is discarded", async () => {
     const text = ["hello", "Kernel panic - not syncing: late"];
     const enclave = { console: text, consoleEveryMs: 80, heartbeatMs: 1, liveMs: 500 };
     const result = await launch(here.debug("-serial", "file:/dev/full"), { enclave });
     expect(result.status).toBe(4);
   });
 
-  test("that cannot be opened fails before anything is asked of the host", async () => {
+  test("console: an output that cannot be opened is reported before the enclave is created", async () => {
     const result = await launch(here.debug("-serial", `file:${here.directory}/no/such`));
     expect(result.stderr).toStartWith(
       `nitro: -serial file:${here.directory}/no/such: No such file or directory`,
@@ -206,7 +206,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a console", () => {
     expect(entries(result, "bind")).toEqual([]);
   });
 
-  test("that accepts late is waited for, and no byte is lost", async () => {
+  test("console: a port that accepts late is waited for, and no byte is lost", async () => {
     const enclave = { console: ["from the first", "to the last"], consoleDelayMs: 300, liveMs: 1200 };
     const result = await launch(here.debug(), { enclave });
     expect(result.stdout).toBe("from the first\nto the last\n");
@@ -215,7 +215,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a console", () => {
     expectNothingLeft(result);
   });
 
-  test("that pauses for a while continues where it stopped", async () => {
+  test("console: continues after a pause", async () => {
     const enclave = {
       ...{ consoleFloodBytes: 2 * MIB, consoleStallAfterBytes: MIB, consoleStallMs: 1300 },
       liveMs: 1700,
@@ -228,7 +228,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a console", () => {
   });
 });
 
-describe.concurrent.skipIf(notHere !== undefined)("a console's file that cannot be opened", () => {
+describe.concurrent.skipIf(notHere !== undefined)("console file", () => {
   const fifo = here.path("fifo");
   const cases: [what: string, path: string, why: string][] = [
     ["whose directory is not there", "/no/such/file", "No such file or directory (ENOENT)"],
@@ -236,7 +236,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a console's file that cannot 
     ["that is a FIFO without a reader", fifo, "No such device or address (ENXIO)"],
   ];
   test.each(cases)(
-    "%s is reported before an enclave is created, and nothing is left behind",
+    "console file: %s is reported before an enclave is created, and nothing is left behind",
     async (_, path, why) => {
       if (path === fifo) expect(Bun.spawnSync(["mkfifo", path]).exitCode).toBe(0);
       const result = await launch(here.debug("-serial", `file:${path}`));

@@ -21,7 +21,7 @@ const added = (result: Awaited<ReturnType<typeof launch>>) =>
   entries(result, "NE_ADD_VCPU").map(({ cpu }) => cpu);
 
 describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
-  test("are what the enclave gets, in their order, without -smp", async () => {
+  test("cpu-ids: the enclave gets these CPUs in their order, without -smp", async () => {
     const result = await launch(args("cpu-ids=7,,3,cpu-ids=1,cpu-ids=5"), instance);
     expect(result.status).toBe(5);
     expect(added(result)).toEqual([7, 3, 1, 5]);
@@ -29,7 +29,7 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
     expectNothingLeft(result);
   });
 
-  test("leave the others to a launch beside", async () => {
+  test("cpu-ids: the other CPUs are left to a second launch", async () => {
     const [nitro = "", ...rest] = args("cpu-ids=2,,6,enclave-cid=77");
     const quoted = rest.map((word) => `'${word}'`).join(" ");
     const second = quoted.replace("cpu-ids=2,,6,enclave-cid=77", "cpu-ids=2,,6,enclave-cid=78");
@@ -57,7 +57,7 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
     ["CPU 0's core", "cpu-ids=4", /CPU 0's core \(CPUs 0,4\)/, /cpu-ids=1-3,,5-7$/],
   ];
   for (const [what, accel, message, hint] of refused) {
-    test(`refuses ${what} before the driver is asked`, async () => {
+    test(`cpu-ids: refuses ${what} before the driver is called`, async () => {
       const result = await launch(args(accel), instance);
       expect(result.status).toBe(1);
       expect(lines(result.stderr)[0]).toMatch(message);
@@ -67,7 +67,7 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
     });
   }
 
-  test("of a pool that lacks them are refused with the pool that would do", async () => {
+  test("cpu-ids: CPUs outside the pool are refused; the hint has a pool that contains them", async () => {
     const result = await launch(args("cpu-ids=3,,7"), { ...instance, pool: "1,5" });
     expect(lines(result.stderr)).toEqual([
       "nitro: -accel cpu-ids=3,,7: CPUs 3,7 are not in the CPU pool, which is 1,5",
@@ -77,7 +77,7 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
     expect(entries(result, "NE_CREATE_VM")).toEqual([]);
   });
 
-  test("are reported by a monitor", async () => {
+  test("cpu-ids: a monitor reports them", async () => {
     const asking =
       '{"execute":"qmp_capabilities"}{"execute":"qom-get","arguments":{"path":"/machine/accel","property":"cpu-ids"}}' +
       '{"execute":"query-cpus-fast"}{"execute":"quit"}';

@@ -104,9 +104,9 @@ const ENDINGS: Ending[] = [
   },
 ];
 
-describe.concurrent.skipIf(notHere !== undefined)("an enclave that exited", () => {
+describe.concurrent.skipIf(notHere !== undefined)("exit status", () => {
   for (const { name, production, enclave, status, message } of ENDINGS) {
-    test(`${name} gives status ${status}`, async () => {
+    test(`exit status: ${name} gives ${status}`, async () => {
       const command = production === undefined ? here.debug() : here.production();
       const result = await launch(command, { enclave });
       expect(lines(result.stderr).at(-1)).toMatch(exitLine(message));
@@ -116,14 +116,14 @@ describe.concurrent.skipIf(notHere !== undefined)("an enclave that exited", () =
     });
   }
 
-  test("is reported with its console's text without control characters", async () => {
+  test("exit message: quotes the console without control characters", async () => {
     const text = "Kernel panic - not syncing: \u001b[31mred\u0007";
     const result = await launch(here.debug(), { enclave: { ...late, console: [text] } });
     expect(lines(result.stderr).at(-1)).toEndWith("Kernel panic - not syncing: ?[31mred?");
     expect(result.stdout).toBe(`${text}\n`);
   });
 
-  test("because its wrong heartbeat was not answered is reported as such", async () => {
+  test("exit message: says that a wrong heartbeat was not answered", async () => {
     const result = await launch(here.debug(), { enclave: { heartbeatByte: 0x11, heartbeatMs: 1 } });
     expect(result.stderr).toContain("the enclave sent byte 0x11 instead of 0xb7; not answered");
     expect(result.status).toBe(3);

@@ -66,7 +66,7 @@ function expectRefused(result: ParentResult, first: string | RegExp, hint: strin
   expectNothingLeft(result, lost);
 }
 
-describe.concurrent.skipIf(notHere !== undefined)("a launch that meets errors", () => {
+describe.concurrent.skipIf(notHere !== undefined)("errors after the start, and of the driver", () => {
   const behindStart: { call: string; errno: string; nth?: number; liveMs: number; message: RegExp }[] = [
     {
       call: "accept4",
@@ -105,7 +105,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch that meets errors", 
   }
 
   for (const ioctl of IOCTLS) {
-    test(`of ${ioctl} are reported by name, each with a hint`, async () => {
+    test(`${ioctl}: each error is reported by name, with a hint`, async () => {
       // One parent instance, one launch for each error: launch i meets the problem of the i-th call.
       const codes = Object.keys(NE_ERRORS).map(Number);
       const perLaunch = ioctl === "NE_ADD_VCPU" ? 2 : 1;
@@ -136,7 +136,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch that meets errors", 
 });
 
 describe.concurrent.skipIf(notHere !== undefined)("the driver's errors", () => {
-  test("give an unknown number as it is", async () => {
+  test("driver errors: an unknown number is printed as it is", async () => {
     const result = await launch(here.debug(), { faults: [{ call: "NE_ADD_VCPU", errno: 299 }] });
     expectRefused(result, /^nitro: NE_ADD_VCPU.*errno 299/, "dmesg");
   });
@@ -174,13 +174,13 @@ describe.concurrent.skipIf(notHere !== undefined)("the driver's errors", () => {
       },
     ];
   for (const { name, args = [], scenario, message, hint } of genuine) {
-    test(`${name} is met by the driver's own rules`, async () => {
+    test(`driver errors: ${name} follows from the driver's own rules`, async () => {
       const result = await launch([NITRO, "-kernel", here.eif, "-m", "64M", ...args], scenario);
       expectRefused(result, message, hint);
     });
   }
 
-  test("264 of a huge page on another node costs one page and is not tried again", async () => {
+  test("driver errors: 264 for a huge page on another node costs one page and is not retried", async () => {
     const result = await launch(here.debug(), { foreignNodePage: 5 });
     expectRefused(
       result,
@@ -215,7 +215,7 @@ describe.concurrent.skipIf(notHere !== undefined)("the driver's errors", () => {
 });
 
 describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
-  test("without the device, the hint says how to get it", async () => {
+  test("missing device: the hint says how to create it", async () => {
     const result = await launch(here.debug(), { device: false });
     expectRefused(
       result,
@@ -225,13 +225,13 @@ describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
     expect(entries(result, "bind")).toEqual([]);
   });
 
-  test("without vsock, the hint says what to load", async () => {
+  test("missing vsock: the hint says which module to load", async () => {
     const result = await launch(here.debug(), { vsock: false });
     expectRefused(result, /no vsock \(AF_VSOCK\)/, /modprobe/);
     expect(entries(result, "NE_CREATE_VM")).toEqual([]);
   });
 
-  test("too few huge pages are reported in numbers", async () => {
+  test("huge pages: a shortage is reported in numbers", async () => {
     const result = await launch(here.debug(), { hugePages: 20 });
     const message =
       /^nitro: -m 64M: not enough huge pages: need 64 MiB, 40 MiB free \(20 of 20 pages of 2 MiB\)$/;
@@ -239,7 +239,7 @@ describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
     expect(entries(result, "NE_CREATE_VM")).toEqual([]);
   });
 
-  test("a default that does not fit is named as one", async () => {
+  test("huge pages: a default size that does not fit is named as the default", async () => {
     const result = await launch([NITRO, "-kernel", here.eif], { hugePages: 63 });
     expectRefused(
       result,
@@ -296,7 +296,7 @@ describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
     });
   }
 
-  test("fallocate that a signal has interrupted is begun anew", async () => {
+  test("fallocate: is restarted after EINTR", async () => {
     const faults = [{ call: "fallocate", errno: "EINTR", nth: 1 }];
     const result = await launch(here.debug(), { faults, enclave: HELLO });
     expect(result.stderr).toContain("nitro: enclave started: ");
@@ -305,7 +305,7 @@ describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
   });
 });
 
-describe.concurrent.skipIf(notHere !== undefined)("an image that cannot be launched", () => {
+describe.concurrent.skipIf(notHere !== undefined)("images", () => {
   const kernel = { type: "kernel", bytes: fakeKernel(5000) } as const;
   const commandLine = { type: "cmdline", bytes: new Uint8Array(0) } as const;
   const metadata = { type: "metadata", bytes: new TextEncoder().encode("{}") } as const;
@@ -323,7 +323,7 @@ describe.concurrent.skipIf(notHere !== undefined)("an image that cannot be launc
     { name: "empty", bytes: new Uint8Array(0), message: /the file is empty/ },
   ];
   for (const { name, bytes, message } of cases) {
-    test(`because it is ${name} is refused before the host is asked for anything`, async () => {
+    test(`image: one that is ${name} is refused before the host is used`, async () => {
       const result = await launch([NITRO, "-kernel", here.file(`${name}.eif`, bytes)], { device: false });
       expectRefused(result, message, /./);
       const asked = entries(result, "openat").filter(({ path }) => path === "/dev/nitro_enclaves");

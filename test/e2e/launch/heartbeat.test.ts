@@ -21,15 +21,15 @@ afterAll(() => here[Symbol.dispose]());
 const BYTE = 0xb7;
 const HELD = "nitro: port 9000 is in use by another process; waiting for it, up to 30 s";
 
-describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
-  test("from the enclave is answered and counted", async () => {
+describe.concurrent.skipIf(notHere !== undefined)("heartbeat", () => {
+  test("heartbeat: the enclave's is answered and counted", async () => {
     const result = await launch(here.debug("-d", "vsock"), { enclave: { heartbeatMs: 1, liveMs: LIVE_MS } });
     expect(result.report.heartbeats).toEqual([{ cid: 16, byte: BYTE, outcome: "answered" }]);
     expect(lines(result.stderr)).toContain("vsock: heartbeat: received from the enclave, CID 16");
     expect(result.status).toBe(5);
   });
 
-  test("from another CID is answered and reported, and does not count", async () => {
+  test("heartbeat: another CID's is answered and reported, and does not count", async () => {
     const foreignHeartbeats = [{ cid: 77, byte: BYTE, afterMs: 0 }];
     const result = await launch(here.debug(), {
       enclave: { foreignHeartbeats, heartbeatMs: null, liveMs: LIVE_MS },
@@ -41,7 +41,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
     expect(result.status).toBe(3);
   });
 
-  test("from another CID does not prevent the enclave's own", async () => {
+  test("heartbeat: another CID's does not prevent the enclave's own", async () => {
     const foreignHeartbeats = [{ cid: 77, byte: BYTE, afterMs: 0 }];
     const result = await launch(here.debug(), {
       enclave: { foreignHeartbeats, heartbeatMs: 200, liveMs: 600 },
@@ -53,7 +53,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
     expect(result.status).toBe(5);
   });
 
-  test("with a wrong byte is reported and not answered, from any CID", async () => {
+  test("heartbeat: a wrong byte is reported and not answered, from any CID", async () => {
     const enclave = {
       foreignHeartbeats: [{ cid: 77, byte: 0x42, afterMs: 0 }],
       ...{ heartbeatByte: 0x11, noHeartbeatFatal: false, heartbeatMs: 60, liveMs: 400 },
@@ -70,7 +70,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
     expectNothingLeft(result);
   });
 
-  test("is received despite twenty silent connections", async () => {
+  test("heartbeat: is received despite twenty silent connections", async () => {
     const enclave = { silentPeers: 20, heartbeatMs: 200, liveMs: 700 };
     const result = await launch(here.debug(), { enclave });
     const connected = entries(result, "silent peer connected").filter(({ ok }) => ok === true);
@@ -80,14 +80,14 @@ describe.concurrent.skipIf(notHere !== undefined)("a heartbeat", () => {
     expectNothingLeft(result);
   });
 
-  test("is received despite more silent connections than are kept", async () => {
+  test("heartbeat: is received despite more silent connections than are kept", async () => {
     const enclave = { silentPeers: 100, heartbeatMs: 400, liveMs: 1200 };
     const result = await launch(here.debug(), { enclave });
     expect(result.report.heartbeats).toEqual([{ cid: 16, byte: BYTE, outcome: "answered" }]);
     expect(result.status).toBe(5);
   });
 
-  test("that never comes gives status 3", async () => {
+  test("heartbeat: a missing one gives status 3", async () => {
     const enclave = { heartbeatMs: null, noHeartbeatFatal: false, liveMs: 80 };
     const result = await launch(here.debug(), { enclave });
     expect(lines(result.stderr).at(-1)).toMatch(exitLine(`${NO_HEARTBEAT}; the console stayed empty`));
@@ -106,10 +106,10 @@ const REQUIRED =
   "CID 3, port 9000, as AWS's init does once it is up; -accel nitro,debug-mode=on shows the console";
 const STOPPED = "was stopped TIME after start, without a heartbeat";
 
-describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
+describe.concurrent.skipIf(notHere !== undefined)("heartbeat option", () => {
   const silent = { heartbeatMs: null, console: ["no init here"] };
 
-  test("require stops the enclave after the time-out, with status 3", async () => {
+  test("heartbeat=require: stops the enclave after the time-out, with status 3", async () => {
     const result = await launch(policy("heartbeat=require,heartbeat-timeout=1"), { enclave: silent });
     const [, required, stopped, ...more] = lines(result.stderr);
     expect([required, more]).toEqual([REQUIRED, []]);
@@ -122,7 +122,7 @@ describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
     expectNothingLeft(result);
   });
 
-  test("require with -no-shutdown releases the enclave's resources and stays", async () => {
+  test("heartbeat=require with -no-shutdown: releases the enclave's resources and keeps running", async () => {
     const args = [...policy("heartbeat=require,heartbeat-timeout=1"), "-no-shutdown"];
     const scenario = { enclave: silent, signals: [{ afterMs: 2500, signal: "SIGTERM" }] };
     const result = await launch(args, scenario);
@@ -133,7 +133,7 @@ describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
     expectNothingLeft(result);
   });
 
-  test("require has no further effect once the heartbeat has come", async () => {
+  test("heartbeat=require: has no further effect once the heartbeat has come", async () => {
     const enclave = { heartbeatMs: 100, liveMs: 1600 };
     const result = await launch(policy("heartbeat=require,heartbeat-timeout=1"), { enclave });
     const [, exited, ...more] = lines(result.stderr);
@@ -142,7 +142,7 @@ describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
     expect(result.status).toBe(5);
   });
 
-  test("auto reports the time-out, and the enclave keeps running", async () => {
+  test("heartbeat=auto: reports the time-out, and the enclave keeps running", async () => {
     const enclave = { ...silent, liveMs: 1600 };
     const result = await launch(policy("heartbeat=auto,heartbeat-timeout=1"), { enclave });
     expect(lines(result.stderr)[1]).toBe(
@@ -151,7 +151,7 @@ describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
     expect(result.status).toBe(5);
   });
 
-  test("none uses no port, and the start message says so", async () => {
+  test("heartbeat=none: uses no port, and the start message says so", async () => {
     const scenario = { takenPorts: [9000], enclave: { ...silent, liveMs: LIVE_MS } };
     const result = await launch(policy("heartbeat=none"), scenario);
     expect(lines(result.stderr)[0]).toEndWith(", debug mode, heartbeat=none");
@@ -160,7 +160,7 @@ describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
     expectNothingLeft(result);
   });
 
-  test("the time-out starts with the enclave, also with -S", async () => {
+  test("heartbeat time-out: starts with the enclave, also with -S", async () => {
     const args = policy("heartbeat=require,heartbeat-timeout=1");
     const paused = shellWords([...args, "-S", "-qmp", "stdio", "-serial", "none"]);
     const get = (property: string) =>
@@ -179,7 +179,7 @@ describe.concurrent.skipIf(notHere !== undefined)("heartbeat=", () => {
 });
 
 describe.concurrent.skipIf(notHere !== undefined)("vsock port 9000", () => {
-  test("is released after the heartbeat: the next launch does not wait for the enclave's exit", async () => {
+  test("port 9000: is released after the heartbeat, so the next launch does not wait for the enclave's exit", async () => {
     const trace = here.path("first-trace");
     const first = shellWords(here.debug("-serial", "none", "-d", "vsock", "-D", trace));
     const second = shellWords(here.debug("-serial", "none"));

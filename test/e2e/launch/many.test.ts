@@ -26,8 +26,8 @@ const KNOWN: { what: string; path: RegExp; most: number }[] = [
   { what: "the runtime's event loop, and the signals", path: /^anon_inode:/, most: 4 },
 ];
 
-describe.skipIf(notHere !== undefined)("one parent instance", () => {
-  test("has nothing left after 200 launches", async () => {
+describe.skipIf(notHere !== undefined)("repeated launches", () => {
+  test("repeated launches: nothing is left after 200 of them", async () => {
     const [temporary, working] = [here.path("tmp"), here.path("cwd")];
     mkdirSync(temporary);
     mkdirSync(working);
@@ -49,7 +49,7 @@ describe.skipIf(notHere !== undefined)("one parent instance", () => {
     expectNothingLeft(result);
   });
 
-  test("has a launcher with no unexpected descriptors", async () => {
+  test("launcher: has no unexpected descriptors", async () => {
     const command = here.debug("-serial", `file:${here.path("console")}`);
     const run = startLaunch({ command, scenario: { enclave: { console: ["up"], heartbeatMs: 1 } } });
     await eventually("the console", () => Bun.file(here.path("console")).size > 0);

@@ -78,7 +78,7 @@ describe.concurrent.skipIf(notHere !== undefined)("measure=on", () => {
     },
   ];
   for (const { name, args, pcrs } of cases) {
-    test(`prints the PCRs of ${name} after the start`, async () => {
+    test(`measure=on: prints the PCRs of ${name} after the start`, async () => {
       const result = await launch([NITRO, ...args, "-accel", "nitro,measure=on"], quick);
       const [started, ...rest] = lines(result.stderr);
       expect(started).toStartWith("nitro: enclave started: ");
@@ -87,14 +87,14 @@ describe.concurrent.skipIf(notHere !== undefined)("measure=on", () => {
     });
   }
 
-  test("adds that an enclave in debug mode attests zeros", async () => {
+  test("measure=on: adds that an enclave in debug mode attests zeros", async () => {
     const result = await launch([NITRO, ...pieces, "-accel", "nitro,measure=on,debug-mode=on"], quick);
     expect(lines(result.stderr)[4]).toBe(
       "nitro: in debug mode the enclave attests zeros instead of these PCRs",
     );
   });
 
-  test("provides them to monitors", async () => {
+  test("measure=on: monitors report the PCRs", async () => {
     const args = ["-accel", "nitro,measure=on", "-monitor", "unix:hmp.sock,server=on,wait=off"];
     const parent = startLaunch({ command: [NITRO, ...pieces, ...more, ...args], cwd: here.directory });
     const client = await MonitorClient.connect(here.path("hmp.sock"));
@@ -119,7 +119,7 @@ describe.concurrent.skipIf(notHere !== undefined)("expect-pcr", () => {
     `expect-pcr0=${"0".repeat(96)},expect-pcr0=${two.pcr0}`,
   ];
   for (const [index, asked] of right.entries()) {
-    test(`with the image's PCRs launches it, and prints nothing (${index})`, async () => {
+    test(`expect-pcr: the image's own PCRs let it launch, and print nothing (${index})`, async () => {
       const result = await launch([NITRO, ...pieces, ...more, "-accel", `nitro,${asked}`], quick);
       expect(lines(result.stderr)).toHaveLength(2);
       expect(entries(result, "NE_START_ENCLAVE")).toHaveLength(1);
@@ -135,7 +135,7 @@ describe.concurrent.skipIf(notHere !== undefined)("expect-pcr", () => {
   ];
   for (const image of ["pieces", "eif"] as const) {
     for (const { index, asked, found } of wrong) {
-      test(`${index} with another PCR of ${image} is refused before memory is donated`, async () => {
+      test(`expect-pcr: ${index} with another PCR of ${image} is refused before memory is donated`, async () => {
         const args = image === "eif" ? ["-kernel", here.file("a.eif", awsImage())] : [...pieces, ...more];
         const result = await launch([NITRO, ...args, "-accel", `nitro,expect-pcr${index}=${asked}`], quick);
         expect(result.status).toBe(1);
@@ -150,7 +150,7 @@ describe.concurrent.skipIf(notHere !== undefined)("expect-pcr", () => {
   }
 });
 
-describe.concurrent.skipIf(notHere !== undefined)("a signed image", () => {
+describe.concurrent.skipIf(notHere !== undefined)("signed image", () => {
   const pcr0 = pcr(kernel, COMMAND_LINE, initrd, second);
   const dates = {
     good: { from: "20200101000000Z", to: "21200101000000Z" },
@@ -163,7 +163,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a signed image", () => {
   const goodSection = signedByOpenssl(signing, good, pcr0);
   const put = (name: string, section: Uint8Array) => here.file(`${name}.eif`, awsImage(section));
 
-  test("launches, and its certificate determines PCR8", async () => {
+  test("signed image: launches, and its certificate determines PCR8", async () => {
     const pcr8 = hex(pcr(signing.der(good.certificate)));
     const accel = `nitro,measure=on,expect-pcr8=${pcr8}`;
     const result = await launch(
@@ -179,7 +179,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a signed image", () => {
     { name: "early" as const, when: "is not valid before Feb  3 04:05:06 2119 GMT" },
   ];
   for (const { name, when } of said) {
-    test(`whose certificate ${when} is refused before the device is opened`, async () => {
+    test(`signed image: a certificate that ${when} is refused before the device is opened`, async () => {
       const path = put(name, signedByOpenssl(signing, pairOf(name), pcr0));
       const result = await launch([NITRO, "-kernel", path, "-m", "64M"], quick);
       expect(result.status).toBe(1);
@@ -197,7 +197,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a signed image", () => {
     });
   }
 
-  test("with an invalid signature is refused", async () => {
+  test("signed image: an invalid signature is refused", async () => {
     const damaged = goodSection.slice();
     // The last byte of S: the COSE_Sign1 is at the end of the section, an array of integers of one or two bytes.
     const last = damaged.length - 1;
@@ -213,7 +213,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a signed image", () => {
     );
   });
 
-  test("with the signature of another image is refused when it is measured", async () => {
+  test("signed image: the signature of another image is refused when the image is measured", async () => {
     const path = put("other", signedByOpenssl(signing, good, pcr(kernel)));
     const result = await launch([NITRO, "-kernel", path, "-m", "64M", "-accel", "nitro,measure=on"], quick);
     expect(result.status).toBe(1);
