@@ -25,6 +25,7 @@ import { isReadable } from "../sys/poll.ts";
 import { copyDescriptor } from "../sys/process-descriptor.ts";
 import { connectAbstract, listeningNames, listeningSockets } from "../sys/socket/abstract.ts";
 import { receiveFromProcess } from "../sys/socket/descriptor-passing.ts";
+import { ownedNames } from "../sys/socket/unix-diag.ts";
 import { boundVsockPort } from "../sys/socket/vsock.ts";
 import { vsockListenerInode } from "../sys/socket/vsock-diag.ts";
 import type { System } from "../sys/system.ts";
@@ -140,7 +141,7 @@ export function handoffLinks(system: System, process?: number): string[] {
 
 /** Asks the launcher that has the port, whose descriptors this user cannot see. */
 function askHolder(system: System): FoundPortUse | undefined {
-  for (const name of [HANDOFF_NAME, ...listeningNames(system, `${HANDOFF_NAME}-`)].slice(0, MAX_ASKED)) {
+  for (const name of handoffNames(system).slice(0, MAX_ASKED)) {
     const connected = connectAbstract(system, name, true);
     if (typeof connected === "number") continue;
     using socket = connected;
@@ -150,6 +151,12 @@ function askHolder(system: System): FoundPortUse | undefined {
     if (status !== undefined) return describe([{ name: "nitro", pid: answer?.pid, status }]);
   }
   return undefined;
+}
+
+/** Returns the names of the handoff sockets, root's first: other users may have any number of such names. */
+function handoffNames(system: System): string[] {
+  const prefix = `${HANDOFF_NAME}-`;
+  return [HANDOFF_NAME, ...(ownedNames(system, prefix, [0]) ?? []), ...listeningNames(system, prefix)];
 }
 
 function describe(holders: readonly Holder[]): FoundPortUse | undefined {

@@ -93,7 +93,9 @@ export class Vsock {
     this.peerCount += 1;
     bindName(fd, `${this.base}peer/${cid}:${this.nextPort++}/${this.peerCount}`);
     const result = connectName(fd, `${this.base}port/${port}`);
-    return result === -E.ECONNREFUSED ? -E.ECONNRESET : result; // vsock answers a closed port with a reset
+    // vsock answers with a reset where no socket listens, and where the listener's queue is full
+    // (net/vmw_vsock/virtio_transport_common.c: virtio_transport_recv_listen).
+    return result === -E.ECONNREFUSED || result === -E.EAGAIN ? -E.ECONNRESET : result;
   }
 
   /** socket(AF_VSOCK, …). */

@@ -123,11 +123,18 @@ export function serveHandoff(system: System, handoff: Fd, { shared, status }: Of
 export async function receiveShared(claim: Claim): Promise<SharedFds | undefined> {
   const first = await receiveFrom(claim, HANDOFF_NAME);
   if (first !== undefined) return first;
-  for (const name of listeningNames(claim.system, `${HANDOFF_NAME}-`)) {
+  for (const name of await otherNames(claim.system)) {
     const other = await receiveFrom(claim, name);
     if (other !== undefined) return other;
   }
   return undefined;
+}
+
+/** Returns the names of handoff sockets that are not HANDOFF_NAME. Other users may have any number of such names. */
+async function otherNames(system: System): Promise<string[]> {
+  const { ownedNames } = await import("../../sys/socket/unix-diag.ts");
+  const trusted = LAUNCH_USER === undefined ? [0] : [0, LAUNCH_USER];
+  return ownedNames(system, `${HANDOFF_NAME}-`, trusted) ?? listeningNames(system, `${HANDOFF_NAME}-`);
 }
 
 async function receiveFrom(claim: Claim, name: string): Promise<SharedFds | undefined> {

@@ -6,17 +6,20 @@
 import { errnoText, SyscallError } from "../../sys/errors.ts";
 import { ERRNO } from "../../sys/linux/errno.ts";
 import { POLLIN } from "../../sys/linux/poll.ts";
+import { SOMAXCONN } from "../../sys/linux/socket.ts";
 import { isReadable, nowMs, runLoop, type Waiter, waiter } from "../../sys/poll.ts";
-import { acceptVsock, type VsockConnection } from "../../sys/socket/vsock.ts";
+import type { VsockConnection } from "../../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../../sys/system.ts";
 import type { Device, ExitEvidence } from "../device.ts";
 import { limitedReport, OtherCids } from "./other-cids.ts";
+import { oldestConnection, surplusConnection } from "./peer-limits.ts";
 import type { HeartbeatPort } from "./port.ts";
 import { answerPeer, HEARTBEAT_PORT } from "./protocol.ts";
 
-/** How long another CID's connection may stay silent, and how many connections are kept. */
+/** How long another CID's connection may stay silent. */
 const PEER_TIMEOUT_MS = 5_000;
-const MAX_PEERS = 64;
+/** Connections accepted per turn of the loop. */
+const ACCEPT_BATCH = 256;
 /** At the launcher's end, connections of other CIDs get this long to send their byte. */
 const LINGER_MS = 200;
 
@@ -64,7 +67,7 @@ export class Heartbeat implements Device {
     this.#listenerWaiter = waiter(
       () => this.#port?.listener.number ?? -1,
       POLLIN,
-      () => this.#acceptPeer(),
+      () => this.#acceptPeers(),
       { deadlineMs: () => this.#deadlineMs, expired: () => this.#timedOut() },
     );
     this.#logWaiter = waiter(
@@ -132,7 +135,7 @@ export class Heartbeat implements Device {
     // The enclave may have sent its heartbeat immediately before it exited.
     const isWaiting = () =>
       !this.#released && isReadable(this.setup.system, this.#port?.listener.number ?? -1);
-    for (let i = 0; i < MAX_PEERS && isWaiting(); i++) this.#acceptPeer();
+    for (let i = 0; i < SOMAXCONN && isWaiting(); i += ACCEPT_BATCH) this.#acceptPeers();
     this.#readLog();
     this.#awaitedAtExit = this.isAwaited;
     this.#releasePort();
@@ -153,26 +156,39 @@ export class Heartbeat implements Device {
     this.#releasePort();
   }
 
-  #acceptPeer(): void {
-    this.#acceptOne();
+  #acceptPeers(): void {
+    for (let i = 0; i < ACCEPT_BATCH && this.isAwaited && this.#acceptOne(); i++);
     // Peers that connect without end keep the listener readable, and it never expires.
     if (this.isAwaited && nowMs() >= this.#deadlineMs) this.#timedOut();
   }
 
-  #acceptOne(): void {
-    const { system } = this.setup;
-    if (this.#port === undefined) return;
-    const incoming = acceptVsock(system, this.#port.listener);
+  /** Accepts a connection. Returns whether there may be another one. */
+  #acceptOne(): boolean {
+    const incoming = this.#port?.accept();
+    if (incoming === undefined) return true;
     if (typeof incoming === "number") {
-      if (wouldBlock(incoming) || TRANSIENT_ERRORS.includes(-incoming)) return;
-      const isFull = incoming === -ERRNO.EMFILE || incoming === -ERRNO.ENFILE;
-      if (isFull && this.#peers.length > 0) return this.#dropOldestPeer();
-      const error = new SyscallError("accept4", -incoming, `vsock port ${HEARTBEAT_PORT}`);
-      return this.#stopWaiting(`heartbeat: ${error.message}`);
+      this.#acceptFailed(-incoming);
+      return false;
     }
-    system.trace.vsock?.(`heartbeat: connection from CID ${incoming.cid} port ${incoming.port}`);
-    if (this.#peers.length >= MAX_PEERS) this.#dropOldestPeer();
-    this.#addPeer(incoming, incoming.cid === this.#cid);
+    const { cid, port } = incoming;
+    this.setup.system.trace.vsock?.(`heartbeat: connection from CID ${cid} port ${port}`);
+    const surplus = surplusConnection(this.#connections(), cid, this.#cid);
+    if (surplus !== undefined) this.#dropPeer(surplus, "dropped for a newer one");
+    this.#addPeer(incoming, cid === this.#cid);
+    return true;
+  }
+
+  #acceptFailed(errno: number): void {
+    if (wouldBlock(-errno) || TRANSIENT_ERRORS.includes(errno)) return;
+    const isFull = errno === ERRNO.EMFILE || errno === ERRNO.ENFILE;
+    const oldest = oldestConnection(this.#connections(), this.#cid);
+    if (isFull && oldest !== undefined) return this.#dropPeer(oldest, "dropped for a newer one");
+    const error = new SyscallError("accept4", errno, `vsock port ${HEARTBEAT_PORT}`);
+    this.#stopWaiting(`heartbeat: ${error.message}`);
+  }
+
+  #connections(): VsockConnection[] {
+    return this.#peers.map(({ incoming }) => incoming);
   }
 
   #addPeer(incoming: VsockConnection, own: boolean): void {
@@ -185,11 +201,6 @@ export class Heartbeat implements Device {
       expired: () => this.#dropPeer(incoming, "sent nothing"),
     });
     this.#readPeer(incoming, own); // init sends its byte as soon as it is connected
-  }
-
-  #dropOldestPeer(): void {
-    const oldest = this.#peers.find((peer) => peer.incoming.cid !== this.#cid) ?? this.#peers[0];
-    if (oldest !== undefined) this.#dropPeer(oldest.incoming, "dropped for a newer one");
   }
 
   #readPeer(incoming: VsockConnection, own: boolean): void {

@@ -11,13 +11,22 @@ import { SyscallError } from "../../sys/errors.ts";
 import type { Fd } from "../../sys/files.ts";
 import { ERRNO } from "../../sys/linux/errno.ts";
 import { POLLIN } from "../../sys/linux/poll.ts";
+import { SOMAXCONN } from "../../sys/linux/socket.ts";
+import { VMADDR_CID_HOST } from "../../sys/linux/vm_sockets.ts";
 import { isReadable, nowMs, type Waiter, waiter } from "../../sys/poll.ts";
-import { acceptVsock, boundVsockPort, listenVsock, type VsockConnection } from "../../sys/socket/vsock.ts";
+import {
+  acceptVsock,
+  boundVsockPort,
+  listenVsock,
+  localCid,
+  type VsockConnection,
+} from "../../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../../sys/system.ts";
 import { type Claim, openHandoff, receiveShared, type SharedFds, serveHandoff } from "./handoff.ts";
 import { encodeStatus, publishStatus } from "./holder-status.ts";
 import { createLog, HeartbeatLog } from "./log.ts";
-import { answerPeer, HEARTBEAT_PORT } from "./protocol.ts";
+import { surplusConnection } from "./peer-limits.ts";
+import { answerPeer, HEARTBEAT_PORT, PARENT_CID } from "./protocol.ts";
 
 /** How long a launch waits for the port if it is not known how long the process that holds it may hold it. */
 export const PORT_TIMEOUT_MS = 30_000;
@@ -25,9 +34,7 @@ export const PORT_TIMEOUT_MS = 30_000;
 const GRACE_MS = 2_000;
 const MAX_RETRY_MS = 100;
 /** Handoff clients served per turn of the loop. */
-const MAX_CLIENTS = 8;
-/** Connections accepted immediately before the start. */
-const MAX_EARLY = 64;
+const MAX_CLIENTS = 64;
 
 /** One launcher's share in the port. */
 export class HeartbeatPort implements Disposable {
@@ -37,7 +44,8 @@ export class HeartbeatPort implements Disposable {
   /** undefined before the enclave's start. */
   #status: Uint8Array | undefined;
   #statusFile: Fd | undefined;
-  readonly #early: VsockConnection[] = [];
+  #early: VsockConnection[] = [];
+  #localCid: number | undefined;
   /** CIDs whose heartbeats were answered before the start. */
   readonly answeredEarly: number[] = [];
   readonly #handoffWaiter: Waiter;
@@ -77,25 +85,52 @@ export class HeartbeatPort implements Disposable {
    * have had the CID that this enclave gets.
    */
   starting(): void {
-    for (let i = 0; i < MAX_EARLY && isReadable(this.system, this.listener.number); i++) {
-      const incoming = acceptVsock(this.system, this.listener);
+    for (let i = 0; i < SOMAXCONN && isReadable(this.system, this.listener.number); i++) {
+      const incoming = this.accept();
+      if (incoming === undefined) continue;
       if (typeof incoming === "number") break;
       const { kind } = answerPeer(this.system, incoming, () => this.#log?.heartbeat(incoming.cid));
       if (kind === "answered") this.answeredEarly.push(incoming.cid);
-      if (kind === "nothing yet") this.#early.push(incoming);
+      if (kind === "nothing yet") this.#keepEarly(incoming);
       else incoming.socket.close();
     }
     this.#log?.starting();
   }
 
+  #keepEarly(incoming: VsockConnection): void {
+    const surplus = surplusConnection(this.#early, incoming.cid);
+    surplus?.socket.close();
+    this.#early = this.#early.filter((each) => each !== surplus);
+    this.#early.push(incoming);
+  }
+
+  /**
+   * Accepts the next connection, or returns the negative errno; undefined for a connection from this machine, which is
+   * closed: any local user can make them, and no enclave has its CIDs.
+   */
+  accept(): VsockConnection | number | undefined {
+    const incoming = acceptVsock(this.system, this.listener);
+    if (typeof incoming === "number" || !this.#isLocal(incoming.cid)) return incoming;
+    this.system.trace.vsock?.(`heartbeat: connection from this machine (CID ${incoming.cid}) closed`);
+    incoming.socket.close();
+    return undefined;
+  }
+
+  #isLocal(cid: number): boolean {
+    return cid <= VMADDR_CID_HOST || cid === PARENT_CID || cid === this.#localCid;
+  }
+
   /** Returns the connections from before the start that have sent nothing yet. The caller owns them. */
   takeEarly(): VsockConnection[] {
-    return this.#early.splice(0);
+    const early = this.#early;
+    this.#early = [];
+    return early;
   }
 
   /** The launcher's enclave has this CID, and its heartbeat is awaited so long. */
   started(cid: number, timeoutMs: number): void {
     this.#cid = cid;
+    this.#localCid = localCid(this.system);
     this.#status = encodeStatus(this.system, { cid, timeoutMs });
     this.#statusFile = publishStatus(this.system, this.#status);
     this.#log?.started(cid);

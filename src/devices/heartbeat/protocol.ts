@@ -10,6 +10,8 @@ import { type System, wouldBlock } from "../../sys/system.ts";
 
 /** The vsock port of the parent instance that init connects to. */
 export const HEARTBEAT_PORT = 9000;
+/** The CID of the parent instance, which no enclave can have. */
+export const PARENT_CID = 3;
 const HEARTBEAT_BYTE = 0xb7;
 
 /** What a peer has sent so far, and the result of the answer: 1 for a sent byte, otherwise a negative errno. */

@@ -16,3 +16,6 @@ export const nlmsghdr = struct("nlmsghdr", 16, {
   nlmsg_seq: u32,
   nlmsg_pid: u32,
 });
+
+/** struct nlattr */
+export const nlattr = struct("nlattr", 4, { nla_len: u16, nla_type: u16 });

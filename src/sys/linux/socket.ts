@@ -11,6 +11,8 @@ export const SOCK_DGRAM = 2;
 export const SOCK_SEQPACKET = 5;
 export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
+/** The largest backlog of listen(2); net.core.somaxconn may limit it further. 128 before Linux 5.4. */
+export const SOMAXCONN = 4096;
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
 export const SO_ERROR = 4;

@@ -4,6 +4,7 @@ import { array, struct, u8, u16, u32 } from "../struct.ts";
 export const VMADDR_CID_ANY = 0xffffffff;
 export const VMADDR_CID_HYPERVISOR = 0;
 export const VMADDR_CID_LOCAL = 1;
+export const VMADDR_CID_HOST = 2;
 
 /** _IO(7, 0xb9) of /dev/vsock; despite _IO it fills an unsigned int. */
 export const IOCTL_VM_SOCKETS_GET_LOCAL_CID = 0x7b9;

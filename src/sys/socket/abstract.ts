@@ -9,7 +9,6 @@ import { checked, resultOrErrno, type System } from "../system.ts";
 import { quoted } from "../trace.ts";
 
 const SOCKET_TYPE = net.SOCK_SEQPACKET | net.SOCK_NONBLOCK | net.SOCK_CLOEXEC;
-const BACKLOG = 128;
 
 const socketArgs = () => "AF_UNIX, SOCK_SEQPACKET|SOCK_NONBLOCK|SOCK_CLOEXEC, 0";
 
@@ -34,8 +33,11 @@ export function listenAbstract(system: System, name: string): Fd {
       args: () => `${socket.number}, ${quoted(`@${name}`)}`,
       subject: `@${name}`,
     });
-    const listening = system.libc.listen(socket.number, BACKLOG);
-    checked(system, "listen", listening, { args: () => `${socket.number}, ${BACKLOG}`, subject: `@${name}` });
+    const listening = system.libc.listen(socket.number, net.SOMAXCONN);
+    checked(system, "listen", listening, {
+      args: () => `${socket.number}, ${net.SOMAXCONN}`,
+      subject: `@${name}`,
+    });
     return socket;
   } catch (error) {
     socket.close();
@@ -84,7 +86,7 @@ export function peerUser(system: System, socket: Fd): number | undefined {
 
 /** __SO_ACCEPTCON (linux/net.h) among the flags, then type, state, inode and the name (net/unix/af_unix.c). */
 const LISTENING = /^\S+ \S+ \S+ 00010000 \S+ \S+ +(\d+) @(.*)$/;
-const MOST_NAMES = 4096;
+const MAX_NAMES = 1 << 18;
 
 /** A listening socket. */
 export interface ListeningSocket {
@@ -106,7 +108,7 @@ export function listeningSockets(
   try {
     using file = openFile(system, `/proc/${process}/net/unix`, O_RDONLY);
     const bytes = new Uint8Array(64 * 1024);
-    for (let rest = ""; found.length < MOST_NAMES; ) {
+    for (let rest = ""; found.length < MAX_NAMES; ) {
       const got = readSome(system, file.number, bytes);
       if (got <= 0) break;
       const lines = (rest + new TextDecoder("latin1").decode(bytes.subarray(0, got))).split("\n");

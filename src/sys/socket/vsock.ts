@@ -13,12 +13,12 @@ import {
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
+  SOMAXCONN,
 } from "../linux/socket.ts";
 import { IOCTL_VM_SOCKETS_GET_LOCAL_CID, sockaddrVm, VMADDR_CID_ANY } from "../linux/vm_sockets.ts";
 import { checked, resultOrErrno, type System } from "../system.ts";
 
 const SOCKET_TYPE = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-const BACKLOG = 128;
 
 function vsockAddress(cid: number, port: number): Uint8Array {
   return sockaddrVm.encode({
@@ -88,9 +88,9 @@ export function listenVsock(system: System, port: number): Fd {
     const bound = system.libc.bind(socket.number, address, address.length);
     const args = () => `${socket.number}, ${addressText(VMADDR_CID_ANY, port)}, ${address.length}`;
     checked(system, "bind", bound, { args, subject: `vsock port ${port}` });
-    const listening = system.libc.listen(socket.number, BACKLOG);
+    const listening = system.libc.listen(socket.number, SOMAXCONN);
     checked(system, "listen", listening, {
-      args: () => `${socket.number}, ${BACKLOG}`,
+      args: () => `${socket.number}, ${SOMAXCONN}`,
       subject: `vsock port ${port}`,
     });
     return socket;

@@ -17,8 +17,8 @@ const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
 
 const HELD = "nitro: port 9000 is in use by another process; waiting for it, up to 30 s";
-/** A launch of nitro holds the port, with the time-out of AWS's CLI or another one. */
-const heldByNitro = (seconds = 180, cid = 16) =>
+/** A launch of nitro holds the port. Some of its time-out, that of AWS's CLI, has passed on a busy machine. */
+const heldByNitro = (seconds = "1[78]\\d", cid = 16) =>
   new RegExp(
     `^nitro: port 9000 is in use by nitro \\(pid \\d+, CID ${cid}\\); waiting for it, up to ${seconds} s$`,
   );
@@ -182,6 +182,28 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
     expect(went(result.stdout)).toEqual(repeated(8, COUNTED));
   });
 
+  test("of unprivileged users that hold silent vsock connections do not keep the heartbeat out", async () => {
+    const attacker = python(
+      "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (1500, 1500))",
+      OTHER_UID,
+      "os.fork(); os.fork(); held = []; there()",
+      "while True:",
+      "  caller = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM); caller.setblocking(False)",
+      "  try: caller.connect((3, 9000))",
+      "  except BlockingIOError: held = [caller, *held[:999]]",
+    );
+    // The launcher does not run while the heartbeat comes: the queue of connections must have room for it.
+    const signals: ScheduledSignal[] = [{ at: "exit NE_START_ENCLAVE", nth: 1, signal: "SIGSTOP" }];
+    const meanwhile =
+      "until grep -q '^State:.T' /proc/$p0/status; do sleep 0.02; done; sleep 0.4; kill -CONT $p0";
+    const result = await launchAs({
+      command: together(here, [required()], { before: attacker, meanwhile }),
+      scenario: { enclave: { heartbeatMs: 200 }, signals },
+    });
+    expect(result.report.heartbeats).toEqual([{ cid: 16, byte: 0xb7, outcome: "answered" }]);
+    expect(went(result.stdout)).toEqual([COUNTED]);
+  });
+
   test("that have the port are waited for; when they release it all four launches start", async () => {
     const holder = python(...VSOCK_PORT, "there(); time.sleep(2)");
     const result = await launchAs({ command: together(here, four, { before: holder }), scenario: brief });
@@ -233,6 +255,16 @@ function beside(first: readonly string[], next: string, ready = "enclave started
   return ["sh", "-c", script.join("\n")];
 }
 
+/** A script that starts a launch, and stops it when it has reported that it waits for the port. */
+function untilItWaits(command: string): string {
+  const errors = shellWords([here.path(`waits-${crypto.randomUUID()}`)]);
+  return [
+    `${command} 2> ${errors} & waiting=$!`,
+    `until grep -qs 'is in use by' ${errors}; do sleep 0.02; done`,
+    `kill $waiting; wait $waiting; cat ${errors} >&2; echo stopped`,
+  ].join("\n");
+}
+
 describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps the port", () => {
   const next = shellWords(required());
 
@@ -269,6 +301,29 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
     expectNothingLeft(result);
   });
 
+  test("and another user has 20001 names of its handoff socket, a launch starts and counts its heartbeat", async () => {
+    const squatter = python(
+      "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (6000, 6000))",
+      OTHER_UID,
+      `first = ${UNIX}; first.bind("\\0${HANDOFF}"); first.listen()`,
+      "ready, part = os.pipe(), 0",
+      "while part < 3 and os.fork(): part += 1",
+      "for i in range(5000):",
+      `  one = ${UNIX}; one.bind(f"\\0${HANDOFF}-{part}-{i}"); one.listen(); os.dup(one.fileno())`,
+      "os.write(ready[1], b'x')",
+      "if part == 3:",
+      "  for _ in range(4): os.read(ready[0], 1)",
+      "  there()",
+      "time.sleep(1000)",
+    );
+    const directory = here.path(`names-${crypto.randomUUID()}`);
+    const keeping = `mkdir -m 777 ${directory}; cd ${directory}; ${squatter}; exec ${shellWords(here.production())}`;
+    const command = beside(["sh", "-c", keeping], next);
+    const result = await launchAs({ command, scenario: keeper });
+    expect(result.stdout).toBe("5\n0\n");
+    expect(result.stderr).not.toContain("is in use by");
+  });
+
   test("before its start (-S), a launch starts and counts its heartbeat", async () => {
     const first = here.production(
       "-S",
@@ -288,25 +343,25 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
   });
 
   test("in another network namespace, a launch waits up to that one's time-out", async () => {
-    const waits = `timeout 1 unshare -n ${next}`;
+    const waits = untilItWaits(`unshare -n ${next}`);
     const result = await launchAs({ command: beside(here.production(), waits), scenario: keeper });
     expect(linesLike(result.stderr, heldByNitro())).toHaveLength(1);
     expect(entries(result, "NE_CREATE_VM")).toHaveLength(1);
-    expect(result.stdout).toBe("124\n0\n");
+    expect(result.stdout).toBe("stopped\n0\n0\n");
     expectNothingLeft(result);
   });
 
   test("in another network and pid namespace, where no holder is seen, a launch waits 30 s", async () => {
-    const waits = `timeout 1 unshare -n -p -f --mount-proc ${next}`;
+    const waits = untilItWaits(`unshare -n -p -f --kill-child --mount-proc ${next}`);
     const result = await launchAs({ command: beside(here.production(), waits), scenario: keeper });
     expect(lines(result.stderr)).toContain(HELD);
-    expect(result.stdout).toBe("124\n0\n");
+    expect(result.stdout).toBe("stopped\n0\n0\n");
   });
 
   test("in another network namespace, a launch starts when that one's heartbeat has come", async () => {
     const waits = `unshare -n ${next}`;
     const enclaves = [
-      { heartbeatMs: 1500, liveMs: null },
+      { heartbeatMs: 3000, liveMs: null },
       { heartbeatMs: 1, liveMs: LIVE_MS },
     ];
     const result = await launchAs({
@@ -323,11 +378,11 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
   });
 
   test("in another network namespace, a launch starts when that one's time-out has passed", async () => {
-    const first = here.production("-accel", "nitro,heartbeat-timeout=2");
+    const first = here.production("-accel", "nitro,heartbeat-timeout=4");
     const waits = `unshare -n ${next}`;
     const result = await launchAs({ command: beside(first, waits), scenario: keeper });
-    expect(linesLike(result.stderr, heldByNitro(2))).toHaveLength(1);
-    expect(result.stderr).toContain("no heartbeat within 2 s; no longer waiting, the enclave keeps running");
+    expect(linesLike(result.stderr, heldByNitro("[1-4]"))).toHaveLength(1);
+    expect(result.stderr).toContain("no heartbeat within 4 s; no longer waiting, the enclave keeps running");
     expect(result.stdout).toBe("5\n0\n");
     expectNothingLeft(result);
   });
@@ -335,7 +390,7 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
   test("in another network namespace, a launch gives up after heartbeat-wait=, and names the holder", async () => {
     const waits = `unshare -n ${shellWords(here.production("-accel", "nitro,heartbeat-wait=1"))}`;
     const result = await launchAs({ command: beside(here.production(), waits), scenario: keeper });
-    expect(linesLike(result.stderr, heldByNitro(1))).toHaveLength(1);
+    expect(linesLike(result.stderr, heldByNitro("1"))).toHaveLength(1);
     expect(result.stderr).toMatch(
       /\nnitro: heartbeat: after 1 s: vsock port 9000 is in use by nitro \(pid \d+, CID 16\), of another user or in /,
     );
@@ -346,20 +401,20 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
   });
 
   test("of another user, who is not trusted, a launch waits for the port", async () => {
-    const waits = `timeout 1 ${next}`;
+    const waits = untilItWaits(next);
     const first = ["setpriv", "--reuid=65534", "--clear-groups", ...here.production()];
     const scenario = { ...keeper, deviceMode: "0666" };
     const result = await launchAs({ command: beside(first, waits), scenario });
     expect(linesLike(result.stderr, heldByNitro())).toHaveLength(1);
-    expect(result.stdout).toBe("124\n0\n");
+    expect(result.stdout).toBe("stopped\n0\n0\n");
   });
 
   test("of root, a launch of root starts and one of another user waits", async () => {
-    const waits = `timeout 1 setpriv --reuid=65534 --clear-groups ${next}; echo $?; ${next}`;
+    const waits = `${untilItWaits(`setpriv --reuid=65534 --clear-groups ${next}`)}; ${next}`;
     const scenario = { ...keeper, deviceMode: "0666" };
     const result = await launchAs({ command: beside(here.production(), waits), scenario });
     expect(linesLike(result.stderr, heldByNitro())).toHaveLength(1);
-    expect(result.stdout).toBe("124\n5\n0\n");
+    expect(result.stdout).toBe("stopped\n5\n0\n");
   });
 
   test("a launch that is suspended when its enclave is up counts its heartbeat, and no other CID is reported", async () => {

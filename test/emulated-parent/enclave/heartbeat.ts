@@ -9,7 +9,6 @@ import type { World } from "../world.ts";
 
 /** The port of AWS's launcher (aws-nitro-enclaves-cli: ENCLAVE_READY_VSOCK_PORT). */
 export const HEARTBEAT_PORT = 9000;
-const retryMs = 5;
 
 /** Sends a byte from a CID and waits for its echo. @param finished called once with the outcome. */
 export function sendHeartbeat(
@@ -25,10 +24,6 @@ export function sendHeartbeat(
     finished(outcome);
   };
   const fd = vsock.connectFrom(cid, HEARTBEAT_PORT);
-  if (fd === -E.EAGAIN) {
-    loop.after(retryMs, () => sendHeartbeat(world, cid, byte, finished)); // the listener's queue is full
-    return;
-  }
   if (fd < 0) return finish("refused");
   trace.add("heartbeat connected", { cid, byte });
   const bytes = fixedBytes(1);

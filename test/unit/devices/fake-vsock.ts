@@ -19,6 +19,8 @@ export class FakeVsock {
   readonly socketErrors: number[] = [];
   /** What bind returns: 0 or a negative errno. */
   readonly binds: number[] = [];
+  /** The backlogs of listen, in order. */
+  readonly backlogs: number[] = [];
   /** Bytes sent, by descriptor. */
   readonly sent = new Map<number, number>();
   sendResult = 1;
@@ -30,7 +32,10 @@ export class FakeVsock {
     this.system = fakeLibc({
       socket: () => this.#note("socket", this.#next++),
       bind: () => this.#note("bind", this.binds.shift() ?? 0),
-      listen: () => this.#note("listen", 0),
+      listen: (_fd, backlog) => {
+        this.backlogs.push(Number(backlog));
+        return this.#note("listen", 0);
+      },
       accept4: (_listener, address) => this.#accept(address as Uint8Array),
       connect: () => this.#note("connect", this.connects.shift() ?? -115),
       getsockopt: (_fd, _level, _name, value) => {

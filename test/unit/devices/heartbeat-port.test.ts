@@ -397,6 +397,16 @@ describe("a connection from before the start", () => {
     expect([vsock.sent.get(100), vsock.closed(100), heartbeat.isAwaited]).toEqual([1, true, true]);
   });
 
+  test("is closed at once if it is the parent's own, or beyond what is kept of its CID", async () => {
+    const peers = [1, 2, 3, ...Array(20).fill(77), 78].map((cid): [number] => [cid]);
+    const { vsock, heartbeat } = await startsAfter(undefined, peers);
+    const waiters: Waiter[] = [];
+    heartbeat.addWaiters(waiters);
+    expect([100, 101, 102, 103].map((fd) => vsock.closed(fd))).toEqual([true, true, true, true]);
+    expect([122, 123].map((fd) => vsock.closed(fd))).toEqual([false, false]);
+    expect(waiters.length).toBeLessThan(1 + 12);
+  });
+
   test("is closed with a launch that does not start", () => {
     const vsock = new FakeVsock();
     const port = new HeartbeatPort(vsock.system, new Fd(vsock.system, 50), undefined);

@@ -4,6 +4,7 @@ import { HeartbeatPort } from "../../../src/devices/heartbeat/port.ts";
 import { awsTimeoutMs } from "../../../src/devices/heartbeat/timeout.ts";
 import { Fd } from "../../../src/sys/files.ts";
 import { nowMs, type Waiter } from "../../../src/sys/poll.ts";
+import { listenVsock } from "../../../src/sys/socket/vsock.ts";
 import { FakeVsock } from "./fake-vsock.ts";
 
 const GIB = 2 ** 30;
@@ -139,11 +140,11 @@ describe("a peer with another CID", () => {
     expect(vsock.closed(fd)).toBe(true);
   });
 
-  test("is dropped if it is the oldest of too many; the enclave's own connection is kept", async () => {
+  test("is dropped if it is the oldest of too many CIDs; the enclave's own connection is kept", async () => {
     const { peer, waiters, vsock, heartbeat } = await started();
     const own = peer(16);
     const first = peer(77);
-    for (let i = 0; i < 200; i++) peer(78);
+    for (let cid = 100; cid < 300; cid++) peer(cid);
     expect(waiters().length).toBe(1 + 64);
     expect([vsock.closed(own), vsock.closed(first)]).toEqual([false, true]);
     vsock.readable.set(own, [[BYTE]]);
@@ -151,6 +152,57 @@ describe("a peer with another CID", () => {
       .find(({ fd }) => fd === own)
       ?.ready(1);
     expect(heartbeat.hasArrived).toBe(true);
+  });
+});
+
+describe("a CID that connects again and again", () => {
+  test("displaces its own connections only, and these are few", async () => {
+    const { peer, waiters, vsock } = await started();
+    const [own, other] = [peer(16), peer(77)];
+    const first = peer(78);
+    for (let i = 0; i < 500; i++) peer(78);
+    expect(waiters().length).toBeLessThan(1 + 2 + 10);
+    expect([own, other, first].map((fd) => vsock.closed(fd))).toEqual([false, false, true]);
+    vsock.readable.set(other, [[BYTE]]);
+    waiters()
+      .find(({ fd }) => fd === other)
+      ?.ready(1);
+    expect(vsock.sent.get(other)).toBe(1);
+  });
+});
+
+describe("a connection from the parent itself", () => {
+  test.each([0, 1, 2, 3])("(CID %d) is closed at once and not answered", async (cid) => {
+    const { waiters, vsock, heartbeat, reported } = await started();
+    vsock.incoming.push(cid);
+    vsock.readable.set(100, [[BYTE]]);
+    waiters()[0]?.ready(1);
+    expect([vsock.closed(100), vsock.sent.get(100), waiters().length]).toEqual([true, undefined, 1]);
+    expect([heartbeat.isAwaited, reported]).toEqual([true, []]);
+  });
+});
+
+describe("connections that wait together", () => {
+  test("are accepted in one turn, so that the queue does not fill", async () => {
+    const { waiters, vsock, heartbeat } = await started();
+    vsock.incoming.push(...Array(200).fill(3), 77, 16);
+    vsock.readable.set(300, [[BYTE]]); // 77's
+    vsock.readable.set(301, [[BYTE]]);
+    waiters()[0]?.ready(1);
+    expect([vsock.sent.get(300), heartbeat.hasArrived]).toEqual([1, true]);
+  });
+
+  test("without end do not keep the loop in one turn", async () => {
+    const { waiters, vsock } = await started();
+    vsock.incoming.push(...Array(5000).fill(3));
+    waiters()[0]?.ready(1);
+    expect(vsock.incoming.length).toBeGreaterThan(4000);
+  });
+
+  test("fit into the longest queue that the kernel allows", async () => {
+    const vsock = new FakeVsock();
+    listenVsock(vsock.system, 9000).close();
+    expect(vsock.backlogs).toEqual([4096]);
   });
 });
 
