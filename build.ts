@@ -26,6 +26,7 @@ import { describeCommands } from "./src/cli/completion/description.ts";
 import { fishCompletion } from "./src/cli/completion/fish.ts";
 import { zshCompletion } from "./src/cli/completion/zsh.ts";
 import { manPage } from "./src/cli/man-page.ts";
+import { addEntryCheck } from "./src/executable/entry-check.ts";
 import { COMPONENTS } from "./src/licenses/components.ts";
 import { thirdPartyNotices } from "./src/licenses/notices.ts";
 import { softwareBillOfMaterials } from "./src/licenses/sbom.ts";
@@ -344,6 +345,7 @@ async function build(target: Target, plugin: Bun.BunPlugin): Promise<string> {
     });
     const program = readFileSync(join(work, "nitro"));
     closeEnvironment(program, statSync(runtime).size, target.architecture);
+    addEntryCheck(program, readFileSync(runtime), target.architecture);
     writeFileSync(join(work, "nitro"), program);
     chmodSync(join(work, "nitro"), 0o755);
     renameSync(join(work, "nitro"), output);

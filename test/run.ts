@@ -16,6 +16,8 @@ needPrograms(
   "gcc",
   "as",
   "aarch64-linux-gnu-as",
+  "eu-strip",
+  "patchelf",
   "strace",
   "setpriv",
   "socat",

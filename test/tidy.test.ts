@@ -81,7 +81,7 @@ const LAYERS = [
   ["check"],
   ["launch"],
   ["pool"],
-  ["monitor", "devices", "chardev", "enclave", "eif", "host", "licenses"],
+  ["monitor", "devices", "chardev", "enclave", "eif", "host", "executable", "licenses"],
   ["sys"],
 ];
 

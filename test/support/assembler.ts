@@ -1,4 +1,4 @@
-/** Assembles the routines of src/sys/threads with binutils. */
+/** Assembles sources with binutils. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,12 +18,12 @@ function must(command: string[]): string {
   return stdout.toString();
 }
 
-/** Assembles src/sys/threads/ARCHITECTURE.S. */
-export function assembleRoutines(architecture: keyof typeof PREFIX): Assembled {
+/** Assembles ARCHITECTURE.S of a directory. */
+export function assemble(sources: string, architecture: keyof typeof PREFIX): Assembled {
   const directory = mkdtempSync(join(tmpdir(), "nitro-as-"));
-  const [object, binary] = [join(directory, "routines.o"), join(directory, "routines.bin")];
+  const [object, binary] = [join(directory, "code.o"), join(directory, "code.bin")];
   // cpp removes the comments, whose form differs between the assemblers.
-  const source = must(["cpp", "-P", "-undef", join(ROOT, `src/sys/threads/${architecture}.S`)]);
+  const source = must(["cpp", "-P", "-undef", join(ROOT, sources, `${architecture}.S`)]);
   try {
     const prefix = PREFIX[architecture];
     const options = architecture === "aarch64" ? ["-march=armv8.5-a"] : [];

@@ -18,6 +18,8 @@ const PROGRAMS = {
   gcc: "gcc libc6-dev zlib1g-dev",
   as: "binutils",
   "aarch64-linux-gnu-as": "binutils-aarch64-linux-gnu",
+  "eu-strip": "elfutils",
+  patchelf: "patchelf",
   strace: "strace",
   setpriv: "util-linux",
   socat: "socat",

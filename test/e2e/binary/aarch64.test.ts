@@ -1,49 +1,17 @@
-/**
- * The program for aarch64, under qemu-user: NITRO_ARM64_SYSROOT names a directory with an arm64 libc
- * (lib/ld-linux-aarch64.so.1 and what belongs to it). On an aarch64 machine it runs as it is.
- */
+/** The program for aarch64, under qemu-user; on an aarch64 machine it runs as it is. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
 import { version } from "../../../package.json" with { type: "json" };
 import { smallSections, writeEif } from "../../unit/eif/eif-writer.ts";
 import { arm64Image, gzipped, zboot, zstandard } from "../../unit/eif/kernels.ts";
+import { runAarch64, whyNoAarch64 } from "./emulated-processor.ts";
 import { HostileDirectory } from "./hostile.ts";
-import {
-  built,
-  type Ended,
-  firstLine,
-  hasDevice,
-  NO_DEVICE,
-  runCommand,
-  type Surroundings,
-} from "./nitro.ts";
+import { built, type Ended, firstLine, hasDevice, NO_DEVICE, type Surroundings } from "./nitro.ts";
 
-const QEMU = "qemu-aarch64-static";
-const sysroot = process.env["NITRO_ARM64_SYSROOT"] ?? "";
-const native = process.arch === "arm64";
+if (whyNoAarch64 !== undefined) console.log(`test/e2e/binary/aarch64 is skipped: ${whyNoAarch64}`);
 
-function whyNotHere(): string | undefined {
-  if (native) return undefined;
-  if (Bun.which(QEMU) === null) return `${QEMU} is missing (Debian's package qemu-user-static)`;
-  if (sysroot === "") return "NITRO_ARM64_SYSROOT names no directory with an arm64 libc";
-  const loader = join(sysroot, "lib/ld-linux-aarch64.so.1");
-  return existsSync(loader) ? undefined : `${loader} is missing`;
-}
-
-const notHere = whyNotHere();
-if (notHere !== undefined) console.log(`test/e2e/binary/aarch64 is skipped: ${notHere}`);
-
-/** Variables are given to the guest only: qemu is a program of its own. */
 function aarch64(args: readonly string[], around: Surroundings = {}): Ended {
-  const program = built("nitro-aarch64");
-  if (native) return runCommand([program, ...args], around);
-  const given = Object.entries(around.env ?? {}).flatMap(([name, value]) => ["-E", `${name}=${value}`]);
-  const path = process.env["PATH"] ?? "";
-  return runCommand([QEMU, "-L", sysroot, ...given, program, ...args], {
-    cwd: around.cwd ?? "/",
-    env: { PATH: path },
-  });
+  return runAarch64(built("nitro-aarch64"), args, around);
 }
 
 /** The same with one bit in its middle changed. */
@@ -54,7 +22,7 @@ function damaged(bytes: Uint8Array): Uint8Array {
   return copy;
 }
 
-describe.skipIf(notHere !== undefined)("aarch64 executable", () => {
+describe.skipIf(whyNoAarch64 !== undefined)("aarch64 executable", () => {
   const hostile = new HostileDirectory();
   afterAll(() => hostile[Symbol.dispose]());
   const eif = (name: string, flags: number) => {

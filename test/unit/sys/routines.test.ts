@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { CALL_BYTES, HEAD_BYTES } from "../../../src/sys/threads/call-table.ts";
 import { callLoop, signalHandler } from "../../../src/sys/threads/routines.ts";
-import { assembleRoutines } from "../../support/assembler.ts";
+import { assemble } from "../../support/assembler.ts";
 
 const machines = [
   ["x86_64", "x64"],
@@ -14,14 +14,14 @@ function hex(code: Uint8Array): string {
 }
 
 test.each(machines)("routines: the code for %s equals the assembled source", (architecture, machine) => {
-  const { code, labels } = assembleRoutines(architecture);
+  const { code, labels } = assemble("src/sys/threads", architecture);
   const routine = (name: string) => hex(code.subarray(labels.get(name), labels.get(`${name}_end`)));
   expect(hex(callLoop(machine))).toBe(routine("call_loop"));
   expect(hex(signalHandler(0, machine))).toBe(routine("signal_handler"));
 });
 
 test.each(machines)("routines: the descriptor operand for %s is at its label", (architecture, machine) => {
-  const { labels } = assembleRoutines(architecture);
+  const { labels } = assemble("src/sys/threads", architecture);
   const at = (labels.get("signal_handler_fd") ?? 0) - (labels.get("signal_handler") ?? 0);
   const [zero, other] = [signalHandler(0, machine), signalHandler(0x1234, machine)];
   const differing = [...zero.keys()].filter((i) => zero[i] !== other[i]);
