@@ -5,7 +5,15 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { arm64Guest, arm64Sysroot, guestKernel, needPrograms, qmpClient, ROOT } from "./support/packages.ts";
+import {
+  arm64Guest,
+  arm64Sysroot,
+  guestKernel,
+  needPrograms,
+  qemuMachine,
+  qmpClient,
+  ROOT,
+} from "./support/packages.ts";
 import { skippedTests, skipReasons, unexpectedSkips } from "./support/skips.ts";
 
 needPrograms(
@@ -36,6 +44,7 @@ const env = {
   NITRO_GUEST_KERNEL: guestKernel(),
   NITRO_ARM64_SYSROOT: arm64Sysroot(),
   NITRO_QMP_CLIENT: qmpClient(),
+  NITRO_QEMU_MACHINE: qemuMachine(),
 };
 arm64Guest();
 

@@ -3,6 +3,7 @@
  * Writes never block; input is read only as far as the frontend can receive it.
  */
 
+import type { Fd } from "../sys/files.ts";
 import type { Waiter } from "../sys/poll.ts";
 import type { SocketAddress } from "../sys/socket/address.ts";
 import type { ByteOutput } from "./byte-output.ts";
@@ -41,6 +42,8 @@ export interface Chardev extends ByteOutput {
   readonly awaitsConnection?: boolean;
   /** Called after SIGCONT: makes a terminal raw again. */
   processContinued?(): void;
+  /** UNIX sockets only: returns a descriptor that the client passed (SCM_RIGHTS); the caller owns it. */
+  takeDescriptor?(): Fd | undefined;
   /** Ring buffers only: consumes and returns at most `maxBytes` stored bytes. */
   readRing?(maxBytes: number): Uint8Array | undefined;
 }
@@ -58,7 +61,7 @@ export type Backend =
 /** The options of a UNIX or TCP socket. */
 export interface SocketBackend {
   readonly kind: "socket";
-  readonly address: SocketAddress;
+  readonly address: SocketAddress | PassedSocket;
   readonly server: boolean;
   /** With server=on: the launch waits for the first client. */
   readonly wait: boolean;
@@ -66,6 +69,12 @@ export interface SocketBackend {
   readonly nodelay: boolean;
   /** The delay before a lost client connection is re-established, in milliseconds; 0 to not reconnect. */
   readonly reconnectMs: number;
+}
+
+/** A socket that another program opened: the number of an inherited descriptor, or the name that getfd gave it. */
+export interface PassedSocket {
+  readonly kind: "fd";
+  readonly fd: string;
 }
 
 /** A character device as requested by an option or a monitor command. */
@@ -76,7 +85,15 @@ export interface ChardevSpec {
   readonly backend: Backend;
   /** Whether several frontends share the device (mux=on). */
   readonly mux: boolean;
-  readonly log: { readonly path: string; readonly append: boolean } | undefined;
+  readonly log: LogFile | undefined;
+}
+
+/** logfile=, logappend= and logtimestamp= of a character device. */
+export interface LogFile {
+  readonly path: string;
+  readonly append: boolean;
+  /** Whether each line begins with the time. */
+  readonly timestamp: boolean;
 }
 
 /** A character device as `query-chardev` describes it. */

@@ -12,6 +12,8 @@ export interface FdReaderSource {
   /** The descriptor, or -1 while there is none. */
   readonly fd: number;
   readonly frontend: Frontend | undefined;
+  /** Reads into the buffer; returns the number of bytes or the negative errno. Default: read(2). */
+  read?(buffer: Uint8Array): number;
   /** Called at end of file (0) or on a read error (a negative errno). */
   onEnd(result: number): void;
 }
@@ -29,7 +31,8 @@ export function fdReader(system: System, source: FdReaderSource): Waiter {
     ready() {
       const maxBytes = capacity();
       if (maxBytes <= 0 || source.fd === -1) return;
-      const result = readSome(system, source.fd, chunk.subarray(0, maxBytes));
+      const buffer = chunk.subarray(0, maxBytes);
+      const result = source.read?.(buffer) ?? readSome(system, source.fd, buffer);
       if (wouldBlock(result)) return;
       if (result <= 0) source.onEnd(result);
       else source.frontend?.receive(chunk.subarray(0, result));

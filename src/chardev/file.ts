@@ -1,22 +1,45 @@
 /** `-serial file:PATH`: creates or truncates the file as QEMU does, or appends to it with append=on. */
-import { writeSome } from "../sys/files.ts";
+import { type Fd, writeSome } from "../sys/files.ts";
 import { O_APPEND, O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY } from "../sys/linux/fcntl.ts";
 import { openOutput } from "../sys/output-files.ts";
 import type { System } from "../sys/system.ts";
 import type { Chardev } from "./chardev.ts";
+import type { PassedDescriptors } from "./descriptors.ts";
+
+/** A file that a device writes to. */
+interface WrittenFile {
+  readonly path: string;
+  /** Whether to append instead of emptying it first. */
+  readonly append: boolean;
+}
 
 /**
- * Opens the file. With O_NONBLOCK, open(2) fails with ENXIO on a FIFO without a reader instead of blocking.
- * Throws SyscallError, UserError.
+ * Opens a file that a device writes to, creating it if need be. With O_NONBLOCK, open(2) fails with ENXIO on a FIFO
+ * without a reader instead of blocking. Throws SyscallError, UserError.
+ * @param passed the descriptors that /dev/fdset/ID names.
  */
-export function fileChardev(system: System, label: string, path: string, append: boolean): Chardev {
+export function openWritten(
+  system: System,
+  { path, append }: WrittenFile,
+  passed: PassedDescriptors | undefined,
+): Fd {
   const flags = O_WRONLY | O_CREAT | O_NONBLOCK | (append ? O_APPEND : O_TRUNC);
-  const file = openOutput(system, path, flags, 0o666);
+  return passed?.openPath(path, flags) ?? openOutput(system, path, flags, 0o666);
+}
+
+/** Opens a file as a character device. Throws SyscallError, UserError. @param passed as of openWritten. */
+export function fileChardev(
+  system: System,
+  label: string,
+  written: WrittenFile,
+  passed?: PassedDescriptors,
+): Chardev {
+  const file = openWritten(system, written, passed);
   let attached = false;
   return {
     label,
     type: "chardev-file",
-    name: path,
+    name: written.path,
     fd: file.number,
     writeTimeoutMs: Number.POSITIVE_INFINITY,
     connected: true,

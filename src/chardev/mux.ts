@@ -1,8 +1,9 @@
 /**
  * Shares one character device between several frontends (mux=on). Output of every frontend goes to the device; input
- * goes to the frontend that has the focus. Ctrl-A starts one of the mux's own commands, as in QEMU's
- * chardev/char-mux.c.
+ * goes to the frontend that has the focus. Ctrl-A, or the key of -echr, starts one of the mux's own commands, as in
+ * QEMU's chardev/char-mux.c.
  */
+import type { Fd } from "../sys/files.ts";
 import { type PinnedBuffer, pinnedBuffer } from "../sys/pinned-buffer.ts";
 import { nowMs, type Waiter } from "../sys/poll.ts";
 import type { Chardev, Frontend } from "./chardev.ts";
@@ -12,19 +13,29 @@ const LINE_FEED = 10;
 /** How much input a port keeps while its frontend cannot receive. */
 const MAX_QUEUED_BYTES = 4096;
 
-const HELP =
-  "\n\rC-a h    print this help" +
-  "\n\rC-a x    exit emulator" +
-  "\n\rC-a s    save disk data back to file (if -snapshot)" +
-  "\n\rC-a t    toggle console timestamps" +
-  "\n\rC-a b    send break (magic sysrq)" +
-  "\n\rC-a c    switch between console and monitor" +
-  "\n\rC-a C-a  sends C-a\n\r";
+function helpText(key: string): string {
+  return (
+    `\n\r${key} h    print this help` +
+    `\n\r${key} x    exit emulator` +
+    `\n\r${key} s    save disk data back to file (if -snapshot)` +
+    `\n\r${key} t    toggle console timestamps` +
+    `\n\r${key} b    send break (magic sysrq)` +
+    `\n\r${key} c    switch between console and monitor` +
+    `\n\r${key} ${key}  sends ${key}\n\r`
+  );
+}
+
+/** Returns a control character as C-a to C-z, another byte as it is. */
+function keyName(byte: number): string {
+  return byte <= 26 ? `C-${String.fromCharCode(0x60 + byte)}` : String.fromCharCode(byte);
+}
 
 const ENCODER = new TextEncoder();
 
-/** What the mux's key commands do outside the mux. */
-export interface MuxActions {
+/** What a mux is created with. */
+export interface MuxSetup {
+  /** The byte that starts a command; Ctrl-A if undefined. */
+  readonly escapeByte: number | undefined;
   /** Ctrl-A x: terminates the enclave. */
   exit(): void;
 }
@@ -45,7 +56,7 @@ export class Mux implements Disposable {
   constructor(
     readonly label: string,
     readonly base: Chardev,
-    private readonly actions: MuxActions,
+    private readonly setup: MuxSetup,
   ) {
     base.attach({
       canReceive: () => MAX_QUEUED_BYTES,
@@ -56,6 +67,10 @@ export class Mux implements Disposable {
         for (const port of this.#ports) port.close();
       },
     });
+  }
+
+  get #escapeByte(): number {
+    return this.setup.escapeByte ?? CTRL_A;
   }
 
   /** Adds a port for one more frontend. The first port has the focus. */
@@ -123,7 +138,7 @@ export class Mux implements Disposable {
         this.#escaped = false;
         from = i + 1;
         this.#runCommand(byte);
-      } else if (byte === CTRL_A) {
+      } else if (byte === this.#escapeByte) {
         this.#focused?.input(bytes.subarray(from, i));
         this.#escaped = true;
         from = i + 1;
@@ -136,19 +151,18 @@ export class Mux implements Disposable {
     switch (String.fromCharCode(byte)) {
       case "h":
       case "?":
-        return this.#print(`\n\r${HELP}`);
+        return this.#print(`\n\r${helpText(keyName(this.#escapeByte))}`);
       case "x":
         this.#print("QEMU: Terminated\n\r");
-        return this.actions.exit();
+        return this.setup.exit();
       case "c":
         return this.#moveFocus();
       case "t":
         this.#timestampsSinceMs = this.#timestampsSinceMs === undefined ? nowMs() : undefined;
         this.#atLineStart = true;
         return;
-      case "\x01":
-        this.#focused?.input(Uint8Array.of(CTRL_A));
     }
+    if (byte === this.#escapeByte) this.#focused?.input(Uint8Array.of(byte));
     // s (save disk data) and b (send a break) have nothing to act on in an enclave; they are accepted and ignored.
   }
 
@@ -244,6 +258,10 @@ class MuxPort implements Chardev {
     if (this.#isOpen) this.#frontend?.closed();
     this.#isOpen = false;
     this.#queued = new Uint8Array(0);
+  }
+
+  takeDescriptor(): Fd | undefined {
+    return this.mux.base.takeDescriptor?.();
   }
 
   setFocus(focused: boolean): void {

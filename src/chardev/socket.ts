@@ -3,12 +3,15 @@
  * clients wait in the listen backlog. Output is discarded while no client is connected.
  */
 
+import { setNonBlocking } from "../sys/descriptor-flags.ts";
 import { errnoText, UserError } from "../sys/errors.ts";
-import type { Fd } from "../sys/files.ts";
+import { type Fd, readSome } from "../sys/files.ts";
 import { POLLIN, POLLOUT } from "../sys/linux/poll.ts";
 import type { PinnedBuffer } from "../sys/pinned-buffer.ts";
 import { nowMs, type Waiter, waiter } from "../sys/poll.ts";
 import { addressText, type SocketAddress } from "../sys/socket/address.ts";
+import { receiveBytes } from "../sys/socket/descriptor-passing.ts";
+import { listenOnPassed, localAddress } from "../sys/socket/passed.ts";
 import {
   acceptSocket,
   connectSocket,
@@ -25,8 +28,9 @@ import { Telnet } from "./telnet.ts";
 
 const NEVER = Number.POSITIVE_INFINITY;
 
-/** Returns an address as QEMU's error messages spell it: a path, or HOST:PORT. */
-export function bareAddress(address: SocketAddress): string {
+/** Returns an address as QEMU's error messages spell it: a path, HOST:PORT, or fd:N. */
+export function bareAddress(address: SocketBackend["address"]): string {
+  if (address.kind === "fd") return `fd:${address.fd}`;
   return address.kind === "unix" ? address.path : addressText(address).slice("tcp:".length);
 }
 
@@ -46,11 +50,20 @@ export class SocketChardev implements Chardev {
   readonly #acceptor: Waiter;
   readonly #connector: Waiter;
 
-  /** Listens, or starts to connect. Throws SyscallError and UserError. */
+  /** The address that was given, or that a passed socket has. */
+  readonly #address: SocketAddress;
+  /** Descriptors that the client has passed with its last message. */
+  #received: Fd[] = [];
+
+  /**
+   * Listens, starts to connect, or uses a socket that was passed. Throws SyscallError and UserError.
+   * @param passed the socket for an address that names a descriptor; the device owns it.
+   */
   constructor(
     private readonly system: System,
     readonly label: string,
     private readonly backend: SocketBackend,
+    passed?: Fd,
   ) {
     const self = this;
     this.#reader = fdReader(system, {
@@ -60,6 +73,7 @@ export class SocketChardev implements Chardev {
       get frontend() {
         return self.#inputFrontend;
       },
+      read: (buffer) => this.#read(buffer),
       onEnd: () => this.#disconnect(),
     });
     this.#acceptor = waiter(
@@ -73,8 +87,20 @@ export class SocketChardev implements Chardev {
       () => this.#completeConnect(),
       { deadlineMs: () => this.#reconnectAtMs, expired: () => this.#connect() },
     );
-    if (backend.server) this.#listener = listenSocket(system, backend.address);
-    else this.#connect();
+    const { address, server } = backend;
+    if (address.kind === "fd") {
+      const socket = passed === undefined ? undefined : localAddress(system, passed);
+      if (passed === undefined || socket === undefined)
+        throw new UserError("", `File descriptor '${address.fd}' is not a socket`);
+      this.#address = socket;
+      this.#usePassed(passed);
+    } else if (server) {
+      this.#listener = listenSocket(system, address);
+      this.#address = this.#listener.address;
+    } else {
+      this.#address = address;
+      this.#connect();
+    }
   }
 
   get name(): string {
@@ -93,8 +119,14 @@ export class SocketChardev implements Chardev {
     return this.#frontend !== undefined;
   }
 
-  get #address(): SocketAddress {
-    return this.#listener?.address ?? this.backend.address;
+  /** Listens on a passed socket, or serves its other end. Throws SyscallError. */
+  #usePassed(socket: Fd): void {
+    if (this.backend.server) {
+      this.#listener = listenOnPassed(this.system, socket, this.#address);
+      return;
+    }
+    setNonBlocking(this.system, socket.number);
+    this.#serve(socket);
   }
 
   get #inputFrontend(): Frontend | undefined {
@@ -136,6 +168,24 @@ export class SocketChardev implements Chardev {
     return end - start;
   }
 
+  /** Reads from the client. Descriptors that it passed before are closed when it passes others, as in QEMU. */
+  #read(buffer: Uint8Array): number {
+    if (this.#address.kind !== "unix") return readSome(this.system, this.fd, buffer);
+    const { result, fds } = receiveBytes(this.system, this.fd, buffer);
+    if (fds.length > 0) this.#closeReceived();
+    this.#received.push(...fds);
+    return result;
+  }
+
+  takeDescriptor(): Fd | undefined {
+    return this.#received.shift();
+  }
+
+  #closeReceived(): void {
+    for (const fd of this.#received) fd.close();
+    this.#received = [];
+  }
+
   #accept(): void {
     if (this.#listener === undefined) return;
     const accepted = acceptSocket(this.system, this.#listener);
@@ -144,7 +194,7 @@ export class SocketChardev implements Chardev {
 
   #connect(): void {
     this.#reconnectAtMs = NEVER;
-    const { socket, result } = connectSocket(this.system, this.backend.address);
+    const { socket, result } = connectSocket(this.system, this.#address);
     this.#connecting = socket;
     // On loopback, connect(2) returns EINPROGRESS although SO_ERROR already holds ECONNREFUSED.
     const known = isPending(result) ? connectResult(this.system, socket) || result : result;
@@ -160,17 +210,17 @@ export class SocketChardev implements Chardev {
     this.#connecting = undefined;
     if (result === 0 && socket !== undefined) return this.#serve(socket);
     socket?.close();
-    const { address, reconnectMs } = this.backend;
+    const { reconnectMs } = this.backend;
     if (reconnectMs > 0) {
       this.#reconnectAtMs = nowMs() + reconnectMs;
       return;
     }
-    const message = `Failed to connect to '${bareAddress(address)}': ${errnoText(-result)}`;
-    this.#failure = new UserError(addressText(address), message);
+    const message = `Failed to connect to '${bareAddress(this.#address)}': ${errnoText(-result)}`;
+    this.#failure = new UserError(addressText(this.#address), message);
   }
 
   #serve(socket: Fd): void {
-    if (this.backend.address.kind === "tcp" && this.backend.nodelay) setNoDelay(this.system, socket);
+    if (this.#address.kind === "tcp" && this.backend.nodelay) setNoDelay(this.system, socket);
     this.#client = socket;
     this.#neverConnected = false;
     if (this.backend.telnet) this.#telnet = new Telnet(this.system, socket.number);
@@ -182,6 +232,7 @@ export class SocketChardev implements Chardev {
     this.#client.close();
     this.#client = undefined;
     this.#telnet = undefined;
+    this.#closeReceived();
     if (!this.backend.server && this.backend.reconnectMs > 0)
       this.#reconnectAtMs = nowMs() + this.backend.reconnectMs;
     this.#frontend?.closed();
@@ -191,6 +242,7 @@ export class SocketChardev implements Chardev {
     this.#client?.close();
     this.#client = undefined;
     this.#connecting?.close();
+    this.#closeReceived();
     this.#listener?.[Symbol.dispose]();
   }
 }

@@ -1,11 +1,14 @@
 /** The character devices of a launch by label: opened, claimed by frontends, replaced and removed. */
 import { SyscallError, UserError } from "../sys/errors.ts";
+import { Fd } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import type { Waiter } from "../sys/poll.ts";
 import type { System } from "../sys/system.ts";
-import type { Chardev, ChardevInfo, ChardevSpec } from "./chardev.ts";
-import { fileChardev } from "./file.ts";
-import { Mux, type MuxActions } from "./mux.ts";
+import type { Chardev, ChardevInfo, ChardevSpec, LogFile, SocketBackend } from "./chardev.ts";
+import { PassedDescriptors } from "./descriptors.ts";
+import { fileChardev, openWritten } from "./file.ts";
+import { LogWriter } from "./log-writer.ts";
+import { Mux, type MuxSetup } from "./mux.ts";
 import { nullChardev } from "./null.ts";
 import { pipeChardev } from "./pipe.ts";
 import { ptyChardev } from "./pty.ts";
@@ -25,15 +28,18 @@ interface Entry {
 export class ChardevTable implements Disposable {
   readonly #entries = new Map<string, Entry>();
   readonly #stdinLabels: ReadonlySet<string>;
+  /** Descriptors that other programs passed. */
+  readonly descriptors: PassedDescriptors;
 
   /** @param stdinLabels the devices whose frontend needs input; a stdio device reads standard input only for these. */
   constructor(
     private readonly system: System,
     private readonly report: (line: string) => void,
-    private readonly actions: MuxActions,
+    private readonly muxSetup: MuxSetup,
     stdinLabels: readonly string[],
   ) {
     this.#stdinLabels = new Set(stdinLabels);
+    this.descriptors = new PassedDescriptors(system);
   }
 
   /** Opens a device. Throws UserError, which names the option as typed. */
@@ -46,11 +52,11 @@ export class ChardevTable implements Disposable {
     const device = this.#openBackend(
       spec,
       ownLabel,
-      (backend) => new ReplaceableChardev(this.system, ownLabel, backend, spec.log),
+      (backend, log) => new ReplaceableChardev(ownLabel, backend, log),
     );
     this.#entries.set(label, {
       device,
-      mux: mux ? new Mux(label, device, this.actions) : undefined,
+      mux: mux ? new Mux(label, device, this.muxSetup) : undefined,
       kind: backend.kind,
     });
   }
@@ -65,19 +71,29 @@ export class ChardevTable implements Disposable {
     );
   }
 
-  /** Opens a backend and passes it to `adopt`; closes it if that throws, or if its connection was refused at once. */
-  #openBackend<T>(spec: ChardevSpec, label: string, adopt: (backend: Chardev) => T): T {
+  /** Opens a backend and its log for `adopt`; closes them if its connection was refused at once. */
+  #openBackend<T>(
+    spec: ChardevSpec,
+    label: string,
+    adopt: (backend: Chardev, log: LogWriter | undefined) => T,
+  ): T {
     try {
       using stack = new DisposableStack();
       const backend = stack.use(this.#createBackend(spec, label));
+      const log = spec.log && stack.use(this.#openLog(spec.log));
       // Reading the property throws if the connection has already failed.
       void backend.awaitsConnection;
-      const adopted = adopt(backend);
+      const adopted = adopt(backend, log);
       stack.move();
       return adopted;
     } catch (error) {
+      if (error instanceof UserError && error.what === "") throw new UserError(spec.typed, error.why);
       throw error instanceof SyscallError ? diagnose(error, spec) : error;
     }
+  }
+
+  #openLog(log: LogFile): LogWriter {
+    return new LogWriter(this.system, openWritten(this.system, log, this.descriptors), log.timestamp);
   }
 
   #createBackend(spec: ChardevSpec, label: string): Chardev {
@@ -87,13 +103,13 @@ export class ChardevTable implements Disposable {
       case "null":
         return nullChardev(label);
       case "file":
-        return fileChardev(system, label, backend.path, backend.append);
+        return fileChardev(system, label, backend, this.descriptors);
       case "pipe":
         return pipeChardev(system, label, backend.path);
       case "ringbuf":
         return ringbufChardev(label, backend.size);
       case "socket":
-        return new SocketChardev(system, label, backend);
+        return new SocketChardev(system, label, backend, this.#passedSocket(backend));
       case "pty": {
         const pty = ptyChardev(system, label, backend.link);
         this.report(`char device redirected to ${pty.name} (label ${spec.label})`);
@@ -104,6 +120,15 @@ export class ChardevTable implements Disposable {
         return stdioChardev(system, label, (frontend) => openStdin(system, frontend, backend.signal));
       }
     }
+  }
+
+  /** Returns the socket of an address that names a descriptor. Throws UserError if no descriptor has the name. */
+  #passedSocket({ address }: SocketBackend): Fd | undefined {
+    if (address.kind !== "fd") return undefined;
+    const named = this.descriptors.takeNamed(address.fd);
+    if (named !== undefined) return named;
+    if (/^\d+$/.test(address.fd)) return new Fd(this.system, Number(address.fd));
+    throw new UserError("", `File descriptor named '${address.fd}' has not been found`);
   }
 
   /** Whether a device has this label. */
@@ -168,7 +193,7 @@ export class ChardevTable implements Disposable {
     const entry = this.#entries.get(spec.label);
     if (entry === undefined) return;
     if (entry.kind !== "stdio") this.#refuseSecondStdio(spec);
-    this.#openBackend(spec, spec.label, (backend) => entry.device.replace(backend, spec.log));
+    this.#openBackend(spec, spec.label, (backend, log) => entry.device.replace(backend, log));
     this.#entries.set(spec.label, { ...entry, kind: spec.backend.kind });
   }
 
@@ -189,6 +214,7 @@ export class ChardevTable implements Disposable {
   [Symbol.dispose](): void {
     for (const { device } of this.#entries.values()) device[Symbol.dispose]();
     this.#entries.clear();
+    this.descriptors[Symbol.dispose]();
   }
 }
 

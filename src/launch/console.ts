@@ -27,6 +27,6 @@ export function openConsole({ system, options }: LaunchContext): ByteOutput | un
 }
 
 function openChardev(system: System, { label, backend }: ChardevSpec): Chardev {
-  if (backend.kind === "file") return fileChardev(system, label, backend.path, backend.append);
+  if (backend.kind === "file") return fileChardev(system, label, backend);
   return backend.kind === "null" ? nullChardev(label) : stdioChardev(system, label);
 }

@@ -7,11 +7,15 @@ import { type Chardev, OUTPUT_ONLY } from "../chardev/chardev.ts";
 import { ChardevTable } from "../chardev/table.ts";
 import type { Device, RunEnd } from "../devices/device.ts";
 import type { MonitorMode, Monitors } from "../monitor/monitors.ts";
+import { statusFlags } from "../sys/descriptor-flags.ts";
+import { UserError } from "../sys/errors.ts";
+import { Fd } from "../sys/files.ts";
 import { POLLIN } from "../sys/linux/poll.ts";
 import { runLoop, type Waiter } from "../sys/poll.ts";
 import type { LaunchContext } from "./context.ts";
 import type { EnclaveRun } from "./enclave-run.ts";
 import { machineView } from "./machine-view.ts";
+import type { AddedFd } from "./options.ts";
 
 /** The character devices and monitors; it owns them. */
 export class Frontends implements Device {
@@ -31,10 +35,11 @@ export class Frontends implements Device {
   ) {
     using stack = new DisposableStack();
     const { system, options, report } = context;
-    const { serial, monitors, chardevs } = options;
+    const { serial, monitors, chardevs, escapeByte, addedFds } = options;
     const readsStdin = monitors.map(({ chardev }) => chardev);
     const exit = () => this.#exitRequested();
-    this.#table = stack.use(new ChardevTable(system, report, { exit }, readsStdin));
+    this.#table = stack.use(new ChardevTable(system, report, { escapeByte, exit }, readsStdin));
+    for (const added of addedFds) this.#addDescriptor(added);
     for (const spec of chardevs) this.#table.open(spec);
     if (serial.value !== undefined) {
       const line = this.#table.claim(serial.value, serial.typed);
@@ -46,6 +51,13 @@ export class Frontends implements Device {
       mode,
     }));
     stack.move();
+  }
+
+  /** -add-fd. Throws UserError. */
+  #addDescriptor({ fd, set, opaque, typed }: AddedFd): void {
+    const { system } = this.context;
+    if (statusFlags(system, fd) < 0) throw new UserError(typed, "fd is not valid or already in use");
+    this.#table.descriptors.addToSet(new Fd(system, fd), set, opaque);
   }
 
   /** Waits for the clients of sockets with wait=on; monitors serve meanwhile. Throws UserError, Cancelled. */

@@ -30,6 +30,7 @@ export function machineView(
     },
     serial: options.serial.value,
     chardevs: chardevsView(options, table),
+    descriptors: table.descriptors,
     get commandLineOptions() {
       return options.commandLineOptions();
     },

@@ -36,6 +36,15 @@ export interface MonitorSpec {
   readonly typed: string;
 }
 
+/** A descriptor of -add-fd. */
+export interface AddedFd {
+  readonly fd: number;
+  /** The number of its set; undefined: the first free one. */
+  readonly set: number | undefined;
+  readonly opaque: string | undefined;
+  readonly typed: string;
+}
+
 /** The -object memory-backend-memfd that -machine memory-backend= names. */
 export interface MemoryBackend {
   readonly id: string;
@@ -110,6 +119,9 @@ export interface LaunchOptions {
   readonly serial: Typed<string | undefined>;
   readonly chardevs: readonly ChardevSpec[];
   readonly monitors: readonly MonitorSpec[];
+  /** -echr: the byte that starts a mux's commands; undefined: Ctrl-A. */
+  readonly escapeByte: number | undefined;
+  readonly addedFds: readonly AddedFd[];
   /** Reads a character device in -chardev's syntax, for monitor commands. Throws UserError. */
   readonly readChardev: (text: string, typed: string, label?: string) => ChardevSpec;
   /** Describes the options of a command line, for monitors. */
@@ -136,9 +148,10 @@ export interface LaunchOptions {
 const PLAIN: readonly ChardevSpec["backend"]["kind"][] = ["stdio", "file", "null"];
 
 /** Whether the console is the only character device, and needs no module that a plain launch does not load. */
-export function isPlain({ chardevs, monitors, serial }: LaunchOptions): boolean {
+export function isPlain({ chardevs, monitors, serial, addedFds }: LaunchOptions): boolean {
   return (
     monitors.length === 0 &&
+    addedFds.length === 0 &&
     !chardevs.some(
       ({ label, mux, log, backend }) =>
         label !== serial.value || mux || log !== undefined || !PLAIN.includes(backend.kind),

@@ -1,5 +1,7 @@
 /** The machine as the monitor commands see it. The launch implements it. */
+
 import type { ChardevInfo, ChardevSpec } from "../chardev/chardev.ts";
+import type { Fd } from "../sys/files.ts";
 
 /** QMP's RunState, as far as an enclave can have it. */
 export type RunState = "prelaunch" | "running" | "shutdown";
@@ -48,6 +50,7 @@ export interface MachineView {
     readonly commandLine: string | undefined;
   };
   readonly chardevs: ChardevsView;
+  readonly descriptors: DescriptorsView;
   /** The label of the console's character device; undefined without a console. */
   readonly serial: string | undefined;
   /** The launch options, for query-command-line-options. */
@@ -65,6 +68,25 @@ export interface MachineView {
   quit(): void;
   /** Starts an enclave held back by -S. Returns the reason if it cannot be started, otherwise undefined. */
   start(): string | undefined;
+}
+
+/** The passed file descriptors as monitor commands use them. */
+export interface DescriptorsView {
+  /** Takes ownership. A descriptor that had the name before is closed. */
+  name(name: string, fd: Fd): void;
+  /** Returns false if no descriptor has the name. */
+  closeNamed(name: string): boolean;
+  /** Takes ownership. @param id undefined: the first free number. Returns the number of the set. */
+  addToSet(fd: Fd, id: number | undefined, opaque: string | undefined): number;
+  /** Closes one descriptor of a set, or all. Returns false if there is none. */
+  removeFromSet(id: number, fd: number | undefined): boolean;
+  sets(): readonly DescriptorSet[];
+}
+
+/** A set of descriptors, which is opened as /dev/fdset/ID. */
+export interface DescriptorSet {
+  readonly id: number;
+  readonly fds: readonly { readonly fd: number; readonly opaque: string | undefined }[];
 }
 
 /** The character devices as monitor commands use them. */

@@ -25,16 +25,16 @@ export class Monitors {
     this.#context = {
       machine,
       emitEvent: (event, data) => this.emitEvent(event, data),
+      takeDescriptor: () => undefined,
       runLine: (line) => runLine(this.#context, line),
     };
   }
 
   /** Attaches a monitor to a character device. */
   add(chardev: Chardev, { mode, pretty }: MonitorMode): void {
+    const context: CommandContext = { ...this.#context, takeDescriptor: () => chardev.takeDescriptor?.() };
     const monitor =
-      mode === "control"
-        ? new QmpMonitor(this.#context, chardev, pretty)
-        : new HmpMonitor(this.#context, chardev);
+      mode === "control" ? new QmpMonitor(context, chardev, pretty) : new HmpMonitor(context, chardev);
     this.#monitors.push(monitor);
     chardev.attach(monitor);
   }

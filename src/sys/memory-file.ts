@@ -1,7 +1,8 @@
 /** Small anonymous files of ordinary memory, shared by passing their descriptors. */
+import { addStatusFlags } from "./descriptor-flags.ts";
 import { Fd } from "./files.ts";
 import { cString } from "./libc.ts";
-import { F_SETFL, O_APPEND } from "./linux/fcntl.ts";
+import { O_APPEND } from "./linux/fcntl.ts";
 import { MFD_CLOEXEC } from "./linux/memfd.ts";
 import { checked, type System } from "./system.ts";
 import { quoted } from "./trace.ts";
@@ -21,9 +22,8 @@ export function memoryFileLink(name: string): string {
 /** Creates an empty file to which every write(2) appends, in any process. Throws SyscallError. */
 export function createAppendFile(system: System, name: string): Fd {
   const file = createMemoryFile(system, name);
-  const set = system.libc.sharingCalls.fcntl(file.number, F_SETFL, O_APPEND);
   try {
-    checked(system, "fcntl", set, { args: () => `${file.number}, F_SETFL, O_APPEND` });
+    addStatusFlags(system, file.number, O_APPEND);
     return file;
   } catch (error) {
     file.close();

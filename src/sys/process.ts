@@ -84,6 +84,13 @@ export function setCloseOnExec(system: System, fd: number): void {
   });
 }
 
+/** Makes a descriptor stay open in programs that this process starts. Throws SyscallError. */
+export function keepAcrossExec(system: System, fd: number): void {
+  checked(system, "fcntl", system.libc.processCalls.fcntl(fd, F_SETFD, 0), {
+    args: () => `${fd}, F_SETFD, 0`,
+  });
+}
+
 /** Starts a session without a controlling terminal. Throws SyscallError. */
 export function newSession(system: System): void {
   checked(system, "setsid", system.libc.processCalls.setsid(), { args: () => "" });

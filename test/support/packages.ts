@@ -146,6 +146,30 @@ export function qmpClient(): string {
   return join(directory, "usr/lib/python3/dist-packages");
 }
 
+/**
+ * Returns a directory for PYTHONPATH with QEMU's own qemu.machine (QEMUMachine) and qemu.qmp, from Debian's source package
+ * of QEMU: no registry has qemu.machine.
+ */
+export function qemuMachine(): string {
+  const directory = once("qemu-machine", (work) => {
+    console.log("setup: unpacking python/qemu of Debian's QEMU source (40 MB)");
+    const sources = join(work, "sources");
+    mkdirSync(join(sources, "more"), { recursive: true });
+    const keys = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    writeFileSync(join(sources, "list"), `deb-src [signed-by=${keys}] ${debianMirror()} trixie main\n`);
+    const settings = [`Dir::Etc::SourceList=${sources}/list`, `Dir::Etc::SourceParts=${sources}/more`];
+    withOwnLists(settings, work, (options) => {
+      must(["apt-get", "-qq", ...options, "source", "--download-only", "qemu"], work);
+    });
+    rmSync(sources, { recursive: true });
+    const archive = readdirSync(work).find((name) => /^qemu_.*\.orig\.tar\.xz$/.test(name));
+    if (archive === undefined) throw new Error("setup: Debian's source package of QEMU has no orig.tar.xz");
+    must(["tar", "-xJf", archive, "--strip-components=1", "--wildcards", "*/python/qemu"], work);
+    for (const name of readdirSync(work)) if (name.startsWith("qemu_")) rmSync(join(work, name));
+  });
+  return join(directory, "python");
+}
+
 /** Returns the URI of the Debian mirror that apt uses. */
 function debianMirror(): string {
   updateLists(); // apt-get indextargets lists only sources whose lists it has
@@ -162,6 +186,18 @@ function unpackBy(
   work: string,
   packages: (options: readonly string[]) => readonly string[],
 ): void {
+  withOwnLists(settings, work, (options) => {
+    must(["apt-get", "-qq", ...options, "download", ...packages(options)], work);
+  });
+  unpack(work);
+}
+
+/** Runs apt with settings and package lists of their own. */
+function withOwnLists(
+  settings: readonly string[],
+  work: string,
+  use: (options: readonly string[]) => void,
+): void {
   const state = join(work, "apt");
   mkdirSync(join(state, "lists/partial"), { recursive: true });
   const options = [
@@ -174,8 +210,7 @@ function unpackBy(
     "APT::Sandbox::User=root",
   ].flatMap((setting) => ["-o", setting]);
   must(["apt-get", "-qq", ...options, "update"], work);
-  must(["apt-get", "-qq", ...options, "download", ...packages(options)], work);
-  unpack(work);
+  use(options);
   rmSync(state, { recursive: true });
 }
 

@@ -1,7 +1,7 @@
 /** -chardev: character devices, `socket,id=ID,path=PATH,server=on`. */
-import type { Backend, ChardevSpec } from "../../chardev/chardev.ts";
+import type { Backend, ChardevSpec, SocketBackend } from "../../chardev/chardev.ts";
 import { UserError } from "../../sys/errors.ts";
-import { isNumericHost, type SocketAddress } from "../../sys/socket/address.ts";
+import { addressFamily, isNumericHost } from "../../sys/socket/address.ts";
 import { KeyvalError, parseKeyvals } from "../keyval.ts";
 import { wrapText } from "../wrap.ts";
 import type { Properties, PropertyValues } from "./option.ts";
@@ -15,6 +15,7 @@ const COMMON = {
   mux: { schema: onOff, help: "let the console and monitors share it", default: "off" },
   logfile: { schema: filePath, help: "also write its output to this file" },
   logappend: { schema: onOff, help: "append to the log file", default: "off" },
+  logtimestamp: { schema: onOff, help: "begin each line of the log file with the time", default: "off" },
 } as const;
 
 /** A backend: its own properties, and the function that reads them. */
@@ -64,7 +65,8 @@ const BACKENDS = {
   ),
   socket: backend(
     {
-      path: { schema: filePath, help: "the path of a Unix socket" },
+      path: { schema: filePath, help: "the path of a UNIX socket" },
+      fd: { schema: () => text("FD"), help: "the number of an inherited socket" },
       host: {
         schema: host,
         help: "a numeric TCP address",
@@ -75,8 +77,8 @@ const BACKENDS = {
       wait: { schema: onOff, help: "wait for the first client before the start", default: "on" },
       telnet: { schema: onOff, help: "speak telnet", default: "off" },
       nodelay: { schema: onOff, help: "set TCP_NODELAY", default: "off" },
-      ipv4: { schema: onOff },
-      ipv6: { schema: onOff },
+      ipv4: { schema: onOff, help: "use IPv4", default: "on, unless ipv6=on" },
+      ipv6: { schema: onOff, help: "use IPv6", default: "on, unless ipv4=on" },
       reconnect: { schema: () => integer(0, MAX_SECONDS, "a number of seconds") },
       "reconnect-ms": {
         schema: () => integer(0, MAX_SECONDS * 1000, "a number of milliseconds"),
@@ -112,6 +114,9 @@ function host() {
 
 interface SocketValues {
   readonly path?: string | undefined;
+  readonly fd?: string | undefined;
+  readonly ipv4?: boolean | undefined;
+  readonly ipv6?: boolean | undefined;
   readonly host?: string | undefined;
   readonly port?: number | undefined;
   readonly server?: boolean | undefined;
@@ -130,17 +135,28 @@ function socketBackend(values: SocketValues, typed: string): Backend {
   if (!server && wait !== undefined)
     throw new UserError(typed, "'wait' option is incompatible with socket in client connect mode");
   const address = socketAddress(values, typed);
+  if (address.kind === "fd" && reconnectMs > 0)
+    throw new UserError(typed, "'reconnect-ms' option is incompatible with 'fd' address type");
   return { kind: "socket", address, server, wait: wait ?? server, telnet, nodelay, reconnectMs };
 }
 
-function socketAddress({ path, host, port }: SocketValues, typed: string): SocketAddress {
-  if (path !== undefined) {
-    if (port === undefined) return { kind: "unix", path };
-    throw new UserError(typed, "path is for a Unix socket, port for a TCP socket; give one of them");
+function socketAddress(
+  { path, fd, host, port, ipv4, ipv6 }: SocketValues,
+  typed: string,
+): SocketBackend["address"] {
+  if ([path, fd, host].filter((each) => each !== undefined).length > 1)
+    throw new UserError(typed, "None or one of 'path', 'fd' or 'host' option required.");
+  if ((path !== undefined || fd !== undefined) && port !== undefined)
+    throw new UserError(typed, "port is for TCP, with host; leave it out");
+  if (path !== undefined) return { kind: "unix", path };
+  if (fd !== undefined) return { kind: "fd", fd };
+  if (port === undefined) {
+    const missing = host === undefined ? "path, no fd and no port" : "port";
+    throw new UserError(typed, `chardev: socket: no ${missing} given`);
   }
-  if (port !== undefined) return { kind: "tcp", host: host ?? "", port };
-  const missing = host === undefined ? "path and no port" : "port";
-  throw new UserError(typed, `chardev: socket: no ${missing} given`);
+  if (ipv4 === false && ipv6 === false)
+    throw new UserError(typed, "Cannot disable IPv4 and IPv6 at same time");
+  return { kind: "tcp", host: host ?? "", port, family: addressFamily(ipv4, ipv6) };
 }
 
 /** -chardev */
@@ -218,7 +234,10 @@ function readBackend(parsed: ParsedOption, label?: string): ChardevSpec {
 /** Checks the properties of a backend. Throws UserError. */
 export function chardevSpec(name: BackendName, parsed: ParsedOption, label: string): ChardevSpec {
   const common = { ...parsed, pairs: parsed.pairs.filter(([key]) => Object.hasOwn(COMMON, key)) };
-  const { mux = false, logfile, logappend = false } = checkProperties(CHARDEV, COMMON, [common]);
-  const log = logfile === undefined ? undefined : { path: logfile, append: logappend };
+  const { mux = false, logfile, logappend, logtimestamp } = checkProperties(CHARDEV, COMMON, [common]);
+  const log: ChardevSpec["log"] =
+    logfile === undefined
+      ? undefined
+      : { path: logfile, append: logappend ?? false, timestamp: logtimestamp ?? false };
   return { label, typed: typedText(parsed), backend: BACKENDS[name].read(parsed), mux, log };
 }

@@ -71,6 +71,11 @@ function describeMirror(name: string, { option, property }: Mirror): PropertyDes
 /** Returns what an option prints where its argument asks for help: `-accel help`, `-accel nitro,help`. */
 export function argumentHelp(option: Option, { pairs }: Pick<Keyvals, "pairs">): string {
   if (option.listing !== undefined && pairs.length === 0) return option.listing();
+  const type = pairs.find(([key]) => key === option.syntax?.implied)?.[1];
+  if (type !== undefined && option.types !== undefined && Object.hasOwn(option.types, type)) {
+    const rows = describeProperties({ ...option, properties: option.types[type] ?? {} }).map(propertyHelp);
+    return `${type} options:\n${rows.join("")}`;
+  }
   const rows = describeProperties(option).map(propertyHelp);
   return `${option.syntax?.type ?? `-${option.name}`} options:\n${rows.join("")}`;
 }

@@ -31,6 +31,14 @@ export const DISPLAY = {
   listing: () => "Available display backend types:\nnone\n",
 } as const;
 
+/** -vga */
+export const VGA = {
+  name: "vga",
+  argument: "none",
+  help: "no graphics card, which an enclave never has",
+  schema: () => only("none", "an enclave has no graphics card: use -vga none, or leave it out"),
+} as const;
+
 /** -version */
 export const VERSION = { name: "version", help: "print the version" } as const;
 

@@ -5,18 +5,22 @@ import { readChardev } from "./chardev.ts";
 import { cpuOptions } from "./cpu.ts";
 import { debugOptions } from "./debug.ts";
 import { commandLineOptions } from "./describe.ts";
-import { DISPLAY, READCONFIG } from "./general.ts";
+import { descriptorOptions } from "./descriptors.ts";
+import { DISPLAY, READCONFIG, VGA } from "./general.ts";
 import { imageOptions } from "./image.ts";
 import { MACHINE } from "./machine.ts";
 import { memoryOptions } from "./memory.ts";
 import { frontendOptions } from "./monitor.ts";
 import { nameOptions } from "./name.ts";
+import { checkObjects } from "./object.ts";
 import { fullText, type ParsedOptions } from "./parsed-options.ts";
 import { processOptions } from "./process.ts";
 
 /** Checks a whole command line. Throws UserError, naming the option as it was typed. */
 export function launchOptions(parsed: ParsedOptions): LaunchOptions {
   parsed.value(DISPLAY);
+  parsed.value(VGA);
+  checkObjects(parsed);
   const accelerator = acceleratorOptions(parsed);
   const machine = parsed.properties(MACHINE);
   const process = processOptions(parsed);
@@ -26,6 +30,7 @@ export function launchOptions(parsed: ParsedOptions): LaunchOptions {
     ...memoryOptions(parsed, machine),
     ...cpuOptions(parsed, accelerator.cpuIds),
     ...frontendOptions(parsed, process.process?.daemonize ?? false),
+    ...descriptorOptions(parsed),
     ...nameOptions(parsed),
     ...process,
     ...debugOptions(parsed),

@@ -6,9 +6,10 @@ import type { ChardevSpec } from "../../chardev/chardev.ts";
 import type { LaunchOptions, MonitorSpec, Typed } from "../../launch/options.ts";
 import { UserError } from "../../sys/errors.ts";
 import { chardevOptions } from "./chardev.ts";
+import { OBJECT, objectOf } from "./object.ts";
 import { checkProperties, type ParsedOption, type ParsedOptions, typedText } from "./parsed-options.ts";
 import { type DeviceTarget, readTarget, TARGETS } from "./target.ts";
-import { identifier, oneOf, onOff, text } from "./values.ts";
+import { identifier, integer, oneOf, onOff, text } from "./values.ts";
 
 /** -serial */
 export const SERIAL = {
@@ -66,13 +67,22 @@ export const NOGRAPHIC = {
   help: "console and monitor share stdio: Ctrl-A h lists the keys",
 } as const;
 
+/** -echr */
+export const ECHR = {
+  name: "echr",
+  argument: "CHAR",
+  help: "the key that starts the commands of a shared stdio, as a number",
+  default: "1, Ctrl-A",
+  schema: () => integer(1, 255, "a number, 1 to 255, such as 0x14 for Ctrl-T"),
+} as const;
+
 /** -nodefaults */
 export const NODEFAULTS = {
   name: "nodefaults",
   help: "no default serial port and monitor: no console without -serial",
 } as const;
 
-type Frontends = Pick<LaunchOptions, "serial" | "chardevs" | "monitors">;
+type Frontends = Pick<LaunchOptions, "serial" | "chardevs" | "monitors" | "escapeByte">;
 
 /** Reads these options. Throws UserError. */
 export function frontendOptions(parsed: ParsedOptions, daemonize: boolean): Frontends {
@@ -82,13 +92,18 @@ export function frontendOptions(parsed: ParsedOptions, daemonize: boolean): Fron
   plan.addDefaults({
     console: !parsed.has(NODEFAULTS),
     monitor:
-      parsed.has(NOGRAPHIC) && !parsed.has(NODEFAULTS) && !monitors.some((option) => parsed.has(option)),
+      parsed.has(NOGRAPHIC) &&
+      !parsed.has(NODEFAULTS) &&
+      !monitors.some((option) => parsed.has(option)) &&
+      plan.monitors.length === 0,
     typed: parsed.has(NOGRAPHIC) ? "-nographic" : "-serial stdio",
     daemonize,
   });
   checkUsers(plan);
   checkStdio(plan.chardevs, daemonize);
-  return { serial: plan.serial, chardevs: plan.chardevs, monitors: plan.monitors };
+  checkPassedSockets(plan.chardevs);
+  const escapeByte = parsed.value(ECHR);
+  return { serial: plan.serial, chardevs: plan.chardevs, monitors: plan.monitors, escapeByte };
 }
 
 /** QEMU's names for devices that have no id of their own. */
@@ -123,6 +138,8 @@ class FrontendPlan {
         return this.#addMonitor(option, "control", true);
       case MON.name:
         return this.#addMon(option);
+      case OBJECT.name:
+        return this.#addMonitorObject(option);
     }
   }
 
@@ -190,6 +207,19 @@ class FrontendPlan {
       throw new UserError(typed, "names no chardev", "use -mon chardev=ID,mode=control");
     this.monitors.push({ chardev, mode, pretty, typed });
   }
+
+  #addMonitorObject(option: ParsedOption): void {
+    const hmp = objectOf(option, "monitor-hmp");
+    if (hmp !== undefined) {
+      const { chardev } = hmp.values;
+      this.monitors.push({ chardev, mode: "readline", pretty: false, typed: hmp.typed });
+    }
+    const qmp = objectOf(option, "monitor-qmp");
+    if (qmp !== undefined) {
+      const { chardev, pretty = false } = qmp.values;
+      this.monitors.push({ chardev, mode: "control", pretty, typed: qmp.typed });
+    }
+  }
 }
 
 function stdio(label: string, typed: string): ChardevSpec {
@@ -197,7 +227,7 @@ function stdio(label: string, typed: string): ChardevSpec {
 }
 
 /** Throws UserError if a console's or monitor's device does not exist, or if two use a device without mux=on. */
-function checkUsers({ serial, chardevs, monitors }: Frontends): void {
+function checkUsers({ serial, chardevs, monitors }: Omit<Frontends, "escapeByte">): void {
   const console = serial.value === undefined ? [] : [{ chardev: serial.value, typed: serial.typed }];
   const used = new Set<string>();
   for (const { chardev, typed } of [...console, ...monitors]) {
@@ -224,5 +254,18 @@ function checkStdio(chardevs: readonly ChardevSpec[], daemonize: boolean): void 
   if (first !== undefined && second !== undefined) {
     const why = `cannot use stdio by multiple character devices: ${first.typed} uses it`;
     throw new UserError(second.typed, why, "use -serial mon:stdio to share it between console and monitor");
+  }
+}
+
+/** Throws UserError if two devices use one passed socket: each would take a part of its input. */
+function checkPassedSockets(chardevs: readonly ChardevSpec[]): void {
+  const users = new Map<string, string>();
+  for (const { backend, typed } of chardevs) {
+    if (backend.kind !== "socket" || backend.address.kind !== "fd") continue;
+    const { fd } = backend.address;
+    if (!/^\d+$/.test(fd)) throw new UserError(typed, `Unable to parse FD number ${fd}`);
+    const other = users.get(fd);
+    if (other !== undefined) throw new UserError(typed, `${other} uses descriptor ${fd} already`);
+    users.set(fd, typed);
   }
 }

@@ -23,6 +23,8 @@ export interface Option {
   readonly schema?: () => z.ZodMiniType;
   /** The properties of an argument that is a list of them: `nitro,debug-mode=on`. */
   readonly properties?: Properties;
+  /** The properties of each type, where the implied property is a type with properties of its own. */
+  readonly types?: Readonly<Record<string, Properties>>;
   readonly syntax?: PropertySyntax;
   /** What `-option help` prints, where that is not the list of properties. */
   readonly listing?: () => string;

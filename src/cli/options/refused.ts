@@ -12,7 +12,7 @@ const REFUSALS: readonly Refusal[] = [
     why: "an enclave has no disks",
     hint: "put the files into the initrd, or send them over vsock",
     options:
-      "drive blockdev hda hdb hdc hdd cdrom fda fdb mtdblock sd pflash snapshot fsdev virtfs iscsi add-fd set",
+      "drive blockdev hda hdb hdc hdd cdrom fda fdb mtdblock sd pflash snapshot fsdev virtfs iscsi set",
   },
   {
     why: "an enclave has no network card",
@@ -23,13 +23,12 @@ const REFUSALS: readonly Refusal[] = [
     why: "an enclave has no devices but its CPUs, its memory, vsock and the debug console",
     options:
       "device usb usbdevice global audio audiodev soundhw tpmdev watchdog watchdog-action parallel " +
-      "acpitable smbios fw_cfg numa mem-path mem-prealloc echr",
+      "acpitable smbios fw_cfg numa mem-path mem-prealloc",
   },
   {
     why: "an enclave has no display",
     hint: "its console goes to stdout, or to -serial file:PATH",
-    options:
-      "vnc spice sdl gtk curses vga full-screen g alt-grab ctrl-grab no-frame no-quit rotate portrait k",
+    options: "vnc spice sdl gtk curses full-screen g alt-grab ctrl-grab no-frame no-quit rotate portrait k",
   },
   {
     why: "an enclave has no firmware and boots nothing but its image",

@@ -3,12 +3,14 @@ import { ACCEL } from "./accel.ts";
 import { CHARDEV } from "./chardev.ts";
 import { CPU, SMP } from "./cpu.ts";
 import { TRACE, TRACE_FILE } from "./debug.ts";
-import { DISPLAY, HELP, NO_REBOOT, NO_USER_CONFIG, READCONFIG, VERSION } from "./general.ts";
+import { ADD_FD } from "./descriptors.ts";
+import { DISPLAY, HELP, NO_REBOOT, NO_USER_CONFIG, READCONFIG, VERSION, VGA } from "./general.ts";
 import { APPEND, INITRD, KERNEL } from "./image.ts";
 import { MACHINE } from "./machine.ts";
-import { MEMORY, OBJECT } from "./memory.ts";
-import { MON, MONITOR, NODEFAULTS, NOGRAPHIC, QMP, QMP_PRETTY, SERIAL } from "./monitor.ts";
+import { MEMORY } from "./memory.ts";
+import { ECHR, MON, MONITOR, NODEFAULTS, NOGRAPHIC, QMP, QMP_PRETTY, SERIAL } from "./monitor.ts";
 import { MESSAGES, NAME, UUID } from "./name.ts";
+import { OBJECT } from "./object.ts";
 import type { Option } from "./option.ts";
 import { DAEMONIZE, NO_SHUTDOWN, PAUSED, PIDFILE, RUN_WITH, SANDBOX } from "./process.ts";
 
@@ -25,7 +27,7 @@ export const OPTION_GROUPS: readonly OptionGroup[] = [
   { title: "Memory and vCPUs", options: [MEMORY, OBJECT, SMP, CPU] },
   {
     title: "Console and monitors",
-    options: [SERIAL, NOGRAPHIC, MONITOR, QMP, QMP_PRETTY, MON, CHARDEV, NODEFAULTS],
+    options: [SERIAL, NOGRAPHIC, MONITOR, QMP, QMP_PRETTY, MON, CHARDEV, ADD_FD, ECHR, NODEFAULTS],
   },
   { title: "Name and messages", options: [NAME, UUID, MESSAGES] },
   {
@@ -34,7 +36,7 @@ export const OPTION_GROUPS: readonly OptionGroup[] = [
   },
   { title: "Tracing", options: [TRACE, TRACE_FILE] },
   { title: "Configuration and help", options: [READCONFIG, VERSION, HELP] },
-  { title: "Accepted for compatibility", options: [DISPLAY, NO_REBOOT, NO_USER_CONFIG] },
+  { title: "Accepted for compatibility", options: [DISPLAY, VGA, NO_REBOOT, NO_USER_CONFIG] },
 ];
 
 /** All options of a launch. */

@@ -13,6 +13,7 @@ import { runLoop, waiter } from "../../sys/poll.ts";
 import {
   inheritedPipe,
   isPipe,
+  keepAcrossExec,
   newSession,
   replaceFd,
   setCloseOnExec,
@@ -24,8 +25,9 @@ import {
 } from "../../sys/process.ts";
 import { catchSignals } from "../../sys/signals.ts";
 import { type System, wouldBlock } from "../../sys/system.ts";
+import type { LaunchRequest } from "../context.ts";
 import { EXIT } from "../exit-status.ts";
-import { HANDED_OVER } from "../options.ts";
+import { HANDED_OVER, type LaunchOptions } from "../options.ts";
 
 /** The umask of QEMU's daemon (os_daemonize). */
 const FILE_MASK = 0o027;
@@ -34,12 +36,9 @@ const FILE_MASK = 0o027;
  * Starts the daemon and waits until its enclave has started. Returns 0, or the exit status of a daemon that
  * failed. Throws UserError.
  */
-export function launchInBackground(
-  system: System,
-  args: readonly string[],
-  report: (line: string) => void,
-): number {
+export function launchInBackground(system: System, { args, options, report }: LaunchRequest): number {
   using signals = catchSignals(system);
+  for (const fd of passedFds(options)) keepAcrossExec(system, fd);
   const { reading, writing } = inheritedPipe(system);
   using pipe = reading;
   let pid: number;
@@ -78,6 +77,14 @@ export function launchInBackground(
   const status = waitForExit(system, pid);
   if (status < 0) report(`-daemonize: signal ${-status} killed the daemon before the enclave started`);
   return status > 0 ? status : EXIT.notLaunched;
+}
+
+/** The descriptors of the caller that the launch uses: of -add-fd, and of character devices with fd=. */
+function passedFds({ addedFds, chardevs }: LaunchOptions): number[] {
+  const sockets = chardevs.flatMap(({ backend }) =>
+    backend.kind === "socket" && backend.address.kind === "fd" ? [Number(backend.address.fd)] : [],
+  );
+  return [...addedFds.map(({ fd }) => fd), ...sockets];
 }
 
 /** The daemon's side of the pipe. */

@@ -19,9 +19,9 @@ export function startsDaemon({ options, daemonArgument }: LaunchRequest): boolea
 }
 
 /** Starts the daemon and waits until its enclave has started. Returns the exit status. Throws UserError. */
-export async function startDaemon(system: System, { args, report }: LaunchRequest): Promise<number> {
+export async function startDaemon(system: System, request: LaunchRequest): Promise<number> {
   const { launchInBackground } = await import("./daemon.ts");
-  return launchInBackground(system, args, report);
+  return launchInBackground(system, request);
 }
 
 /** Prepares the process. What can fail does so here, before any request to the host. Throws UserError. */

@@ -1,6 +1,7 @@
 /** Converts QMP's ChardevBackend, the argument of chardev-add and chardev-change, into a ChardevSpec. */
 import * as z from "zod/mini";
 import type { ChardevSpec, SocketBackend } from "../../chardev/chardev.ts";
+import { addressFamily } from "../../sys/socket/address.ts";
 import type { Json } from "../json.ts";
 import { CommandError } from "./command.ts";
 import { validate } from "./validate.ts";
@@ -8,11 +9,12 @@ import { validate } from "./validate.ts";
 const DEFAULT_RING_BYTES = 65_536;
 const MAX_RING_BYTES = 2 ** 30;
 
-const LOG = { logfile: z.optional(z.string()), logappend: z.optional(z.boolean()) };
 const OPTIONAL_BOOL = z.optional(z.boolean());
+const LOG = { logfile: z.optional(z.string()), logappend: OPTIONAL_BOOL, logtimestamp: OPTIONAL_BOOL };
 
 const BACKEND = z.strictObject({ type: z.string(), data: z.unknown() });
 const UNIX_ADDRESS = z.strictObject({ path: z.string() });
+const FD_ADDRESS = z.strictObject({ str: z.string() });
 const INET_ADDRESS = z.strictObject({
   host: z.string(),
   port: z.string(),
@@ -85,9 +87,13 @@ function parseData(label: string, kind: keyof typeof DATA, value: unknown): Pars
   }
 }
 
-function logOf(data: { logfile?: string | undefined; logappend?: boolean | undefined }): ChardevSpec["log"] {
+function logOf(data: {
+  logfile?: string | undefined;
+  logappend?: boolean | undefined;
+  logtimestamp?: boolean | undefined;
+}): ChardevSpec["log"] {
   if (data.logfile === undefined) return undefined;
-  return { path: data.logfile, append: data.logappend ?? false };
+  return { path: data.logfile, append: data.logappend ?? false, timestamp: data.logtimestamp ?? false };
 }
 
 function addError(label: string, why: string): CommandError {
@@ -108,9 +114,12 @@ function socketBackend(label: string, data: z.output<typeof DATA.socket>): Socke
     addError(label, `'${option}' option is incompatible with socket in ${mode} mode`);
   if (server && reconnectMs > 0) throw incompatible("reconnect-ms", "server listen");
   if (!server && data.wait !== undefined) throw incompatible("wait", "client connect");
+  const address = parseAddress(data.addr.type, data.addr.data);
+  if (address.kind === "fd" && reconnectMs > 0)
+    throw addError(label, "'reconnect-ms' option is incompatible with 'fd' address type");
   return {
     kind: "socket",
-    address: parseAddress(data.addr.type, data.addr.data),
+    address,
     server,
     wait: data.wait ?? server,
     telnet: data.telnet ?? false,
@@ -122,10 +131,12 @@ function socketBackend(label: string, data: z.output<typeof DATA.socket>): Socke
 function parseAddress(type: string, data: unknown): SocketBackend["address"] {
   const parent = "backend.data.addr.data";
   if (type === "unix") return { kind: "unix", path: validate(UNIX_ADDRESS, data, parent).path };
+  if (type === "fd") return { kind: "fd", fd: validate(FD_ADDRESS, data, parent).str };
   if (type !== "inet") throw new CommandError(`Parameter 'type' does not accept value '${type}'`);
-  const { host, port: text } = validate(INET_ADDRESS, data, parent);
+  const { host, port: text, ipv4, ipv6 } = validate(INET_ADDRESS, data, parent);
   const port = Number(text);
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
     throw new CommandError(`can't parse port number '${text}'`);
-  return { kind: "tcp", host, port };
+  if (ipv4 === false && ipv6 === false) throw new CommandError("Cannot disable IPv4 and IPv6 at same time");
+  return { kind: "tcp", host, port, family: addressFamily(ipv4, ipv6) };
 }

@@ -1,5 +1,6 @@
 /** A monitor command: one table row that serves both HMP and QMP. */
 import { UserError } from "../../sys/errors.ts";
+import type { Fd } from "../../sys/files.ts";
 import type { Json } from "../json.ts";
 import type { MachineView } from "../machine-view.ts";
 
@@ -45,6 +46,8 @@ export interface CommandContext {
   readonly machine: MachineView;
   /** Emits a QMP event on every monitor. */
   readonly emitEvent: (event: string, data?: Arguments) => void;
+  /** Returns a descriptor that the client passed with the command (SCM_RIGHTS); the command owns it. */
+  readonly takeDescriptor: () => Fd | undefined;
   /** Runs an HMP line and returns its output, with CRLF line ends. */
   readonly runLine: (line: string) => string;
 }

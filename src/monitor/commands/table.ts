@@ -2,6 +2,7 @@
 import { hmpHelp } from "../hmp/help.ts";
 import { CHARDEV_COMMANDS } from "./chardev.ts";
 import { type Command, CommandError, integerArgument, stringArgument } from "./command.ts";
+import { DESCRIPTOR_COMMANDS } from "./descriptors.ts";
 import { introspectionCommands } from "./introspection.ts";
 import { MACHINE_COMMANDS } from "./machine.ts";
 import { QOM_COMMANDS } from "./qom.ts";
@@ -35,6 +36,7 @@ export const COMMANDS: readonly Command[] = [
   ...MACHINE_COMMANDS,
   ...QOM_COMMANDS,
   ...CHARDEV_COMMANDS,
+  ...DESCRIPTOR_COMMANDS,
   ...introspectionCommands(() => COMMANDS),
   ...MONITOR_COMMANDS,
 ];

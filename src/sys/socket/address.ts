@@ -1,9 +1,23 @@
 /** Socket addresses as text and as bytes. */
 
 /** The address that a socket is bound or connected to. */
-export type SocketAddress =
-  | { readonly kind: "unix"; readonly path: string }
-  | { readonly kind: "tcp"; readonly host: string; readonly port: number };
+export type SocketAddress = { readonly kind: "unix"; readonly path: string } | TcpAddress;
+
+/** A TCP address. */
+export interface TcpAddress {
+  readonly kind: "tcp";
+  /** Empty: all addresses of the parent instance for a server, the local host for a client. */
+  readonly host: string;
+  readonly port: number;
+  /** The only family to use; undefined: both, where the host allows it. */
+  readonly family?: "ipv4" | "ipv6" | undefined;
+}
+
+/** Returns the only family that QEMU's ipv4= and ipv6= leave; `on` for one alone excludes the other. */
+export function addressFamily(ipv4: boolean | undefined, ipv6: boolean | undefined): TcpAddress["family"] {
+  if (ipv6 === false || (ipv4 && !ipv6)) return "ipv4";
+  return ipv4 === false || (ipv6 && !ipv4) ? "ipv6" : undefined;
+}
 
 /** Returns an address in QEMU's form: `unix:PATH`, `tcp:HOST:PORT`. */
 export function addressText(address: SocketAddress): string {
@@ -35,6 +49,10 @@ export function ipv6Bytes(host: string): number[] | undefined {
 /** Whether a host is an address. Names are not resolved, because resolving can block. */
 export function isNumericHost(host: string): boolean {
   return (
-    host === "" || host === "localhost" || ipv4Bytes(host) !== undefined || ipv6Bytes(host) !== undefined
+    host === "" ||
+    host === "0" ||
+    host === "localhost" ||
+    ipv4Bytes(host) !== undefined ||
+    ipv6Bytes(host) !== undefined
   );
 }

@@ -107,6 +107,31 @@ export function receiveFromProcess(
   return { body: body.subarray(0, result), pid: pid === 0 ? undefined : pid };
 }
 
+/** As many descriptors as one message may carry here; QEMU accepts 16 (TCP_MAX_FDS). */
+const MAX_DESCRIPTORS = 16;
+
+/**
+ * recvmsg(2), non-blocking: receives bytes into the buffer, and descriptors that came with them, which the caller owns.
+ * `result` is the number of bytes, 0 at the end, or the negative errno.
+ */
+export function receiveBytes(
+  system: System,
+  socket: number,
+  buffer: Uint8Array,
+): { readonly result: number; readonly fds: readonly Fd[] } {
+  const control = new Uint8Array(controlSpace(MAX_DESCRIPTORS));
+  const { header, held } = message(buffer, control);
+  const flags = net.MSG_DONTWAIT | net.MSG_CMSG_CLOEXEC;
+  const got = Number(system.libc.sharingCalls.recvmsg(socket, header, flags));
+  const result = resultOrErrno(system, "recvmsg", got, () => `${socket}, …`);
+  if (result < 0 || held.length === 0) return { result, fds: [] };
+  const { msg_controllen } = net.msghdr.decode(header);
+  return {
+    result,
+    fds: descriptors(control, Number(msg_controllen)).map((number) => new Fd(system, number)),
+  };
+}
+
 function descriptors(control: Uint8Array, length: number): number[] {
   if (length < net.cmsghdr.size) return [];
   const { cmsg_len, cmsg_level, cmsg_type } = net.cmsghdr.decode(control);

@@ -49,40 +49,40 @@ describe.each([
     return firstLine(err).replace(/^nitro: /, "");
   };
 
-  test("input file: a missing one is refused", () => {
+  test("is missing", () => {
     expect(refuse("missing")).toBe(`${option}missing: No such file or directory (ENOENT)`);
   });
 
-  test("input file: a directory is refused", () => {
+  test("is a directory", () => {
     mkdirSync(directory.file("sub"), { recursive: true });
     expect(refuse(directory.file("sub"))).toBe(`${option}${directory.file("sub")}: Is a directory (EISDIR)`);
   });
 
-  test("input file: a directory in memory is refused", () => {
+  test("is a directory in memory", () => {
     expect(refuse("/dev/shm")).toBe(`${option}/dev/shm: Is a directory (EISDIR)`);
   });
 
-  test("input file: a path below a regular file is refused", () => {
+  test("is below something that is no directory", () => {
     expect(refuse(`${kernel}/x`)).toBe(`${option}${kernel}/x: Not a directory (ENOTDIR)`);
   });
 
-  test("input file: an empty one is refused", () => {
+  test("is empty", () => {
     const empty = put("empty", "");
     expect(refuse(empty)).toBe(`${option}${empty}: the file is empty`);
   });
 
-  test("input file: a FIFO without a writer is refused without waiting", () => {
+  test("is a FIFO without a writer", () => {
     runCommand(["mkfifo", directory.file("fifo")]);
     expect(refuse(directory.file("fifo"))).toBe(
       `${option}${directory.file("fifo")}: not a regular file: nitro must know its size before reading it`,
     );
   });
 
-  test.each(["/dev/zero", "/dev/null"])("input file: %s is refused", (device) => {
+  test.each(["/dev/zero", "/dev/null"])("is %s", (device) => {
     expect(refuse(device)).toStartWith(`${option}${device}: `);
   });
 
-  test("input file: a pipe on standard input is refused", () => {
+  test("is a terminal or a socket's end", () => {
     const { err, status } = runCommand([
       "sh",
       "-c",
@@ -92,13 +92,13 @@ describe.each([
     expect(err).toContain(`${option}/dev/stdin: not a regular file`);
   });
 
-  test("input file: a name that is too long is refused", () => {
+  test("has a name that is too long", () => {
     const name = "x".repeat(300);
     expect(refuse(name)).toBe(`${option}${name}: File name too long (ENAMETOOLONG)`);
   });
 });
 
-test("input file: the message about missing permission has a hint", () => {
+test("a file that another user may not read", () => {
   const secret = put("secret", "x");
   chmodSync(secret, 0o600);
   const nobody =
@@ -112,16 +112,16 @@ test("input file: the message about missing permission has a hint", () => {
   expect(status).toBe(1);
 });
 
-describe("EIF", () => {
+describe("an EIF", () => {
   const NOT = "not a valid EIF:";
 
-  test.skipIf(hasDevice)("EIF: a valid one is accepted, and the missing device is reported", () => {
+  test.skipIf(hasDevice)("that is good is past all that, and the device is missing", () => {
     const { err, status } = nitro(["-kernel", eif]);
     expect(firstLine(err)).toStartWith(NO_DEVICE);
     expect(status).toBe(1);
   });
 
-  test("EIF: a truncated one is refused with the section", () => {
+  test("that is cut", () => {
     const cut = put("cut.eif", good.subarray(0, 615));
     expect(refused("-kernel", cut)).toBe(
       `-kernel ${cut}: ${NOT} section 3 (metadata, type 5) at byte 602: its 2 bytes from byte 614 extend past the end of the file (615 bytes)`,
@@ -132,7 +132,7 @@ describe("EIF", () => {
     );
   });
 
-  test("EIF: a damaged one is refused", () => {
+  test("that is damaged", () => {
     const bytes = good.slice();
     bytes[600] = (bytes[600] ?? 0) ^ 1;
     const bad = put("bad.eif", bytes);
@@ -141,7 +141,7 @@ describe("EIF", () => {
     );
   });
 
-  test("EIF: one for another architecture is refused", () => {
+  test("of another architecture", () => {
     const other = put("other.eif", writeEif({ flags: ARM ? 0 : 1, sections: smallSections() }));
     const [its, ours] = ARM ? ["x86_64", "aarch64"] : ["aarch64", "x86_64"];
     expect(refused("-kernel", other)).toBe(
@@ -155,13 +155,13 @@ describe("EIF", () => {
     ["-append", ["-append", ""]],
     [`-initrd ${kernel}`, ["-append", "quiet", "-initrd", kernel]],
     [`-M ramdisk=${kernel}`, ["-append", "quiet", "-M", `nitro,ramdisk=${kernel}`]],
-  ])("EIF: %s is refused together with it", (option, args) => {
+  ])("with %s beside it", (option, args) => {
     expect(refused("-kernel", eif, ...args)).toBe(
       `${option}: -kernel ${eif} is an EIF, which has its own ramdisks and command line`,
     );
   });
 
-  test("EIF: one that does not fit into -m is refused", () => {
+  test("that does not fit into -m", () => {
     const big = writeEif({
       flags: ARM ? 1 : 0,
       sections: smallSections().map((section) =>
@@ -173,7 +173,7 @@ describe("EIF", () => {
   });
 });
 
-describe("kernel", () => {
+describe("what is no kernel for this machine", () => {
   const needs = ARM
     ? "an enclave on aarch64 boots a flat arm64 Image, and with anything else it hangs without output"
     : "an enclave on x86_64 boots an x86 bzImage, and with anything else it hangs without output";
@@ -195,12 +195,12 @@ describe("kernel", () => {
     ["one-byte", "\x01", "of unknown format"],
     ["pattern", "\x01\x02\x03\xff".repeat(1000), "of unknown format"],
     ["zeros", "\0".repeat(4096), "a file that starts with zeros"],
-  ])("kernel: %s is refused with its format", (name, content, what) => {
+  ])("%s is refused with what it is", (name, content, what) => {
     const path = put(name, Buffer.from(content, "latin1"));
     expect(refused("-kernel", path)).toBe(`-kernel ${path}: it is ${what}; ${needs}`);
   });
 
-  test("kernel: one for another architecture is refused", () => {
+  test("one of another architecture", () => {
     const path = put("foreign", foreign);
     const [what, hint] = ARM ? ["an x86 bzImage", "arm64"] : ["an arm64 Image", "x86_64"];
     const { err } = nitro(["-kernel", path]);
@@ -209,7 +209,7 @@ describe("kernel", () => {
     );
   });
 
-  test("kernel: the hint has a command for this file, or any-kernel=on", () => {
+  test("its hint has a command for this file, or how to insist", () => {
     const xz = put("some.xz", Buffer.from("\xfd7zXZ\0\0\x04", "latin1"));
     const name = ARM ? "Image" : "bzImage, if it contains one";
     expect(nitro(["-kernel", xz]).err).toContain(`\nhint: xz -dc ${xz} > ${name}\n`);
@@ -217,7 +217,7 @@ describe("kernel", () => {
     expect(nitro(["-kernel", text]).err).toContain("\nhint: -M nitro,any-kernel=on accepts it anyway\n");
   });
 
-  test.skipIf(hasDevice)("any-kernel=on: launches a file of every kind, with a warning", () => {
+  test.skipIf(hasDevice)("is launched all the same with any-kernel=on, with a warning", () => {
     const path = put("insisted", "hello\n");
     const { err, status } = nitro(["-kernel", path, "-M", "nitro,any-kernel=on"]);
     expect(err.split("\n").slice(0, 2)).toEqual([
@@ -230,7 +230,7 @@ describe("kernel", () => {
     );
   });
 
-  test("ramdisks: more than an image can hold are refused", () => {
+  test("more ramdisks than an image has room for", () => {
     const many = Array.from({ length: 30 }, () => ["-M", `ramdisk=${eif}`]).flat();
     expect(refused("-kernel", kernel, ...many)).toBe(
       `-M ramdisk=${eif}: 30 ramdisks are given, but an image holds at most 29`,
@@ -238,8 +238,8 @@ describe("kernel", () => {
   });
 });
 
-describe("trace file", () => {
-  test("trace file: one that cannot be created is reported", () => {
+describe("other files", () => {
+  test("a trace's file that cannot be made", () => {
     expect(refused("-kernel", eif, "-D", "/no/such/file")).toBe(
       "-D /no/such/file: No such file or directory (ENOENT)",
     );

@@ -20,11 +20,11 @@ beforeAll(() => {
   chmodSync(program, 0o755);
 });
 
-describe.concurrent.skipIf(notHere !== undefined)("users", () => {
+describe.concurrent.skipIf(notHere !== undefined)("a launch by", () => {
   const command = [program, ...here.debug().slice(1)];
 
   for (const user of ["0:0", `65534:65534:${GROUP}`, `65534:${GROUP}`]) {
-    test(`user: ${user} can launch`, async () => {
+    test(`${user} succeeds`, async () => {
       const result = await launchAs({ command, scenario, user });
       expect(result.stdout).toBe("up\n");
       expect(result.status).toBe(5);
@@ -33,7 +33,7 @@ describe.concurrent.skipIf(notHere !== undefined)("users", () => {
   }
 
   for (const user of ["65534:65534", "65534:65534:4243"]) {
-    test(`user: ${user}, which is not in the device's group, is refused with a fix`, async () => {
+    test(`${user}, which is not in the device's group, is refused with a fix`, async () => {
       const result = await launchAs({ command, scenario, user });
       expect(result.status).toBe(1);
       expect(lines(result.stderr)).toEqual([

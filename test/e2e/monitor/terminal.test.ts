@@ -84,7 +84,7 @@ async function onTerminal(
 const PROMPT = "\\(qemu\\) ";
 
 describe.skipIf(notHere !== undefined)("-nographic on a terminal", () => {
-  test("-nographic: starts at the console, switches to the monitor with Ctrl-A c, exits with Ctrl-A x", async () => {
+  test("starts at the console, switches to the monitor with Ctrl-A c, exits with Ctrl-A x", async () => {
     const outcome = await onTerminal(
       ["-nographic"],
       [
@@ -127,12 +127,25 @@ describe.skipIf(notHere !== undefined)("-nographic on a terminal", () => {
     ],
     ["a launch that fails", [{ wait: "nitro: .*hint" }], { pool: "" }, 1],
   ];
-  test.each(cases)("-nographic: restores the terminal after %s", async (_, steps, scenario, status) => {
+  test.each(cases)("restores the terminal after %s", async (_, steps, scenario, status) => {
     const outcome = await onTerminal(["-nographic"], steps, scenario);
     expect([outcome.missing, outcome.restored, outcome.status]).toEqual([null, true, status]);
   });
 
-  test("-nographic: Ctrl-A t puts a timestamp before each line", async () => {
+  test("-echr 0x14: Ctrl-T starts the commands, and Ctrl-A is an ordinary key", async () => {
+    const outcome = await onTerminal(
+      ["-nographic", "-echr", "0x14"],
+      [
+        { wait: "from within", type: "\x01x\x14h" },
+        { wait: "C-t C-t +sends C-t", type: "\x14c" },
+        { wait: PROMPT, type: "\x14x" },
+        { wait: "Terminated" },
+      ],
+    );
+    expect([outcome.missing, outcome.status]).toEqual([null, 0]);
+  });
+
+  test("Ctrl-A t puts a timestamp before each line", async () => {
     const outcome = await onTerminal(
       ["-nographic"],
       [{ wait: "line 1", type: "\x01t" }, { wait: "\\[00:00:0\\d\\.\\d{3}\\] line \\d" }, { type: "\x01x" }],
@@ -169,7 +182,7 @@ test.skipIf(notHere !== undefined)("-nographic: makes the terminal raw again aft
 });
 
 test.skipIf(notHere !== undefined)(
-  "-nographic: leaves the terminal alone in the background, and does not hang",
+  "-nographic: leaves the terminal alone once it runs in the background, and does not hang",
   async () => {
     const outcome = await onTerminal(
       ["-nographic"],
@@ -181,7 +194,7 @@ test.skipIf(notHere !== undefined)(
 );
 
 test.skipIf(notHere !== undefined)(
-  "no monitor: the terminal is not changed, and Ctrl-C stops the enclave",
+  "without a monitor: does not change the terminal, and Ctrl-C stops the enclave",
   async () => {
     const outcome = await onTerminal([], [{ wait: "from within", type: "\x03" }]);
     expect([outcome.missing, outcome.changed, outcome.restored, outcome.status]).toEqual([

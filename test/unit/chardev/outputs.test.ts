@@ -23,7 +23,7 @@ describe("file chardev", () => {
   test("creates the file and writes everything at once", () => {
     const path = join(directory, "created");
     {
-      using output = fileChardev(system, "f", path, false);
+      using output = fileChardev(system, "f", { path: path, append: false });
       expect(output.name).toBe(path);
       expect(write(output, "first ")).toBe(6);
       expect(write(output, "second")).toBe(6);
@@ -34,14 +34,14 @@ describe("file chardev", () => {
   test("truncates an existing file and keeps its mode", () => {
     const path = join(directory, "old");
     writeFileSync(path, "old text", { mode: 0o640 });
-    using output = fileChardev(system, "f", path, false);
+    using output = fileChardev(system, "f", { path: path, append: false });
     write(output, "new");
     expect(readFileSync(path, "utf8")).toBe("new");
     expect(statSync(path).mode & 0o777).toBe(0o640);
   });
 
   test("throws a SyscallError with the user's path if the file cannot be created", () => {
-    expect(() => fileChardev(system, "f", join(directory, "no/such"), false)).toThrow(
+    expect(() => fileChardev(system, "f", { path: join(directory, "no/such"), append: false })).toThrow(
       new SyscallError("open", 2, join(directory, "no/such")),
     );
   });
@@ -49,18 +49,20 @@ describe("file chardev", () => {
   test("fails with ENXIO at once on a FIFO without a reader", () => {
     const path = join(directory, "fifo");
     Bun.spawnSync(["mkfifo", path]);
-    expect(() => fileChardev(system, "f", path, false)).toThrow(new SyscallError("open", 6, path));
+    expect(() => fileChardev(system, "f", { path: path, append: false })).toThrow(
+      new SyscallError("open", 6, path),
+    );
   });
 
   test("returns the negative errno on a full disk", () => {
-    using output = fileChardev(system, "f", "/dev/full", false);
+    using output = fileChardev(system, "f", { path: "/dev/full", append: false });
     expect(write(output, "x")).toBe(-28);
   });
 
   test("closes its descriptor at the end of its scope", () => {
     let fd = -1;
     {
-      using output = fileChardev(system, "f", join(directory, "scoped"), false);
+      using output = fileChardev(system, "f", { path: join(directory, "scoped"), append: false });
       fd = output.fd;
       expect(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8")).toContain("flags:");
     }

@@ -106,11 +106,11 @@ describe("invalid arguments", () => {
 
 /** QEMU's own options that an enclave cannot have (qemu-options.hx), by what its help puts them under. */
 const QEMU_OPTIONS = `
-  numa add-fd set global boot mem-path mem-prealloc k audio audiodev device   fda fdb hda hdb hdc hdd cdrom blockdev drive mtdblock sd snapshot fsdev virtfs iscsi usb usbdevice
-  spice vga full-screen g vnc no-fd-bootchk acpitable smbios netdev nic net tpmdev
+  numa set global boot mem-path mem-prealloc k audio audiodev device   fda fdb hda hdb hdc hdd cdrom blockdev drive mtdblock sd snapshot fsdev virtfs iscsi usb usbdevice
+  spice full-screen g vnc no-fd-bootchk acpitable smbios netdev nic net tpmdev
   bios pflash shim dtb compat fw_cfg parallel debugcon preconfig overcommit gdb dfilter
   seed L enable-kvm xen-domid xen-attach xen-domid-restrict action loadvm option-rom
-  rtc icount watchdog-action echr incoming only-migratable prom-env semihosting
+  rtc icount watchdog-action incoming only-migratable prom-env semihosting
   semihosting-config old-param trace plugin qtest qtest-log async-teardown   dump-vmstate enable-sync-profile perfmap jitdump s`
   .trim()
   .split(/\s+/);

@@ -44,6 +44,8 @@ describe("a launch with -kernel only", () => {
       serial: { value: "serial0", typed: "-serial stdio" },
       chardevs: [device("-serial stdio", { kind: "stdio", signal: true })],
       monitors: [],
+      escapeByte: undefined,
+      addedFds: [],
       readChardev,
       commandLineOptions,
       pidFile: undefined,
