@@ -31,6 +31,9 @@ export async function describe(context: EifContext, path: string): Promise<EifDe
   const ranges = ramdisks.map((section) => ({ file, offset: section.offset, size: section.size }));
   for (const line of await fileRamdiskWarnings(ranges, commandLine ?? "", NO_LIMIT, size))
     context.report(line);
+  const { signature } = inspection;
+  if (signature !== undefined && signature.section === undefined)
+    context.report(`warning: ${path}: PCR8 is unknown: ${signature.problem}`);
   return {
     ...inspection,
     path,

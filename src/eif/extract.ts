@@ -7,7 +7,7 @@ import type { System } from "../sys/system.ts";
 import { withFileErrors } from "./file-error.ts";
 import { startCrc } from "./format/crc.ts";
 import { EIF_SIGNATURE_MAX_BYTES } from "./format/layout.ts";
-import { EifError, type EifHeader, type EifSection, sectionText } from "./format/reader.ts";
+import { EifError, type EifHeader, sectionText } from "./format/reader.ts";
 import type { InputFile } from "./input-file.ts";
 import { openEif, payloadOf, readHeaders, requireCrc, visitEif } from "./inspect.ts";
 import { AtomicFile } from "./output.ts";
@@ -47,7 +47,8 @@ export function extract(context: EifContext, { image, directory, force }: Extrac
   using stack = new DisposableStack();
   progress.catchSignals();
   if (createDirectory(context.system, directory)) stack.defer(() => rmdirSync(directory));
-  const files = writeSections(stack, file, header, directory, progress);
+  const pem = certificatePem(context, file, header);
+  const files = writeSections(stack, { file, header, pem }, directory, progress);
   renameAll(files, force);
   stack.move(); // The directory stays; renameAll has disposed of the files.
   return files.map(({ output: { path }, size }) => ({ name: basename(path), path, size }));
@@ -71,10 +72,17 @@ function createDirectory(system: System, directory: string): boolean {
   return false;
 }
 
+/** An image whose headers were read. */
+interface OpenedImage {
+  readonly file: InputFile;
+  readonly header: EifHeader;
+  /** The certificate's PEM; undefined if there is none that can be read. */
+  readonly pem: Uint8Array | undefined;
+}
+
 function writeSections(
   stack: DisposableStack,
-  file: InputFile,
-  header: EifHeader,
+  { file, header, pem }: OpenedImage,
   directory: string,
   progress: EifProgress,
 ): SectionFile[] {
@@ -93,8 +101,7 @@ function writeSections(
       if (section.name === "ramdisk") ramdisks += 1;
       const name = section.name === "ramdisk" ? `ramdisk-${ramdisks}` : FIXED_NAMES[section.name];
       output = create(name, section.size);
-      const pem = section.name === "signature" ? certificatePem(file, header, section) : undefined;
-      if (pem !== undefined) create("certificate.pem", pem.length).write(pem);
+      if (section.name === "signature" && pem !== undefined) create("certificate.pem", pem.length).write(pem);
     },
     chunk(bytes, section) {
       crc.add(bytes);
@@ -105,19 +112,22 @@ function writeSections(
   return files;
 }
 
-/** Returns the certificate's PEM; undefined if the signature section cannot be read. */
+/** Returns the certificate's PEM. Reports a warning if the signature section cannot be read. */
 function certificatePem(
+  { report }: EifContext,
   file: InputFile,
   { sections }: EifHeader,
-  section: EifSection,
 ): Uint8Array | undefined {
+  const section = sections.find(({ name }) => name === "signature");
+  if (section === undefined) return undefined;
   try {
     const payload = payloadOf(file, section, EIF_SIGNATURE_MAX_BYTES);
     const { certificate } = readSignatureSection(payload, sectionText(sections, section));
     return new TextEncoder().encode(certificate.pem);
   } catch (error) {
-    if (error instanceof EifError) return undefined;
-    throw error;
+    if (!(error instanceof EifError)) throw error;
+    report(`warning: ${file.what}: certificate.pem is not written: ${error.message}`);
+    return undefined;
   }
 }
 

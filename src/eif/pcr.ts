@@ -1,5 +1,6 @@
 /** `eif pcr`: the PCRs of an image file, or of the image that a launch would assemble. */
 import { basename } from "node:path";
+import { UserError } from "../sys/errors.ts";
 import { type ImageContents, kernelSection, launchSections, openContents } from "./contents.ts";
 import type { Pcrs } from "./format/measurement.ts";
 import { inspectEif, openEif, requireCrc } from "./inspect.ts";
@@ -14,13 +15,18 @@ export interface ImagePcrs {
   readonly certificate: SigningCertificate | undefined;
 }
 
-/** Reads an image once. Throws UserError, also if it is damaged. */
+/** Reads an image once. Throws UserError, also if it is damaged, or its certificate cannot be read. */
 export function imagePcrs(context: EifContext, path: string): ImagePcrs {
   using file = openEif(context.system, path);
   using progress = startProgress(context, basename(path));
   const inspection = inspectEif(file, progress);
   requireCrc(file, inspection);
-  return { pcrs: inspection.pcrs, certificate: inspection.signature?.section?.certificate };
+  const { pcrs, signature } = inspection;
+  if (signature !== undefined && signature.section === undefined) {
+    const why = `PCR8 is unknown: ${signature.problem}`;
+    throw new UserError(path, why, "sign the image again: nitro eif sign -help");
+  }
+  return { pcrs, certificate: signature?.section?.certificate };
 }
 
 /** Measures the image that a launch would assemble. Throws UserError. */

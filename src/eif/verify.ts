@@ -50,7 +50,7 @@ function firstProblem(
   const { certificate } = section;
   if (problem !== undefined) return `the signature in ${where} is not valid: ${problem}`;
   if (expected !== undefined && !equalBytes(expected.der, certificate.der)) {
-    return `it is signed with another certificate: ${certificate.subject}`;
+    return `it is signed with another certificate: ${certificate.subject || "without a name"}`;
   }
   const validity = validityAt(certificate, now);
   if (validity === "valid") return undefined;

@@ -110,6 +110,17 @@ function structure(header: Uint8Array, payload: Uint8Array): Buffer {
   return Buffer.from([...parts, ...head(0x40, payload.length), ...payload]);
 }
 
+/** Reads a certificate in PEM; OpenSSL reads forms that the runtime does not. Throws if neither reads it. */
+export function certificateIn(pem: Uint8Array): X509Certificate {
+  try {
+    return new X509Certificate(pem);
+  } catch {
+    const { exitCode, stdout } = Bun.spawnSync(["openssl", "x509", "-outform", "DER"], { stdin: pem });
+    if (exitCode !== 0) throw new Error("OpenSSL does not read it");
+    return new X509Certificate(stdout);
+  }
+}
+
 /**
  * Whether a signature is valid, for a section that nitro accepts.
  * @param pcr0 that it must sign; undefined for any.
@@ -127,7 +138,7 @@ export function signatureHolds(
     Uint8Array,
     Uint8Array,
   ];
-  const x509 = new X509Certificate(pem);
+  const x509 = certificateIn(Buffer.from(pem, "latin1"));
   const key = x509.publicKey;
   const [hash = "", curve] = HASHES.get(Number(field(readCbor(header), 1))) ?? [];
   const registers = readCbor(payload);

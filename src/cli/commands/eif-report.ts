@@ -26,7 +26,9 @@ export function pcrLines(pcrs: Pcrs, certificate: SigningCertificate | undefined
 /** Describes a certificate in one line. */
 export function certificateLine(certificate: SigningCertificate): string {
   const { subject, notBefore, notAfter } = certificate;
-  return oneLine(`${subject}, valid from ${notBefore.text} to ${notAfter.text}`);
+  return oneLine(
+    `${subject || "a certificate without a name"}, valid from ${notBefore.text} to ${notAfter.text}`,
+  );
 }
 
 /** Returns a size in bytes, and in MiB from 1 MiB on: `1066160 bytes (1 MiB)`. */
@@ -79,7 +81,7 @@ function signatureText({ signature }: EifDescription): string {
   const validity = validityAt(certificate, new Date());
   return (
     line("signed", `${state} (${where})`) +
-    line("by", certificate.subject) +
+    line("by", certificate.subject || "a certificate without a name") +
     line("valid", `${certificate.notBefore.text} to ${certificate.notAfter.text} (${validity} now)`)
   );
 }

@@ -25,6 +25,8 @@ export const eifSign = defineSubcommand({
         "    --message-type RAW --message fileb://message \\\n" +
         "    --query Signature --output text | base64 -d > signature\n" +
         "  nitro eif sign app.eif -signing-certificate cert.pem -signature signature",
+      "A key in an HSM signs in the same two steps; a signature with PKCS #11, in place of aws kms sign:",
+      "  pkcs11-tool --sign --mechanism ECDSA-SHA384 --id 01 \\\n    --input-file message --output-file signature",
     ],
     exitStatus: "0, or 1 if nothing was written",
     page: "eif",

@@ -1,9 +1,12 @@
 /**
- * Signing certificates: X.509 in PEM, in an image's signature section or in a file of the user. The runtime's X.509
- * (BoringSSL) parses them; nothing in them is trusted before.
+ * Signing certificates: X.509 in PEM, in an image's signature section or in a file of the user, in every form that
+ * OpenSSL reads. The runtime's X.509 (BoringSSL) parses them; nothing in them is trusted before.
  */
 import { type KeyObject, X509Certificate } from "node:crypto";
 import { EifError } from "../format/reader.ts";
+import { DER_TAG, derBytes, derChildren, derContent, derElement } from "./der.ts";
+import { readPublicKey } from "./ec-key.ts";
+import { type PemBlock, readPemBlock } from "./pem.ts";
 
 /** The COSE algorithm of a key's curve. Source: RFC 9053, section 2.1. */
 export interface SigningAlgorithm {
@@ -27,19 +30,24 @@ const SIGNING_ALGORITHMS: readonly SigningAlgorithm[] = [
 
 /** A parsed certificate. */
 export interface SigningCertificate {
-  /** The PEM block, including its first and last line, as it was read. */
+  /**
+   * The PEM block for a signature section, including its first and last line: as it was read, or encoded again if
+   * not every reader accepts that.
+   */
   readonly pem: string;
+  /** The certificate encoded again, as AWS's reader does for PCR8: without what followed it in the block. */
   readonly der: Uint8Array;
   /** Attributes of the issuer by their long names (`commonName`), as in AWS's describe-eif. */
   readonly issuer: Readonly<Record<string, string>>;
-  /** On one line: `CN=…, O=…`. */
+  /** On one line: `CN=…, O=…`; without a name `subjectAltName=…`, or empty if there is neither. */
   readonly subject: string;
   /** OpenSSL's long name of the algorithm by which the certificate itself is signed. */
   readonly signedWith: string;
   readonly signature: Uint8Array;
   readonly notBefore: CertificateDate;
   readonly notAfter: CertificateDate;
-  readonly publicKey: KeyObject;
+  /** undefined if the runtime does not support its kind. */
+  readonly publicKey: KeyObject | undefined;
   /** The algorithm by which its key signs images; undefined if the key is not an EC key of a supported curve. */
   readonly algorithm: SigningAlgorithm | undefined;
   /** The number of bytes after the PEM block, not counting blanks. */
@@ -55,31 +63,58 @@ export interface CertificateDate {
 /** The limit of a certificate or key file: a larger one does not fit into a signature section. */
 export const MAX_CERTIFICATE_BYTES = 32768;
 
+/** The labels of a certificate (PEM_STRING_X509, _OLD and _TRUSTED in include/openssl/pem.h). */
+const LABELS = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"] as const;
+
 /**
  * Parses the first certificate of a PEM text.
  * @param where how messages name it. Throws EifError.
  */
 export function readCertificate(text: Uint8Array, where: string): SigningCertificate {
-  const { pem, der, trailing } = firstBlock(text, where);
-  const x509 = parsing(where, () => new X509Certificate(der));
-  const publicKey = parsing(where, () => x509.publicKey);
+  if (text.length > MAX_CERTIFICATE_BYTES) {
+    throw new EifError(`${where} has ${text.length} bytes; at most ${MAX_CERTIFICATE_BYTES} are read`);
+  }
+  const block = readPemBlock(text, LABELS, `${where} has`);
+  const first = withoutTrailing(block.bytes, where);
+  const x509 = parsing(where, () => new X509Certificate(first));
   const names = parsing(where, () => x509.toLegacyObject());
-  // `raw` is the parsed certificate, encoded again.
-  if (!equalBytes(x509.raw, der))
-    throw new EifError(`${where} is not DER, or its block contains more than the certificate`);
-  // The hypervisor and other tools read the PEM, not the DER.
-  parsing(where, () => new X509Certificate(pem));
-  const curve = publicKey.asymmetricKeyType === "ec" ? publicKey.asymmetricKeyDetails?.namedCurve : undefined;
+  const der = new Uint8Array(x509.raw);
+  const publicKey = parsing(where, () => readPublicKey(publicKeyInfo(der)));
+  const curve =
+    publicKey?.asymmetricKeyType === "ec" ? publicKey.asymmetricKeyDetails?.namedCurve : undefined;
   return {
-    ...{ pem, der, trailing, publicKey },
+    ...{ pem: pemOf(block, der), der, trailing: block.trailing, publicKey },
     issuer: longNames({ ...names.issuer }),
-    subject: x509.subject.replaceAll("\n", ", "),
+    subject: subjectOf(x509),
     signedWith: x509.signatureAlgorithm ?? x509.signatureAlgorithmOid,
-    signature: lastBitString(der, where),
+    signature: parsing(where, () => signatureOf(der)),
     notBefore: readDate(x509.validFrom, where),
     notAfter: readDate(x509.validTo, where),
     algorithm: SIGNING_ALGORITHMS.find(({ openssl }) => openssl === curve),
   };
+}
+
+/** Returns the first element: data of OpenSSL may follow a trusted certificate, and anything another one. */
+function withoutTrailing(bytes: Uint8Array, where: string): Uint8Array {
+  if (bytes[0] === DER_TAG.sequence && bytes[1] === 0x80)
+    throw new EifError(`${where} is in BER with an indefinite length, not in DER`);
+  return parsing(where, () => derBytes(bytes, derElement(bytes, 0)));
+}
+
+/** The runtime's type does not say so, but a certificate without a name has no subject. */
+function subjectOf({
+  subject,
+  subjectAltName,
+}: Pick<X509Certificate, "subjectAltName"> & { subject?: string }): string {
+  if (subject !== undefined && subject !== "") return subject.replaceAll("\n", ", ");
+  return subjectAltName === undefined ? "" : `subjectAltName=${subjectAltName}`;
+}
+
+/** A block of an old label, or with bytes after the certificate, is encoded again. */
+function pemOf({ label, text, bytes }: PemBlock, der: Uint8Array): string {
+  if (label === LABELS[0] && equalBytes(bytes, der)) return `${text}\n`;
+  const lines = der.toBase64().match(/.{1,64}/g) ?? [];
+  return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
 }
 
 /** Returns whether a certificate is valid at `now`. */
@@ -106,30 +141,6 @@ function parsing<T>(where: string, read: () => T): T {
     throw new EifError(
       `${where} is not a valid X.509 certificate: ${reason.toLowerCase().replaceAll("_", " ")}`,
     );
-  }
-}
-
-/** The first and last line contain nothing else: OpenSSL rejects anything else, and so do other tools. */
-const BLOCK = /^-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]*)^-----END CERTIFICATE-----(?=[ \t\r]*$)/m;
-
-function firstBlock(text: Uint8Array, where: string): { pem: string; der: Uint8Array; trailing: number } {
-  if (text.length > MAX_CERTIFICATE_BYTES) {
-    throw new EifError(`${where} has ${text.length} bytes; at most ${MAX_CERTIFICATE_BYTES} are read`);
-  }
-  const latin1 = Buffer.from(text).toString("latin1");
-  const match = BLOCK.exec(latin1);
-  if (match === null) {
-    throw new EifError(
-      `${where} has no PEM block from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----`,
-    );
-  }
-  const base64 = (match[1] ?? "").replace(/\s/g, "");
-  try {
-    const der = Uint8Array.fromBase64(base64, { lastChunkHandling: "strict" });
-    const trailing = latin1.slice(match.index + match[0].length).trim().length;
-    return { pem: `${match[0]}\n`, der, trailing };
-  } catch {
-    throw new EifError(`${where} has a PEM block that is not base64`);
   }
 }
 
@@ -163,31 +174,24 @@ function readDate(text: string, where: string): CertificateDate {
   return { time, text };
 }
 
-/**
- * Returns the certificate's own signature, which the runtime does not expose: the last element of the outer sequence, a
- * bit string. Source: RFC 5280, section 4.1.
- */
-function lastBitString(der: Uint8Array, where: string): Uint8Array {
-  const outer = element(der, 0);
-  let at = outer.content;
-  let last = outer;
-  while (at < outer.end) {
-    last = element(der, at);
-    at = last.end;
-  }
-  const bits = der.subarray(last.content, last.end);
-  if (at !== der.length || last.tag !== 0x03 || bits[0] !== 0) {
-    throw new EifError(`${where} does not end with its signature`);
-  }
-  return bits.subarray(1);
+/** Returns the elements of a certificate's outer sequence (RFC 5280, section 4.1). Throws RangeError. */
+function partsOf(der: Uint8Array): ReturnType<typeof derChildren> {
+  return derChildren(der, derElement(der, 0));
 }
 
-/** An element of DER: its tag, and the range of its content. Lengths have at most three bytes here. */
-function element(der: Uint8Array, at: number): { tag: number; content: number; end: number } {
-  const first = der[at + 1] ?? 0;
-  const count = first < 0x80 ? 0 : first & 0x7f;
-  let length = count === 0 ? first : 0;
-  for (let i = 0; i < Math.min(count, 3); i++) length = length * 256 + (der[at + 2 + i] ?? 0);
-  const content = at + 2 + count;
-  return { tag: der[at] ?? 0, content, end: content + length };
+/** Returns the SubjectPublicKeyInfo, which follows the optional version and five other fields. Throws RangeError. */
+function publicKeyInfo(der: Uint8Array): Uint8Array {
+  const [certificate] = partsOf(der);
+  const fields = certificate === undefined ? [] : derChildren(der, certificate);
+  const info = fields[fields[0]?.tag === DER_TAG.context0 ? 6 : 5];
+  if (info === undefined) throw new RangeError("no public key");
+  return derBytes(der, info);
+}
+
+/** Returns the certificate's own signature, which the runtime does not expose: a bit string. Throws RangeError. */
+function signatureOf(der: Uint8Array): Uint8Array {
+  const last = partsOf(der).at(-1);
+  // The first byte of a bit string is the number of unused bits.
+  if (last?.tag !== DER_TAG.bitString || der[last.content] !== 0) throw new RangeError("no signature");
+  return derContent(der, last).subarray(1);
 }

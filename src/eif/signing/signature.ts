@@ -13,6 +13,8 @@ import {
   type SigningAlgorithm,
   type SigningCertificate,
 } from "./certificate.ts";
+import { readEcPrivateKey } from "./ec-key.ts";
+import { readPemBlock } from "./pem.ts";
 
 /** A COSE_Sign1 structure (RFC 9052, section 4.2) over a PCR. */
 export interface CoseSign1 {
@@ -148,18 +150,25 @@ export function encodeSignatureSection(
   return section;
 }
 
+/** The labels of an unencrypted EC key (include/openssl/pem.h). */
+const KEY_LABELS = ["EC PRIVATE KEY", "PRIVATE KEY"] as const;
+
 /** Parses a private key in PEM. Returns undefined if it is not one, or needs a passphrase. */
 export function readPrivateKey(pem: Uint8Array): KeyObject | undefined {
   try {
     return createPrivateKey({ key: Buffer.from(pem), format: "pem" });
   } catch {
-    return undefined;
+    try {
+      return readEcPrivateKey(readPemBlock(pem, KEY_LABELS, "the key has").bytes);
+    } catch {
+      return undefined;
+    }
   }
 }
 
 /** Whether a private key belongs to a certificate. */
-export function belongsTo(key: KeyObject, certificate: SigningCertificate): boolean {
-  return createPublicKey(key).equals(certificate.publicKey);
+export function belongsTo(key: KeyObject, { publicKey }: SigningCertificate): boolean {
+  return publicKey !== undefined && createPublicKey(key).equals(publicKey);
 }
 
 /** Signs with a private key. Returns R and S, concatenated. */
@@ -202,12 +211,12 @@ function plainSignature(der: Uint8Array, halfBytes: number): Uint8Array | undefi
 }
 
 function verifies(
-  publicKey: KeyObject,
+  publicKey: KeyObject | undefined,
   algorithm: SigningAlgorithm,
   structure: Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  if (signature.length !== 2 * algorithm.halfBytes) return false;
+  if (publicKey === undefined || signature.length !== 2 * algorithm.halfBytes) return false;
   try {
     return verify(algorithm.hash, structure, { key: publicKey, dsaEncoding: "ieee-p1363" }, signature);
   } catch {

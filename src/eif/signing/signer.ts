@@ -65,11 +65,12 @@ export function openCertificate(system: System, path: string): CertificateFile {
 
 /** The error for files that are commonly confused with a certificate in PEM. */
 function otherFile(what: string, path: string, bytes: Uint8Array): UserError | undefined {
-  if (bytes[0] === 0x30 && bytes[1] === 0x82) {
+  if (bytes[0] === 0x30 && (bytes[1] ?? 0) >= 0x81 && (bytes[1] ?? 0) <= 0x84) {
     const command = `openssl x509 -inform DER -in ${shellQuote(path)} -out cert.pem`;
     return new UserError(what, "not PEM; it looks like DER", command);
   }
-  if (!Buffer.from(bytes).includes("PRIVATE KEY-----")) return undefined;
+  const text = Buffer.from(bytes);
+  if (!text.includes("PRIVATE KEY-----") || text.includes("CERTIFICATE-----")) return undefined;
   const hint = "-private-key names the key, -signing-certificate its certificate";
   return new UserError(what, "it is a private key", hint);
 }
@@ -100,10 +101,28 @@ export function openSigningCertificate({ system, report }: EifContext, path: str
   return { what, certificate, algorithm };
 }
 
+/** Keys that never leave a service, as other tools name them: by an ARN, and by a URI of RFC 7512. */
+const KEY_SERVICES = [
+  { pattern: /^arn:[a-z-]+:kms:/, name: "AWS KMS" },
+  { pattern: /^pkcs11:/i, name: "a PKCS #11 token" },
+] as const;
+
+/** Throws UserError for a key that is not a file: its signature is made elsewhere. */
+function refuseKeyService(what: string, key: string): void {
+  const service = KEY_SERVICES.find(({ pattern }) => pattern.test(key));
+  if (service === undefined) return;
+  throw new UserError(
+    what,
+    `the key is in ${service.name}; nitro reads keys from files only, and inserts signatures that are made elsewhere`,
+    "leave out -private-key and sign in two steps, with -to-be-signed and -signature: nitro eif sign -help",
+  );
+}
+
 /** Reads both files. Throws UserError, also if the key does not belong to the certificate. */
 export function openSigner(context: EifContext, files: SigningFiles): Signer {
-  const { certificate, algorithm } = openSigningCertificate(context, files.certificate);
   const what = `-private-key ${files.privateKey}`;
+  refuseKeyService(what, files.privateKey);
+  const { certificate, algorithm } = openSigningCertificate(context, files.certificate);
   const key = readPrivateKey(readSmallInput(context.system, what, files.privateKey, MAX_CERTIFICATE_BYTES));
   if (key === undefined) {
     throw new UserError(

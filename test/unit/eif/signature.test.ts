@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { createHash } from "node:crypto";
+import { createHash, X509Certificate } from "node:crypto";
 import { EifError } from "../../../src/eif/format/reader.ts";
 import { readCertificate, validityAt } from "../../../src/eif/signing/certificate.ts";
 import {
@@ -13,6 +13,14 @@ import {
   toBeSigned,
 } from "../../../src/eif/signing/signature.ts";
 import { array, byteString, integer, integers, map, text } from "./cbor.ts";
+import {
+  KEY_FORMS,
+  type KeyForm,
+  pairInForm,
+  pairWithoutName,
+  textForms,
+  unreadableForms,
+} from "./certificate-forms.ts";
 import {
   CURVE_NAMES,
   CURVES,
@@ -310,11 +318,76 @@ describe("a certificate", () => {
     ["that is truncated", pemOf(der.subarray(0, 100)), "it is not a valid X.509 certificate: "],
     ["of zeros", pemOf(new Uint8Array(100)), "it is not a valid X.509 certificate: "],
     ["with an empty block", pemOf(new Uint8Array(0)), "it is not a valid X.509 certificate: "],
-    ["with bytes after it", pemOf(Uint8Array.from([...der, 0])), "it is not DER, or its block contains more"],
     ["of 32,769 bytes", Buffer.alloc(32769), "it has 32769 bytes; at most 32768 are read"],
   ])("%s is refused", (_, bytes, why) => {
     expect(errorOf(() => readCertificate(new Uint8Array(bytes), "it"))).toStartWith(why);
   });
+
+  const forms = textForms(here, pair256.certificate);
+  test.each(Object.keys(forms))("%s is read as OpenSSL reads it, and its DER is the plain one", (name) => {
+    const text = forms[name] ?? Buffer.alloc(0);
+    const file = here.file("form.pem", text);
+    expect(Buffer.from(here.der(file)).equals(Buffer.from(der))).toBe(true);
+    const certificate = readCertificate(new Uint8Array(text), "it");
+    expect(Buffer.from(certificate.der).equals(Buffer.from(der))).toBe(true);
+    // Every reader accepts the block that goes into a signature section.
+    expect(certificate.pem).toStartWith("-----BEGIN CERTIFICATE-----");
+    expect(here.der(here.file("section.pem", certificate.pem))).toEqual(der);
+    expect(new X509Certificate(certificate.pem).raw.equals(Buffer.from(der))).toBe(true);
+  });
+
+  const unreadable = unreadableForms(here, pair256.certificate);
+  test.each(Object.keys(unreadable))("in %s is refused, and the message names the form", (name) => {
+    const [text, why] = unreadable[name] ?? [Buffer.alloc(0), ""];
+    expect(errorOf(() => readCertificate(new Uint8Array(text), "it"))).toContain(why);
+  });
+
+  test("without a name is read, and its alternative name is shown", () => {
+    const { subject, issuer, algorithm } = certificateOf(pairWithoutName(here));
+    expect([subject, issuer, algorithm?.curve]).toEqual(["subjectAltName=DNS:enclave.example", {}, "P-384"]);
+  });
+
+  const kinds = CURVE_NAMES.flatMap((curve) =>
+    (Object.keys(KEY_FORMS) as KeyForm[]).map((form) => [curve, form] as const),
+  );
+  test.each(kinds)("of a %s key with %s signs and verifies, and has its own DER", (curve, form) => {
+    const pair = pairInForm(here, curve, form);
+    const certificate = certificateOf(pair);
+    expect(certificate.algorithm?.curve).toBe(curve);
+    expect(certificate.der).toEqual(here.der(pair.certificate));
+    const key = readPrivateKey(here.read(pair.key));
+    if (key === undefined || certificate.algorithm === undefined) throw new Error("the key cannot be read");
+    expect(belongsTo(key, certificate)).toBe(true);
+    const signed = signWith(key, toBeSigned(certificate.algorithm, pcr0));
+    expect(here.verifies(pair, sigStructure(curve, pcr0), signed)).toBe(true);
+  });
+
+  test("whose explicit parameters have another generator has no key that is known", () => {
+    // With a generator of one's choice, a private key for any public key is known (CVE-2020-0601).
+    const bytes = Buffer.from(here.der(pairInForm(here, "P-256", "explicit parameters").certificate));
+    const generator = Buffer.from(
+      "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296",
+      "hex",
+    );
+    const at = bytes.indexOf(generator);
+    expect(at).toBeGreaterThan(0);
+    const point = bytes.lastIndexOf(Buffer.from([0x03, 0x42, 0x00, 0x04])) + 3;
+    bytes.copy(bytes, at, point, point + 65);
+    const { algorithm, publicKey } = readCertificate(new Uint8Array(pemOf(bytes)), "it");
+    expect([algorithm, publicKey]).toEqual([undefined, undefined]);
+  });
+
+  test.each(["ed448", "brainpoolP256r1", "secp256k1", "SM2"])(
+    "of a key of %s has its DER and no algorithm",
+    (kind) => {
+      const [key, file] = [here.path(`${kind}.key`), here.path(`${kind}.crt`)];
+      if (kind === "ed448") here.openssl("genpkey", "-algorithm", kind, "-out", key);
+      else here.openssl("ecparam", "-name", kind, "-genkey", "-noout", "-out", key);
+      here.openssl("req", "-new", "-x509", "-key", key, "-subj", "/CN=other", "-out", file);
+      const certificate = readCertificate(here.read(file), "it");
+      expect([certificate.algorithm, certificate.der]).toEqual([undefined, here.der(file)]);
+    },
+  );
 
   test("belongs to its own key only", () => {
     const keys = pairs.map(({ key }) => readPrivateKey(here.read(key)));
