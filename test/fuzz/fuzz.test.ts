@@ -26,7 +26,7 @@ const all = { answered: 0, refused: 0 };
 
 describe("broken files", () => {
   test.each(Object.keys(TARGETS))(
-    "result in an error with its cause, or in correct output: %s",
+    "broken file: causes an error with its reason, or correct output: %s",
     async (name) => {
       const target = TARGETS[name];
       if (target === undefined) throw new Error(name);
@@ -40,18 +40,18 @@ describe("broken files", () => {
   );
 });
 
-test("some are rejected, and others are still valid", () => {
+test("broken files: some are rejected, and others are still valid", () => {
   expect(all.refused).toBeGreaterThan(500);
   expect(all.answered).toBeGreaterThan(300);
 });
 
-describe("a file that once revealed a fault", () => {
+describe("known faults", () => {
   const found = existsSync(FOUND) ? readdirSync(FOUND).sort() : [];
   const cases = found.map((file): { file: string; target: string; thrown: Thrown } => ({
     file,
     ...JSON.parse(readFileSync(join(FOUND, file), "utf8")),
   }));
-  test.each(cases)("no longer does: $file", async ({ target: name, thrown }) => {
+  test.each(cases)("known fault: is fixed: $file", async ({ target: name, thrown }) => {
     const target = TARGETS[name];
     if (target === undefined) return;
     for (const run of [inside, outside]) {

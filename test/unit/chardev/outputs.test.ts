@@ -20,7 +20,7 @@ function write(output: ByteOutput, text: string): number {
 }
 
 describe("file chardev", () => {
-  test("creates the file and writes everything at once", () => {
+  test("file chardev: creates the file and writes everything at once", () => {
     const path = join(directory, "created");
     {
       using output = fileChardev(system, "f", { path: path, append: false });
@@ -31,7 +31,7 @@ describe("file chardev", () => {
     expect(readFileSync(path, "utf8")).toBe("first second");
   });
 
-  test("truncates an existing file and keeps its mode", () => {
+  test("file chardev: truncates an existing file and keeps its mode", () => {
     const path = join(directory, "old");
     writeFileSync(path, "old text", { mode: 0o640 });
     using output = fileChardev(system, "f", { path: path, append: false });
@@ -40,13 +40,13 @@ describe("file chardev", () => {
     expect(statSync(path).mode & 0o777).toBe(0o640);
   });
 
-  test("throws a SyscallError with the user's path if the file cannot be created", () => {
+  test("file chardev: throws a SyscallError with the user's path if the file cannot be created", () => {
     expect(() => fileChardev(system, "f", { path: join(directory, "no/such"), append: false })).toThrow(
       new SyscallError("open", 2, join(directory, "no/such")),
     );
   });
 
-  test("fails with ENXIO at once on a FIFO without a reader", () => {
+  test("file chardev: fails with ENXIO at once on a FIFO without a reader", () => {
     const path = join(directory, "fifo");
     Bun.spawnSync(["mkfifo", path]);
     expect(() => fileChardev(system, "f", { path: path, append: false })).toThrow(
@@ -54,12 +54,12 @@ describe("file chardev", () => {
     );
   });
 
-  test("returns the negative errno on a full disk", () => {
+  test("file chardev: returns the negative errno on a full disk", () => {
     using output = fileChardev(system, "f", { path: "/dev/full", append: false });
     expect(write(output, "x")).toBe(-28);
   });
 
-  test("closes its descriptor at the end of its scope", () => {
+  test("file chardev: closes its descriptor at the end of its scope", () => {
     let fd = -1;
     {
       using output = fileChardev(system, "f", { path: join(directory, "scoped"), append: false });
@@ -106,21 +106,21 @@ function withStdout(shell: string, body: string): string[] {
 const FILL = "let result; for (let i = 0; i < 100 && (result = write(65536)) > 0; i++); log(result);";
 
 describe("stdio chardev", () => {
-  test("returns EAGAIN on a pipe that is not read, and does not set O_NONBLOCK on it", () => {
+  test("stdio chardev: returns EAGAIN on a pipe that is not read, and does not set O_NONBLOCK on it", () => {
     const lines = withStdout("PROGRAM | (exec 0<&0; sleep 0.7)", `${FILL} log(nonBlocking(flags()));`);
     expect(lines).toEqual(["-11", "false", "end"]);
   });
 
-  test("returns EPIPE on a pipe whose reader has exited", () => {
+  test("stdio chardev: returns EPIPE on a pipe whose reader has exited", () => {
     expect(withStdout("PROGRAM | true", "Bun.sleepSync(200); log(write(10));")).toEqual(["-32", "end"]);
   });
 
-  test("writes everything to a regular file", () => {
+  test("stdio chardev: writes everything to a regular file", () => {
     const lines = withStdout("PROGRAM > out", `${FILL} log(output.fd, fstatSync(1).size);`);
     expect(lines).toEqual(["65536", "1 6553600", "end"]);
   });
 
-  test("returns EAGAIN on a socket that is not read", () => {
+  test("stdio chardev: returns EAGAIN on a socket that is not read", () => {
     const holder = join(directory, "with-socket.py");
     writeFileSync(
       holder,
@@ -131,7 +131,7 @@ describe("stdio chardev", () => {
     expect(lines.slice(-3)).toEqual(["-11", "false", "end"]);
   });
 
-  test("returns EAGAIN on a terminal that is not read, and does not set O_NONBLOCK on it", () => {
+  test("stdio chardev: returns EAGAIN on a terminal that is not read, and does not set O_NONBLOCK on it", () => {
     const holder = join(directory, "with-pty.py");
     writeFileSync(
       holder,
@@ -142,12 +142,12 @@ describe("stdio chardev", () => {
     expect(lines).toEqual(["-11", "false", "end"]);
   });
 
-  test("returns an errno if standard output is closed", () => {
+  test("stdio chardev: returns an errno if standard output is closed", () => {
     const [first, last] = withStdout("PROGRAM >&-", "log(write(10) === 10 || write(10) < 0);");
     expect([first, last]).toEqual(["true", "end"]);
   });
 
-  test("leaves standard output open on disposal", () => {
+  test("stdio chardev: leaves standard output open on disposal", () => {
     const lines = withStdout(
       "PROGRAM | cat >/dev/null",
       "output[Symbol.dispose](); log(flags().length > 0);",

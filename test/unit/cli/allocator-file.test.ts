@@ -36,7 +36,7 @@ describe("allocator.yaml", () => {
       memory(512, 64),
     ],
     ["{memory_mib: 512, cpu_count: 2}", cpus([], 2), memory(512)],
-  ])("reads %j", (text, expectedCpus, expectedMemory) => {
+  ])("allocator.yaml: reads %j", (text, expectedCpus, expectedMemory) => {
     expect(read(text)).toEqual({ cpus: expectedCpus, memory: expectedMemory });
   });
 
@@ -73,14 +73,14 @@ describe("allocator.yaml", () => {
       "- {memory_mib: 1, cpu_pool: 2-3}\n- {memory_mib: 1, cpu_pool: 3-4}\n",
       /entry 2: cpu_pool repeats CPU 3/,
     ],
-  ])("rejects %j", (text, why) => {
+  ])("allocator.yaml: rejects %j", (text, why) => {
     const error = userErrorOf(() => read(text));
     expect(error.what).toBe("--config x");
     expect(error.why).toMatch(why);
     expect(error.hint?.length).toBeGreaterThan(5);
   });
 
-  test("rejects aliases that expand exponentially, and deep nesting", () => {
+  test("allocator.yaml: rejects aliases that expand exponentially, and deep nesting", () => {
     const layers = Array.from({ length: 30 }, (_, i) => `l${i + 1}: &l${i + 1} [*l${i}, *l${i}]`);
     expect(userErrorOf(() => read(`l0: &l0 [x]\n${layers.join("\n")}\n`)).why).toMatch(
       /unknown key|aliasing/,

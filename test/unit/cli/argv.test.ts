@@ -16,14 +16,14 @@ function launchError(...args: string[]) {
 }
 
 describe("options", () => {
-  test("one dash and two are the same", () => {
+  test("options: one dash and two are the same", () => {
     expect(scanned("-kernel", "a", "--kernel", "b")).toEqual([
       ["kernel", "-kernel", "a"],
       ["kernel", "--kernel", "b"],
     ]);
   });
 
-  test("an alias is the same option, kept as it was typed", () => {
+  test("options: an alias is the same option, kept as it was typed", () => {
     expect(scanned("-M", "nitro", "--machine", "nitro", "-h")).toEqual([
       ["machine", "-M", "nitro"],
       ["machine", "--machine", "nitro"],
@@ -31,11 +31,11 @@ describe("options", () => {
     ]);
   });
 
-  test("repeats are kept in their order", () => {
+  test("options: repeats are kept in their order", () => {
     expect(scanned("-m", "1", "-smp", "2", "-m", "3").map(([, , value]) => value)).toEqual(["1", "2", "3"]);
   });
 
-  test("the argument after an option belongs to it, whatever it looks like", () => {
+  test("options: the argument after an option belongs to it, whatever it looks like", () => {
     expect(scanned("-append", "-h", "-append", "--", "-append", "")).toEqual([
       ["append", "-append", "-h"],
       ["append", "-append", "--"],
@@ -43,16 +43,16 @@ describe("options", () => {
     ]);
   });
 
-  test("case matters: -D and -d are two options", () => {
+  test("options: case matters: -D and -d are two options", () => {
     expect(scanned("-D", "file", "-d", "vsock").map(([name]) => name)).toEqual(["D", "d"]);
   });
 
-  test("no arguments are no options", () => {
+  test("options: no arguments are no options", () => {
     expect(scanned()).toEqual([]);
   });
 
   test.each(LAUNCH_OPTIONS.map((option) => [option.name, option.argument] as const))(
-    "-%s is known and has the argument that help shows",
+    "options: -%s is known and has the argument that help shows",
     (name, argument) => {
       const args = argument === undefined ? [`-${name}`] : [`-${name}`, "x"];
       expect(scanned(...args)).toEqual([[name, `-${name}`, argument === undefined ? "" : "x"]]);
@@ -60,7 +60,7 @@ describe("options", () => {
   );
 
   test.each(LAUNCH_OPTIONS.filter((option) => option.argument !== undefined).map((option) => option.name))(
-    "-%s without its argument is refused",
+    "options: -%s without its argument is refused",
     (name) => {
       const { what, why, hint } = launchError("-nographic", `--${name}`);
       expect([what, why]).toEqual([`--${name}`, "requires an argument"]);
@@ -87,7 +87,7 @@ describe("invalid arguments", () => {
     ["-pid-file", "did you mean -pidfile?"],
     ["-q", HELP],
     ["-toString", HELP],
-  ])("%s", (argument, hint) => {
+  ])("invalid argument: %s", (argument, hint) => {
     expect(launchError(argument)).toEqual({ what: argument, why: "invalid option", hint });
   });
 
@@ -95,7 +95,7 @@ describe("invalid arguments", () => {
     ["disk.img", "disk.img", "disk.img"],
     ["-", "-", "-"],
     ["", "''", "FILE"],
-  ])("an argument without a dash: %p", (argument, what, file) => {
+  ])("invalid argument: one without a dash: %p", (argument, what, file) => {
     expect(launchError("-m", "1G", argument)).toEqual({
       what,
       why: "QEMU reads an argument without a dash as a disk image, and an enclave has no disks",
@@ -115,14 +115,14 @@ const QEMU_OPTIONS = `
   .trim()
   .split(/\s+/);
 
-describe("a subcommand", () => {
+describe("subcommand", () => {
   const syntax: CommandSyntax = {
     options: [{ name: "memory", alias: "m", argument: "SIZE" }, { name: "json" }],
     help: "nitro pool -help",
     equalsValue: true,
   };
 
-  test("accepts -x=V for -x V, and keeps what follows the first equals sign", () => {
+  test("subcommand: accepts -x=V for -x V, and keeps what follows the first equals sign", () => {
     expect(scanArguments(["-memory=1G", "--m", "2G", "--memory=a=b"], syntax).options).toEqual([
       { name: "memory", dashed: "-memory", value: "1G" },
       { name: "memory", dashed: "--m", value: "2G" },
@@ -130,7 +130,7 @@ describe("a subcommand", () => {
     ]);
   });
 
-  test("returns the arguments that belong to no option", () => {
+  test("subcommand: returns the arguments that belong to no option", () => {
     expect(scanArguments(["status", "-json", "-", ""], syntax)).toEqual({
       options: [{ name: "json", dashed: "-json", value: "" }],
       operands: ["status", "-", ""],
@@ -143,12 +143,12 @@ describe("a subcommand", () => {
     ["-jsno", "-jsno", "invalid option", "did you mean -json?"],
     ["-q", "-q", "invalid option", "nitro pool -help lists the options"],
     ["-memory", "-memory", "requires an argument", "-memory SIZE"],
-  ])("refuses %s", (argument, what, why, hint) => {
+  ])("subcommand: refuses %s", (argument, what, why, hint) => {
     expect(userErrorOf(() => scanArguments([argument], syntax))).toEqual({ what, why, hint });
   });
 });
 
-describe("any command line", () => {
+describe("command line", () => {
   const launchOption = fc.constantFrom(...LAUNCH_OPTIONS).chain(({ name, argument }) =>
     fc.record({
       name: fc.constant(name),
@@ -157,7 +157,7 @@ describe("any command line", () => {
     }),
   );
 
-  test("is split into the options that it was put together from", () => {
+  test("command line: is split into the options that it was put together from", () => {
     fc.assert(
       fc.property(fc.array(launchOption, { maxLength: 8 }), (options) => {
         const args = options.flatMap(({ name, dashes, value }) =>
@@ -171,8 +171,8 @@ describe("any command line", () => {
   });
 });
 
-describe("QEMU's options that an enclave cannot have", () => {
-  test.each(QEMU_OPTIONS)("-%s is refused with the reason", (name) => {
+describe("refused QEMU options", () => {
+  test.each(QEMU_OPTIONS)("refused option: -%s is refused with the reason", (name) => {
     const { why } = launchError(`-${name}`, "x");
     expect(why).not.toBe("invalid option");
     expect(why).toMatch(/^(an enclave|an enclave's|only the nitro|this version)/);
@@ -195,16 +195,16 @@ describe("QEMU's options that an enclave cannot have", () => {
       "use -accel nitro, which is the default",
     ],
     ["gdb", "an enclave's memory and CPUs cannot be seen or moved from the parent", undefined],
-  ])("-%s: %s", (name, why, hint) => {
+  ])("refused option: -%s: %s", (name, why, hint) => {
     expect(launchError(`--${name}`)).toEqual({ what: `--${name}`, why, hint });
   });
 
-  test("none of them is also an option of a launch", () => {
+  test("refused option: none of them is also an option of a launch", () => {
     const names = LAUNCH_OPTIONS.flatMap(({ name, alias }) => (alias === undefined ? [name] : [name, alias]));
     expect(names.filter((name) => refusalOf(name) !== undefined)).toEqual([]);
   });
 
-  test("the empty name is not one of them", () => {
+  test("refused option: the empty name is not one of them", () => {
     expect(refusalOf("")).toBeUndefined();
   });
 });

@@ -12,55 +12,55 @@ function asked(...args: string[]): string {
   return "launch" in request ? "a launch" : `subcommand ${request.subcommand.join(" ")}`;
 }
 
-describe("options that print something", () => {
+describe("help and version", () => {
   test.each([
     [["-accel", "help"], "Accelerators supported by nitro:\nnitro\n"],
     [["-accel", "?"], "Accelerators supported by nitro:\nnitro\n"],
     [["-cpu", "help"], "Available CPUs:\n  host\n"],
     [["-display", "help"], "Available display backend types:\nnone\n"],
     [["-M", "help"], "Supported machines are:\nnitro                AWS Nitro Enclave (default)\n"],
-  ])("%p", (words, text) => {
+  ])("help and version: %p", (words, text) => {
     expect(asked(...words)).toBe(text);
   });
 
-  test("list the properties of the accelerator and of the machine", () => {
+  test("help: lists the properties of the accelerator and of the machine", () => {
     expect(asked("-accel", "nitro,help")).toMatch(/^nitro-accel options:\n {2}cpu-ids=<int\[-int\]>/);
     expect(asked("-accel", "nitro,help")).toContain("enclave-cid=<uint64>");
     expect(asked("-M", "nitro,?")).toMatch(/^nitro-machine options:\n/);
   });
 
-  test("list the items of -d", () => {
+  test("help: lists the items of -d", () => {
     expect(asked("-d", "help")).toMatch(
       /^Log items \(comma separated\):\nsyscalls {8}\S.*\nvsock {11}\S.*\n$/,
     );
   });
 
-  test.each(["-help", "--help", "-h"])("%s prints help", (word) => {
+  test.each(["-help", "--help", "-h"])("help: %s prints help", (word) => {
     expect(asked(word)).toBe("subcommand -help");
   });
 
-  test("the first one counts, wherever it is", () => {
+  test("help and version: the first one counts, wherever it is", () => {
     expect(asked("-kernel", "x", "-version", "-help")).toBe("subcommand version");
     expect(asked("-m", "nonsense", "-help")).toBe("subcommand -help");
   });
 
-  test("are not recognized in the argument of another option", () => {
+  test("help: is not recognized in the argument of another option", () => {
     expect(asked("-kernel", "x", "-append", "-h")).toBe("a launch");
     expect(asked("-kernel", "help")).toBe("a launch");
     expect(asked("-kernel", "x", "-append", "help")).toBe("a launch");
   });
 
-  test("an unknown option is reported before help is printed, as in QEMU", () => {
+  test("help: an unknown option is reported before help is printed, as in QEMU", () => {
     expect(userErrorOf(() => parseCommandLine(["-help", "-nosuch"], noFile)).what).toBe("-nosuch");
   });
 });
 
-describe("an argument without a dash", () => {
-  test("comes first as a subcommand, with all that follows", () => {
+describe("first argument", () => {
+  test("first argument: without a dash it is a subcommand, with all that follows", () => {
     expect(asked("nosuch", "-m", "x")).toBe("subcommand nosuch -m x");
   });
 
-  test("after an option is not a subcommand", () => {
+  test("argument without a dash: after an option it is not a subcommand", () => {
     expect(userErrorOf(() => parseCommandLine(["-m", "1G", "eif"], noFile)).what).toBe("eif");
   });
 });

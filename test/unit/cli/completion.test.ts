@@ -31,8 +31,8 @@ function completedByBash(line: string): string[] {
   return out.split("\n").filter((word) => word !== "");
 }
 
-describe("completion for bash", () => {
-  test("is a valid script, and loads without a message", () => {
+describe("bash completion", () => {
+  test("bash completion: is a valid script, and loads without a message", () => {
     expect(run("bash", "-n", bash)).toEqual({ out: "", err: "" });
     expect(run("bash", "-c", 'source "$0"; complete -p nitro', bash).out).toBe("complete -F _nitro nitro\n");
   });
@@ -59,11 +59,11 @@ describe("completion for bash", () => {
     ["nitro eif describe ker", ["kernel image.eif"]],
     ["nitro -M nitro,ramdisk=ker", ["kernel image.eif"]],
     ["nitro -append ker", []],
-  ])("%s", (line, args) => {
+  ])("bash completion: %s", (line, args) => {
     expect(completedByBash(line)).toEqual(args);
   });
 
-  test("knows every option of a launch, with one dash and two", () => {
+  test("bash completion: knows every option of a launch, with one dash and two", () => {
     const names = LAUNCH_OPTIONS.flatMap(({ name, alias }) => (alias === undefined ? [name] : [name, alias]));
     expect(completedByBash("nitro -").sort()).toEqual(names.map((name) => `-${name}`).sort());
     expect(completedByBash("nitro --").sort()).toEqual(names.map((name) => `--${name}`).sort());
@@ -71,7 +71,7 @@ describe("completion for bash", () => {
 });
 
 describe("completion for other shells", () => {
-  test("has every option of a launch", () => {
+  test("completion: has every option of a launch", () => {
     for (const { name } of LAUNCH_OPTIONS) {
       expect(zshCompletion(commands)).toContain(`'*--${name}[`);
       expect(fishCompletion(commands)).toContain(
@@ -80,7 +80,7 @@ describe("completion for other shells", () => {
     }
   });
 
-  test("quotes apostrophes", () => {
+  test("completion: quotes apostrophes", () => {
     expect(zshCompletion(commands)).toContain("the kernel'\\''s command line");
     expect(fishCompletion(commands)).toContain("the kernel\\'s command line");
   });
@@ -88,7 +88,7 @@ describe("completion for other shells", () => {
   test.each([
     ["zsh", "_nitro"],
     ["fish", "nitro.fish"],
-  ])("%s accepts the script", (shell, file) => {
+  ])("completion: %s accepts the script", (shell, file) => {
     expect(run(shell, "-n", join(directory, file))).toEqual({ out: "", err: "" });
   });
 });

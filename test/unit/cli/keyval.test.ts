@@ -9,7 +9,7 @@ function values(text: string): Record<string, string> {
   return Object.fromEntries(parseKeyvals(text, SYNTAX).pairs);
 }
 
-describe("the grammar", () => {
+describe("key=value grammar", () => {
   test.each([
     ["nitro", { type: "nitro" }],
     ["nitro,", { type: "nitro" }],
@@ -31,12 +31,12 @@ describe("the grammar", () => {
     ["debug-mode=on,enclave-cid=16", { "debug-mode": "on", "enclave-cid": "16" }],
     ["a.b_c-d=1", { "a.b_c-d": "1" }],
     ["a= spaces stay ", { a: " spaces stay " }],
-  ])("%s", (text, expected) => {
+  ])("key=value grammar: %s", (text, expected) => {
     expect(values(text)).toEqual(expected);
     expect(parseKeyvals(text, SYNTAX).help).toBe(false);
   });
 
-  test("every pair is kept in order, repeats included", () => {
+  test("key=value grammar: every pair is kept in order, repeats included", () => {
     expect(parseKeyvals("nitro,a=1,b=2,a=3,,4", SYNTAX).pairs).toEqual([
       ["type", "nitro"],
       ["a", "1"],
@@ -45,7 +45,7 @@ describe("the grammar", () => {
     ]);
   });
 
-  test("a key may have the name of a property of every object", () => {
+  test("key=value grammar: a key may have the name of a property of every object", () => {
     expect(parseKeyvals("toString=1,constructor=3", SYNTAX).pairs).toEqual([
       ["toString", "1"],
       ["constructor", "3"],
@@ -53,12 +53,12 @@ describe("the grammar", () => {
   });
 });
 
-describe("any list of pairs", () => {
+describe("list of pairs", () => {
   const key = fc.stringMatching(/^[A-Za-z][A-Za-z0-9_.-]{0,20}$/);
   // A value "help" without a key is a request for help; with a key it is a value.
   const pair = fc.tuple(key, fc.string());
 
-  test("is the same after it is written and parsed", () => {
+  test("list of pairs: is the same after it is written and parsed", () => {
     fc.assert(
       fc.property(fc.array(pair, { minLength: 1 }), (pairs) => {
         const text = pairs.map(([name, value]) => pairText(name, value)).join(",");
@@ -67,7 +67,7 @@ describe("any list of pairs", () => {
     );
   });
 
-  test("is the same as JSON", () => {
+  test("list of pairs: is the same as JSON", () => {
     fc.assert(
       fc.property(fc.uniqueArray(pair, { minLength: 1, selector: ([name]) => name }), (pairs) => {
         const text = JSON.stringify(Object.fromEntries(pairs));
@@ -103,18 +103,18 @@ describe("flags", () => {
       ],
     ],
     ["server", [["path", "server"]]],
-  ] as const)("%s", (text, pairs) => {
+  ] as const)("flags: %s", (text, pairs) => {
     expect(parseKeyvals(text, syntax).pairs).toEqual(pairs.map(([key, value]) => [key, value]));
   });
 
-  test("a name that is not a flag needs a value", () => {
+  test("flags: a name that is not a flag needs a value", () => {
     expect(() => parseKeyvals("p,bogus", syntax)).toThrow("Expected '=' after parameter 'bogus'");
   });
 });
 
 describe("JSON", () => {
   const syntax = { json: true };
-  test("booleans are on and off, and a list repeats its key", () => {
+  test("JSON argument: booleans are on and off, and a list repeats its key", () => {
     expect(parseKeyvals('{"a":true,"b":false,"c":[1,2],"d":"x,y"}', syntax).pairs).toEqual([
       ["a", "on"],
       ["b", "off"],
@@ -124,7 +124,7 @@ describe("JSON", () => {
     ]);
   });
 
-  test.each(["{", '{"a":{}}', '{"a":null}'])("%s is refused", (text) => {
+  test.each(["{", '{"a":{}}', '{"a":null}'])("JSON argument: %s is refused", (text) => {
     expect(() => parseKeyvals(text, syntax)).toThrow(KeyvalError);
   });
 });
@@ -136,17 +136,17 @@ describe("help", () => {
     ["nitro,help", { type: "nitro" }],
     ["nitro,?", { type: "nitro" }],
     ["a=1,help,b=2", { a: "1", b: "2" }],
-  ])("is asked for by %s", (text, expected) => {
+  ])("help: %s requests it", (text, expected) => {
     expect(parseKeyvals(text, SYNTAX).help).toBe(true);
     expect(values(text)).toEqual(expected);
   });
 
-  test.each(["a=help", "nitro,a=?", "helpful"])("is not asked for by %s", (text) => {
+  test.each(["a=help", "nitro,a=?", "helpful"])("help: %s does not request it", (text) => {
     expect(parseKeyvals(text, SYNTAX).help).toBe(false);
   });
 });
 
-describe("errors have QEMU's wording", () => {
+describe("errors", () => {
   test.each([
     ["", "Invalid parameter ''"],
     [",", "Invalid parameter ''"],
@@ -159,7 +159,7 @@ describe("errors have QEMU's wording", () => {
     ["a b=2", "Invalid parameter 'a b'"],
     ["-a=2", "Invalid parameter '-a'"],
     ["ä=2", "Invalid parameter 'ä'"],
-  ])("%p", (text, message) => {
+  ])("QEMU's error: %p", (text, message) => {
     expect(() => parseKeyvals(text, SYNTAX)).toThrow(new KeyvalError(message));
   });
 });

@@ -6,8 +6,8 @@ import { markdownToRoff, roffParagraph } from "../../../src/cli/roff.ts";
 
 const page = await manPage(await describeCommands());
 
-describe("the man page", () => {
-  test("has every option, command and page of the manual", () => {
+describe("man page", () => {
+  test("man page: has every option, command and page of the manual", () => {
     for (const { name } of LAUNCH_OPTIONS) expect(page).toContain(`\\-${name.replaceAll("-", "\\-")}`);
     for (const name of ["check", "pool", "eif build", "eif verify", "help"])
       expect(page).toContain(`.SS nitro ${name}\n`);
@@ -15,7 +15,7 @@ describe("the man page", () => {
       expect(page).toContain(`\n.SH ${name}\n`);
   });
 
-  test("is formatted by groff without a warning", () => {
+  test("man page: is formatted by groff without a warning", () => {
     const command = ["groff", "-man", "-Tutf8", "-ww"];
     const { stdout, stderr } = Bun.spawnSync(command, { stdin: Buffer.from(page) });
     expect(stderr.toString()).toBe("");
@@ -29,11 +29,11 @@ describe("Markdown in roff", () => {
     ["[page](image.md), C:\\x", "page, C:\\ex"],
     [".profile\n'quoted'", "\\&.profile\n\\&'quoted'"],
     ["`.ssh`", "\\fB\\&.ssh\\fR"],
-  ])("%j", (markdown, roff) => {
+  ])("Markdown in roff: %j", (markdown, roff) => {
     expect(roffParagraph(markdown)).toBe(roff);
   });
 
-  test("headings, lists, code and tables become macros", () => {
+  test("Markdown in roff: headings, lists, code and tables become macros", () => {
     const markdown = [
       ["# pool", "", "Text", "on two lines.", "", "## At boot", ""],
       ["- one", "  more", "  - inner", "- two", "", "1. first", ""],

@@ -11,11 +11,11 @@ describe("edit distance", () => {
     ["kernel", "kermel", 1],
     ["", "smp", 3],
     ["initrd", "kernel", 6],
-  ])("from %p to %p is %p", (a, b, edits) => {
+  ])("edit distance: from %p to %p is %p", (a, b, edits) => {
     expect(editDistance(a, b)).toBe(edits);
   });
 
-  test("is symmetric, and 0 for equal texts only", () => {
+  test("edit distance: is symmetric, and 0 for equal texts only", () => {
     fc.assert(
       fc.property(fc.string({ maxLength: 12 }), fc.string({ maxLength: 12 }), (a, b) => {
         expect(editDistance(a, b)).toBe(editDistance(b, a));
@@ -25,7 +25,7 @@ describe("edit distance", () => {
   });
 });
 
-describe("the nearest name", () => {
+describe("nearest name", () => {
   const names = ["kernel", "initrd", "smp", "m", "monitor"];
   test.each([
     ["kernal", "kernel"],
@@ -36,7 +36,7 @@ describe("the nearest name", () => {
     ["nosuch", undefined],
     ["q", undefined],
     ["x".repeat(100), undefined],
-  ])("of %p is %p", (name, expected) => {
+  ])("nearest name: %p gives %p", (name, expected) => {
     expect(nearest(name, names)).toBe(expected);
   });
 });

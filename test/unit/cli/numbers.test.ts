@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parseOnOff, parseSize, parseUint64 } from "../../../src/cli/numbers.ts";
 
-describe("a whole number", () => {
+describe("parseUint64", () => {
   test.each([
     ["0", 0n],
     ["16", 16n],
@@ -12,7 +12,7 @@ describe("a whole number", () => {
     ["00", 0n],
     ["18446744073709551615", 2n ** 64n - 1n],
     ["0xffffffffffffffff", 2n ** 64n - 1n],
-  ])("%s", (text, value) => {
+  ])("parseUint64: %s", (text, value) => {
     expect(parseUint64(text)).toBe(value);
   });
 
@@ -30,12 +30,12 @@ describe("a whole number", () => {
     "18446744073709551616",
     "1_000",
     "١",
-  ])("is not %p", (text) => {
+  ])("parseUint64: rejects %p", (text) => {
     expect(parseUint64(text)).toBeUndefined();
   });
 });
 
-describe("a size", () => {
+describe("parseSize", () => {
   const KIB = 1024;
   const MIB = 1024 * KIB;
   const GIB = 1024 * MIB;
@@ -59,7 +59,7 @@ describe("a size", () => {
     ["0", "M", 0],
     ["1.", "M", MIB],
     ["0.001953125G", "M", 2 * MIB],
-  ] as const)("%s in %s", (text, unit, bytes) => {
+  ] as const)("parseSize: %s in %s", (text, unit, bytes) => {
     expect(parseSize(text, unit)).toBe(bytes);
   });
 
@@ -80,25 +80,25 @@ describe("a size", () => {
     "16P",
     "1e3",
     "NaN",
-  ])("is not %p", (text) => {
+  ])("parseSize: rejects %p", (text) => {
     expect(parseSize(text, "M")).toBeUndefined();
   });
 });
 
-describe("a boolean", () => {
-  test.each(["on", "yes", "true", "y"])("%s is on", (text) => {
+describe("parseOnOff", () => {
+  test.each(["on", "yes", "true", "y"])("parseOnOff: %s is on", (text) => {
     expect(parseOnOff(text)).toBe(true);
   });
-  test.each(["off", "no", "false", "n"])("%s is off", (text) => {
+  test.each(["off", "no", "false", "n"])("parseOnOff: %s is off", (text) => {
     expect(parseOnOff(text)).toBe(false);
   });
-  test.each(["", "ON", "1", "0", "maybe", "toString"])("%p is neither", (text) => {
+  test.each(["", "ON", "1", "0", "maybe", "toString"])("parseOnOff: rejects %p", (text) => {
     expect(parseOnOff(text)).toBeUndefined();
   });
 });
 
 describe("round trips", () => {
-  test("a whole number is the same after it is written in decimal, hexadecimal or octal", () => {
+  test("round trip: a whole number is the same after it is written in decimal, hexadecimal or octal", () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (value) => {
         expect(parseUint64(value.toString())).toBe(value);
@@ -108,7 +108,7 @@ describe("round trips", () => {
     );
   });
 
-  test("a size is the same after it is written in bytes or with a suffix", () => {
+  test("round trip: a size is the same after it is written in bytes or with a suffix", () => {
     const suffixes = ["", "k", "M", "G", "T"];
     fc.assert(
       fc.property(fc.nat(4095), fc.nat(suffixes.length - 1), fc.boolean(), (number, power, upper) => {

@@ -21,7 +21,7 @@ function parsed(typed: readonly string[], rules = POOL) {
   return { options: options.map(({ name, value }) => [name, value]), operands };
 }
 
-describe("the arguments of a subcommand", () => {
+describe("subcommand arguments", () => {
   test.each([
     [["status", "--json"], [["json", ""]], ["status"]],
     [
@@ -43,11 +43,11 @@ describe("the arguments of a subcommand", () => {
     [["--cpus", "--json"], [["cpus", "--json"]], []],
     [["-"], [], ["-"]],
     [["--cpus="], [["cpus", ""]], []],
-  ])("%j", (typed, options, operands) => {
+  ])("subcommand arguments: %j", (typed, options, operands) => {
     expect(parsed(typed)).toEqual({ options, operands });
   });
 
-  test("an option that repeats has all of its values, and a last one", () => {
+  test("subcommand arguments: an option that repeats has all of its values, and a last one", () => {
     const args = subcommandArgs(["-memory", "1", "-cpus", "2", "-memory", "3"], POOL);
     expect(args.all("memory")).toEqual(["1", "3"]);
     expect(args.last("memory")).toBe("3");
@@ -71,13 +71,13 @@ describe("the arguments of a subcommand", () => {
     [["--json=on"], "--json", "accepts no argument", "write --json alone"],
     [["status", "now"], "now", "unexpected argument", "nitro pool -help shows the usage"],
     [["status", ""], "''", "unexpected argument", "nitro pool -help shows the usage"],
-  ])("%j is refused", (typed, what, why, hint) => {
+  ])("subcommand arguments: %j is refused", (typed, what, why, hint) => {
     expect(userErrorOf(() => subcommandArgs(typed, POOL))).toEqual({ what, why, hint });
   });
 });
 
-describe("a subcommand with the options of a launch", () => {
-  test("scans them together with its own", () => {
+describe("subcommand with launch options", () => {
+  test("launch options: are scanned together with those of the subcommand", () => {
     expect(parsed(["-json", "-append", "-json", "-m", "1G", "--m", "2G"], CHECK).options).toEqual([
       ["json", ""],
       ["append", "-json"],
@@ -95,7 +95,7 @@ describe("a subcommand with the options of a launch", () => {
       "app.eif",
       "QEMU reads an argument without a dash as a disk image, and an enclave has no disks",
     ],
-  ])("%j is refused as in a launch", (typed, what, why) => {
+  ])("launch options: %j is refused as in a launch", (typed, what, why) => {
     const error = userErrorOf(() => subcommandArgs(typed, CHECK));
     expect([error.what, error.why]).toEqual([what, why]);
   });

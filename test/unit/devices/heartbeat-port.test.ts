@@ -29,8 +29,8 @@ function logs(count: number): HeartbeatLog[] {
 
 const F_DUPFD_CLOEXEC = 1030; // linux/fcntl.h
 
-describe("the heartbeat log", () => {
-  test("shows every launcher a heartbeat that one of them has answered", () => {
+describe("heartbeat log", () => {
+  test("heartbeat log: shows every launcher a heartbeat that one of them has answered", () => {
     const [one, two, three] = logs(3);
     for (const log of [one, two, three]) log?.read();
     one?.heartbeat(17);
@@ -42,7 +42,7 @@ describe("the heartbeat log", () => {
     }
   });
 
-  test("outlives the launcher that wrote an entry", () => {
+  test("heartbeat log: outlives the launcher that wrote an entry", () => {
     const [one, two] = logs(2);
     one?.heartbeat(17);
     one?.[Symbol.dispose]();
@@ -50,7 +50,7 @@ describe("the heartbeat log", () => {
     expect(two?.hasHeartbeat(17)).toBe(true);
   });
 
-  test("does not count a heartbeat from before the start, whose CID was another enclave's", () => {
+  test("heartbeat log: does not count a heartbeat from before the start, whose CID was another enclave's", () => {
     const [one, two] = logs(2);
     one?.heartbeat(17);
     two?.starting();
@@ -61,7 +61,7 @@ describe("the heartbeat log", () => {
     expect(two?.hasHeartbeat(17)).toBe(true);
   });
 
-  test("records each enclave once, however often its heartbeat comes", () => {
+  test("heartbeat log: records each enclave once, however often its heartbeat comes", () => {
     const [one, two] = logs(2);
     for (let i = 0; i < 1000; i++) one?.heartbeat(17);
     two?.heartbeat(17);
@@ -70,7 +70,7 @@ describe("the heartbeat log", () => {
     expect(size).toBe(2 * 16);
   });
 
-  test("knows which launches are starting an enclave whose CID is unknown; a failed launch is not one of them", () => {
+  test("heartbeat log: knows which launches are starting an enclave whose CID is unknown; a failed launch is not one of them", () => {
     const [one, two, three] = logs(3);
     one?.starting();
     one?.read();
@@ -85,7 +85,7 @@ describe("the heartbeat log", () => {
     expect([one?.awaitsCid, one?.isKnown(17)]).toEqual([false, true]);
   });
 
-  test("is read to its end, however long it is", () => {
+  test("heartbeat log: is read to its end, however long it is", () => {
     const [one, two] = logs(2);
     for (let cid = 100; cid < 1700; cid++) one?.started(cid);
     two?.read();
@@ -138,10 +138,10 @@ class FakeClock implements Disposable {
   }
 }
 
-describe("the port", () => {
+describe("heartbeat port", () => {
   const EADDRINUSE = -98;
 
-  test("is bound at once if it is free, and a handoff socket is opened with it", async () => {
+  test("heartbeat port: is bound at once if it is free, and a handoff socket is opened with it", async () => {
     const vsock = new FakeVsock();
     const pauses: number[] = [];
     using port = await claim(vsock.system, () => {}, waits(pauses));
@@ -151,21 +151,21 @@ describe("the port", () => {
     expect(vsock.calls.slice(6)).toEqual(["close 101", "close 100"]); // the handoff socket first
   });
 
-  test("is used without a handoff socket if none can be opened", async () => {
+  test("heartbeat port: is used without a handoff socket if none can be opened", async () => {
     const vsock = new FakeVsock();
     vsock.binds.push(0, -13);
     using port = await claim(vsock.system, () => {}, waits([]));
     expect([port.listener.number, vsock.closed(101)]).toEqual([100, true]);
   });
 
-  test("gets a handoff socket with another name if its name is in use", async () => {
+  test("heartbeat port: gets a handoff socket with another name if its name is in use", async () => {
     const vsock = new FakeVsock();
     vsock.binds.push(0, EADDRINUSE, 0);
     using port = await claim(vsock.system, () => {}, waits([]));
     expect([port.listener.number, vsock.closed(101), vsock.closed(102)]).toEqual([100, true, false]);
   });
 
-  test("is waited for with growing pauses while another program has it, which is reported once", async () => {
+  test("heartbeat port: is waited for with growing pauses while another program has it, which is reported once", async () => {
     const vsock = new FakeVsock();
     vsock.binds.push(...Array(10).fill(EADDRINUSE));
     const reported: string[] = [];
@@ -175,7 +175,7 @@ describe("the port", () => {
     expect(reported).toEqual(["port 9000 is in use by qemu (pid 812); waiting for it, up to 30 s"]);
   });
 
-  test("that is released soon is claimed without a report: two launches may have started together", async () => {
+  test("heartbeat port: one that is released soon is claimed without a report, because two launches may have started together", async () => {
     const vsock = new FakeVsock();
     vsock.binds.push(...Array(7).fill(EADDRINUSE));
     const reported: string[] = [];
@@ -183,7 +183,7 @@ describe("the port", () => {
     expect(reported).toEqual([]);
   });
 
-  test("is tried once more if its launcher has exited after a long wait for its reply", async () => {
+  test("heartbeat port: is tried once more if its launcher has exited after a long wait for its reply", async () => {
     const vsock = new FakeVsock();
     vsock.binds.push(EADDRINUSE);
     vsock.connects.push(0); // the fake reports root as the peer
@@ -202,7 +202,7 @@ describe("the port", () => {
     expect(clock).toBeDefined();
   });
 
-  test("is waited for until the launch is cancelled", async () => {
+  test("heartbeat port: is waited for until the launch is cancelled", async () => {
     const vsock = new FakeVsock();
     vsock.binds.push(EADDRINUSE);
     const pause = () => {
@@ -233,32 +233,35 @@ describe("a port that cannot be shared", () => {
     return { reported, seconds: clock.elapsedSeconds };
   };
 
-  test("is waited for up to the time-out of the launch that holds it", async () => {
+  test("port that cannot be shared: is waited for up to the time-out of the launch that holds it", async () => {
     const { reported, seconds } = await inVain({ uses: [nitro(812, 179_400), nitro(812, 0)] });
     expect(reported).toEqual([line("nitro (pid 812)", 180)]);
     expect([seconds >= 180, seconds <= 183]).toEqual([true, true]);
   });
 
-  test("is waited for 30 s if the holder's time-out is not known", async () => {
+  test("port that cannot be shared: is waited for 30 s if the holder's time-out is not known", async () => {
     const { reported, seconds } = await inVain({});
     expect([reported, seconds]).toEqual([[line("qemu (pid 812)", 30)], 30]);
   });
 
-  test.each([5, 600])("is waited for as long as heartbeat-wait=%d says, whatever holds it", async (wait) => {
-    for (const use of [QEMU, nitro(812, 180_000)]) {
-      const { reported, seconds } = await inVain({ waitMs: wait * 1000, uses: [use] });
-      expect([reported, seconds]).toEqual([[line(use.holder, wait)], wait]);
-    }
-  });
+  test.each([5, 600])(
+    "port that cannot be shared: is waited for as long as heartbeat-wait=%d says, whatever holds it",
+    async (wait) => {
+      for (const use of [QEMU, nitro(812, 180_000)]) {
+        const { reported, seconds } = await inVain({ waitMs: wait * 1000, uses: [use] });
+        expect([reported, seconds]).toEqual([[line(use.holder, wait)], wait]);
+      }
+    },
+  );
 
-  test("is waited for again if another launch holds it by then, which is reported", async () => {
+  test("port that cannot be shared: is waited for again if another launch holds it by then, which is reported", async () => {
     const uses = [QEMU, nitro(900, 60_000), nitro(900, 0)];
     const { reported, seconds } = await inVain({ uses });
     expect(reported).toEqual([line("qemu (pid 812)", 30), line("nitro (pid 900)", 60)]);
     expect([seconds >= 90, seconds <= 95]).toEqual([true, true]);
   });
 
-  test("is not waited for without end if the holder's time is an estimate", async () => {
+  test("port that cannot be shared: a launch does not wait without end if the holder's time is an estimate", async () => {
     const { reported, seconds } = await inVain({ uses: [nitro(812, 150_000, true)] });
     expect([reported, seconds]).toEqual([[line("nitro (pid 812)", 150)], 152]);
   });
@@ -297,7 +300,7 @@ async function shared(log: HeartbeatLog | undefined, timeoutMs = 180_000) {
 describe("launchers that share the port", () => {
   const beat = () => [[0xb7]];
 
-  test("see a heartbeat that another launcher answered after it had received its own", async () => {
+  test("shared port: a launcher sees a heartbeat that another one answered after it had received its own", async () => {
     const [one, two] = logs(2);
     const { vsock, heartbeat, connects, waiters } = await shared(one);
     const other = connects(17);
@@ -314,7 +317,7 @@ describe("launchers that share the port", () => {
     expect(waiters()).toEqual([]);
   });
 
-  test("do not report each other's heartbeats, even those that come before the CID is recorded", async () => {
+  test("shared port: launchers do not report each other's heartbeats, even those that come before the CID is recorded", async () => {
     const [one, two] = logs(2);
     const { vsock, reported, connects, waiters } = await shared(one);
     two?.starting();
@@ -330,7 +333,7 @@ describe("launchers that share the port", () => {
     expect(reported).toEqual(["heartbeat from CID 77 answered, but not counted: this enclave has CID 16"]);
   });
 
-  test("that were suspended beyond the time-out check first whether another launcher has answered", async () => {
+  test("shared port: a launcher that was suspended beyond the time-out first checks whether another one has answered", async () => {
     const [one, two] = logs(2);
     const { reported, heartbeat, waiters } = await shared(one);
     two?.heartbeat(16);
@@ -340,7 +343,7 @@ describe("launchers that share the port", () => {
 });
 
 describe("a listener that stays readable", () => {
-  test("does not postpone the time-out", async () => {
+  test("readable listener: does not postpone the time-out", async () => {
     const { heartbeat, reported, connects } = await shared(undefined, 0);
     connects(1);
     expect(reported.join()).toContain("no heartbeat within 0 s; stopping the enclave (heartbeat=require)");
@@ -376,7 +379,7 @@ describe("a connection from before the start", () => {
     return { vsock, reported, port, heartbeat };
   };
 
-  test("is answered and does not count: an exited enclave may have had the CID", async () => {
+  test("early connection: is answered and does not count, because an exited enclave may have had the CID", async () => {
     const [one, two] = logs(2);
     const { vsock, heartbeat } = await startsAfter(one, [[16, [0xb7]]]);
     expect([vsock.sent.get(100), vsock.closed(100), heartbeat.isAwaited]).toEqual([1, true, true]);
@@ -385,7 +388,7 @@ describe("a connection from before the start", () => {
     expect(one?.hasHeartbeat(16)).toBe(false);
   });
 
-  test("that sends its byte after the start is answered and does not count either", async () => {
+  test("early connection: one that sends its byte after the start is answered and does not count either", async () => {
     const { vsock, heartbeat, reported } = await startsAfter(undefined, [[16], [77, [0xb7]]]);
     expect([vsock.closed(100), vsock.closed(101)]).toEqual([false, true]);
     expect(reported).toHaveLength(1);
@@ -397,7 +400,7 @@ describe("a connection from before the start", () => {
     expect([vsock.sent.get(100), vsock.closed(100), heartbeat.isAwaited]).toEqual([1, true, true]);
   });
 
-  test("is closed at once if it is the parent's own, or beyond what is kept of its CID", async () => {
+  test("early connection: is closed at once if it is the parent's own, or beyond what is kept of its CID", async () => {
     const peers = [1, 2, 3, ...Array(20).fill(77), 78].map((cid): [number] => [cid]);
     const { vsock, heartbeat } = await startsAfter(undefined, peers);
     const waiters: Waiter[] = [];
@@ -407,7 +410,7 @@ describe("a connection from before the start", () => {
     expect(waiters.length).toBeLessThan(1 + 12);
   });
 
-  test("is closed with a launch that does not start", () => {
+  test("early connection: is closed with a launch that does not start", () => {
     const vsock = new FakeVsock();
     const port = new HeartbeatPort(vsock.system, new Fd(vsock.system, 50), undefined);
     vsock.incoming.push(77);
@@ -418,14 +421,14 @@ describe("a connection from before the start", () => {
 });
 
 describe("a launcher without a free descriptor", () => {
-  test("drops the connection that is oldest, and keeps listening", async () => {
+  test("no free descriptor: the oldest connection is dropped, and the launcher keeps listening", async () => {
     const { vsock, heartbeat, connects, reported } = await shared(undefined);
     const silent = connects(77);
     connects(-24); // EMFILE
     expect([vsock.closed(silent?.fd ?? -1), heartbeat.isAwaited, reported]).toEqual([true, true, []]);
   });
 
-  test("and without connections releases the port", async () => {
+  test("no free descriptor: without connections the port is released", async () => {
     const { heartbeat, connects } = await shared(undefined);
     connects(-24);
     expect(heartbeat.isAwaited).toBe(false);

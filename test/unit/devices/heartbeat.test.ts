@@ -18,9 +18,12 @@ describe("AWS's time-out", () => {
     [6 * GIB + 1, 100 * GIB, 270],
     [6 * GIB, 100 * GIB + 1, 270],
     [12 * GIB + 1, 200 * GIB + 1, 540],
-  ])("for an image of %d bytes in %d bytes of memory is %d s", async (image, memory, seconds) => {
-    expect(awsTimeoutMs(image, memory)).toBe(seconds * 1000);
-  });
+  ])(
+    "AWS's time-out: for an image of %d bytes in %d bytes of memory is %d s",
+    async (image, memory, seconds) => {
+      expect(awsTimeoutMs(image, memory)).toBe(seconds * 1000);
+    },
+  );
 });
 
 /** An enclave's heartbeat (CID 16) on a listener with descriptor 50. */
@@ -55,8 +58,8 @@ async function started(timeoutMs = 180_000, required = false) {
   return { vsock, reported, heartbeat, waiters, peer };
 }
 
-describe("the enclave's own heartbeat", () => {
-  test("is answered and counted, and releases the port", async () => {
+describe("own heartbeat", () => {
+  test("own heartbeat: is answered and counted, and releases the port", async () => {
     const { vsock, reported, heartbeat, peer, waiters } = await started();
     expect([heartbeat.isAwaited, heartbeat.hasArrived]).toEqual([true, false]);
     const fd = peer(16, [BYTE]);
@@ -65,7 +68,7 @@ describe("the enclave's own heartbeat", () => {
     expect([waiters(), reported]).toEqual([[], []]);
   });
 
-  test("may come later than its connection", async () => {
+  test("own heartbeat: may come later than its connection", async () => {
     const { heartbeat, peer, vsock, waiters } = await started();
     const fd = peer(16);
     expect([heartbeat.isAwaited, vsock.closed(fd)]).toEqual([true, false]);
@@ -74,7 +77,7 @@ describe("the enclave's own heartbeat", () => {
     expect(heartbeat.hasArrived).toBe(true);
   });
 
-  test("with a wrong byte is reported, not answered, and still awaited", async () => {
+  test("own heartbeat: a wrong byte is reported, not answered, and still awaited", async () => {
     const { heartbeat, reported, peer, vsock } = await started();
     const fd = peer(16, [0x42]);
     expect(reported).toEqual(["heartbeat: the enclave sent byte 0x42 instead of 0xb7; not answered"]);
@@ -84,13 +87,13 @@ describe("the enclave's own heartbeat", () => {
   test.each([
     ["nothing", []],
     ["a reset", -104],
-  ])("that is %s does not count", async (_name, says) => {
+  ])("own heartbeat: one that is %s does not count", async (_name, says) => {
     const { heartbeat, peer, vsock } = await started();
     const fd = peer(16, says);
     expect([heartbeat.isAwaited, vsock.closed(fd)]).toEqual([true, true]);
   });
 
-  test("counts if it was sent immediately before the exit", async () => {
+  test("own heartbeat: counts if it was sent immediately before the exit", async () => {
     const { heartbeat, vsock } = await started();
     vsock.incoming.push(16);
     vsock.readable.set(100, [[BYTE]]);
@@ -99,7 +102,7 @@ describe("the enclave's own heartbeat", () => {
     expect(heartbeat.hasArrived).toBe(true);
   });
 
-  test("is reported with the errno's name if the answer cannot be sent", async () => {
+  test("own heartbeat: is reported with the errno's name if the answer cannot be sent", async () => {
     const { reported, peer, vsock } = await started();
     vsock.sendResult = -32;
     peer(16, [BYTE]);
@@ -108,8 +111,8 @@ describe("the enclave's own heartbeat", () => {
   });
 });
 
-describe("a peer with another CID", () => {
-  test("is answered and reported, and does not count", async () => {
+describe("peer with another CID", () => {
+  test("peer with another CID: is answered and reported, and does not count", async () => {
     const { heartbeat, reported, peer, vsock } = await started();
     const fd = peer(77, [BYTE]);
     expect(reported).toEqual(["heartbeat from CID 77 answered, but not counted: this enclave has CID 16"]);
@@ -118,7 +121,7 @@ describe("a peer with another CID", () => {
     expect(heartbeat.hasArrived).toBe(true);
   });
 
-  test("is reported once, and only a limited number of peers is", async () => {
+  test("peer with another CID: is reported once, and only a limited number of peers is", async () => {
     const { reported, peer } = await started();
     for (let i = 0; i < 3; i++) peer(77, [0x41]);
     expect(reported).toEqual(["heartbeat: CID 77 sent byte 0x41 instead of 0xb7; not answered"]);
@@ -129,7 +132,7 @@ describe("a peer with another CID", () => {
     );
   });
 
-  test("is dropped after five seconds of silence", async () => {
+  test("peer with another CID: is dropped after five seconds of silence", async () => {
     const { peer, waiters, vsock } = await started();
     const start = nowMs();
     const fd = peer(77);
@@ -140,7 +143,7 @@ describe("a peer with another CID", () => {
     expect(vsock.closed(fd)).toBe(true);
   });
 
-  test("is dropped if it is the oldest of too many CIDs; the enclave's own connection is kept", async () => {
+  test("peer with another CID: is dropped if it is the oldest of too many CIDs; the enclave's own connection is kept", async () => {
     const { peer, waiters, vsock, heartbeat } = await started();
     const own = peer(16);
     const first = peer(77);
@@ -156,7 +159,7 @@ describe("a peer with another CID", () => {
 });
 
 describe("a CID that connects again and again", () => {
-  test("displaces its own connections only, and these are few", async () => {
+  test("CID that connects again and again: displaces its own connections only, and these are few", async () => {
     const { peer, waiters, vsock } = await started();
     const [own, other] = [peer(16), peer(77)];
     const first = peer(78);
@@ -171,19 +174,22 @@ describe("a CID that connects again and again", () => {
   });
 });
 
-describe("a connection from the parent itself", () => {
-  test.each([0, 1, 2, 3])("(CID %d) is closed at once and not answered", async (cid) => {
-    const { waiters, vsock, heartbeat, reported } = await started();
-    vsock.incoming.push(cid);
-    vsock.readable.set(100, [[BYTE]]);
-    waiters()[0]?.ready(1);
-    expect([vsock.closed(100), vsock.sent.get(100), waiters().length]).toEqual([true, undefined, 1]);
-    expect([heartbeat.isAwaited, reported]).toEqual([true, []]);
-  });
+describe("connection from the parent", () => {
+  test.each([0, 1, 2, 3])(
+    "connection from the parent: CID %d is closed at once and not answered",
+    async (cid) => {
+      const { waiters, vsock, heartbeat, reported } = await started();
+      vsock.incoming.push(cid);
+      vsock.readable.set(100, [[BYTE]]);
+      waiters()[0]?.ready(1);
+      expect([vsock.closed(100), vsock.sent.get(100), waiters().length]).toEqual([true, undefined, 1]);
+      expect([heartbeat.isAwaited, reported]).toEqual([true, []]);
+    },
+  );
 });
 
 describe("connections that wait together", () => {
-  test("are accepted in one turn, so that the queue does not fill", async () => {
+  test("waiting connections: are accepted in one turn, so that the queue does not fill", async () => {
     const { waiters, vsock, heartbeat } = await started();
     vsock.incoming.push(...Array(200).fill(3), 77, 16);
     vsock.readable.set(300, [[BYTE]]); // 77's
@@ -192,14 +198,14 @@ describe("connections that wait together", () => {
     expect([vsock.sent.get(300), heartbeat.hasArrived]).toEqual([1, true]);
   });
 
-  test("without end do not keep the loop in one turn", async () => {
+  test("waiting connections: an endless number does not keep the loop in one turn", async () => {
     const { waiters, vsock } = await started();
     vsock.incoming.push(...Array(5000).fill(3));
     waiters()[0]?.ready(1);
     expect(vsock.incoming.length).toBeGreaterThan(4000);
   });
 
-  test("fit into the longest queue that the kernel allows", async () => {
+  test("waiting connections: fit into the longest queue that the kernel allows", async () => {
     const vsock = new FakeVsock();
     listenVsock(vsock.system, 9000).close();
     expect(vsock.backlogs).toEqual([4096]);
@@ -207,7 +213,7 @@ describe("connections that wait together", () => {
 });
 
 describe("no heartbeat", () => {
-  test("within the time-out releases the port, and the enclave keeps running", async () => {
+  test("missing heartbeat: after the time-out the port is released, and the enclave keeps running", async () => {
     const { heartbeat, reported, waiters, vsock } = await started(270_000);
     const [listening] = waiters();
     expect((listening?.deadlineMs ?? 0) - nowMs()).toBeGreaterThan(269_000);
@@ -217,7 +223,7 @@ describe("no heartbeat", () => {
     expect([heartbeat.isAwaited, vsock.closed(50), waiters()]).toEqual([false, true, []]);
   });
 
-  test("stops the enclave if it is required, with a hint", async () => {
+  test("missing heartbeat: stops the enclave if it is required, with a hint", async () => {
     const { heartbeat, reported, waiters, vsock } = await started(5_000, true);
     waiters()[0]?.expired();
     expect(reported).toEqual([
@@ -228,7 +234,7 @@ describe("no heartbeat", () => {
     expect([heartbeat.isAwaited, vsock.closed(50), waiters()]).toEqual([false, true, []]);
   });
 
-  test("stops the enclave if it is required and no connection can be accepted", async () => {
+  test("missing heartbeat: stops the enclave if it is required and no connection can be accepted", async () => {
     const { heartbeat, reported, waiters, vsock } = await started(5_000, true);
     vsock.incoming.push(-24);
     waiters()[0]?.ready(1);
@@ -236,7 +242,7 @@ describe("no heartbeat", () => {
     expect([reported.length, heartbeat.requiresStop]).toEqual([1, true]);
   });
 
-  test("because no connection can be accepted is reported", async () => {
+  test("missing heartbeat: a failure to accept connections is reported", async () => {
     const { heartbeat, reported, waiters, vsock } = await started();
     vsock.incoming.push(-24);
     waiters()[0]?.ready(1);
@@ -245,7 +251,7 @@ describe("no heartbeat", () => {
   });
 });
 
-test("dispose closes the port and all connections", async () => {
+test("heartbeat: disposal closes the port and all connections", async () => {
   const { heartbeat, peer, vsock } = await started();
   const fds = [peer(16), peer(77)];
   heartbeat[Symbol.dispose]();

@@ -15,7 +15,7 @@ import { fakeLibc } from "../sys/fake-libc.ts";
 const system = openSystem();
 
 describe("the status of a holder", () => {
-  test("has the CID, and the time that is left counts down", async () => {
+  test("holder status: has the CID, and the time that is left counts down", async () => {
     const bytes = encodeStatus(system, { cid: 0xfffffffe, timeoutMs: 1000 });
     await Bun.sleep(20);
     const status = decodeStatus(system, bytes);
@@ -25,7 +25,7 @@ describe("the status of a holder", () => {
     expect(status.leftMs).toBeLessThan(1000);
   });
 
-  test("is never more than the time-out, nor less than nothing, whatever the clock says", () => {
+  test("holder status: the time is never more than the time-out, nor negative, whatever the clock says", () => {
     const bytes = encodeStatus(system, { cid: 17, timeoutMs: 2000 });
     const view = new DataView(bytes.buffer);
     for (const [until, leftMs] of [
@@ -39,7 +39,7 @@ describe("the status of a holder", () => {
     expect(decodeStatus(system, bytes)).toEqual({ cid: 17, leftMs: 86_400_000 });
   });
 
-  test("before the enclave's start is that it is being prepared", () => {
+  test("holder status: before the enclave's start it says that the enclave is being prepared", () => {
     expect(decodeStatus(system, encodeStatus(system))).toBe("preparing");
   });
 
@@ -48,16 +48,16 @@ describe("the status of a holder", () => {
     ["too few bytes", new Uint8Array(STATUS_BYTES - 1).fill(1)],
     ["another version", new Uint8Array(STATUS_BYTES).fill(0xff)],
     ["zeros", new Uint8Array(STATUS_BYTES)],
-  ])("is not taken from %s", (_name, bytes) => {
+  ])("holder status: is not taken from %s", (_name, bytes) => {
     expect(decodeStatus(system, bytes)).toBeUndefined();
   });
 
-  test("is published in a file that /proc shows by its name until it is closed", () => {
+  test("holder status: is published in a file that /proc shows by its name until it is closed", () => {
     using file = publishStatus(system, encodeStatus(system, { cid: 17, timeoutMs: 1000 }));
     expect(readlinkSync(`/proc/self/fd/${file?.number}`)).toBe(memoryFileLink(STATUS_FILE));
   });
 
-  test("that cannot be published is left out: the enclave runs by now", () => {
+  test("holder status: is left out if it cannot be published, because the enclave runs already", () => {
     const full = fakeLibc({ memfd_create: () => -1, errno: () => 24 });
     expect(publishStatus(full, encodeStatus(system))).toBeUndefined();
   });

@@ -49,8 +49,8 @@ const tail = (console: SerialConsole) => console.exitEvidence().consoleTail;
 const POLLIN = 1;
 const POLLOUT = 4;
 
-describe("the connection", () => {
-  test("is started at once, and polled for writing", () => {
+describe("console connection", () => {
+  test("console connection: is started at once, and polled for writing", () => {
     const { console, vsock } = connected();
     expect([console.fd, console.events, console.deadlineMs]).toEqual([
       100,
@@ -61,7 +61,7 @@ describe("the connection", () => {
     expect([console.events, vsock.calls]).toEqual([POLLIN, ["socket", "connect"]]);
   });
 
-  test("is retried when it is refused, and each delay doubles", () => {
+  test("console connection: is retried when it is refused, and each delay doubles", () => {
     const { console, vsock } = connected(-111, -111, -111, 0);
     const waits: number[] = [];
     while (console.fd === -1) {
@@ -72,20 +72,20 @@ describe("the connection", () => {
     expect([console.fd, vsock.closed(100), vsock.closed(102)]).toEqual([103, true, true]);
   });
 
-  test("is retried when it is refused after it was under way", () => {
+  test("console connection: is retried when it is refused after it was under way", () => {
     const { console, vsock } = connected();
     vsock.socketErrors.push(104);
     console.ready();
     expect([console.fd, vsock.closed(100), console.isDelivering]).toEqual([-1, true, true]);
   });
 
-  test("that never succeeds ends with the enclave", () => {
+  test("console connection: one that never succeeds ends with the enclave", () => {
     const { console } = connected(-111);
     console.enclaveExited();
     expect(console.isDelivering).toBe(false);
   });
 
-  test("ends after the enclave has exited and a second of silence", () => {
+  test("console connection: ends after the enclave has exited and a second of silence", () => {
     const { console } = connected(0);
     console.enclaveExited();
     expect(console.deadlineMs - nowMs()).toBeGreaterThan(900);
@@ -96,13 +96,13 @@ describe("the connection", () => {
 });
 
 describe("the console's output", () => {
-  test("reaches the receiver complete and in order", () => {
+  test("console output: reaches the receiver complete and in order", () => {
     const { says, output, console } = connected(0);
     says(bytes("first "), bytes("second "), bytes("third"));
     expect([output.text, tail(console)]).toEqual(["first second third", "first second third"]);
   });
 
-  test("is held, and nothing more is read, while the receiver does not accept it", () => {
+  test("console output: is held, and nothing more is read, while the receiver does not accept it", () => {
     const { says, output, console, vsock } = connected(0);
     const socket = console.fd;
     output.room.push(3, -11);
@@ -118,7 +118,7 @@ describe("the console's output", () => {
     expect([output.text, console.fd]).toEqual(["abcdefghi", socket]);
   });
 
-  test("is dropped for a client that does not read in time; the client gets what comes later", () => {
+  test("console output: is dropped for a client that does not read in time; the client gets what comes later", () => {
     const { says, output, console, reported } = connected(0);
     output.writeTimeoutMs = 0;
     output.room.push(-11, -11, -11);
@@ -129,7 +129,7 @@ describe("the console's output", () => {
     expect([output.text, reported.length]).toEqual(["taken", 1]);
   });
 
-  test("is delivered after the enclave has exited and the connection is closed", () => {
+  test("console output: is delivered after the enclave has exited and the connection is closed", () => {
     const { says, output, console } = connected(0);
     output.room.push(2, -11);
     says(bytes("last lines"));
@@ -140,7 +140,7 @@ describe("the console's output", () => {
     expect([console.isDelivering, output.text]).toEqual([false, "last lines"]);
   });
 
-  describe("of an exited enclave, while the receiver does not accept it:", () => {
+  describe("of an exited enclave", () => {
     /** The enclave has exited and "la" of "last" is delivered; `rest` is what the hypervisor still has. */
     function over(...rest: (number[] | number)[]) {
       const all = connected(0);
@@ -155,7 +155,7 @@ describe("the console's output", () => {
       return { ...all, socket, kept };
     }
 
-    test("the rest is buffered, so that the enclave can be released, and delivered later", () => {
+    test("exited enclave's console: the rest is buffered, so that the enclave can be released, and delivered later", () => {
       const { console, kept, output, socket } = over(bytes(" lines"), bytes("!"), []);
       expect([console.fd, kept.fd, console.isReceiving]).toEqual([7, socket, true]);
       kept.ready(POLLIN);
@@ -175,7 +175,7 @@ describe("the console's output", () => {
       ]);
     });
 
-    test("a second of silence ends it", () => {
+    test("exited enclave's console: a second of silence ends it", () => {
       const { console, kept } = over(-11);
       kept.ready(POLLIN);
       expect([console.isReceiving, kept.deadlineMs - nowMs() <= 1000]).toEqual([true, true]);
@@ -183,7 +183,7 @@ describe("the console's output", () => {
       expect([console.isReceiving, console.isDelivering]).toEqual([false, true]);
     });
 
-    test("at most 16 MiB are buffered; they and what comes later are delivered in order", () => {
+    test("exited enclave's console: at most 16 MiB are buffered; they and what comes later are delivered in order", () => {
       const block = Array.from({ length: 250_000 }, (_, i) => 0x61 + (i % 26));
       const { console, kept, output, vsock, socket } = over(...Array.from({ length: 100 }, () => block));
       for (let i = 0; i < 100 && kept.fd !== -1; i++) kept.ready(POLLIN);
@@ -202,7 +202,7 @@ describe("the console's output", () => {
       expect(sum(output.text)).toBe(sum(`last${text.repeat(100)}`));
     });
 
-    test("a lost receiver is reported without saying that the enclave keeps running", () => {
+    test("exited enclave's console: a lost receiver is reported without saying that the enclave keeps running", () => {
       const { console, output, reported } = over([]);
       output.room.splice(0, output.room.length, -32);
       console.ready();
@@ -212,7 +212,7 @@ describe("the console's output", () => {
     });
   });
 
-  test("is still read when the receiver is lost, for the exit status; the loss is reported once", () => {
+  test("console output: is still read for the exit status if the receiver is lost; the loss is reported once", () => {
     const { says, output, console, reported } = connected(0);
     output.room.push(-32);
     says(bytes("one "), bytes("two "), bytes("three"));
@@ -222,13 +222,13 @@ describe("the console's output", () => {
     ]);
   });
 
-  test("a flood leaves the loop time for other descriptors: eight reads per turn", () => {
+  test("console output: a flood leaves the loop time for other descriptors: eight reads per turn", () => {
     const { says, output } = connected(0);
     says(...Array.from({ length: 100 }, () => bytes("x")));
     expect(output.text.length).toBe(8);
   });
 
-  test("its last 8 KiB are kept, whatever the chunks", () => {
+  test("console output: the last 8 KiB are kept, whatever the chunks", () => {
     const { vsock, console } = connected(0);
     let all = "";
     for (let i = 0; i < 40; i++) {
@@ -240,13 +240,13 @@ describe("the console's output", () => {
     expect(tail(console)).toBe(all.slice(-8192));
   });
 
-  test("a chunk larger than the tail leaves its end there", () => {
+  test("console output: the end of a chunk that is larger than the tail is kept", () => {
     const { says, console } = connected(0);
     says(bytes("a".repeat(5000)), bytes(`${"b".repeat(20_000)}END`));
     expect(tail(console)).toBe(`${"b".repeat(8189)}END`);
   });
 
-  test("a lost connection is reported while the enclave runs", () => {
+  test("console output: a lost connection is reported while the enclave runs", () => {
     const { says, reported, console } = connected(0);
     says(-104);
     expect(reported).toEqual([
@@ -255,7 +255,7 @@ describe("the console's output", () => {
     expect(console.isDelivering).toBe(false);
   });
 
-  test("flush delivers what can be delivered without waiting", () => {
+  test("console output: flush delivers what can be delivered without waiting", () => {
     const { vsock, output, console } = connected(0);
     vsock.readable.set(console.fd, [bytes("kept")]);
     console.flush();
@@ -263,7 +263,7 @@ describe("the console's output", () => {
   });
 });
 
-test("a kernel without vsock is reported, and the enclave keeps running", () => {
+test("console: a kernel without vsock is reported, and the enclave keeps running", () => {
   const system = fakeLibc({ socket: () => -1, errno: () => 97 });
   const reported: string[] = [];
   const report = (line: string) => reported.push(line);

@@ -58,7 +58,7 @@ const NONE = { launch: [], eif: [] };
 const good = archive(["bin", DIRECTORY], ["bin/sh", FILE, 70_000], ["init", FILE, 3]);
 const bare = archive(["bin", DIRECTORY], ["bin/sh", FILE, 70_000]);
 
-describe("the program that the kernel starts", () => {
+describe("init program", () => {
   test.each([
     ["init", good, ""],
     ["./init", archive([".", DIRECTORY], ["./init", FILE]), ""],
@@ -67,16 +67,19 @@ describe("the program that the kernel starts", () => {
     ["rdinit=", bare, "quiet rdinit=/bin/sh"],
     ["the last rdinit=", bare, "rdinit=/nothing rdinit=//bin//sh"],
     ["below a directory that is a link", archive(["sbin", LINK]), "rdinit=/sbin/init"],
-  ])("is found: %s", async (_, bytes, line) => {
+  ])("init program: is found: %s", async (_, bytes, line) => {
     expect(await warnings([bytes], line)).toEqual(NONE);
   });
 
-  test.each([1, 7, 110, 113, 4096])("is found, or not, in chunks of %i bytes", async (piece) => {
-    expect(await warnings([good], "", AMPLE, piece)).toEqual(NONE);
-    expect((await warnings([bare], "", AMPLE, piece)).launch).toEqual([`warning: ${MISSING}`]);
-  });
+  test.each([1, 7, 110, 113, 4096])(
+    "init program: is found, or not, in chunks of %i bytes",
+    async (piece) => {
+      expect(await warnings([good], "", AMPLE, piece)).toEqual(NONE);
+      expect((await warnings([bare], "", AMPLE, piece)).launch).toEqual([`warning: ${MISSING}`]);
+    },
+  );
 
-  test("is missing: the warning suggests an alternative", async () => {
+  test("init program: the warning about a missing one suggests an alternative", async () => {
     const { launch, eif } = await warnings([archive(["sbin/init", FILE])]);
     expect(launch).toEqual([
       "warning: the initramfs has no /init: the kernel will panic, unless one is built into it; to start its /sbin/init, " +
@@ -90,7 +93,7 @@ describe("the program that the kernel starts", () => {
     );
   });
 
-  test("is not executable", async () => {
+  test("init program: one that is not executable is reported", async () => {
     const { launch } = await warnings([archive(["init", PLAIN])]);
     expect(launch).toEqual([
       "warning: /init in the initramfs is not executable: the kernel will panic; chmod 755 it and pack it again",
@@ -98,14 +101,14 @@ describe("the program that the kernel starts", () => {
     expect(await warnings([archive(["init", PLAIN], ["init", FILE])])).toEqual(NONE);
   });
 
-  test("may be in any of several archives and ramdisks", async () => {
+  test("init program: may be in any of several archives and ramdisks", async () => {
     const padding = new Uint8Array(512);
     expect(await warnings([bare, padding, good])).toEqual(NONE);
     expect(await warnings([joined(bare, padding, good)])).toEqual(NONE);
     expect((await warnings([bare, joined(bare, padding)])).launch).toHaveLength(1);
   });
 
-  test("is not reported as missing if not everything could be read", async () => {
+  test("init program: is not reported as missing if not everything could be read", async () => {
     const noise = crypto.getRandomValues(new Uint8Array(5000));
     noise[0] = 0xff;
     for (const other of [noise, joined(bare, noise), bare.subarray(0, -130), new Uint8Array(2 ** 21)]) {
@@ -120,7 +123,7 @@ describe("the program that the kernel starts", () => {
     ["gzip", gzip],
     ["zstd", zstd],
     ["zstd, of unknown size", (bytes: Uint8Array) => through(["zstd", "-q"], bytes)],
-  ] as const)("is found within %s by nitro eif, but not by a launch", async (_, pack) => {
+  ] as const)("init program: is found within %s by nitro eif, but not by a launch", async (_, pack) => {
     const early = archive(["kernel", DIRECTORY], ["kernel/microcode", PLAIN, 600]);
     for (const head of [new Uint8Array(0), early]) {
       expect(await warnings([joined(head, pack(good))])).toEqual(NONE);
@@ -133,12 +136,12 @@ describe("the program that the kernel starts", () => {
     }
   });
 
-  test.each(["xz", "bzip2"])("is not searched for within %s", async (program) => {
+  test.each(["xz", "bzip2"])("init program: is not searched for within %s", async (program) => {
     expect(await warnings([through([program, "-c"], bare)])).toEqual(NONE);
   });
 });
 
-describe("the unpacked size", () => {
+describe("unpacked size", () => {
   const large = archive(["init", FILE, 3_000_000]);
 
   test.each([
@@ -148,7 +151,7 @@ describe("the unpacked size", () => {
     ["xz", (bytes: Uint8Array) => through(["xz", "-c"], bytes)],
     ["xz, in blocks", (bytes: Uint8Array) => through(["xz", "-c", "--block-size=100000"], bytes)],
     ["lzma", (bytes: Uint8Array) => through(["lzma", "-c"], bytes)],
-  ] as const)("is read from the headers of %s", async (name, pack) => {
+  ] as const)("unpacked size: is read from the headers of %s", async (name, pack) => {
     const packed = pack(large);
     const compression = compressionAt(viewOf(packed), 0);
     const size = compression === undefined ? packed.length : unpackedSize(viewOf(packed), 0, compression);
@@ -162,7 +165,7 @@ describe("the unpacked size", () => {
     );
   });
 
-  test("may be half of the memory without root=, and all of it with root=", async () => {
+  test("unpacked size: may be half of the memory without root=, and all of it with root=", async () => {
     const packed = gzip(large);
     const memory = (bytes: number) => ({ bytes, typed: "-m" });
     const needed = packed.length + large.length;
@@ -178,7 +181,7 @@ describe("the unpacked size", () => {
     expect(await warnings([packed], "root=/dev/ram0", memory(needed))).toEqual(NONE);
   });
 
-  test("is unknown if the header has none, or one smaller than the compressed size", () => {
+  test("unpacked size: is unknown if the header has none, or one smaller than the compressed size", () => {
     const packed = gzip(large);
     packed.fill(0, packed.length - 4);
     expect(unpackedSize(viewOf(packed), 0, "gzip")).toBeUndefined();
@@ -195,7 +198,7 @@ describe("the unpacked size", () => {
   });
 });
 
-test("a walk stops after the maximum number of entries, and a long command line does not slow it down", () => {
+test("initramfs walk: stops after the maximum number of entries, and a long command line does not slow it down", () => {
   const bytes = archive(...Array.from({ length: 50 }, (_, i) => [`f${i}`, FILE] as const));
   const walk = cpioWalk(["init"], 20);
   expect(walk.push(bytes)).toBeLessThan(bytes.length);

@@ -50,8 +50,8 @@ function chunks(file: InputFile, offset: number, size: number): Uint8Array[] {
 
 const content = new Uint8Array(2 * MIB + 5).map((_, i) => (i * 31) ^ (i >> 8));
 
-describe("an input file", () => {
-  test("has its first kilobyte, its size, its name and its identity", () => {
+describe("input file", () => {
+  test("input file: has its first kilobyte, its size, its name and its identity", () => {
     const path = create("file", content);
     using file = open(path);
     expect([file.size, file.name, file.head.length]).toEqual([content.length, "file", 1024]);
@@ -64,7 +64,7 @@ describe("an input file", () => {
     expect(identitiesOf(system, [create("other", "x")])).not.toEqual([identity]);
   });
 
-  test("is passed in chunks of at most 1 MiB", () => {
+  test("input file: is passed in chunks of at most 1 MiB", () => {
     using file = open(create("chunks", content));
     const all = chunks(file, 3, content.length - 5);
     expect(all.map(({ length }) => length)).toEqual([MIB, MIB]);
@@ -72,7 +72,7 @@ describe("an input file", () => {
     expect(chunks(file, 10, 0)).toEqual([]);
   });
 
-  test("is no longer read once `advance` throws", () => {
+  test("input file: is no longer read once `advance` throws", () => {
     using file = open(create("stopped", content));
     let used = 0;
     const stop = () => {
@@ -82,7 +82,7 @@ describe("an input file", () => {
     expect(used).toBe(1);
   });
 
-  test("is read into memory", () => {
+  test("input file: is read into memory", () => {
     using file = open(create("loaded", content));
     const memory = new Uint8Array(content.length + 100);
     const mapping = new Mapping(system, addressOf(memory), memory.length);
@@ -101,7 +101,7 @@ describe("a file that changes its size after it was opened is refused", () => {
     hint: "run the command again once the file is complete",
   });
 
-  test("when it is read in chunks and has become shorter", () => {
+  test("changed file: one that becomes shorter while it is read in chunks is refused", () => {
     const path = create("shorter", content);
     using file = open(path);
     truncateSync(path, 1_500_000);
@@ -111,7 +111,7 @@ describe("a file that changes its size after it was opened is refused", () => {
   test.each([
     ["shorter", (path: string) => truncateSync(path, 1_500_000), 1_500_000],
     ["longer", (path: string) => appendFileSync(path, "more"), content.length + 4],
-  ])("when it is read into memory and has become %s", (_, change, now) => {
+  ])("changed file: one that becomes %s before it is read into memory is refused", (_, change, now) => {
     const path = create("resized", content);
     using file = open(path);
     change(path);
@@ -132,7 +132,7 @@ describe("a path is refused", () => {
       /^ls -l \/dev\/zero$/,
     ],
     ["that is a device without content", "/dev/null", "not a regular file: it has no size", /^ls -l/],
-  ])("%s", (_, name, why, hint) => {
+  ])("path: %s is refused", (_, name, why, hint) => {
     const path = name.startsWith("/") ? name : join(directory, name);
     expect(refusal(() => open(path))).toEqual({
       message: `-kernel ${path}: ${why}`,
@@ -140,7 +140,7 @@ describe("a path is refused", () => {
     });
   });
 
-  test("that is an empty file", () => {
+  test("path: an empty file is refused", () => {
     const path = create("empty", "");
     expect(refusal(() => open(path))).toEqual({
       message: `-kernel ${path}: the file is empty`,
@@ -148,7 +148,7 @@ describe("a path is refused", () => {
     });
   });
 
-  test("that is a pipe, without waiting for a writer", () => {
+  test("path: a pipe is refused without waiting for a writer", () => {
     const path = join(directory, "fifo");
     Bun.spawnSync(["mkfifo", path]);
     expect(refusal(() => open(path))).toEqual({
@@ -157,13 +157,13 @@ describe("a path is refused", () => {
     });
   });
 
-  test("with a hint that a shell reads as one argument", () => {
+  test("path: the hint is a command that a shell reads as intended", () => {
     expect(refusal(() => open(create("a b;c", ""))).hint).toBe(`ls -l '${join(directory, "a b;c")}'`);
   });
 });
 
-describe("a small file", () => {
-  test("is read as a whole, up to the limit", () => {
+describe("small file", () => {
+  test("small file: is read as a whole, up to the limit", () => {
     const path = create("small", "12345");
     expect(Buffer.from(readSmallInput(system, "-x", path, 5)).toString()).toBe("12345");
     expect(refusal(() => readSmallInput(system, "-x", path, 4)).message).toBe(
@@ -172,7 +172,7 @@ describe("a small file", () => {
     expect(readSmallInput(system, "-x", "/dev/null", 4).length).toBe(0);
   });
 
-  test("may be a pipe", () => {
+  test("small file: may be a pipe", () => {
     const path = join(directory, "small-fifo");
     Bun.spawnSync(["mkfifo", path]);
     const writer = Bun.spawn(["sh", "-c", `printf abc > ${path}`]);
@@ -180,7 +180,7 @@ describe("a small file", () => {
     return writer.exited;
   });
 
-  test("that is missing or a directory is refused", () => {
+  test("small file: a missing one and a directory are refused", () => {
     const read = (name: string) =>
       refusal(() => readSmallInput(system, "-x", join(directory, name), 5)).message;
     expect(read("missing")).toBe("-x: No such file or directory (ENOENT)");

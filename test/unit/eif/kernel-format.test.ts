@@ -53,12 +53,12 @@ test.each([
   expect({ found, bootsOn }).toEqual({ found: name, bootsOn: boots });
 });
 
-test("the hypervisor boots a bzImage on x86_64 and a flat Image on aarch64", () => {
+test("bootable format: a bzImage on x86_64 and a flat Image on aarch64", () => {
   expect(bootableFormat("x86_64")).toBe("an x86 bzImage");
   expect(bootableFormat("aarch64")).toBe("a flat arm64 Image");
 });
 
-describe("a file that is to become the kernel", () => {
+describe("kernel file", () => {
   const form = (bytes: Uint8Array, architecture: "x86_64" | "aarch64") => {
     try {
       return kernelForm(bytes, architecture, "a/$&");
@@ -76,7 +76,7 @@ describe("a file that is to become the kernel", () => {
     `it is ${arm}; an enclave on aarch64 boots a flat arm64 Image, and with anything else it hangs without output`,
   ];
 
-  test("is accepted as it is or unpacked, depending on the architecture", () => {
+  test("kernel file: is accepted as it is or unpacked, depending on the architecture", () => {
     expect(form(bzImage, "x86_64")).toBe("flat");
     expect([image, gzip, zboot].map((bytes) => form(bytes, "aarch64"))).toEqual(["flat", "gzip", "zboot"]);
   });
@@ -99,7 +99,7 @@ describe("a file that is to become the kernel", () => {
     [head([0, "070701"]), "x86_64", `${needs("a cpio archive", "")[0]} / for a ramdisk: -initrd 'a/$&'`],
     [head(), "x86_64", `${needs("of unknown format", "")[0]} / undefined`],
   ] as const)(
-    "is rejected with its format and a command that converts it (%#)",
+    "kernel file: is rejected with its format and a command that converts it (%#)",
     (bytes, architecture, message) => {
       expect(form(bytes, architecture)).toBe(message);
     },

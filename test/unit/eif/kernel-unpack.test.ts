@@ -118,14 +118,14 @@ describe("a compressed kernel is rejected with the reason", () => {
 });
 
 describe("a kernel larger than the limit is rejected", () => {
-  test("before its file is read", () => {
+  test("large kernel: is rejected before its file is read", () => {
     const bytes = sourceOf(gz, MAX_KERNEL_BYTES + 1);
     expect(why(bytes, "gzip")).toBe(
       "it is compressed with gzip, but larger than 256 MiB, packed or unpacked: it is not a kernel",
     );
   });
 
-  test("unless the size at its end is merely wrong, which is reported as damage", () => {
+  test("large kernel: a wrong size at its end is reported as damage", () => {
     const bytes = new Uint8Array(gz);
     new DataView(bytes.buffer).setUint32(bytes.length - 4, MAX_KERNEL_BYTES + 1, true);
     expect(why(sourceOf(bytes), "gzip")).toBe(
@@ -133,7 +133,7 @@ describe("a kernel larger than the limit is rejected", () => {
     );
   });
 
-  test("even if the size at its end is small", () => {
+  test("large kernel: is rejected even if the size at its end is small", () => {
     // The members of a file are concatenated, and only the last one's size is at the end.
     const member = gzipped(new Uint8Array(64 * 1024 * 1024));
     const bomb = new Uint8Array(Buffer.concat([gz, member, member, member, member, gz]));
@@ -143,15 +143,15 @@ describe("a kernel larger than the limit is rejected", () => {
   });
 });
 
-describe("a zstd frame", () => {
-  test("has the content's size in its header, and its end is found", () => {
+describe("zstd frame", () => {
+  test("zstd frame: has the content's size in its header, and its end is found", () => {
     expect(zstdHeader(zstd.subarray(0, 18))).toMatchObject({ contentBytes: flat.length, hasChecksum: true });
     expect(zstdFrameEnd(zstd)).toBe(zstd.length);
     expect(zstdFrameEnd(new Uint8Array(Buffer.concat([zstd, zstd])))).toBe(zstd.length);
   });
 
   test.each([1, 3, 200, 255, 256, 65_791, 65_792, 70_000])(
-    "of %d bytes has the right size and end",
+    "zstd frame: one of %d bytes has the right size and end",
     (length) => {
       const frame = zstandard(flat.subarray(0, length));
       expect(zstdHeader(frame)?.contentBytes).toBe(length);
@@ -159,7 +159,7 @@ describe("a zstd frame", () => {
     },
   );
 
-  test("that is truncated anywhere has no end", () => {
+  test("zstd frame: one that is truncated anywhere has no end", () => {
     for (let length = 0; length < zstd.length; length += 997) {
       expect(zstdFrameEnd(zstd.subarray(0, length))).toBeUndefined();
     }

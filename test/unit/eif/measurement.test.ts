@@ -40,7 +40,7 @@ const PCR2_OF_NOTHING =
   "21b9efbc184807662e966d34f390821309eeac6802309798826296bf3e8bec7c10edb30948c90ba67310f7b964fc500a";
 
 describe("PCRs", () => {
-  test("of one ramdisk: PCR0 equals PCR1, PCR2 is that of no content", () => {
+  test("PCRs: with one ramdisk PCR0 equals PCR1, and PCR2 is that of no content", () => {
     const initrd = new Uint8Array(65_537).map((_, i) => (13 * i + 5) % 256);
     const known =
       "940c28746aa8f525df49dbf0647efecd2fc9edda8d671e6f652bb45d50de0bb17d0f03fe502bde2cb876e642389fb0e9";
@@ -58,7 +58,7 @@ describe("PCRs", () => {
   const c = text.encode("cmdline");
   const [r1, r2, r3] = [text.encode("one"), text.encode("two"), text.encode("three")];
 
-  test("of several ramdisks: metadata and signature in between are not measured", () => {
+  test("PCRs: with several ramdisks metadata and signature in between are not measured", () => {
     expect(
       measure([
         ["kernel", k],
@@ -72,7 +72,7 @@ describe("PCRs", () => {
     ).toEqual([extended(k, c, r1, r2, r3), extended(k, c, r1), extended(r2, r3)]);
   });
 
-  test("of sections in an unusual order follow the order of the file", () => {
+  test("PCRs: sections in an unusual order are measured in the order of the file", () => {
     const sections = [
       ["kernel", k],
       ["ramdisk", r1],
@@ -83,7 +83,7 @@ describe("PCRs", () => {
     expect(measure(sections)).toEqual([extended(k, r1, r2, c, r3), extended(k, r1, c), extended(r2, r3)]);
   });
 
-  test("of no ramdisk, of empty ones, and of no section", () => {
+  test("PCRs: no ramdisk, empty ones and no section are measured", () => {
     const sections = [
       ["kernel", k],
       ["cmdline", new Uint8Array(0)],
@@ -95,7 +95,7 @@ describe("PCRs", () => {
     expect(measure([])).toEqual([PCR2_OF_NOTHING, PCR2_OF_NOTHING, PCR2_OF_NOTHING]);
   });
 
-  test("follow their definition for sections of any kind and number, in chunks of any size", () => {
+  test("PCRs: follow their definition for sections of any kind and number, in chunks of any size", () => {
     const payload = fc.uint8Array({ maxLength: 50 });
     const ramdisks = fc.array(payload, { maxLength: 5 });
     fc.assert(
@@ -115,7 +115,7 @@ describe("PCRs", () => {
     );
   });
 
-  test("can be read before the last section", () => {
+  test("PCRs: can be read before the last section", () => {
     const measurement = startMeasurement();
     measurement.startSection("kernel");
     measurement.add(k);
@@ -125,7 +125,7 @@ describe("PCRs", () => {
     expect(pcrHex(measurement.pcrs().pcr0)).toBe(extended(k, r1));
   });
 
-  test("PCR3 extends the text of a role itself, PCR8 the hash of a certificate", () => {
+  test("PCR3 and PCR8: PCR3 extends the text of a role itself, PCR8 the hash of a certificate", () => {
     expect(pcrHex(pcrOfText("arn:aws:iam::123456789012:role/Webserver"))).toBe(
       "78fce75db17cd4e0a3fb8dad3ad128ca5e77edbb2b2c7f75329dccd99aa5f6ef4fc1f1a452e315b9e98f9e312e6921e6",
     );

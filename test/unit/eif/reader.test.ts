@@ -67,12 +67,12 @@ describe("an image that the specification allows is accepted", () => {
     expect(eif.sections.map(({ size }) => size)).toEqual(good.sections.map(({ payload }) => payload.length));
   });
 
-  test("bit 0 of the flags means aarch64, whatever the other bits", () => {
+  test("flags: bit 0 means aarch64, whatever the other bits", () => {
     expect(check(writeEif(spec({ flags: 1 }))).architecture).toBe("aarch64");
     expect(check(writeEif(spec({ flags: 0x41 }))).architecture).toBe("aarch64");
   });
 
-  test("the sections are listed with name, offset and size", () => {
+  test("sections: are listed with name, offset and size", () => {
     expect(check(writeEif(spec())).sections).toEqual([
       { name: "kernel", offset: 560, size: 6 },
       { name: "cmdline", offset: 578, size: 5 },
@@ -81,7 +81,7 @@ describe("an image that the specification allows is accepted", () => {
     ]);
   });
 
-  test("the magic number identifies an EIF", () => {
+  test("magic number: identifies an EIF", () => {
     expect(isEif(new TextEncoder().encode(".eif"))).toBe(true);
     expect(isEif(new TextEncoder().encode(".ei"))).toBe(false);
     expect(isEif(new TextEncoder().encode("MZ.eif"))).toBe(false);
@@ -270,12 +270,12 @@ const BAD: readonly (readonly [name: string, spec: EifSpec, message: string])[] 
   ],
 ];
 
-describe("an image that violates a rule is rejected", () => {
-  test.each(BAD)("%s", (_name, bad, message) => {
+describe("invalid images", () => {
+  test.each(BAD)("invalid image: %s", (_name, bad, message) => {
     expect(() => readEif(sourceOf(writeEif(bad)))).toThrow(new EifError(message));
   });
 
-  test("the message about a wrong CRC has both values", () => {
+  test("invalid image: the message about a wrong CRC has both values", () => {
     const good = writeEif(spec());
     const right = new DataView(good.buffer).getUint32(544);
     const bytes = writeEif(spec({ crc: 0x12345678 }));
@@ -286,7 +286,7 @@ describe("an image that violates a rule is rejected", () => {
     );
   });
 
-  test("a change of any byte is detected", () => {
+  test("invalid image: a change of any byte is detected", () => {
     const good = writeEif(spec());
     for (let at = 0; at < good.length; at++) {
       const bad = good.slice();
@@ -295,20 +295,20 @@ describe("an image that violates a rule is rejected", () => {
     }
   });
 
-  test("a file that is truncated anywhere is rejected with an EifError", () => {
+  test("invalid image: a file that is truncated anywhere is rejected with an EifError", () => {
     const good = writeEif(spec({ sections: [...smallSections(), SIGNATURE] }));
     for (let length = 0; length < good.length; length += 7) {
       expect(() => check(good.subarray(0, length))).toThrow(EifError);
     }
   });
 
-  test("the message about a truncated header has both sizes", () => {
+  test("invalid image: the message about a truncated header has both sizes", () => {
     expect(() => readEif(sourceOf(writeEif(spec()).subarray(0, 547)))).toThrow(
       new EifError("the header (548 bytes from byte 0) extends past the end of the file (547 bytes)"),
     );
   });
 
-  test("random headers are read or rejected with an EifError", () => {
+  test("invalid image: random headers are read or rejected with an EifError", () => {
     const good = writeEif(spec());
     const changes = fc.array(fc.tuple(fc.nat({ max: 611 }), fc.nat({ max: 255 })), {
       minLength: 1,
@@ -329,7 +329,7 @@ describe("an image that violates a rule is rejected", () => {
   });
 });
 
-test("the tests' own CRC has the standard's check value", () => {
+test("crc32 of the tests: has the standard's check value", () => {
   expect(crc32Of(new TextEncoder().encode("123456789"))).toBe(0xcbf43926);
 });
 
@@ -338,11 +338,11 @@ describe("a section", () => {
   const { sections } = readEif(sourceOf(bytes));
   const [kernel, cmdline] = sections as [(typeof sections)[0], (typeof sections)[0]];
 
-  test("is named by index, type and the byte of its header", () => {
+  test("section: is named by index, type and the byte of its header", () => {
     expect(sectionText(sections, cmdline)).toBe("section 1 (cmdline, type 2) at byte 566");
   });
 
-  test("is read as a whole, up to a limit, unless the file ends within it", () => {
+  test("section: is read as a whole, up to a limit, unless the file ends within it", () => {
     expect(Buffer.from(readPayload(sourceOf(bytes), kernel, 6) ?? []).toString()).toBe("kernel");
     expect(() => readPayload(sourceOf(bytes), kernel, 5)).toThrow(
       new EifError("the kernel at byte 560 has 6 bytes; at most 5 are read"),
@@ -351,7 +351,7 @@ describe("a section", () => {
   });
 });
 
-test("a CRC is formatted with eight hexadecimal digits", () => {
+test("CRC: is formatted with eight hexadecimal digits", () => {
   expect([crcText(0), crcText(0xffffffff), crcText(0xabc)]).toEqual([
     "0x00000000",
     "0xffffffff",

@@ -57,7 +57,7 @@ describe.each(pairs)("a signature of a $curve key", (pair) => {
   const { algorithm } = certificate;
   if (algorithm === undefined) throw new Error("the certificate's key is not known");
 
-  test("made by nitro is valid for OpenSSL, over a structure that the tests encode", () => {
+  test("signature: one made by nitro is valid for OpenSSL, over a structure that the tests encode", () => {
     const key = readPrivateKey(here.read(pair.key));
     if (key === undefined) throw new Error("the key cannot be read");
     expect(belongsTo(key, certificate)).toBe(true);
@@ -69,14 +69,14 @@ describe.each(pairs)("a signature of a $curve key", (pair) => {
     expect(here.verifies(pair, sigStructure(pair.curve, pcr0, 1), signature)).toBe(false);
   });
 
-  test("is encoded into the same section as by the tests' own writer", () => {
+  test("signature: is encoded into the same section as by the tests' own writer", () => {
     const signature = here.sign(pair, sigStructure(pair.curve, pcr0));
     const section = encodeSignatureSection(certificate, toBeSigned(algorithm, pcr0), signature);
     const own = signatureSection(here.read(pair.certificate), pair.curve, pcr0, signature);
     expect(Array.from(section)).toEqual(Array.from(own));
   });
 
-  test("made by OpenSSL is valid for nitro, for this image and no other", () => {
+  test("signature: one made by OpenSSL is valid for nitro, for this image and no other", () => {
     const read = readSignatureSection(signedByOpenssl(here, pair, pcr0), "it");
     expect(signatureProblem(read, pcr0)).toBeUndefined();
     expect(signatureProblem(read, new Uint8Array(48))).toBe("it signs a PCR0 that is not this image's");
@@ -84,7 +84,7 @@ describe.each(pairs)("a signature of a $curve key", (pair) => {
     expect([read.sign1.algorithm, read.sign1.pcrIndex]).toEqual([CURVES[pair.curve].cose, 0]);
   });
 
-  test("made elsewhere is accepted as R and S or in DER, if it is valid", () => {
+  test("signature: one made elsewhere is accepted as R and S or in DER, if it is valid", () => {
     const what = toBeSigned(algorithm, pcr0);
     const { half } = CURVES[pair.curve];
     const raw = here.sign(pair, what.structure);
@@ -107,30 +107,30 @@ describe.each(pairs)("a signature of a $curve key", (pair) => {
   });
 });
 
-describe("a signature is not valid", () => {
+describe("invalid signatures", () => {
   const signature = here.sign(pair384, sigStructure("P-384", pcr0));
   const pem = here.read(pair384.certificate);
   const whyNot = (section: Uint8Array) => signatureProblem(readSignatureSection(section, "it"), pcr0);
 
-  test("with another certificate", () => {
+  test("invalid signature: one of another certificate", () => {
     const other = here.pair({ curve: "P-384", name: "other" });
     expect(whyNot(signatureSection(here.read(other.certificate), "P-384", pcr0, signature))).toBe(
       "it does not match the certificate's key, or its content was changed",
     );
   });
 
-  test("over another PCR", () => {
+  test("invalid signature: one over another PCR", () => {
     const first = here.sign(pair384, sigStructure("P-384", pcr0, 1));
     expect(whyNot(signatureSection(pem, "P-384", pcr0, first, { index: 1 }))).toBe("it signs PCR1, not PCR0");
   });
 
-  test("with an algorithm that is not the key's", () => {
+  test("invalid signature: one with an algorithm that is not the key's", () => {
     expect(whyNot(signatureSection(pem, "P-384", pcr0, signature, { cose: -7 }))).toBe(
       "it names algorithm -7, but the certificate's P-384 key signs with ES384 (-35)",
     );
   });
 
-  test("with a key that is not an EC key", () => {
+  test("invalid signature: one of a key that is not an EC key", () => {
     const rsa = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "rsa.key", "-subj", "/CN=r"];
     here.openssl(...rsa, "-out", "rsa.crt");
     const certificate = here.read(here.path("rsa.crt"));
@@ -139,13 +139,13 @@ describe("a signature is not valid", () => {
     );
   });
 
-  test("with a signature of another length", () => {
+  test("invalid signature: one of another length", () => {
     expect(whyNot(signatureSection(pem, "P-384", pcr0, signature.subarray(1)))).toBe(
       "it does not match the certificate's key, or its content was changed",
     );
   });
 
-  test("unlike one with a COSE tag or before a second signature, which the specification allows", () => {
+  test("valid signature: a COSE tag and a second signature are allowed by the specification", () => {
     const good = { tagged: true };
     expect(whyNot(signatureSection(pem, "P-384", pcr0, signature, good))).toBeUndefined();
     const one = Array.from(signatureSection(pem, "P-384", pcr0, signature)).slice(1);
@@ -153,7 +153,7 @@ describe("a signature is not valid", () => {
   });
 });
 
-describe("a signature section is rejected that is or has", () => {
+describe("invalid signature sections", () => {
   const pem = integers(here.read(pair256.certificate));
   const entry = (certificate: readonly number[], cose: readonly number[]) =>
     Uint8Array.from(
@@ -245,13 +245,13 @@ describe("a signature section is rejected that is or has", () => {
       "the certificate of it has no PEM block from -----BEGIN CERTIFICATE-----",
     ],
   ];
-  test.each(cases)("%s", (_, section, why) => {
+  test.each(cases)("signature section: is rejected if it is or has %s", (_, section, why) => {
     expect(errorOf(() => readSignatureSection(section, "it"))).toStartWith(why);
   });
 });
 
-describe("a certificate", () => {
-  test("has the attributes that AWS's describe-eif prints", () => {
+describe("certificate", () => {
+  test("certificate: has the attributes that AWS's describe-eif prints", () => {
     const pair = here.pair({ name: "named", curve: "P-256", subject: "/C=DE/ST=Hessen/O=Grüße, AG/CN=one" });
     const certificate = certificateOf(pair);
     expect(Object.entries(certificate.issuer)).toEqual([
@@ -285,7 +285,7 @@ describe("a certificate", () => {
     expect(output.toString()).toBe("Verified OK\n");
   });
 
-  test("is valid between its dates", () => {
+  test("certificate: is valid between its dates", () => {
     const dates = { from: "20240229120000Z", to: "20240301000000Z" };
     const certificate = certificateOf(here.pair({ name: "leap", ...dates }));
     const at = (text: string) => validityAt(certificate, new Date(text));
@@ -295,7 +295,7 @@ describe("a certificate", () => {
     expect(at("2024-03-01T00:00:01Z")).toBe("expired");
   });
 
-  test("is found between other text, even a private key", () => {
+  test("certificate: is found between other text, even a private key", () => {
     const around = ["a note\n", here.read(pair256.key), here.read(pair256.certificate), "and more\n"];
     const certificate = readCertificate(Buffer.concat(around.map((part) => Buffer.from(part))), "it");
     expect(certificate.pem).toBe(Buffer.from(here.read(pair256.certificate)).toString());
@@ -319,30 +319,36 @@ describe("a certificate", () => {
     ["of zeros", pemOf(new Uint8Array(100)), "it is not a valid X.509 certificate: "],
     ["with an empty block", pemOf(new Uint8Array(0)), "it is not a valid X.509 certificate: "],
     ["of 32,769 bytes", Buffer.alloc(32769), "it has 32769 bytes; at most 32768 are read"],
-  ])("%s is refused", (_, bytes, why) => {
+  ])("certificate: %s is refused", (_, bytes, why) => {
     expect(errorOf(() => readCertificate(new Uint8Array(bytes), "it"))).toStartWith(why);
   });
 
   const forms = textForms(here, pair256.certificate);
-  test.each(Object.keys(forms))("%s is read as OpenSSL reads it, and its DER is the plain one", (name) => {
-    const text = forms[name] ?? Buffer.alloc(0);
-    const file = here.file("form.pem", text);
-    expect(Buffer.from(here.der(file)).equals(Buffer.from(der))).toBe(true);
-    const certificate = readCertificate(new Uint8Array(text), "it");
-    expect(Buffer.from(certificate.der).equals(Buffer.from(der))).toBe(true);
-    // Every reader accepts the block that goes into a signature section.
-    expect(certificate.pem).toStartWith("-----BEGIN CERTIFICATE-----");
-    expect(here.der(here.file("section.pem", certificate.pem))).toEqual(der);
-    expect(new X509Certificate(certificate.pem).raw.equals(Buffer.from(der))).toBe(true);
-  });
+  test.each(Object.keys(forms))(
+    "certificate: %s is read as OpenSSL reads it, and its DER is the plain one",
+    (name) => {
+      const text = forms[name] ?? Buffer.alloc(0);
+      const file = here.file("form.pem", text);
+      expect(Buffer.from(here.der(file)).equals(Buffer.from(der))).toBe(true);
+      const certificate = readCertificate(new Uint8Array(text), "it");
+      expect(Buffer.from(certificate.der).equals(Buffer.from(der))).toBe(true);
+      // Every reader accepts the block that goes into a signature section.
+      expect(certificate.pem).toStartWith("-----BEGIN CERTIFICATE-----");
+      expect(here.der(here.file("section.pem", certificate.pem))).toEqual(der);
+      expect(new X509Certificate(certificate.pem).raw.equals(Buffer.from(der))).toBe(true);
+    },
+  );
 
   const unreadable = unreadableForms(here, pair256.certificate);
-  test.each(Object.keys(unreadable))("in %s is refused, and the message names the form", (name) => {
-    const [text, why] = unreadable[name] ?? [Buffer.alloc(0), ""];
-    expect(errorOf(() => readCertificate(new Uint8Array(text), "it"))).toContain(why);
-  });
+  test.each(Object.keys(unreadable))(
+    "certificate: one in %s is refused, and the message names the form",
+    (name) => {
+      const [text, why] = unreadable[name] ?? [Buffer.alloc(0), ""];
+      expect(errorOf(() => readCertificate(new Uint8Array(text), "it"))).toContain(why);
+    },
+  );
 
-  test("without a name is read, and its alternative name is shown", () => {
+  test("certificate: one without a name is read, and its alternative name is shown", () => {
     const { subject, issuer, algorithm } = certificateOf(pairWithoutName(here));
     expect([subject, issuer, algorithm?.curve]).toEqual(["subjectAltName=DNS:enclave.example", {}, "P-384"]);
   });
@@ -350,19 +356,22 @@ describe("a certificate", () => {
   const kinds = CURVE_NAMES.flatMap((curve) =>
     (Object.keys(KEY_FORMS) as KeyForm[]).map((form) => [curve, form] as const),
   );
-  test.each(kinds)("of a %s key with %s signs and verifies, and has its own DER", (curve, form) => {
-    const pair = pairInForm(here, curve, form);
-    const certificate = certificateOf(pair);
-    expect(certificate.algorithm?.curve).toBe(curve);
-    expect(certificate.der).toEqual(here.der(pair.certificate));
-    const key = readPrivateKey(here.read(pair.key));
-    if (key === undefined || certificate.algorithm === undefined) throw new Error("the key cannot be read");
-    expect(belongsTo(key, certificate)).toBe(true);
-    const signed = signWith(key, toBeSigned(certificate.algorithm, pcr0));
-    expect(here.verifies(pair, sigStructure(curve, pcr0), signed)).toBe(true);
-  });
+  test.each(kinds)(
+    "certificate: one of a %s key with %s signs and verifies, and has its own DER",
+    (curve, form) => {
+      const pair = pairInForm(here, curve, form);
+      const certificate = certificateOf(pair);
+      expect(certificate.algorithm?.curve).toBe(curve);
+      expect(certificate.der).toEqual(here.der(pair.certificate));
+      const key = readPrivateKey(here.read(pair.key));
+      if (key === undefined || certificate.algorithm === undefined) throw new Error("the key cannot be read");
+      expect(belongsTo(key, certificate)).toBe(true);
+      const signed = signWith(key, toBeSigned(certificate.algorithm, pcr0));
+      expect(here.verifies(pair, sigStructure(curve, pcr0), signed)).toBe(true);
+    },
+  );
 
-  test("whose explicit parameters have another generator has no key that is known", () => {
+  test("certificate: explicit parameters with another generator are no known key", () => {
     // With a generator of one's choice, a private key for any public key is known (CVE-2020-0601).
     const bytes = Buffer.from(here.der(pairInForm(here, "P-256", "explicit parameters").certificate));
     const generator = Buffer.from(
@@ -378,7 +387,7 @@ describe("a certificate", () => {
   });
 
   test.each(["ed448", "brainpoolP256r1", "secp256k1", "SM2"])(
-    "of a key of %s has its DER and no algorithm",
+    "certificate: one of a key of %s has its DER and no algorithm",
     (kind) => {
       const [key, file] = [here.path(`${kind}.key`), here.path(`${kind}.crt`)];
       if (kind === "ed448") here.openssl("genpkey", "-algorithm", kind, "-out", key);
@@ -389,7 +398,7 @@ describe("a certificate", () => {
     },
   );
 
-  test("belongs to its own key only", () => {
+  test("certificate: belongs to its own key only", () => {
     const keys = pairs.map(({ key }) => readPrivateKey(here.read(key)));
     for (const pair of pairs) {
       const certificate = certificateOf(pair);

@@ -75,13 +75,13 @@ function sha256(bytes: Uint8Array): string {
 }
 
 describe("an assembled image equals the one of QEMU 11.1", () => {
-  test("with a ramdisk and a command line", () => {
+  test("assembled image: with a ramdisk and a command line it equals QEMU's", () => {
     const bytes = assembled("console=ttyS0 reboot=k", sampleKernel(), sampleInitrd());
     expect(bytes.length).toBe(1_066_160);
     expect(sha256(bytes)).toBe("c0cd8f528ce449ea4fdb83a634cefcc4768c7c4d973e57a4f7f18c9cae110a9f");
   });
 
-  test("with a kernel only", () => {
+  test("assembled image: with a kernel only it equals QEMU's", () => {
     const bytes = assembled("", sampleKernel(), undefined);
     expect(bytes.length).toBe(1_000_601);
     expect(sha256(bytes)).toBe("7f9badca152ccb0f15a9032214da5a3058f1597a977f343e7295e8566a64ff5c");
@@ -93,7 +93,7 @@ describe("a plan", () => {
   const initrd = new TextEncoder().encode("ramdisk");
 
   test.each(["x86_64", "aarch64"] as const)(
-    "for %s equals what the tests' own writer makes",
+    "plan: for %s it equals the tests' own writer's",
     (architecture) => {
       const own = writeEif({
         flags: architecture === "aarch64" ? 1 : 0,
@@ -109,7 +109,7 @@ describe("a plan", () => {
     },
   );
 
-  test("of files of several gigabytes contains none of their bytes", () => {
+  test("plan: for files of several gigabytes it contains none of their bytes", () => {
     const size = 5 * 2 ** 30 + 1;
     const files: SectionContent<{ readonly size: number }>[] = [
       { name: "kernel", content: { size: 10 } },
@@ -148,7 +148,7 @@ const contents = fc
   ]);
 
 describe("round trips", () => {
-  test("the reader finds in a written image what was written", () => {
+  test("round trip: the reader finds in a written image what was written", () => {
     fc.assert(
       fc.property(fields, contents, (written, sections) => {
         const plan = planEif(written, sections);
@@ -169,7 +169,7 @@ describe("round trips", () => {
     );
   });
 
-  test("a written image equals the tests' own writer's", () => {
+  test("round trip: a written image equals the tests' own writer's", () => {
     fc.assert(
       fc.property(contents, (sections) => {
         const own = writeEif({
@@ -180,7 +180,7 @@ describe("round trips", () => {
     );
   });
 
-  test("an image whose signature is added or replaced equals one that was written with it", () => {
+  test("round trip: an image whose signature is added or replaced equals one that was written with it", () => {
     fc.assert(
       fc.property(fields, contents, bytes, (written, sections, signature) => {
         const old = fileOf(planEif(written, sections));
@@ -204,8 +204,8 @@ describe("round trips", () => {
   });
 });
 
-describe("the CRC", () => {
-  test("does not depend on how the file is divided into chunks", () => {
+describe("CRC", () => {
+  test("CRC: does not depend on how the file is divided into chunks", () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 540, maxLength: 1500 }), fc.nat({ max: 1000 }), (file, step) => {
         const covered = Buffer.concat([file.subarray(0, 544), file.subarray(548)]);
@@ -214,12 +214,15 @@ describe("the CRC", () => {
     );
   });
 
-  test.each([1, 7, 543, 544, 545, 546, 547, 548, 549, 1000])("is the same in chunks of %d bytes", (step) => {
-    const file = new Uint8Array(1500).map((_, i) => i * 31);
-    expect(crcOf(file, step)).toBe(crc32Of(Buffer.concat([file.subarray(0, 544), file.subarray(548)])));
-  });
+  test.each([1, 7, 543, 544, 545, 546, 547, 548, 549, 1000])(
+    "CRC: is the same in chunks of %d bytes",
+    (step) => {
+      const file = new Uint8Array(1500).map((_, i) => i * 31);
+      expect(crcOf(file, step)).toBe(crc32Of(Buffer.concat([file.subarray(0, 544), file.subarray(548)])));
+    },
+  );
 
-  test("of nothing is 0, and its own field is not included", () => {
+  test("CRC: is 0 without bytes, and its own field is not included", () => {
     expect(startCrc().value()).toBe(0);
     const crc = startCrc();
     crc.add(new Uint8Array(544));
@@ -228,12 +231,12 @@ describe("the CRC", () => {
     expect(crc.value()).toBe(before);
   });
 
-  test("is encoded big-endian", () => {
+  test("CRC: is encoded big-endian", () => {
     expect(Array.from(encodeCrc(0x12345678))).toEqual([0x12, 0x34, 0x56, 0x78]);
   });
 });
 
-test("the layout is the specification's", () => {
+test("layout: is that of the specification", () => {
   expect(eifHeader.offsets).toEqual({
     magic: 0,
     version: 4,

@@ -27,8 +27,8 @@ function driver(): { system: System; calls: string[] } {
   return { system, calls };
 }
 
-describe("an enclave", () => {
-  test("is made by the five ioctls, with the payloads of the header, and ends with its descriptor", () => {
+describe("enclave", () => {
+  test("enclave: is created by the five ioctls, with the payloads of the header, and ends with its descriptor", () => {
     const { system, calls } = driver();
     {
       using enclave = Enclave.create(system, new Fd(system, 60));
@@ -48,21 +48,21 @@ describe("an enclave", () => {
     ]);
   });
 
-  test("in production mode has no flag, and the CID that was asked for", () => {
+  test("enclave: production mode has no flag, and the requested CID is passed", () => {
     const { system, calls } = driver();
     using enclave = Enclave.create(system, new Fd(system, 60));
     expect(enclave.start(4242n, false)).toBe(4242n);
     expect(calls.at(-1)).toBe(`61 c010ae24 ${"00".repeat(8)}9210${"00".repeat(6)}`);
   });
 
-  test("that the driver refuses is a SyscallError named after the ioctl", () => {
+  test("enclave: a refusal of the driver is a SyscallError named after the ioctl", () => {
     const system = fakeLibc({ ioctl: () => -1, errno: () => 272 });
     expect(() => Enclave.create(system, new Fd(system, 60))).toThrow(
       new SyscallError("NE_CREATE_VM", 272, ""),
     );
   });
 
-  test("comes from the driver's node", () => {
+  test("device: is /dev/nitro_enclaves", () => {
     expect(DEVICE_PATH).toBe("/dev/nitro_enclaves");
   });
 });

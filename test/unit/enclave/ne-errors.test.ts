@@ -37,7 +37,7 @@ const DRIVER_ROWS = Object.entries(NE_ERRORS).flatMap(([name, code]) =>
   IOCTLS.map((call) => [call, name, code] as const),
 );
 
-describe("CPUs that were picked by hand", () => {
+describe("selected CPUs", () => {
   const cpuIds = [2, 3, 4, 5, 8, 9];
   const add = (errno: number) =>
     message("NE_ADD_VCPU", errno, { cpuIds, smp: "-accel nitro,cpu-ids=2-5,,8-9" });
@@ -51,13 +51,13 @@ describe("CPUs that were picked by hand", () => {
     ],
     [258, "CPU 8 (cpu-ids) is on a core that the driver cannot use; the CPU pool is 2-5", "dmesg"],
     [271, "CPU 8 (cpu-ids) is beyond this machine's CPUs; the CPU pool is 2-5", "lscpu"],
-  ])("%d names the one that is refused", (errno, why, hint) => {
+  ])("cpu-ids: %d names the refused CPU", (errno, why, hint) => {
     expect(add(errno).why).toBe(why);
     expect(add(errno).hint).toContain(hint);
   });
 });
 
-test("regions are reported if they are known", () => {
+test("regions: their number is reported if it is known", () => {
   const known = message("NE_SET_USER_MEMORY_REGION", 265, { regions: 700 });
   expect(known.why).toEndWith("than the driver accepts: 700 regions, even in physical order");
   expect(known.hint).not.toContain("CAP_SYS_ADMIN");
@@ -66,8 +66,8 @@ test("regions are reported if they are known", () => {
   expect(unknown.hint).toContain("as root (CAP_SYS_ADMIN) nitro maps them in physical order");
 });
 
-describe("the driver's own codes", () => {
-  test.each(DRIVER_ROWS)("%s: %s", (call, name, code) => {
+describe("driver error codes", () => {
+  test.each(DRIVER_ROWS)("driver error: %s: %s", (call, name, code) => {
     const { what, why, hint } = message(call, code);
     expect(what).toBe(`${call} failed with ${name} (${code})`);
     expect(why.length).toBeGreaterThan(15);
@@ -90,19 +90,19 @@ describe("the driver's own codes", () => {
     [272, "NE_CREATE_VM", ["-smp 6", "pool is 2-5", "all of it in use", "allocator.yaml"]],
     [272, "NE_ADD_VCPU", ["4 of 6 vCPUs", "-smp 6", "pool is 2-5"]],
     [275, "NE_START_ENCLAVE", ["4242", "enclave-cid"]],
-  ])("%d from %s is reported in the user's numbers", (code, call, args) => {
+  ])("driver error: %d from %s is reported in the user's numbers", (code, call, args) => {
     const { all } = message(call, code);
     for (const word of args) expect(all).toContain(word);
   });
 
-  test("a core that was free a moment ago was taken by another launch", () => {
+  test("driver error: a core that another launch has just taken is reported as such", () => {
     expect(message("NE_ADD_VCPU", 272, { vcpusAdded: 0 }).why).toBe(
       "no CPU is left in the pool after 0 of 6 vCPUs (-smp 6): another launch has just taken the last core; " +
         "the CPU pool is 2-5",
     );
   });
 
-  test("a certificate is spoken of where the image has one", () => {
+  test("driver error: the certificate is mentioned only if the image is signed", () => {
     const { EINVAL } = ERRNO;
     expect(message("NE_START_ENCLAVE", EINVAL, { cid: 0n }).why).toBe(
       "image not accepted (/images/web.eif, or its signing certificate)",
@@ -112,7 +112,7 @@ describe("the driver's own codes", () => {
     );
   });
 
-  test("an empty pool and an unreadable pool are reported", () => {
+  test("driver error: an empty pool and an unreadable pool are reported", () => {
     expect(message("NE_CREATE_VM", 272, { pool: "" }).why).toBe(
       "the pool has no free core (-smp 6); the CPU pool is empty",
     );
@@ -121,7 +121,7 @@ describe("the driver's own codes", () => {
     );
   });
 
-  test("the next number of vCPUs is whole cores of two threads", () => {
+  test("driver error: the next possible number of vCPUs is whole cores of two threads", () => {
     expect(message("NE_START_ENCLAVE", 269, { vcpus: 1, threadsPerCore: 1 }).hint).toStartWith("use -smp 2;");
     expect(message("NE_START_ENCLAVE", 269, { vcpus: 2, threadsPerCore: 1 }).hint).toStartWith("use -smp 4;");
     expect(message("NE_START_ENCLAVE", 269, { vcpus: 3, threadsPerCore: 2 }).why).toContain(
@@ -129,7 +129,7 @@ describe("the driver's own codes", () => {
     );
   });
 
-  test("what only a fault of the program can cause asks for a report", () => {
+  test("driver error: an error that only a bug of nitro can cause asks for a report", () => {
     for (const code of [256, 260, 261, 262, 266, 267, 270, 274]) {
       expect(message("NE_START_ENCLAVE", code).hint).toContain("please report it");
     }
@@ -141,7 +141,7 @@ const PLAIN_ROWS = Object.entries(ERRNO).flatMap(([name, errno]) =>
 );
 
 describe("plain errnos", () => {
-  test.each(PLAIN_ROWS)("%s: %s", (call, name, errno) => {
+  test.each(PLAIN_ROWS)("errno: %s: %s", (call, name, errno) => {
     const { what, why, hint, all } = message(call, errno);
     expect(what).toMatch(new RegExp(`^(${call}|the hypervisor refused to start the enclave)`));
     expect(all).toContain(`(${name})`);
@@ -150,7 +150,7 @@ describe("plain errnos", () => {
     expect(all).not.toMatch(/undefined|NaN|\[object/);
   });
 
-  test("one without a name has its number and a hint", () => {
+  test("errno: one without a name is printed as a number, with a hint", () => {
     const { all, hint } = message("NE_CREATE_VM", 999);
     expect(all).toContain("999");
     expect(hint).toContain("dmesg");
@@ -167,11 +167,11 @@ describe("plain errnos", () => {
     ["NE_SET_USER_MEMORY_REGION", "EIO", "another process"],
     ["NE_CREATE_VM", "EMFILE", "ulimit -n"],
     ["NE_CREATE_VM", "ENOTTY", "not the Nitro Enclaves device"],
-  ] as const)("%s: %s tells %s", (call, name, args) => {
+  ] as const)("errno: %s: %s tells %s", (call, name, args) => {
     expect(message(call, ERRNO[name]).all).toContain(args);
   });
 
-  test("without a CID of the user's own, nothing is said of one", () => {
+  test("errno: the CID is mentioned only if the user has chosen one", () => {
     const { all } = message("NE_START_ENCLAVE", ERRNO.EINVAL, { cid: 0n });
     expect(all).not.toContain("CID");
     expect(all).not.toContain("enclave-cid");

@@ -6,14 +6,14 @@ const PASSWD =
 const GROUP = "root:x:0:\nne:x:900:alice,bob\nusers:x:100:bob\nkvm:x:901:bobby\n+:::\n";
 
 describe("accounts", () => {
-  test("passwd: skips malformed lines", () => {
+  test("passwd: malformed lines are skipped", () => {
     expect(parsePasswd(PASSWD)).toEqual([
       { name: "root", uid: 0, gid: 0 },
       { name: "bob", uid: 1000, gid: 100 },
     ]);
   });
 
-  test("group: skips malformed lines", () => {
+  test("group: malformed lines are skipped", () => {
     expect(parseGroup(GROUP)).toEqual([
       { name: "root", gid: 0, members: [] },
       { name: "ne", gid: 900, members: ["alice", "bob"] },
@@ -22,7 +22,7 @@ describe("accounts", () => {
     ]);
   });
 
-  test("groups of a user: the primary group, then those with the user as a member, each once", () => {
+  test("groups of a user: are the primary group, then those with the user as a member, each once", () => {
     expect(groupIdsOf({ name: "bob", uid: 1000, gid: 100 }, GROUP)).toEqual([100, 900]);
     expect(groupIdsOf({ name: "eve", uid: 1, gid: 5 }, GROUP)).toEqual([5]);
   });

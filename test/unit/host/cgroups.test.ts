@@ -10,13 +10,13 @@ const ROOT = "/sys/fs/cgroup";
 describe("cgroup version 2", () => {
   const own = "0::/a/b";
 
-  test("no limit, or an unreadable one, is no problem", () => {
+  test("cgroup version 2: no limit, or an unreadable one, is no problem", () => {
     expect(hugetlbProblem(systemWith({}), DEMAND)).toBeUndefined();
     const files = { "/proc/self/cgroup": own, [`${ROOT}/a/b/hugetlb.2MB.max`]: "max" };
     expect(hugetlbProblem(systemWith(files), DEMAND)).toBeUndefined();
   });
 
-  test("usage counts against the limit, in every group up to the root", () => {
+  test("cgroup version 2: usage counts against the limit, in every group up to the root", () => {
     const files = {
       "/proc/self/cgroup": own,
       [`${ROOT}/a/hugetlb.2MB.max`]: 200 * MIB,
@@ -33,14 +33,14 @@ describe("cgroup version 2", () => {
     });
   });
 
-  test("the root of a container's cgroup namespace can have limits as well", () => {
+  test("cgroup version 2: the root of a container's cgroup namespace can have limits as well", () => {
     const files = { "/proc/self/cgroup": "0::/", [`${ROOT}/hugetlb.1GB.max`]: 0 };
     expect(hugetlbProblem(systemWith(files), [{ pageBytes: 2 ** 30, pages: 1 }])?.command).toBe(
       `echo max > ${ROOT}/hugetlb.1GB.max`,
     );
   });
 
-  test("memory: the launcher needs 32 MiB, plus its huge pages if they are accounted", () => {
+  test("cgroup version 2: memory: the launcher needs 32 MiB, plus its huge pages if they are accounted", () => {
     const files = { "/proc/self/cgroup": own, [`${ROOT}/a/b/memory.max`]: 8 * MIB };
     expect(memoryProblem(systemWith(files))?.command).toBe(`echo max > ${ROOT}/a/b/memory.max`);
     const larger = { ...files, [`${ROOT}/a/b/memory.max`]: 2 ** 30 };
@@ -58,7 +58,7 @@ describe("cgroup version 2", () => {
 });
 
 describe("cgroup version 1", () => {
-  test("each controller has its own hierarchy, possibly next to version 2", () => {
+  test("cgroup version 1: each controller has its own hierarchy, possibly next to version 2", () => {
     const files = {
       "/proc/self/cgroup": "5:cpu,cpuacct:/c\n4:hugetlb:/x/y\n0::/u",
       [`${ROOT}/unified/cgroup.procs`]: "1",
@@ -77,13 +77,13 @@ describe("cgroup version 1", () => {
 describe("cpuset", () => {
   const status = (list: string) => ({ "/proc/self/status": `Name:\tnitro\nMems_allowed_list:\t${list}` });
 
-  test("no problem if it includes the node, or if any node will do", () => {
+  test("cpuset: no problem if it includes the node, or if any node will do", () => {
     expect(cpusetProblem(systemWith(status("0-1")), 1)).toBeUndefined();
     expect(cpusetProblem(systemWith(status("0")), undefined)).toBeUndefined();
     expect(cpusetProblem(systemWith({}), 1)).toBeUndefined();
   });
 
-  test("the fix adds the node to the group that excludes it", () => {
+  test("cpuset: the fix adds the node to the group that excludes it", () => {
     const files = {
       ...status("2-3"),
       "/proc/self/cgroup": "0::/a/b",

@@ -13,7 +13,7 @@ describe("free memory", () => {
   };
 
   test.skipIf(process.arch === "arm64")(
-    "counts the contiguous 2 MiB pages of the machine and of a node",
+    "free memory: counts the contiguous 2 MiB pages of the machine and of a node",
     () => {
       const system = systemWith(files);
       expect(freeMemory(system, undefined)).toEqual({
@@ -25,11 +25,11 @@ describe("free memory", () => {
     },
   );
 
-  test("falls back to the machine's figures if the node has none", () => {
+  test("free memory: falls back to the machine's figures if the node has none", () => {
     expect(freeMemory(systemWith(files), 7)?.free).toBe(2 ** 22);
   });
 
-  test("is undefined if the kernel does not provide the figures", () => {
+  test("free memory: is undefined if the kernel does not provide the figures", () => {
     expect(freeMemory(systemWith({}), 1)).toBeUndefined();
   });
 });

@@ -14,13 +14,13 @@ describe("limits of the process", () => {
       "/proc/self/status": `CapEff:\t${capabilities}`,
     });
 
-  test("sufficient or unreadable limits are no problem", () => {
+  test("process limits: sufficient or unreadable limits are no problem", () => {
     expect(openFilesProblem(limits("1024", "unlimited"))).toBeUndefined();
     expect(fileSizeProblem(limits("1024", "unlimited"), 2 ** 40)).toBeUndefined();
     expect(openFilesProblem(systemWith({}))).toBeUndefined();
   });
 
-  test("a process that may raise the limit gets the ulimit command", () => {
+  test("process limits: a process that may raise the limit gets the ulimit command", () => {
     expect(openFilesProblem(limits("20", "unlimited", CAP_SYS_RESOURCE))).toEqual({
       why: "the limit of open files is 20, too low for a launch",
       command: "ulimit -n 1024",
@@ -33,7 +33,7 @@ describe("limits of the process", () => {
     });
   });
 
-  test("a process that may not raise it is referred to limits.conf", () => {
+  test("process limits: a process that may not raise it is referred to limits.conf", () => {
     const problem = openFilesProblem(limits("20", "unlimited"));
     expect([problem?.command, problem?.advice]).toEqual([undefined, expect.stringContaining("limits.conf")]);
   });

@@ -16,11 +16,11 @@ describe("module state", () => {
     ["loadable", "kernel/drivers/virt/nitro_enclaves/nitro_enclaves.ko.xz: kernel/a.ko"],
     ["loadable", "extra/nitro-enclaves.ko:"],
     ["missing", "kernel/drivers/virt/nitro_enclaves_more.ko:"],
-  ] as const)("%s if modules.dep contains %j", (state, dep) => {
+  ] as const)("module state: %s if modules.dep contains %j", (state, dep) => {
     expect(moduleState(kernel(dep), "nitro_enclaves")).toBe(state);
   });
 
-  test("loaded if it is built in or in /sys/module, unknown if no list can be read", () => {
+  test("module state: loaded if it is built in or in /sys/module, unknown if no list can be read", () => {
     expect(moduleState(kernel("", "kernel/net/vmw_vsock/vsock.ko"), "vsock")).toBe("loaded");
     expect(moduleState(systemWith({ "/sys/module/vsock/refcnt": 0 }), "vsock")).toBe("loaded");
     expect(moduleState(systemWith({ [OSRELEASE]: "6.1.0" }), "vsock")).toBe("unknown");

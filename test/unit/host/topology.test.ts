@@ -11,7 +11,7 @@ describe("siblings of an offline CPU", () => {
     [95, [0, 48], [47, 95]],
     [7, [0], [7]],
     [6, [0, 1, 2, 3], [4, 5, 6, 7]],
-  ])("CPU %d, with %j for CPU 0: %j", (cpu, siblings, expected) => {
+  ])("siblings: CPU %d, with %j for CPU 0: %j", (cpu, siblings, expected) => {
     expect(siblingsByPattern(cpu, siblings)).toEqual(expected);
   });
 });
@@ -33,7 +33,7 @@ describe("pool shape", () => {
     ["4-5", { whole: 0, missing: [0, 1], absent: [], nodes: [0], hasCore0: true }],
     ["3,7-9", { whole: 1, missing: [], absent: [8, 9], nodes: [1], hasCore0: false }],
     ["", { whole: 0, missing: [], absent: [], nodes: [], hasCore0: false }],
-  ])("CPUs %j", (list, expected) => {
+  ])("pool shape: CPUs %j", (list, expected) => {
     const { cores: whole, ...rest } = poolShapeOf(machine, parseCpuList(list) ?? []);
     expect({ whole: whole.length, ...rest }).toEqual(expected);
   });

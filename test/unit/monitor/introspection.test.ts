@@ -20,15 +20,15 @@ function execute(name: string, args: Arguments = {}): unknown {
 }
 
 describe("query-command-line-options", () => {
-  test("returns every option with its parameters", () => {
+  test("query-command-line-options: returns every option with its parameters", () => {
     expect(execute("query-command-line-options")).toEqual(OPTIONS);
   });
 
-  test("returns only the requested option", () => {
+  test("query-command-line-options: returns only the requested option", () => {
     expect(execute("query-command-line-options", { option: "mon" })).toEqual(OPTIONS.slice(1));
   });
 
-  test("rejects an unknown option with QEMU's message", () => {
+  test("query-command-line-options: rejects an unknown option with QEMU's message", () => {
     expect(() => execute("query-command-line-options", { option: "nosuch" })).toThrow(
       new CommandError("invalid option name: nosuch"),
     );
@@ -38,21 +38,21 @@ describe("query-command-line-options", () => {
   });
 });
 
-describe("the command table", () => {
-  test("has each name of each protocol once", () => {
+describe("command table", () => {
+  test("command table: has each name of each protocol once", () => {
     const qmp = COMMANDS.flatMap((command) => command.qmp ?? []);
     const hmp = COMMANDS.flatMap((command) => command.hmp ?? []);
     expect([qmp, hmp]).toEqual([[...new Set(qmp)], [...new Set(hmp)]]);
   });
 
-  test("is what query-commands and HMP's help list", () => {
+  test("command table: is what query-commands and HMP's help list", () => {
     const names = COMMANDS.flatMap(({ qmp }) => (qmp === undefined ? [] : [{ name: qmp }]));
     expect(execute("query-commands")).toEqual(names);
     const help = hmpHelp(COMMANDS, "") + hmpHelp(COMMANDS, "info");
     for (const { hmp } of COMMANDS) if (hmp !== undefined) expect(help).toContain(`${hmp.join("|")} `);
   });
 
-  test("gives each command a help text that fits a terminal line", () => {
+  test("command table: gives each command a help text that fits a terminal line", () => {
     for (const { hmp = [], help } of COMMANDS)
       expect([hmp, help.length < 80, help]).toEqual([hmp, true, help]);
   });

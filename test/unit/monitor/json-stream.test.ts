@@ -28,7 +28,7 @@ describe("JSON stream: delivers whole values from any chunks", () => {
       ["true ", "null\n"],
       ["true", "null"],
     ],
-  ])("%p", (chunks, expected) => {
+  ])("JSON stream: %p is delivered whole from any chunks", (chunks, expected) => {
     expect(read(...chunks)).toEqual(expected);
   });
 });

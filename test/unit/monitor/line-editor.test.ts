@@ -22,7 +22,7 @@ function type(keys: string): { lines: string[]; output: string } {
   return { lines, output };
 }
 
-describe("line editor: supports", () => {
+describe("line editor", () => {
   test.each([
     ["characters in their order", "abc\r", ["abc"]],
     ["inserting after cursor left", "ac\x1b[Db\r", ["abc"]],
@@ -35,7 +35,7 @@ describe("line editor: supports", () => {
     ["Tab with one candidate, followed by a space", "q\t\r", ["quit "]],
     ["Tab with several candidates, up to their common prefix", "in\t2\r", ["info2"]],
     ["unknown escape sequences, which are ignored", "\x1b[Z\x1bOAabc\r", ["abc"]],
-  ])("%s", (_, keys, lines) => {
+  ])("line editor: %s", (_, keys, lines) => {
     expect(type(keys).lines).toEqual(lines);
   });
 });

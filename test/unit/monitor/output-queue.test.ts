@@ -21,7 +21,7 @@ function limitedChardev(limit: () => number, onDisconnect = () => {}): Chardev {
 }
 
 describe("output queue", () => {
-  test("is full at 64 KiB of unread output, until the client reads", () => {
+  test("output queue: is full at 64 KiB of unread output, until the client reads", () => {
     let limit = 0;
     const queue = new OutputQueue(limitedChardev(() => limit));
     queue.write("x".repeat(65_535));
@@ -33,7 +33,7 @@ describe("output queue", () => {
     expect(queue.isFull).toBe(false);
   });
 
-  test("counts unread bytes correctly when clients disconnect during a write", () => {
+  test("output queue: counts unread bytes correctly when clients disconnect during a write", () => {
     let limit = -1;
     const queue: OutputQueue = new OutputQueue(
       limitedChardev(

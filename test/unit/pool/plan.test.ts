@@ -45,26 +45,26 @@ describe("choice of CPUs on a node", () => {
     ["r6g.2xlarge", R6G_2XLARGE, 3, 0, "", "1-3"],
     ["four sockets", FOUR_SOCKETS, 6, 3, "", "84-86,196-198"],
     ["adjacent sibling threads", ADJACENT, 4, 0, "", "2-5"],
-  ])("%s", (_, topology, more, node, pool, expected) => {
+  ])("chosen CPUs: %s", (_, topology, more, node, pool, expected) => {
     const cpus = cpusOnNode(topology, { list: [], more }, node, parseCpuList(pool) ?? []);
     expect(cpus === undefined ? undefined : cpuListText(cpus)).toBe(expected);
   });
 
-  test("uses an offline CPU only if it is in the present pool", () => {
+  test("chosen CPUs: uses an offline CPU only if it is in the present pool", () => {
     const topology = machine(1, 4, [0, 4], "1,5,2");
     const choose = (pool: number[]) => cpusOnNode(topology, { list: [], more: 4 }, 0, pool);
     expect(choose([1, 5])).toEqual([1, 3, 5, 7]);
     expect(choose([])).toBeUndefined();
   });
 
-  test("skips cores whose id the driver rejects", () => {
+  test("chosen CPUs: skips cores whose id the driver rejects", () => {
     const [first, ...rest] = M5_XLARGE.cores;
     const odd = rest.map((core) => ({ ...core, coreId: 17 }));
     const topology = { ...M5_XLARGE, cores: first === undefined ? odd : [first, ...odd] };
     expect(cpusOnNode(topology, { list: [], more: 2 }, 0, [])).toBeUndefined();
   });
 
-  test("keeps the listed CPUs and adds others of their node", () => {
+  test("chosen CPUs: keeps the listed CPUs and adds others of their node", () => {
     const want = { list: [30, 78], more: 2 };
     expect(cpusOnNode(C6I_24XLARGE, want, 0, [])).toBeUndefined();
     expect(cpusOnNode(C6I_24XLARGE, want, 1, [])).toEqual([24, 30, 72, 78]);
@@ -90,20 +90,20 @@ describe("CPUs that the driver would reject", () => {
     ["1,48", 0, /CPU 0's core/, "use --cpu-list 1,49"],
     ["1,24,49,72", 0, /NUMA nodes 0 and 1/, "use --cpu-list 1,49 or --cpu-list 24,72"],
     ["95-97", 0, /no CPU 96-97/, "its CPUs are 0-95"],
-  ])("%j and %d more", (list, more, why, hint) => {
+  ])("rejected CPUs: %j and %d more", (list, more, why, hint) => {
     const error = refused(C6I_24XLARGE, list, more);
     expect(error.why).toMatch(why);
     expect(error.hint).toBe(hint);
   });
 
-  test("rejects core ids that are too high", () => {
+  test("rejected CPUs: those with core ids that are too high", () => {
     const cores = M5_XLARGE.cores.map((core) => ({ ...core, coreId: core.cpus[0] === 1 ? 17 : 0 }));
     expect(refused({ ...M5_XLARGE, cores }, "1,3").why).toMatch(
       /core ids below 2; that of CPU 1,3 is higher/,
     );
   });
 
-  test("rejects an offline CPU, unless it is in the present pool", () => {
+  test("rejected CPUs: an offline CPU, unless it is in the present pool", () => {
     const topology = machine(1, 4, [0, 4], "1,5");
     expect(refused(topology, "1,5").hint).toBe(
       "echo 1 > /sys/devices/system/cpu/cpu1/online && echo 1 > /sys/devices/system/cpu/cpu5/online",
@@ -142,7 +142,7 @@ describe("huge page counts", () => {
     ["more memory than before", [3 * GIB], { of1GiB: 0, of2MiB: 1024 }, ANY, { of1GiB: 1, of2MiB: 1024 }],
     ["less memory than before", [1.5 * GIB], { of1GiB: 3, of2MiB: 7 }, ANY, { of1GiB: 1, of2MiB: 256 }],
     ["no memory", [0], { of1GiB: 3, of2MiB: 7 }, ANY, none],
-  ])("%s", (_, enclaves, have, max1GiB, expected) => {
+  ])("huge page counts: %s", (_, enclaves, have, max1GiB, expected) => {
     const target = pageTargets(enclaves, have, max1GiB);
     expect(target).toEqual(expected);
     // A repeated request changes nothing.

@@ -12,20 +12,20 @@ describe("errnoText", () => {
     [97, "Address family not supported by protocol (EAFNOSUPPORT)"],
     [272, "NE_ERR_NO_CPUS_AVAIL_IN_POOL (272)"],
     [256, "NE_ERR_VCPU_ALREADY_USED (256)"],
-  ])("%d is %s", (errno, text) => {
+  ])("errnoText: %d is %s", (errno, text) => {
     expect(errnoText(errno)).toBe(text);
   });
 
-  test("an unknown errno is printed as its number", () => {
+  test("errnoText: an unknown errno is printed as its number", () => {
     expect(errnoText(4000)).toBe("errno 4000");
   });
 
-  test("every known errno has a text and a number of its own", () => {
+  test("errnoText: every known errno has a text and a number of its own", () => {
     expect(Object.keys(ERRNO_TEXTS)).toEqual(Object.keys(ERRNO));
     expect(new Set(Object.values(ERRNO)).size).toBe(Object.keys(ERRNO).length);
   });
 
-  test("every errno has the number and the text of the C library", () => {
+  test("errnoText: every errno has the number and the text of the C library", () => {
     const script =
       "import errno,os,json;print(json.dumps({n:[c,os.strerror(c)] for c,n in errno.errorcode.items()}))";
     const python = Bun.spawnSync(["python3", "-c", script]);
@@ -37,13 +37,13 @@ describe("errnoText", () => {
     }
   });
 
-  test.each(Object.entries(NE_ERRORS))("%s is the driver's name of errno %d", (name, code) => {
+  test.each(Object.entries(NE_ERRORS))("errnoText: %s is the driver's name of errno %d", (name, code) => {
     expect(errnoName(code)).toBe(name);
   });
 });
 
 describe("SyscallError", () => {
-  test("names the call and its subject", () => {
+  test("SyscallError: names the call and its subject", () => {
     const error = new SyscallError("open", 2, "/no/such", "look again");
     expect([error.what, error.why, error.hint]).toEqual([
       "open /no/such",
@@ -55,7 +55,7 @@ describe("SyscallError", () => {
     expect(error.name).toBe("SyscallError");
   });
 
-  test("names only the call if the subject is empty", () => {
+  test("SyscallError: names only the call if the subject is empty", () => {
     expect(new SyscallError("poll", 22, "").message).toBe("poll: Invalid argument (EINVAL)");
   });
 });

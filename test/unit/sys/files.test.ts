@@ -37,7 +37,7 @@ function errnoOf(run: () => unknown): number {
 }
 
 describe("Fd", () => {
-  test("close is called once, also when disposed after close", () => {
+  test("Fd: close is called once, also when disposed after close", () => {
     const closed: number[] = [];
     const fake = fakeLibc({
       close: (fd) => {
@@ -52,7 +52,7 @@ describe("Fd", () => {
     expect(closed).toEqual([77]);
   });
 
-  test("openFile sets O_CLOEXEC", () => {
+  test("Fd: openFile sets O_CLOEXEC", () => {
     using fd = openFile(system, path, O_RDONLY);
     const flags = readFileSync(`/proc/self/fdinfo/${fd.number}`, "utf8");
     expect(flags).toMatch(/flags:\s+02\d{6}/);
@@ -65,17 +65,17 @@ describe("open", () => {
     ["EISDIR", directory, O_WRONLY, 21],
     ["ENOTDIR", join(path, "below"), O_RDONLY, 20],
     ["ENAMETOOLONG", join(directory, "x".repeat(300)), O_RDONLY, 36],
-  ])("%s", (_name, name, flags, errno) => {
+  ])("openFile: %s", (_name, name, flags, errno) => {
     expect(errnoOf(() => openFile(system, name, flags))).toBe(errno);
   });
 
-  test("accepts a name in UTF-8", () => {
+  test("openFile: accepts a name in UTF-8", () => {
     const name = join(directory, "образ-🚀");
     openFile(system, name, O_WRONLY | O_CREAT, 0o600).close();
     expect(readFileSync(name).length).toBe(0);
   });
 
-  test("the trace shows the names of the flags", () => {
+  test("openFile: the trace shows the names of the flags", () => {
     const lines: string[] = [];
     const traced = {
       ...system,
@@ -87,7 +87,7 @@ describe("open", () => {
 });
 
 describe("reading", () => {
-  test("fileSize returns the size, and ESPIPE for a pipe", () => {
+  test("fileSize: returns the size, and ESPIPE for a pipe", () => {
     using fd = openFile(system, path, O_RDONLY);
     expect(fileSize(system, fd, path)).toBe(10);
     const pipe = Bun.spawnSync(["sh", "-c", `mkfifo ${join(directory, "fifo")}`]);
@@ -98,7 +98,7 @@ describe("reading", () => {
     expect(isSeekable(system, fd.number)).toBe(true);
   });
 
-  test("readBytesAt reads from an offset, fewer bytes at the end", () => {
+  test("readBytesAt: reads from an offset, fewer bytes at the end", () => {
     using fd = openFile(system, path, O_RDONLY);
     const into = new Uint8Array(6);
     expect(readBytesAt(system, { fd, path }, into, 2)).toBe(6);
@@ -107,7 +107,7 @@ describe("reading", () => {
     expect(readBytesAt(system, { fd, path }, into, 10)).toBe(0);
   });
 
-  test("readBytesAt continues after a short read", () => {
+  test("readBytesAt: continues after a short read", () => {
     const requested: number[][] = [];
     const short = fakeLibc({
       pread: (_fd, _address, length, offset) => {
@@ -123,11 +123,11 @@ describe("reading", () => {
     ]);
   });
 
-  test("readSome returns a negative errno on failure", () => {
+  test("readSome: returns a negative errno on failure", () => {
     expect(readSome(system, -1, new Uint8Array(1))).toBe(-9);
   });
 
-  test("readSmallFile returns the text, and undefined for a missing file", () => {
+  test("readSmallFile: returns the text, and undefined for a missing file", () => {
     expect(readSmallFile(system, path)).toBe("0123456789");
     expect(readSmallFile(system, join(directory, "missing"))).toBeUndefined();
     expect(readSmallFile(system, directory)).toBeUndefined();
@@ -161,32 +161,32 @@ describe("writeAll", () => {
     return { fake, lengths, polls: () => polls };
   }
 
-  test("continues after a short write and after EINTR", () => {
+  test("writeAll: continues after a short write and after EINTR", () => {
     const { fake, lengths } = writing(3, -4);
     writeAll(fake, 2, "0123456789");
     expect(lengths).toEqual([10, 7, 7]);
   });
 
-  test("waits for space after EAGAIN", () => {
+  test("writeAll: waits for space after EAGAIN", () => {
     const { fake, lengths, polls } = writing(-11, -11);
     writeAll(fake, 2, "abc");
     expect(lengths).toEqual([3, 3, 3]);
     expect(polls()).toBe(3);
   });
 
-  test("returns EPIPE if the reader has closed the pipe", () => {
+  test("writeAll: returns EPIPE if the reader has closed the pipe", () => {
     const { fake, lengths } = writing(-32);
     expect(writeAll(fake, 2, "abc")).toBe(-32);
     expect(lengths).toEqual([3]);
   });
 
-  test("writes at most PIPE_BUF bytes at once", () => {
+  test("writeAll: writes at most PIPE_BUF bytes at once", () => {
     const { fake, lengths } = writing();
     expect(writeAll(fake, 2, "x".repeat(10_000))).toBe(0);
     expect(lengths).toEqual([4096, 4096, 1808]);
   });
 
-  test("messageWriter waits for a blocked reader once, then drops messages until it reads again", () => {
+  test("messageWriter: waits for a blocked reader once, then drops messages until it reads again", () => {
     const waits: number[] = [];
     const written: number[] = [];
     let readable = false;
@@ -212,7 +212,7 @@ describe("writeAll", () => {
   });
 });
 
-test("removeFile ignores a missing file", () => {
+test("removeFile: ignores a missing file", () => {
   removeFile(system, join(directory, "missing"));
   const name = join(directory, "removed");
   writeFileSync(name, "");

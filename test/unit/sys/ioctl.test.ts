@@ -12,14 +12,14 @@ describe("ioctl rows", () => {
     ["NE_GET_IMAGE_LOAD_INFO", ne.NE_GET_IMAGE_LOAD_INFO, 0xc010ae22, "WR", 16],
     ["NE_SET_USER_MEMORY_REGION", ne.NE_SET_USER_MEMORY_REGION, 0x4018ae23, "W", 24],
     ["NE_START_ENCLAVE", ne.NE_START_ENCLAVE, 0xc010ae24, "WR", 16],
-  ] as const)("%s has the request code of the header", (name, row, request, direction, size) => {
+  ] as const)("ioctl rows: %s has the request code of the header", (name, row, request, direction, size) => {
     expect(row.name).toBe(name);
     expect(row.request).toBe(request);
     expect(row.direction).toBe(direction);
     expect(row.payload.size).toBe(size);
   });
 
-  test("the driver's own errors are 256 to 275", () => {
+  test("driver's errors: are 256 to 275", () => {
     expect(Object.values<number>(ne.NE_ERRORS)).toEqual(Array.from({ length: 20 }, (_, i) => 256 + i));
     expect(Object.keys(ne.NE_ERRORS).every((name) => name.startsWith("NE_ERR_"))).toBe(true);
   });
@@ -37,7 +37,7 @@ function answering(seen: number[], last: number): System {
 }
 
 describe("callIoctl", () => {
-  test("returns what the kernel wrote", () => {
+  test("callIoctl: returns what the kernel wrote", () => {
     const seen: number[] = [];
     const system = answering(seen, 8);
     const { result, value } = callIoctl(system, 5, ne.NE_GET_IMAGE_LOAD_INFO, {
@@ -49,12 +49,12 @@ describe("callIoctl", () => {
     expect(seen).toEqual([0xc010ae22]);
   });
 
-  test("returns the payload of an ioctl that the kernel only reads", () => {
+  test("callIoctl: returns the payload of an ioctl that the kernel only reads", () => {
     const payload = { flags: 0n, memory_size: 4096n, userspace_addr: 0x7f0000000000n };
     expect(callIoctl(answering([], 0), 5, ne.NE_SET_USER_MEMORY_REGION, payload).value).toEqual(payload);
   });
 
-  test("the trace shows the fields, addresses in hexadecimal", () => {
+  test("callIoctl: the trace shows the fields, addresses in hexadecimal", () => {
     const lines: string[] = [];
     const system = answering([], 23);
     system.trace = { call: (name, args, result) => lines.push(`${name}(${args}) = ${result}`) };
@@ -65,7 +65,7 @@ describe("callIoctl", () => {
     ]);
   });
 
-  test("throws SyscallError with the name of the ioctl and the errno", () => {
+  test("callIoctl: throws SyscallError with the name of the ioctl and the errno", () => {
     const call = () => callIoctl(openSystem(), -1, ne.NE_CREATE_VM, { slot_uid: 0n });
     expect(call).toThrow(new SyscallError("NE_CREATE_VM", 9, ""));
   });

@@ -44,7 +44,7 @@ function allocated(system: System, pageBytes = HUGE_PAGE_BYTES): Mapping {
 }
 
 describe("huge pages", () => {
-  test("are requested by size, mapped shared, and allocated in ascending order", () => {
+  test("huge pages: are requested by size, mapped shared, and allocated in ascending order", () => {
     const { system, calls } = withPages();
     const mapping = allocated(system);
     expect(mapping.start).toBe(0x7f0000000000);
@@ -58,7 +58,7 @@ describe("huge pages", () => {
     ]);
   });
 
-  test("of 1 GiB are requested with MFD_HUGE_1GB", () => {
+  test("huge pages: 1 GiB pages are requested with MFD_HUGE_1GB", () => {
     const { system, calls } = withPages();
     allocated(system, GIGANTIC_PAGE_BYTES);
     expect(calls[0]).toBe("memfd_create 0x78000005");
@@ -69,14 +69,14 @@ describe("huge pages", () => {
     ["ftruncate", ["close 50"]],
     ["mmap", ["close 50"]],
     ["fallocate", [`munmap ${SIZE}`, "close 50"]],
-  ])("are released if %s fails", (call, after) => {
+  ])("huge pages: are released if %s fails", (call, after) => {
     const { system, calls } = withPages(call);
     expect(() => allocated(system)).toThrow(SyscallError);
     const at = calls.findIndex((line) => line.startsWith(call));
     expect(calls.slice(at + 1)).toEqual(after);
   });
 
-  test("allocation is restarted after EINTR", () => {
+  test("huge pages: the allocation is restarted after EINTR", () => {
     let tries = 0;
     const fallocate = () => (++tries < 3 ? -1 : 0);
     const interrupted = fakeLibc({
@@ -91,7 +91,7 @@ describe("huge pages", () => {
     expect(tries).toBe(3);
   });
 
-  test("are unmapped once", () => {
+  test("huge pages: are unmapped once", () => {
     const { system, calls } = withPages();
     {
       using mapping = allocated(system);
@@ -129,7 +129,7 @@ const hex = (value: number) => value.toString(16);
 describe("mapRanges", () => {
   const page = HUGE_PAGE_BYTES;
 
-  test("maps ranges one after another in a reserved address range, larger pages first", () => {
+  test("mapRanges: maps ranges one after another in a reserved address range, larger pages first", () => {
     const { system, calls } = placing(0x7f0000200000);
     const gigantic = HugePageFile.create(system, GIGANTIC_PAGE_BYTES, GIGANTIC_PAGE_BYTES);
     const huge = HugePageFile.create(system, page, 3 * page);
@@ -149,7 +149,7 @@ describe("mapRanges", () => {
     ]);
   });
 
-  test("unmaps everything if a range cannot be mapped", () => {
+  test("mapRanges: unmaps everything if a range cannot be mapped", () => {
     const { system, calls } = placing(0x7f0000200000, 3);
     const file = HugePageFile.create(system, page, 2 * page);
     const ranges = [page, 0].map((offset) => ({ file, offset, length: page }));
@@ -202,14 +202,14 @@ describe("Mapping.populate", () => {
   const addressesOf = (first: number, pages: number) =>
     Array.from({ length: pages }, (_, i) => START + (first + i) * HUGE_PAGE_BYTES);
 
-  test("reads a zero into each page with one call", () => {
+  test("Mapping.populate: reads a zero into each page with one call", () => {
     const { system, calls, file } = putting();
     const mapping = new Mapping(system, START, SIZE);
     mapping.populate(HUGE_PAGE_BYTES, 2 * HUGE_PAGE_BYTES, HUGE_PAGE_BYTES, file);
     expect(calls).toEqual([{ fd: zeros, offset: 0, addresses: addressesOf(1, 2) }]);
   });
 
-  test("makes one call for each 1024 pages", () => {
+  test("Mapping.populate: makes one call for each 1024 pages", () => {
     const { system, calls, file } = putting();
     const mapping = new Mapping(system, START, 2050 * HUGE_PAGE_BYTES);
     mapping.populate(0, 2050 * HUGE_PAGE_BYTES, HUGE_PAGE_BYTES, file);
@@ -217,14 +217,14 @@ describe("Mapping.populate", () => {
     expect(calls.flatMap(({ addresses }) => addresses)).toEqual(addressesOf(0, 2050));
   });
 
-  test("throws instead of raising SIGBUS if a page is missing", () => {
+  test("Mapping.populate: throws instead of raising SIGBUS if a page is missing", () => {
     const { system, calls, file } = putting(addressesOf(2, 1));
     const mapping = new Mapping(system, START, SIZE);
     expect(() => mapping.populate(0, SIZE, HUGE_PAGE_BYTES, file)).toThrow("preadv: Bad address (EFAULT)");
     expect(calls.map(({ addresses }) => addresses)).toEqual([addressesOf(0, 4), addressesOf(2, 2)]);
   });
 
-  test("makes pages resident and zero (real kernel)", () => {
+  test("Mapping.populate: makes pages resident and zero (real kernel)", () => {
     using file = ofSmallPages();
     using mapping = mapRanges(openSystem(), [wholeFileRange(file)]);
     expect(residentKib(mapping.start)).toBe(0);
@@ -234,7 +234,7 @@ describe("Mapping.populate", () => {
     expect(firsts).toEqual([0, 0, 0, 0]);
   });
 
-  test("throws if the file was truncated (real kernel)", () => {
+  test("Mapping.populate: throws if the file was truncated (real kernel)", () => {
     using file = ofSmallPages();
     const system = openSystem();
     using mapping = mapRanges(system, [wholeFileRange(file)]);
@@ -247,7 +247,7 @@ describe("Mapping.view", () => {
   const { libc } = openSystem();
   const mapped = Number(libc.mmap(0, 8192, 3, 0x22, -1, 0));
 
-  test("shows the memory without a copy, and only within the mapping", () => {
+  test("Mapping.view: shows the memory without a copy, and only within the mapping", () => {
     using mapping = new Mapping(openSystem(), mapped, 8192);
     mapping.view(4096, 4).set([1, 2, 3, 4]);
     expect([...mapping.view(4094, 6)]).toEqual([0, 0, 1, 2, 3, 4]);

@@ -51,7 +51,7 @@ function openDescriptors(): number {
 const BODY = Uint8Array.of(7);
 
 describe("a message with descriptors", () => {
-  test("delivers duplicates with O_CLOEXEC", () => {
+  test("descriptor passing: delivers duplicates with O_CLOEXEC", () => {
     const { near, far } = pair();
     const [one, two] = [file(), file()];
     expect(sendDescriptors(system, far, BODY, [one, two])).toBe(0);
@@ -69,16 +69,19 @@ describe("a message with descriptors", () => {
     }
   });
 
-  test.each([0, 1, 3, 4, 5, 40])("%d descriptors instead of two are rejected and closed", (count) => {
-    const { near, far } = pair();
-    const fds = Array.from({ length: count }, file);
-    const before = openDescriptors();
-    expect(sendDescriptors(system, far, BODY, fds)).toBe(0);
-    expect(receiveDescriptors(system, near, 1, 2)).toBeUndefined();
-    expect(openDescriptors()).toBe(before);
-  });
+  test.each([0, 1, 3, 4, 5, 40])(
+    "descriptor passing: %d descriptors instead of two are rejected and closed",
+    (count) => {
+      const { near, far } = pair();
+      const fds = Array.from({ length: count }, file);
+      const before = openDescriptors();
+      expect(sendDescriptors(system, far, BODY, fds)).toBe(0);
+      expect(receiveDescriptors(system, near, 1, 2)).toBeUndefined();
+      expect(openDescriptors()).toBe(before);
+    },
+  );
 
-  test("is undefined if none is queued, and at the end", () => {
+  test("descriptor passing: returns undefined if no message is queued, and at the end", () => {
     const { near, far } = pair();
     expect(receiveDescriptors(system, near, 1, 2)).toBeUndefined();
     far.close();
@@ -86,7 +89,7 @@ describe("a message with descriptors", () => {
     expect(receiveDescriptors(system, near, 1, 2)).toBeUndefined();
   });
 
-  test("can be received after the sender has closed its end", () => {
+  test("descriptor passing: a message can be received after the sender has closed its end", () => {
     const { near, far } = pair();
     sendDescriptors(system, far, BODY, [file()]);
     far.close();
@@ -95,15 +98,15 @@ describe("a message with descriptors", () => {
     expect(received?.fds).toHaveLength(1);
   });
 
-  test("to a closed peer fails with EPIPE, without SIGPIPE", () => {
+  test("descriptor passing: a message to a closed peer fails with EPIPE, without SIGPIPE", () => {
     const { near, far } = pair();
     near.close();
     expect(sendDescriptors(system, far, BODY, [file()])).toBe(-ERRNO.EPIPE);
   });
 });
 
-describe("an abstract socket", () => {
-  test("has one owner; the name is free again after close", () => {
+describe("abstract socket", () => {
+  test("abstract socket: has one owner; the name is free again after close", () => {
     const name = `nitro-test-${crypto.randomUUID()}`;
     const first = listenAbstract(system, name);
     expect(userErrorOf(() => listenAbstract(system, name)).why).toContain("EADDRINUSE");
@@ -111,11 +114,11 @@ describe("an abstract socket", () => {
     stack.use(listenAbstract(system, name));
   });
 
-  test("without a listener refuses connections", () => {
+  test("abstract socket: without a listener refuses connections", () => {
     expect(connectAbstract(system, `nitro-test-${crypto.randomUUID()}`)).toBe(-ERRNO.ECONNREFUSED);
   });
 
-  test("reports the user of the peer on both sides", () => {
+  test("abstract socket: reports the user of the peer on both sides", () => {
     const { near, far } = pair();
     const self = process.geteuid?.();
     expect([peerUser(system, near), peerUser(system, far)]).toEqual([self, self]);
@@ -123,7 +126,7 @@ describe("an abstract socket", () => {
     expect(peerUser(system, nothing)).toBeUndefined();
   });
 
-  test("is listed by its prefix while it is listening", () => {
+  test("abstract socket: is listed by its prefix while it is listening", () => {
     const prefix = `nitro-test-${crypto.randomUUID()}`;
     const names = [`${prefix}-a`, `${prefix}-b c`];
     for (const name of names) stack.use(listenAbstract(system, name));
@@ -135,8 +138,8 @@ describe("an abstract socket", () => {
   });
 });
 
-describe("a broadcast event", () => {
-  test("wakes every watcher once for each signal", () => {
+describe("broadcast event", () => {
+  test("broadcast event: wakes every watcher once for each signal", () => {
     const event = stack.use(createBroadcastEvent(system));
     const watches = [0, 1, 2].map(() => stack.use(watchBroadcastEvent(system, event)));
     const awake = () => watches.map(({ number }) => isReadable(system, number));
@@ -152,7 +155,7 @@ describe("a broadcast event", () => {
     }
   });
 
-  test("accepts 100000 signals without a reader", () => {
+  test("broadcast event: accepts 100000 signals without a reader", () => {
     const event = stack.use(createBroadcastEvent(system));
     for (let i = 0; i < 100_000; i++) signalBroadcast(system, event);
     const count = new Uint8Array(8);

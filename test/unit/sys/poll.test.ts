@@ -35,11 +35,11 @@ function timeoutWith(...waiters: Waiter[]): number {
 }
 
 describe("deadlines", () => {
-  test("the loop sleeps without a timeout if there is no deadline", () => {
+  test("poll deadlines: the loop sleeps without a timeout if there is no deadline", () => {
     expect(timeoutWith(waiter({}))).toBe(-1);
   });
 
-  test("the timeout is that of the nearest deadline, rounded up", () => {
+  test("poll deadlines: the timeout is that of the nearest deadline, rounded up", () => {
     const start = nowMs();
     const timeout = timeoutWith(
       waiter({ deadlineMs: start + 9000.2 }),
@@ -49,15 +49,15 @@ describe("deadlines", () => {
     expect(timeout).toBeLessThanOrEqual(501);
   });
 
-  test("the timeout is 0 if a deadline has passed", () => {
+  test("poll deadlines: the timeout is 0 if a deadline has passed", () => {
     expect(timeoutWith(waiter({ deadlineMs: nowMs() - 1000 }))).toBe(0);
   });
 
-  test("the timeout is at most INT_MAX", () => {
+  test("poll deadlines: the timeout is at most INT_MAX", () => {
     expect(timeoutWith(waiter({ deadlineMs: nowMs() + 2 ** 40 }))).toBe(0x7fffffff);
   });
 
-  test("expired is called after the deadline, not before", () => {
+  test("poll deadlines: expired is called after the deadline, not before", () => {
     const deadlineMs = nowMs() + 30;
     let expiredAt = 0;
     const late = waiter({
@@ -91,7 +91,7 @@ function reporting(...revents: number[]): System {
 }
 
 describe("events", () => {
-  test("each waiter receives its own events", () => {
+  test("poll events: each waiter receives its own events", () => {
     const seen: [string, number][] = [];
     const named = (name: string) => waiter({ fd: 3, ready: (events) => void seen.push([name, events]) });
     runLoop(
@@ -105,7 +105,7 @@ describe("events", () => {
     ]);
   });
 
-  test("no waiter is served after the loop is done", () => {
+  test("poll events: no waiter is served after the loop is done", () => {
     const seen: string[] = [];
     const named = (name: string) => waiter({ fd: 3, ready: () => void seen.push(name) });
     runLoop(
@@ -116,7 +116,7 @@ describe("events", () => {
     expect(seen).toEqual(["first"]);
   });
 
-  test("an event has precedence over a deadline that has passed", () => {
+  test("poll events: an event has precedence over a deadline that has passed", () => {
     const seen: string[] = [];
     const both = waiter({
       fd: 3,
@@ -132,7 +132,7 @@ describe("events", () => {
     expect(seen).toEqual(["ready"]);
   });
 
-  test("the table grows with the number of waiters", () => {
+  test("poll events: the table grows with the number of waiters", () => {
     const served = new Set<number>();
     const many = Array.from({ length: 40 }, (_, i) => waiter({ fd: 3, ready: () => void served.add(i) }));
     runLoop(
@@ -157,7 +157,7 @@ describe("a failed poll", () => {
     return { system, calls: () => calls };
   }
 
-  test("is repeated after EINTR", () => {
+  test("failed poll: is repeated after EINTR", () => {
     const { system, calls } = failing(4);
     runLoop(
       system,
@@ -167,7 +167,7 @@ describe("a failed poll", () => {
     expect(calls()).toBe(3);
   });
 
-  test("throws for another errno", () => {
+  test("failed poll: throws for another errno", () => {
     const { system } = failing(12);
     const run = () =>
       runLoop(

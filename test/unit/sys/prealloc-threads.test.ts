@@ -12,7 +12,7 @@ import { fakeLibc } from "./fake-libc.ts";
 
 const MIB = 2 ** 20;
 
-test("preallocChunks takes a chunk of each file in turn, smaller towards the end", () => {
+test("preallocChunks: takes a chunk of each file in turn, smaller towards the end", () => {
   const file = (name: string, size: number) => ({ name, size: size * MIB, pageBytes: 2 * MIB });
   const chunks = preallocChunks([file("a", 16), file("b", 2), file("c", 6)]);
   expect(chunks.map(({ file: { name }, offset, length }) => [name, offset / MIB, length / MIB])).toEqual([
@@ -102,19 +102,22 @@ function finished(threads: PreallocThreads | undefined, watch: PreallocCallbacks
 }
 
 describe("PreallocThreads", () => {
-  test.each([1, 2, 5])("%d threads allocate and report every byte, and release their resources", (count) => {
-    const held = new Set<string>();
-    const system = ordinary(held);
-    using owner = new DisposableStack();
-    const groups = [files(system, owner, 40, 70), files(system, owner, 2, 2, 34)];
-    const steps: number[] = [];
-    finished(PreallocThreads.start(system, groups, count), watching(system, steps));
-    expect(groups.flat().map((file) => allocated(file) / MIB)).toEqual([40, 70, 2, 2, 34]);
-    expect(steps.reduce((sum, bytes) => sum + bytes, 0)).toBe(148 * MIB);
-    expect([...held]).toEqual([]);
-  });
+  test.each([1, 2, 5])(
+    "PreallocThreads: %d threads allocate and report every byte, and release their resources",
+    (count) => {
+      const held = new Set<string>();
+      const system = ordinary(held);
+      using owner = new DisposableStack();
+      const groups = [files(system, owner, 40, 70), files(system, owner, 2, 2, 34)];
+      const steps: number[] = [];
+      finished(PreallocThreads.start(system, groups, count), watching(system, steps));
+      expect(groups.flat().map((file) => allocated(file) / MIB)).toEqual([40, 70, 2, 2, 34]);
+      expect(steps.reduce((sum, bytes) => sum + bytes, 0)).toBe(148 * MIB);
+      expect([...held]).toEqual([]);
+    },
+  );
 
-  test("throw the error of a failed call and stop", () => {
+  test("PreallocThreads: throws the error of a failed call and stops", () => {
     const system = ordinary();
     using owner = new DisposableStack();
     const [good, bad] = files(system, owner, 64, 64);
@@ -130,7 +133,7 @@ describe("PreallocThreads", () => {
     expect(caught).toMatchObject({ call: "fallocate", errno: 9 });
   });
 
-  test("the waiting thread allocates as well", () => {
+  test("PreallocThreads: the waiting thread allocates as well", () => {
     const own: number[] = [];
     const system = ordinary(new Set(), (bytes) => own.push(bytes / MIB));
     using owner = new DisposableStack();
@@ -144,7 +147,7 @@ describe("PreallocThreads", () => {
   });
 
   test.each(["step", "wait"] as const)(
-    "are joined before an exception of the callback %s is thrown",
+    "PreallocThreads: the threads are joined before an exception of the callback %s is thrown",
     (name) => {
       const held = new Set<string>();
       const system = ordinary(held);
@@ -164,7 +167,7 @@ describe("PreallocThreads", () => {
     },
   );
 
-  test("start returns undefined if no thread can be created", () => {
+  test("PreallocThreads: start returns undefined if no thread can be created", () => {
     const real = ordinary();
     const memoryCalls = new Proxy(real.libc.memoryCalls, {
       get: (calls, name) => (name === "pthread_create" ? () => 11 : Reflect.get(calls, name)),

@@ -22,7 +22,7 @@ function inChild(body: string) {
 }
 
 describe("signals", () => {
-  test("next returns each stop signal once, by name", () => {
+  test("signals: next returns each stop signal once, by name", () => {
     const { out, code } = inChild(`
       console.log(signals.next());
       for (const name of ["SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"]) { raise(name); console.log(signals.next()); }
@@ -34,7 +34,7 @@ describe("signals", () => {
     expect(code).toBe(0);
   });
 
-  test("SIGCONT calls the function of onContinue and is no stop signal", () => {
+  test("signals: SIGCONT calls the function of onContinue and is no stop signal", () => {
     const { out } = inChild(`
       raise("SIGCONT");
       console.log(signals.next());
@@ -48,7 +48,7 @@ describe("signals", () => {
     expect(out).toBe("undefined\ncontinued\nundefined\ncontinued\nSIGTERM\n");
   });
 
-  test("a write to a pipe without a reader is EPIPE, not SIGPIPE", () => {
+  test("signals: a write to a pipe without a reader is EPIPE, not SIGPIPE", () => {
     const { out, code } = inChild(`
       import { writeSome } from "./src/sys/files.ts";
       import { addressOf } from "./src/sys/libc.ts";
@@ -66,7 +66,7 @@ describe("signals", () => {
     expect(code).toBe(0);
   });
 
-  test("a signal wakes the run loop", () => {
+  test("signals: a signal wakes the run loop", () => {
     const { out } = inChild(`
       import { nowMs, runLoop } from "./src/sys/poll.ts";
       const start = nowMs();

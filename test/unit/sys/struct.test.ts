@@ -18,50 +18,50 @@ const VALUES = {
 };
 
 describe("struct", () => {
-  test("has the size and the offset of each field", () => {
+  test("struct: has the size and the offset of each field", () => {
     const table = struct("sample", 20, FIELDS);
     expect(table.size).toBe(20);
     expect(table.offsets).toEqual({ first: 0, pad: 1, second: 2, third: 4, fourth: 8, rest: 16 });
   });
 
-  test("is little-endian by default", () => {
+  test("struct: is little-endian by default", () => {
     expect(Buffer.from(struct("sample", 20, FIELDS).encode(VALUES)).toString("hex")).toBe(
       "1100332277665544ffeeddccbbaa998801000200",
     );
   });
 
-  test("is big-endian on request", () => {
+  test("struct: is big-endian on request", () => {
     expect(Buffer.from(struct("sample", 20, FIELDS, "big-endian").encode(VALUES)).toString("hex")).toBe(
       "1100223344556677" + "8899aabbccddeeff00010002",
     );
   });
 
-  test.each(["native", "big-endian"] as const)("decodes what it encoded, %s", (order) => {
+  test.each(["native", "big-endian"] as const)("struct: decodes what it encoded, %s", (order) => {
     const table = struct("sample", 20, FIELDS, order);
     expect(table.decode(table.encode(VALUES))).toEqual(VALUES);
   });
 
-  test("decodes at an offset of a view that starts at an offset of a buffer", () => {
+  test("struct: decodes at an offset of a view that starts at an offset of a buffer", () => {
     const table = struct("sample", 20, FIELDS);
     const buffer = new Uint8Array(40);
     buffer.set(table.encode(VALUES), 12);
     expect(table.decode(buffer.subarray(5), 7)).toEqual(VALUES);
   });
 
-  test("throws if the fields do not add up to the size", () => {
+  test("struct: throws if the fields do not add up to the size", () => {
     expect(() => struct("sample", 24, FIELDS)).toThrow("struct sample has 20 bytes, its source says 24");
   });
 
-  test("throws if there are too few bytes", () => {
+  test("struct: throws if there are too few bytes", () => {
     expect(() => struct("sample", 20, FIELDS).decode(new Uint8Array(19))).toThrow(RangeError);
   });
 
-  test("throws for an array of another length", () => {
+  test("struct: throws for an array of another length", () => {
     const values = { ...VALUES, rest: [1] };
     expect(() => struct("sample", 20, FIELDS).encode(values)).toThrow("expected 2 values, got 1");
   });
 
-  test("keeps all 64 bits of a u64", () => {
+  test("struct: keeps all 64 bits of a u64", () => {
     const table = struct("wide", 8, { value: u64 });
     for (const value of [0n, 1n, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n]) {
       expect(table.decode(table.encode({ value })).value).toBe(value);
@@ -70,14 +70,14 @@ describe("struct", () => {
 });
 
 describe("the kernel's structures", () => {
-  test("have the sizes of the headers", () => {
+  test("kernel structures: have the sizes of the headers", () => {
     expect(neImageLoadInfo.size).toBe(16);
     expect(neUserMemoryRegion.size).toBe(24);
     expect(neEnclaveStartInfo.size).toBe(16);
     expect(sockaddrVm.size).toBe(16);
   });
 
-  test("have the offsets of the headers", () => {
+  test("kernel structures: have the offsets of the headers", () => {
     expect(neUserMemoryRegion.offsets).toEqual({ flags: 0, memory_size: 8, userspace_addr: 16 });
     expect(neEnclaveStartInfo.offsets).toEqual({ flags: 0, enclave_cid: 8 });
     expect(neImageLoadInfo.offsets).toEqual({ flags: 0, memory_offset: 8 });
@@ -91,7 +91,7 @@ describe("the kernel's structures", () => {
     });
   });
 
-  test("sockaddr_vm is encoded as the kernel reads it", () => {
+  test("kernel structures: sockaddr_vm is encoded as the kernel reads it", () => {
     const address = sockaddrVm.encode({
       svm_family: 40,
       svm_reserved1: 0,

@@ -43,7 +43,7 @@ function waitForAll(pool: ThreadPool): void {
 describe("ThreadPool", () => {
   const number = SYSCALLS.pread64[KERNEL_ARCHITECTURE];
 
-  test.each([1, 3])("%d threads store each call's result and count its bytes", (threads) => {
+  test.each([1, 3])("ThreadPool: %d threads store each call's result and count its bytes", (threads) => {
     const { path, bytes } = fileOf("results", 10_000);
     using fd = openFile(system, path, O_RDONLY);
     using target = memory(12_000);
@@ -59,7 +59,7 @@ describe("ThreadPool", () => {
     expect(Buffer.compare(target.view.subarray(0, 10_000), bytes)).toBe(0);
   });
 
-  test("threads stop after a failed call and store its errno", () => {
+  test("ThreadPool: threads stop after a failed call and store its errno", () => {
     using target = memory(4096);
     const bad: ThreadCall = { number, args: [-1, target.address, 1, 0], bytes: 1 };
     using pool = ThreadPool.start(system, Array<ThreadCall>(1000).fill(bad), 2);
@@ -69,7 +69,7 @@ describe("ThreadPool", () => {
     expect(pool.claim()).toBeDefined();
   });
 
-  test("start returns undefined if no thread can be created", () => {
+  test("ThreadPool: start returns undefined if no thread can be created", () => {
     const call: ThreadCall = { number, args: [-1, 0, 0, 0], bytes: 1 };
     expect(ThreadPool.start(without("pthread_create"), [call], 2)).toBeUndefined();
   });
@@ -104,16 +104,19 @@ describe("ReadThreads", () => {
 
   const several = navigator.hardwareConcurrency > 1;
 
-  test.skipIf(!several)("read a whole file, chunks in ascending order (skipped with one CPU)", () => {
-    const { done, chunks, target } = read(whole.path, size);
-    using _ = target;
-    expect(done).toBe(true);
-    expect(chunks.map(([offset]) => offset)).toEqual(Array.from({ length: 19 }, (_, i) => i * 2 * MIB));
-    expect(chunks.reduce((sum, [, , got]) => sum + got, 0)).toBe(size);
-    expect(Buffer.compare(target.view, whole.bytes)).toBe(0);
-  });
+  test.skipIf(!several)(
+    "ReadThreads: read a whole file, chunks in ascending order (skipped with one CPU)",
+    () => {
+      const { done, chunks, target } = read(whole.path, size);
+      using _ = target;
+      expect(done).toBe(true);
+      expect(chunks.map(([offset]) => offset)).toEqual(Array.from({ length: 19 }, (_, i) => i * 2 * MIB));
+      expect(chunks.reduce((sum, [, , got]) => sum + got, 0)).toBe(size);
+      expect(Buffer.compare(target.view, whole.bytes)).toBe(0);
+    },
+  );
 
-  test.skipIf(!several)("report short reads of a truncated file (skipped with one CPU)", () => {
+  test.skipIf(!several)("ReadThreads: report short reads of a truncated file (skipped with one CPU)", () => {
     const { path } = fileOf("short", size);
     truncateSync(path, 35 * MIB);
     const { chunks, target } = read(path, size);
@@ -125,7 +128,7 @@ describe("ReadThreads", () => {
     ]);
   });
 
-  test("stop if the callback throws", () => {
+  test("ReadThreads: stop if the callback throws", () => {
     const stop = () =>
       read(whole.path, size, () => {
         throw new Error("cancelled");
@@ -134,7 +137,7 @@ describe("ReadThreads", () => {
     else expect(stop().done).toBe(false);
   });
 
-  test("report 0 bytes for a chunk that cannot be read, and finish", () => {
+  test("ReadThreads: report 0 bytes for a chunk that cannot be read, and finish", () => {
     // The last chunk is not writable; four CPUs, so three threads run next to this one.
     using target = memory(38 * MIB);
     expect(system.libc.mprotect(target.address + 36 * MIB, 2 * MIB, PROT_NONE)).toBe(0);
@@ -161,47 +164,53 @@ describe("ReadThreads", () => {
     }
   });
 
-  test.skipIf(!several)("read several files, finished one after another (skipped with one CPU)", () => {
-    const sizes = [5 * MIB + 1, 3, 2 * MIB, 9 * MIB];
-    const files = sizes.map((length, i) => fileOf(`file${i}`, length));
-    using stack = new DisposableStack();
-    const readings = files.map(({ path, bytes: { length } }) => {
-      const fd = stack.use(openFile(system, path, O_RDONLY));
-      const target = stack.use(memory(length));
-      return { reading: { fd, path, size: length, to: target.address }, target };
-    });
-    using threads = ReadThreads.start(
-      system,
-      readings.map(({ reading }) => reading),
-    );
-    const lengths = readings.map(({ reading }) => {
-      const chunks: number[] = [];
-      threads?.finish(reading, (_offset, length, got) => void chunks.push(length, got));
-      return chunks.map((bytes) => bytes / MIB);
-    });
-    const third = 1 + 1 / MIB;
-    expect(lengths).toEqual([
-      [2, 2, 2, 2, third, third],
-      [3 / MIB, 3 / MIB],
-      [2, 2],
-      [2, 2, 2, 2, 2, 2, 2, 2, 1, 1],
-    ]);
-    const same = readings.map(({ target }, i) =>
-      Buffer.compare(target.view, files[i]?.bytes ?? new Uint8Array()),
-    );
-    expect(same).toEqual([0, 0, 0, 0]);
-    expect(() => threads?.finish({ ...whole, fd: new Fd(system, -1), size, to: 1 }, () => {})).toThrow(
-      RangeError,
-    );
-  });
+  test.skipIf(!several)(
+    "ReadThreads: read several files, finished one after another (skipped with one CPU)",
+    () => {
+      const sizes = [5 * MIB + 1, 3, 2 * MIB, 9 * MIB];
+      const files = sizes.map((length, i) => fileOf(`file${i}`, length));
+      using stack = new DisposableStack();
+      const readings = files.map(({ path, bytes: { length } }) => {
+        const fd = stack.use(openFile(system, path, O_RDONLY));
+        const target = stack.use(memory(length));
+        return { reading: { fd, path, size: length, to: target.address }, target };
+      });
+      using threads = ReadThreads.start(
+        system,
+        readings.map(({ reading }) => reading),
+      );
+      const lengths = readings.map(({ reading }) => {
+        const chunks: number[] = [];
+        threads?.finish(reading, (_offset, length, got) => void chunks.push(length, got));
+        return chunks.map((bytes) => bytes / MIB);
+      });
+      const third = 1 + 1 / MIB;
+      expect(lengths).toEqual([
+        [2, 2, 2, 2, third, third],
+        [3 / MIB, 3 / MIB],
+        [2, 2],
+        [2, 2, 2, 2, 2, 2, 2, 2, 1, 1],
+      ]);
+      const same = readings.map(({ target }, i) =>
+        Buffer.compare(target.view, files[i]?.bytes ?? new Uint8Array()),
+      );
+      expect(same).toEqual([0, 0, 0, 0]);
+      expect(() => threads?.finish({ ...whole, fd: new Fd(system, -1), size, to: 1 }, () => {})).toThrow(
+        RangeError,
+      );
+    },
+  );
 
-  test.each(["pthread_create", "pipe2"] as const)("start returns undefined if %s fails", (name) => {
-    const { done, chunks, target } = read(whole.path, size, undefined, without(name));
-    using _ = target;
-    expect([done, chunks]).toEqual([false, []]);
-  });
+  test.each(["pthread_create", "pipe2"] as const)(
+    "ReadThreads: start returns undefined if %s fails",
+    (name) => {
+      const { done, chunks, target } = read(whole.path, size, undefined, without(name));
+      using _ = target;
+      expect([done, chunks]).toEqual([false, []]);
+    },
+  );
 
-  test("start returns undefined for a small file", () => {
+  test("ReadThreads: start returns undefined for a small file", () => {
     const { done, chunks, target } = read(whole.path, MIB);
     using _ = target;
     expect([done, chunks]).toEqual([false, []]);

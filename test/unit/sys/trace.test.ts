@@ -6,14 +6,14 @@ function traced(...flags: ("syscalls" | "vsock")[]) {
   return { lines, trace: createTrace(new Set(flags), (line) => lines.push(line)) };
 }
 
-describe("a trace", () => {
-  test("shows a call with arguments and result", () => {
+describe("trace", () => {
+  test("trace: shows a call with arguments and result", () => {
     const { lines, trace } = traced("syscalls");
     trace.call?.("open", '"/x", O_CLOEXEC', 3);
     expect(lines).toEqual(['open("/x", O_CLOEXEC) = 3']);
   });
 
-  test("shows the name of the errno of a failed call", () => {
+  test("trace: shows the name of the errno of a failed call", () => {
     const { lines, trace } = traced("syscalls");
     trace.call?.("open", '"/x", 0', -1, 2);
     trace.call?.("NE_CREATE_VM", "4, {slot_uid=0}", -1, 272);
@@ -23,13 +23,13 @@ describe("a trace", () => {
     ]);
   });
 
-  test("shows addresses in hexadecimal", () => {
+  test("trace: shows addresses in hexadecimal", () => {
     const { lines, trace } = traced("syscalls");
     trace.call?.("mmap", "NULL", 0x7f1234500000);
     expect(lines).toEqual(["mmap(NULL) = 0x7f1234500000"]);
   });
 
-  test("has only the selected items", () => {
+  test("trace: has only the selected items", () => {
     expect(Object.keys(traced().trace)).toEqual([]);
     expect(Object.keys(traced("syscalls").trace)).toEqual(["call"]);
     const { lines, trace } = traced("vsock");
@@ -40,22 +40,22 @@ describe("a trace", () => {
 });
 
 describe("text of a trace line", () => {
-  test("hex has the prefix 0x", () => {
+  test("hex: has the prefix 0x", () => {
     expect([hex(255), hex(2n ** 64n - 1n)]).toEqual(["0xff", "0xffffffffffffffff"]);
   });
 
-  test("quoted text is cut and has no control characters", () => {
+  test("quoted: text is cut and has no control characters", () => {
     expect(quoted('a"b')).toBe('"a\\"b"');
     expect(quoted("\x1b[2J\n")).toBe('"\\u001b[2J\\n"');
     expect(quoted("x".repeat(100))).toBe(`"${"x".repeat(64)}…"`);
   });
 
-  test("quoted text has no C1 control characters", () => {
+  test("quoted: text has no C1 control characters", () => {
     // U+009B is a terminal's one-character ESC [.
     expect(quoted("a\u009b2Jb\u007f")).toBe('"a\\x9b2Jb\\x7f"');
   });
 
-  test("flagNames prints unknown bits in hexadecimal", () => {
+  test("flagNames: prints unknown bits in hexadecimal", () => {
     const names = { O_RDWR: 2, O_CREAT: 0o100, O_CLOEXEC: 0o2000000 };
     expect(flagNames(2 | 0o2000000, names)).toBe("O_RDWR|O_CLOEXEC");
     expect(flagNames(0, names)).toBe("0");

@@ -8,7 +8,7 @@ import { fakeLibc } from "./fake-libc.ts";
 const system = openSystem();
 
 describe("names of a user's listening sockets", () => {
-  test("are found by prefix and user among any number of others", () => {
+  test("listening sockets: are found by prefix and user among any number of others", () => {
     const prefix = `nitro-test-${crypto.randomUUID()}`;
     using stack = new DisposableStack();
     for (let i = 0; i < 300; i++) stack.use(listenAbstract(system, `${prefix}-${i}`));
@@ -41,13 +41,13 @@ describe("names of a user's listening sockets", () => {
   const NAME = [6, 0, 0, 0, 0, 0x78, 0, 0]; // "\0x"
   const UID = [8, 0, 7, 0, 5, 0, 0, 0];
 
-  test("are unknown if the kernel does not report the owner", () => {
+  test("listening sockets: are unknown if the kernel does not report the owner", () => {
     expect(ownedNames(kernel([...NAME, ...UID]), "x", [5])).toEqual(["x"]);
     expect(ownedNames(kernel(NAME), "x", [5])).toBeUndefined();
     expect(ownedNames(kernel([...NAME, 0, 0, 7, 0]), "x", [5])).toBeUndefined();
   });
 
-  test("are unknown without sock_diag", () => {
+  test("listening sockets: are unknown without sock_diag", () => {
     expect(ownedNames(fakeLibc({ socket: () => -1, errno: () => 93 }), "x", [0])).toBeUndefined();
   });
 });

@@ -44,7 +44,7 @@ function kernel(...replies: number[][]) {
 }
 
 describe("the listener of a vsock port", () => {
-  test("is found by its port, in any reply of the dump", () => {
+  test("vsock listener: is found by its port, in any reply of the dump", () => {
     const { system, closed } = kernel(
       [...listener(1024, 5), ...listener(2, 6)],
       [...listener(9000, 812), ...DONE],
@@ -58,7 +58,7 @@ describe("the listener of a vsock port", () => {
     ["the kernel has no vsock_diag", [message(2, new Uint8Array(20))]],
     ["the dump ends without NLMSG_DONE", [listener(1024, 5)]],
     ["a message is shorter than its header", [[0, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]],
-  ])("is unknown if %s", (_name, replies) => {
+  ])("vsock listener: is unknown if %s", (_name, replies) => {
     const { system, closed } = kernel(...replies);
     expect(vsockListenerInode(system, 9000)).toBeUndefined();
     expect(closed).toEqual([900]);

@@ -42,7 +42,7 @@ const LEAVES = [
 
 describe("help", () => {
   test.each([["-help"], ["help"], ["eif", "-help"], ...LEAVES.map((name) => [...name.split(" "), "-help"])])(
-    "nitro %s %s %s fits 80 columns",
+    "help: nitro %s %s %s fits 80 columns",
     async (...args) => {
       const lines = (await output(...args.filter((arg) => typeof arg === "string"))).split("\n");
       expect(lines.filter((line) => line.length > 80)).toEqual([]);
@@ -50,7 +50,7 @@ describe("help", () => {
     },
   );
 
-  test("nitro -help begins with three examples, and has every option and exit status", async () => {
+  test("nitro -help: begins with three examples, and has every option and exit status", async () => {
     const text = await output("-help");
     expect(text).toMatch(
       /^nitro \S+: launches AWS Nitro Enclaves with QEMU's command line\n\nexamples:\n( {2}nitro .+\n){3}\n/,
@@ -61,7 +61,7 @@ describe("help", () => {
     expect(EXIT_STATUSES.map(([status]) => status)).toEqual(Object.values(EXIT).sort());
   });
 
-  test.each(LEAVES)("nitro %s -help has usage, examples and exit status", async (name) => {
+  test.each(LEAVES)("nitro %s -help: has usage, examples and exit status", async (name) => {
     const text = await output(...name.split(" "), "--help");
     expect(text).toStartWith(`nitro ${name}: `);
     expect(text).toContain(`\n\nusage: nitro ${name}`);
@@ -72,14 +72,14 @@ describe("help", () => {
     if (!Object.hasOwn(MANUAL_PAGES, name)) expect(await output("help", ...name.split(" "))).toBe(text);
   });
 
-  test("nitro eif lists its commands", async () => {
+  test("nitro eif: lists its commands", async () => {
     const text = await output("eif");
     for (const name of LEAVES.filter((leaf) => leaf.startsWith("eif ")))
       expect(text).toContain(`  nitro ${name} `);
     expect(await output("eif", "-h")).toBe(text);
   });
 
-  test("nitro help lists the commands and the pages of the manual", async () => {
+  test("nitro help: lists the commands and the pages of the manual", async () => {
     const text = await output("help");
     for (const name of ["check", "pool", "eif", "help", "version"])
       expect(text).toContain(`  nitro ${name} `);
@@ -87,7 +87,7 @@ describe("help", () => {
   });
 
   test.each(Object.keys(MANUAL_PAGES))(
-    "nitro help %s prints the page, without the fences of code",
+    "nitro help %s: prints the page, without the fences of code",
     async (name) => {
       const text = await output("help", name);
       const source = await Bun.file(`${MANUAL}/${name}.md`).text();
@@ -98,12 +98,12 @@ describe("help", () => {
     },
   );
 
-  test("every page of the manual has a row", async () => {
+  test("manual: every page has a row", async () => {
     const files = [...new Bun.Glob("*.md").scanSync(MANUAL)].map((name) => name.replace(/\.md$/, ""));
     expect(Object.keys(MANUAL_PAGES).sort()).toEqual(files.sort());
   });
 
-  test("a page about a command names its help", async () => {
+  test("manual: a page about a command names its help", async () => {
     expect(await output("help", "pool")).toEndWith("\n'nitro pool -help' lists the options.\n");
   });
 
@@ -118,19 +118,19 @@ describe("help", () => {
     expect(await errorOf("help", topic)).toEqual([`unknown topic '${topic}'`, hint]);
   });
 
-  test("nitro help of an unknown command of a group", async () => {
+  test("nitro help: an unknown command of a group is reported", async () => {
     const [message, hint] = await errorOf("help", "eif", "signn");
     expect(message).toStartWith("unknown command 'eif signn' (commands: build, ");
     expect(hint).toBe("did you mean 'nitro eif sign'?");
   });
 });
 
-test("nitro version is one line", async () => {
+test("nitro version: prints one line", async () => {
   const architecture = process.arch === "arm64" ? "aarch64" : "x86_64";
   expect(await output("version")).toBe(`nitro ${version} (${architecture}, Bun ${Bun.version})\n`);
 });
 
-describe("an unknown command", () => {
+describe("unknown command", () => {
   const KNOWN = "(commands: check, pool, eif, help, version, licenses; to launch: nitro -kernel FILE)";
   test.each([
     ["run", "nitro -help shows the usage"],
@@ -147,7 +147,7 @@ describe("an unknown command", () => {
     ["build-enclave", "to build an image: nitro eif build -o app.eif -kernel bzImage -initrd initrd.cpio.gz"],
     ["pcr", "to print the PCRs of an image: nitro eif pcr app.eif"],
     ["describe-enclaves", "each enclave has a nitro process: pgrep -a nitro"],
-  ])("nitro %p", async (name, hint) => {
+  ])("unknown command: nitro %p", async (name, hint) => {
     expect(await errorOf(name)).toEqual([`unknown command '${name}' ${KNOWN}`, hint]);
   });
 
@@ -161,13 +161,13 @@ describe("an unknown command", () => {
     "pcr",
     "sign-eif",
     "explain",
-  ])("%s, a command of nitro-cli, names its equivalent", async (name) => {
+  ])("unknown command: %s, a command of nitro-cli, names its equivalent", async (name) => {
     const [, hint] = await errorOf(name);
     expect(hint).toMatch(/nitro/);
     expect(hint).not.toContain("-help");
   });
 
-  test("of nitro eif", async () => {
+  test("unknown command: one of nitro eif is reported with that group's commands", async () => {
     expect(await errorOf("eif", "descrbe")).toEqual([
       "unknown command 'eif descrbe' (commands: build, describe, extract, pcr, sign, verify)",
       "did you mean 'nitro eif describe'?",

@@ -14,11 +14,11 @@ describe("-accel cpu-ids", () => {
     ["nitro,cpu-ids=7,,3", [7, 3]],
     ["nitro,cpu-ids=2-3,debug-mode=on,cpu-ids=6-7", [2, 3, 6, 7]],
     ["nitro,cpu-ids=2-3,measure=on", [2, 3]],
-  ])("%s", (accel, expected) => {
+  ])("cpu-ids: %s", (accel, expected) => {
     expect(ids(accel)?.value).toEqual(expected);
   });
 
-  test("are named in messages as they were typed", () => {
+  test("cpu-ids: messages name them as they were typed", () => {
     expect(ids("debug-mode=on,cpu-ids=2-3,,6,cpu-ids=8")?.typed).toBe("-accel cpu-ids=2-3,,6,cpu-ids=8");
   });
 
@@ -33,13 +33,13 @@ describe("-accel cpu-ids", () => {
     ["cpu-ids=0-1", "cpu-ids: CPU 0 stays with the parent; no enclave can have it"],
     ["cpu-ids=2-3,,3", "cpu-ids names CPU 3 twice"],
     ["cpu-ids=2,cpu-ids=1-2", "cpu-ids names CPU 2 twice"],
-  ])("%s is refused", (accel, why) => {
+  ])("cpu-ids: %s is refused", (accel, why) => {
     const failure = userErrorOf(() => ids(`nitro,${accel}`));
     expect(failure.why).toBe(why);
     expect(failure.what).toContain(accel);
   });
 
-  test("determine the number of vCPUs, and -smp must agree", () => {
+  test("cpu-ids: they determine the number of vCPUs, and -smp must agree", () => {
     expect(ids("nitro,cpu-ids=2-5", "-smp", "4")?.value).toHaveLength(4);
     expect(userErrorOf(() => ids("nitro,cpu-ids=2-5", "-smp", "2"))).toEqual({
       what: "-smp 2",
@@ -73,11 +73,11 @@ describe("-accel measure and expect-pcr", () => {
         ],
       },
     ],
-  ] as const)("-accel %s", (args, expected) => {
+  ] as const)("measure and expect-pcr: -accel %s", (args, expected) => {
     expect(accelWith(args).measure).toEqual(expected as LaunchOptions["measure"]);
   });
 
-  test("leave the other properties as they are", () => {
+  test("measure and expect-pcr: other properties keep their values", () => {
     const options = accelWith("nitro,debug-mode=on,measure=on,enclave-cid=20");
     expect([options.debugMode, options.enclaveCid]).toEqual([true, 20n]);
   });
@@ -95,13 +95,13 @@ describe("-accel measure and expect-pcr", () => {
     ["nitro,measure", "Expected '=' after parameter 'measure'"],
     ["measure=on,bogus=1", "Property 'nitro-accel.bogus' not found"],
     ["kvm,measure=on", "an enclave runs on the Nitro hypervisor: use -accel nitro, which is the default"],
-  ])("-accel %s is refused", (args, why) => {
+  ])("-accel %s: is refused", (args, why) => {
     const failure = userErrorOf(() => accelWith(args));
     expect(failure.why).toBe(why);
     expect(failure.what).toStartWith("-accel ");
   });
 
-  test("-accel given twice is refused", () => {
+  test("-accel: a second one is refused", () => {
     const args = ["-kernel", "k", "-accel", "nitro", "-accel", "measure=on"];
     expect(userErrorOf(() => parseLaunch(args)).what).toBe("-accel measure=on");
   });

@@ -7,7 +7,7 @@ const MIB = 2 ** 20;
 describe("-readconfig", () => {
   const config = (text: string, ...args: string[]) => parseLaunch(["-readconfig", "f", ...args], { f: text });
 
-  test("groups stand for options at the place of -readconfig", () => {
+  test("-readconfig: groups stand for options at the place of the file", () => {
     const options = config(
       '# all\n[machine]\n  type = "nitro"\n  kernel = "k"\n  memory-backend = "m"\n[accel]\naccel = "nitro"\ndebug-mode = "on"\n' +
         '[object "m"]\nqom-type = "memory-backend-memfd"\nsize = "256M"\n[smp-opts]\ncpus = "2"\n[name]\nguest = "a,b"\n' +
@@ -33,7 +33,7 @@ describe("-readconfig", () => {
     ["[machine", "parse error"],
     ['[drive "d"]\nfile = "x"', "an enclave has no disks"],
     ['[machine]\nkernel = "k"\nfoo = "b"', "Property 'nitro-machine.foo' not found"],
-  ])("%p is refused", (text, why) => {
+  ])("-readconfig: %p is refused", (text, why) => {
     expect(userErrorOf(() => config(text)).why).toBe(why);
   });
 });

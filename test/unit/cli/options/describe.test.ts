@@ -3,36 +3,36 @@ import { argumentHelp, commandLineOptions, describeOptions } from "../../../../s
 import { findOption, LAUNCH_OPTIONS } from "../../../../src/cli/options/table.ts";
 import { parseLaunch } from "./parse-launch.ts";
 
-describe("the description of the options", () => {
+describe("describeOptions", () => {
   const descriptions = describeOptions();
   const property = (option: string, name: string) =>
     descriptions.find((each) => each.name === option)?.properties.find((each) => each.name === name);
 
-  test("has every option once, with help", () => {
+  test("describeOptions: has every option once, with help", () => {
     expect(descriptions.map(({ name }) => name)).toEqual(LAUNCH_OPTIONS.map(({ name }) => name));
     expect(new Set(descriptions.map(({ name }) => name)).size).toBe(descriptions.length);
     expect(descriptions.filter(({ help }) => help === "")).toEqual([]);
   });
 
-  test("has the values of a property that has a few", () => {
+  test("describeOptions: has the values of a property that has a few", () => {
     expect(property("accel", "heartbeat")?.values).toEqual(["auto", "require", "none"]);
     expect(property("accel", "debug-mode")?.values).toEqual(["on", "off"]);
     expect(property("accel", "enclave-cid")?.values).toBeUndefined();
   });
 
-  test("shows a property that mirrors an option with the form of that option", () => {
+  test("describeOptions: shows a property that mirrors an option with the form of that option", () => {
     expect(property("machine", "kernel")).toMatchObject({ form: "FILE", help: "as -kernel" });
     expect(property("machine", "smp.cpus")).toMatchObject({ form: "N", help: "as -smp cpus=" });
   });
 
-  test("says which properties add up when they are repeated", () => {
+  test("describeOptions: says which properties accumulate when they are repeated", () => {
     const repeats = descriptions.flatMap(({ name, properties }) =>
       properties.filter((each) => each.repeats).map((each) => `-${name} ${each.name}`),
     );
     expect(repeats.sort()).toEqual(["-accel cpu-ids", "-machine ramdisk", "-object host-nodes"]);
   });
 
-  test("a documented default is what a launch without the property has", () => {
+  test("describeOptions: a documented default is the value in a launch without the property", () => {
     const withDefault = descriptions
       .filter(({ name }) => ["accel", "machine", "msg", "sandbox", "run-with"].includes(name))
       .flatMap(({ name, properties }) =>
@@ -51,7 +51,7 @@ describe("the description of the options", () => {
 
 describe("help of an option's argument", () => {
   test.each(LAUNCH_OPTIONS.filter(({ properties }) => properties !== undefined).map(({ name }) => name))(
-    "-%s fits 80 columns and lists every documented property",
+    "option help: -%s fits 80 columns and lists every documented property",
     (name) => {
       const option = findOption(name);
       if (option === undefined) throw new Error(`no option ${name}`);
@@ -64,14 +64,14 @@ describe("help of an option's argument", () => {
 });
 
 describe("query-command-line-options", () => {
-  test("names options as QEMU does, by their configuration groups", () => {
+  test("query-command-line-options: names options as QEMU does, by their configuration groups", () => {
     const names = commandLineOptions().map(({ option }) => option);
     expect(names).toEqual(
       expect.arrayContaining(["accel", "machine", "memory", "smp-opts", "chardev", "mon"]),
     );
   });
 
-  test("has QEMU's parameter types", () => {
+  test("query-command-line-options: has QEMU's parameter types", () => {
     const memory = commandLineOptions().find(({ option }) => option === "memory");
     expect(memory?.parameters).toEqual([{ name: "size", type: "size", help: "the size of the memory" }]);
     const accel = commandLineOptions().find(({ option }) => option === "accel");

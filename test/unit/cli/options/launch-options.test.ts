@@ -25,8 +25,8 @@ function noSerial(typed: string): Partial<LaunchOptions> {
   return { serial: { value: undefined, typed }, chardevs: [] };
 }
 
-describe("a launch with -kernel only", () => {
-  test("has the default of every option: console on stdout, no trace", () => {
+describe("-kernel only", () => {
+  test("defaults: a launch with -kernel only has the default of every option", () => {
     expect(launch()).toEqual({
       debugMode: false,
       enclaveCid: 0n,
@@ -64,7 +64,7 @@ describe("a launch with -kernel only", () => {
 
 const MIB = 1024 * 1024;
 
-describe("each option", () => {
+describe("options", () => {
   test.each([
     ["-accel nitro", {}],
     ["-accel nitro,debug-mode=on", { debugMode: true }],
@@ -125,15 +125,15 @@ describe("each option", () => {
     ["-d vsock -d syscalls", { trace: new Set(["syscalls"]) }],
     ["-D t", { traceFile: { value: "t", typed: "-D t" } }],
     ["-kernel other", { kernel: { value: "other", typed: "-kernel other" } }],
-  ])("%s", (args, expected) => {
+  ])("option: %s", (args, expected) => {
     expect(launch(...args.split(" "))).toEqual({ ...launch(), ...expected } as LaunchOptions);
   });
 
-  test("-append accepts an empty command line, which differs from none", () => {
+  test("-append: accepts an empty command line, which differs from none", () => {
     expect(launch("-append", "").commandLine?.value).toBe("");
   });
 
-  test("-append accepts at most 2047 bytes of UTF-8", () => {
+  test("-append: accepts at most 2047 bytes of UTF-8", () => {
     expect(launch("-append", "x".repeat(2047)).commandLine?.value.length).toBe(2047);
     expect(userErrorOf(() => launch("-append", "ä".repeat(1024))).why).toBe(
       "it has 2048 bytes; a kernel accepts a command line of at most 2047",
@@ -277,7 +277,7 @@ describe("refused options", () => {
   // A message repeats at most 100 characters of an argument.
   const cut = (text: string) => text.replace(/(x{100}|n{100})[xn]+$/, "$1…");
   test.each(BAD.map(([args, why, what]) => [args, why, what ?? cut(args)] as const))(
-    "%p",
+    "refused: %p",
     (args, why, what) => {
       const list = args.split(" ").slice(0, args.endsWith("  ") ? 2 : undefined);
       const error = userErrorOf(() => launch(...list));
@@ -285,7 +285,7 @@ describe("refused options", () => {
     },
   );
 
-  test("a launch without an image is refused", () => {
+  test("refused: a launch without an image", () => {
     expect(userErrorOf(() => parseLaunch(["-m", "1G"]))).toEqual({
       what: "no image given; usage: nitro -kernel app.eif",
       why: "",
@@ -305,11 +305,11 @@ describe("refused options", () => {
     expect(userErrorOf(() => launch(...args.split(" "))).hint).toBe(hint);
   });
 
-  test("the first faulty occurrence of several is named", () => {
+  test("refused options: the first faulty occurrence of several is named", () => {
     expect(userErrorOf(() => launch("-initrd", "", "-initrd", "b")).what).toBe("-initrd");
   });
 
-  test("properties that an enclave cannot have are refused with a reason, not as unknown", () => {
+  test("refused options: a property that an enclave cannot have is refused with a reason, not as unknown", () => {
     for (const args of ["-m 1G,slots=2,maxmem=4G", "-smp 2,dies=2"]) {
       expect(userErrorOf(() => launch(...args.split(" "))).why).not.toContain("not found");
     }

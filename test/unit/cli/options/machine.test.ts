@@ -4,7 +4,7 @@ import { parseLaunch } from "./parse-launch.ts";
 
 const MIB = 2 ** 20;
 
-describe("-machine: a property that mirrors an option counts where it is given, and the last one wins", () => {
+describe("-machine properties that mirror options", () => {
   test.each([
     [
       "-machine nitro,kernel=a,initrd=b",
@@ -23,7 +23,7 @@ describe("-machine: a property that mirrors an option counts where it is given, 
     ["-M kernel=a,smp.cores=2,smp.threads=2", { vcpus: { value: 4 } }],
     ["-smp 8 -M kernel=a,smp.cpus=4", { vcpus: { value: 4 } }],
     ["-M kernel=a,append=x=1,,2", { commandLine: { value: "x=1,2", typed: "-M append=x=1,,2" } }],
-  ])("%s", (args, expected) => {
+  ])("mirrored property: %s", (args, expected) => {
     const { memoryBytes, ...rest } = expected as { memoryBytes?: { value: number } };
     const options = parseLaunch(args.split(" "));
     expect(options).toMatchObject(rest);
@@ -35,7 +35,7 @@ describe("-machine: properties of the image", () => {
   const ramdisks = (args: readonly string[], files = {}) =>
     parseLaunch(["-kernel", "k", ...args], files).ramdisks.map(({ value }) => value);
 
-  test("every ramdisk= adds one, in order, from -machine and from a file", () => {
+  test("-machine: every ramdisk= adds one, in order, from -machine and from a file", () => {
     expect(ramdisks(["-M", "nitro,ramdisk=a,ramdisk=b", "-machine", "ramdisk=c"])).toEqual(["a", "b", "c"]);
     expect(ramdisks(["-M", "nitro,ramdisk=x,,y,ramdisk=a=b"])).toEqual(["x,y", "a=b"]);
     expect(ramdisks(["-M", "ramdisk=a", "-M", "ramdisk=a"])).toEqual(["a", "a"]);
@@ -45,7 +45,7 @@ describe("-machine: properties of the image", () => {
     expect(ramdisks(["-M", "ramdisk=a", "-readconfig", "f"], { f: file })).toEqual(["a", "b,c", "d"]);
   });
 
-  test("a ramdisk is named as it was typed", () => {
+  test("-machine: a ramdisk is named as it was typed", () => {
     const options = parseLaunch(["-kernel", "k", "-machine", "nitro,ramdisk=a,any-kernel=on"]);
     expect(options.ramdisks).toEqual([{ value: "a", typed: "-machine ramdisk=a" }]);
     expect(options.anyKernel).toBe(true);
@@ -57,11 +57,11 @@ describe("-machine: properties of the image", () => {
     ["nitro,any-kernel=off", false],
     ["any-kernel=on,any-kernel=off", false],
     ["ramdisk=a", false],
-  ])("-M %s", (args, expected) => {
+  ])("-M %s: is accepted", (args, expected) => {
     expect(parseLaunch(["-kernel", "k", "-M", args]).anyKernel).toBe(expected);
   });
 
-  test("the last any-kernel of several -M counts", () => {
+  test("any-kernel: the last one of several -M counts", () => {
     expect(parseLaunch(["-kernel", "k", "-M", "any-kernel=off", "-M", "any-kernel=on"]).anyKernel).toBe(true);
   });
 
@@ -71,7 +71,7 @@ describe("-machine: properties of the image", () => {
     ["ramdisk=", "Parameter 'ramdisk' expects the name of a file"],
     ["ramdisk=,ramdisk=a", "Parameter 'ramdisk' expects the name of a file"],
     ["ramdisks=a,ramdisk=b", "Property 'nitro-machine.ramdisks' not found"],
-  ])("-M %s is refused", (args, why) => {
+  ])("-M %s: is refused", (args, why) => {
     const failure = userErrorOf(() => parseLaunch(["-kernel", "k", "-M", args]));
     expect([failure.what, failure.why]).toEqual([`-M ${args}`, why]);
   });

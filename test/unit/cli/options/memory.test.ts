@@ -15,13 +15,13 @@ describe("-object memory-backend-memfd", () => {
     [",hugetlbsize=1G", { pageBytes: 1024 * MIB }],
     [",policy=bind,host-nodes=0-2", { policy: "bind", hostNodes: [0, 1, 2] }],
     [",policy=interleave,host-nodes=0,host-nodes=3", { policy: "interleave", hostNodes: [0, 3] }],
-  ])("size=128M%s", (args, expected) => {
+  ])("-object: size=128M%s is accepted", (args, expected) => {
     const options = launchWith(object(args));
     expect(options.memoryBackend).toMatchObject({ id: "m", ...expected } as Record<string, unknown>);
     expect(options.memoryBytes?.value).toBe(128 * MIB);
   });
 
-  test("is accepted as JSON, with the same size as -m", () => {
+  test("-object: JSON is accepted, with the same size as -m", () => {
     const json =
       '{"qom-type":"memory-backend-memfd","id":"m","size":134217728,"hugetlb":true,"host-nodes":[1],"policy":"bind"}';
     const options = parseLaunch([
@@ -64,7 +64,7 @@ describe("-object memory-backend-memfd", () => {
     ["-object memory-backend-memfd,id=m", "Parameter 'size' is missing"],
     ["-object memory-backend-ram,id=m,size=1G", "use memory-backend-memfd"],
     ["-object rng-random,id=m", "Parameter 'qom-type' does not accept value 'rng-random'"],
-  ])("%s is refused", (args, why) => {
+  ])("-object: %s is refused", (args, why) => {
     expect(userErrorOf(() => launchWith(args)).why).toContain(why);
   });
 });
@@ -74,7 +74,7 @@ describe("-object prealloc-threads", () => {
     launchWith(`-object memory-backend-memfd,id=m,size=1G${text} -machine memory-backend=m`).memoryBackend
       ?.threads;
 
-  test("is nitro's choice unless it is given", () => {
+  test("prealloc-threads: is undefined unless it is given", () => {
     expect([threads(""), threads(",prealloc-threads=1"), threads(",prealloc-threads=16")]).toEqual([
       undefined,
       1,
@@ -86,7 +86,7 @@ describe("-object prealloc-threads", () => {
     ["0", "property 'prealloc-threads' of memory-backend-memfd doesn't take value '0'"],
     ["x", "Parameter 'prealloc-threads' expects uint32"],
     ["257", "Parameter 'prealloc-threads' must be 1 to 256"],
-  ])("%s is refused", (text, why) => {
+  ])("prealloc-threads: %s is refused", (text, why) => {
     expect(userErrorOf(() => threads(`,prealloc-threads=${text}`)).why).toBe(why);
   });
 });

@@ -3,7 +3,7 @@ import { messagePrefix } from "../../../../src/cli/options/name.ts";
 import { launchWith } from "./parse-launch.ts";
 
 describe("-uuid, -S, -no-shutdown and -msg", () => {
-  test("-uuid is lower case; -S and -no-shutdown set their options", () => {
+  test("-uuid, -S and -no-shutdown: -uuid is lower case, and the others set their options", () => {
     const options = launchWith("-uuid 0B0C0D0E-0000-1111-2222-ABCDEFABCDEF -S -no-shutdown");
     expect(options).toMatchObject({
       uuid: "0b0c0d0e-0000-1111-2222-abcdefabcdef",
@@ -19,7 +19,7 @@ describe("-uuid, -S, -no-shutdown and -msg", () => {
     ["-msg guest-name=on", /^$/],
     ["-msg timestamp=on,guest-name=on -name web", /^\d{4}.*Z web $/],
     ["-msg timestamp=off", /^$/],
-  ])("%s", (args, prefix) => {
+  ])("-msg: %s", (args, prefix) => {
     expect(messagePrefix(launchWith(args))).toMatch(prefix);
   });
 });

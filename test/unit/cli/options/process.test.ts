@@ -12,7 +12,7 @@ const ordinary = {
   processName: undefined,
 };
 
-describe("options of the process", () => {
+describe("process options", () => {
   test.each([
     ["-daemonize", { daemonize: true }],
     [
@@ -25,17 +25,17 @@ describe("options of the process", () => {
     ["-run-with user=bob", { user: { value: { name: "bob" }, typed: "-run-with user=bob" } }],
     ["-run-with user=7", { user: { value: { uid: 7 }, typed: "-run-with user=7" } }],
     ["-run-with user=7:8", { user: { value: { uid: 7, gid: 8 }, typed: "-run-with user=7:8" } }],
-  ])("%s", (args, expected) => {
+  ])("process options: %s", (args, expected) => {
     expect(launchWith(args).process).toEqual({ ...ordinary, ...expected } as LaunchOptions["process"]);
   });
 
-  test("the process is an ordinary one without them", () => {
+  test("process options: an ordinary process has none", () => {
     expect(
       launchWith("-sandbox off -run-with exit-with-parent=off,async-teardown=off").process,
     ).toBeUndefined();
   });
 
-  test("a daemon discards its console unless -serial says otherwise", () => {
+  test("process options: a daemon discards its console unless -serial says otherwise", () => {
     const backendOf = (args: string) => launchWith(args).chardevs.map(({ backend }) => backend);
     expect(backendOf("-daemonize")).toEqual([{ kind: "null" }]);
     expect(backendOf("-daemonize -serial file:c")).toMatchObject([{ kind: "file", path: "c" }]);
@@ -62,11 +62,11 @@ describe("options of the process", () => {
     ],
     ["-uuid abc", "failed to parse UUID string: wrong format"],
     ["-msg foo=on", "Invalid parameter 'foo'"],
-  ])("%s is refused", (args, why) => {
+  ])("process options: %s is refused", (args, why) => {
     expect(userErrorOf(() => launchWith(args)).why).toContain(why);
   });
 
-  test("-runas and -chroot are refused with -run-with as the replacement", () => {
+  test("-runas and -chroot: are refused with -run-with as the replacement", () => {
     expect(userErrorOf(() => parseLaunch(["-runas", "x"])).hint).toBe(
       "use -run-with user=NAME or -run-with user=UID:GID",
     );
