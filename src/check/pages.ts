@@ -3,18 +3,19 @@
 import { poolNode } from "../host/cpu/nodes.ts";
 import type { Topology } from "../host/cpu/topology.ts";
 import { freeMemory } from "../host/memory/free-memory.ts";
-import { availablePages, hugePages } from "../host/memory/huge-pages.ts";
-import { pageSizeProblem } from "../host/memory/page-sizes.ts";
+import { hugePages, type PageRange, rangesText } from "../host/memory/huge-pages.ts";
+import { hugePageSizes, pageSizeProblem } from "../host/memory/page-sizes.ts";
 import { cpusetProblem, hugetlbProblem, memoryProblem } from "../host/process/cgroups.ts";
 import { fileSizeProblem, openFilesProblem } from "../host/process/limits.ts";
 import type { LaunchOptions } from "../launch/options.ts";
-import { planMemoryPages } from "../launch/plan/huge-pages.ts";
-import { type MemorySize, type PageRange, pageText, planPages, rangesText } from "../launch/plan/memory.ts";
-import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
+import { planUsualPages } from "../launch/plan/huge-pages.ts";
+import { type MemorySize, planPages } from "../launch/plan/memory.ts";
+import { memorySource } from "../launch/plan/memory-source.ts";
+import { planPagesOfAnySize, supplyOfAnySize } from "../launch/plan/page-supply.ts";
+import { HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
+import { sizeWithUnit } from "../sys/units.ts";
 import { attempt, type Finding, failure, finding } from "./finding.ts";
-
-const SIZES = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES];
 
 /** What the pages are needed for. */
 export interface PageDemand {
@@ -33,23 +34,23 @@ export function checkPages(
 ): Finding[] {
   const { memory, imageBytes, poolCommand } = demand;
   if (poolCommand !== undefined && topology.nodes.length > 1) {
-    const line = pagesOfAnyNode(system, topology, memory, poolCommand);
+    const line = pagesOfAnyNode(system, options, topology, demand);
     return [line, ...limitLines(system, options, pagesNeeded(memory, options), undefined)];
   }
-  const sizes = [...new Set(pagesNeeded(memory, options).map(({ pageBytes }) => pageBytes))];
-  const unsupported = pageSizeProblem(system, sizes);
+  const needed = pagesNeeded(memory, options);
+  const pageBytes = options.memoryBackend?.pageBytes;
+  const unsupported = pageBytes === undefined ? undefined : pageSizeProblem(system, [pageBytes]);
   if (unsupported !== undefined) {
-    return [
-      failure("pages", unsupported),
-      ...limitLines(system, options, pagesNeeded(memory, options), undefined),
-    ];
+    return [failure("pages", unsupported), ...limitLines(system, options, needed, undefined)];
   }
-  const planned = attempt("pages", () =>
-    planMemoryPages(system, { size: memory, backend: options.memoryBackend, imageBytes }),
-  );
+  const planned = attempt("pages", () => {
+    const launch = { size: memory, backend: options.memoryBackend, imageBytes };
+    const source = memorySource(system, options.memoryBackend);
+    return planUsualPages(system, launch, source) ?? planPagesOfAnySize(system, launch, source);
+  });
   if ("failure" in planned) {
     const node = topology.nodes.length > 1 ? poolNode(system) : undefined;
-    return [planned.failure, ...limitLines(system, options, pagesNeeded(memory, options), node)];
+    return [planned.failure, ...limitLines(system, options, needed, node)];
   }
   const { ranges, node } = planned.value;
   const line = finding("pages", "ok", `${rangesText(ranges)}${placeText(node)}; ${supplyText(system, node)}`);
@@ -57,15 +58,17 @@ export function checkPages(
 }
 
 /** Without a pool, any node may provide the pages. */
-function pagesOfAnyNode(system: System, topology: Topology, memory: MemorySize, command: string): Finding {
-  const sufficient = topology.nodes.filter((node) => {
-    const supply = {
-      giant: availablePages(system, GIGANTIC_PAGE_BYTES, node),
-      huge: availablePages(system, HUGE_PAGE_BYTES, node),
-    };
+function pagesOfAnyNode(
+  system: System,
+  { memoryBackend }: LaunchOptions,
+  { nodes }: Topology,
+  { memory, poolCommand: command }: PageDemand,
+): Finding {
+  const sufficient = nodes.filter((node) => {
+    const supply = supplyOfAnySize(system, node, memoryBackend?.pageBytes);
     return planPages(memory.bytes, supply) !== undefined;
   });
-  const each = topology.nodes.map((node) => `node ${node}: ${supplyText(system, node)}`).join("; ");
+  const each = nodes.map((node) => `node ${node}: ${supplyText(system, node)}`).join("; ");
   if (sufficient.length > 0)
     return finding(
       "pages",
@@ -90,12 +93,12 @@ function placeText(node: number | undefined): string {
 
 /** Formats the supply: `300 of 512 of 2 MiB free, 40 more of 2 MiB could be allocated now, 80 after compaction`. */
 function supplyText(system: System, node: number | undefined): string {
-  const texts = SIZES.flatMap((each) => {
+  const texts = hugePageSizes(system).flatMap((each) => {
     const { total = 0, free = 0 } = hugePages(system, each, node);
     const { reserved = 0 } = hugePages(system, each);
     if (total === 0) return [];
     const elsewhere = reserved === 0 ? "" : `, ${reserved} on all nodes reserved by other processes`;
-    return [`${free} of ${total} of ${pageText(each)} free${elsewhere}`];
+    return [`${free} of ${total} of ${sizeWithUnit(each)} free${elsewhere}`];
   });
   const memory = freeMemory(system, node);
   const more =

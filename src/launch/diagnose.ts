@@ -10,6 +10,7 @@ import { readTopology } from "../host/cpu/topology.ts";
 import { accessProblem } from "../host/driver/device-permissions.ts";
 import { missingDeviceProblem } from "../host/driver/driver.ts";
 import { runningEnclaves } from "../host/driver/enclaves.ts";
+import { rangesText } from "../host/memory/huge-pages.ts";
 import { pageSizeProblem } from "../host/memory/page-sizes.ts";
 import { problemError } from "../host/problem.ts";
 import { cpusetProblem, hugetlbProblem, memoryProblem } from "../host/process/cgroups.ts";
@@ -22,8 +23,8 @@ import { type SyscallError, UserError } from "../sys/errors.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import type { System } from "../sys/system.ts";
 import type { LaunchOptions, MemoryBackend } from "./options.ts";
-import { freePagesShortage } from "./plan/huge-pages.ts";
-import { type MemoryPlan, rangesText } from "./plan/memory.ts";
+import type { MemoryPlan } from "./plan/memory.ts";
+import { freePagesShortage } from "./plan/page-supply.ts";
 import { findPortUse, portInUse } from "./port-holder.ts";
 
 /** The process or the system has no free file descriptors. */

@@ -5,12 +5,13 @@
 import { Enclave, openDevice } from "../enclave/enclave.ts";
 import type { LaunchNumbers } from "../enclave/ne-errors.ts";
 import { cpuPool } from "../host/cpu/cpus.ts";
+import { rangesText } from "../host/memory/huge-pages.ts";
 import { SyscallError } from "../sys/errors.ts";
 import type { Fd } from "../sys/files.ts";
 import type { LaunchContext } from "./context.ts";
 import type { EnclaveRun } from "./enclave-run.ts";
 import type { AllocatedMemory } from "./memory/allocate-memory.ts";
-import { checkFits, rangesText } from "./plan/memory.ts";
+import { checkFits } from "./plan/memory.ts";
 import { diagnosed } from "./undiagnosed.ts";
 
 /** Opens /dev/nitro_enclaves. Throws Undiagnosed. */

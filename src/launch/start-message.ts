@@ -1,8 +1,9 @@
 /** The message that reports the start of the enclave. */
 
+import { rangesText } from "../host/memory/huge-pages.ts";
 import type { EnclaveRun } from "./enclave-run.ts";
 import type { LaunchOptions } from "./options.ts";
-import { rangesText, sizeText } from "./plan/memory.ts";
+import { sizeText } from "./plan/memory.ts";
 
 /** Returns the line: name, CID, vCPUs, memory and its pages and regions, mode. */
 export function startMessage(options: LaunchOptions, run: EnclaveRun): string {

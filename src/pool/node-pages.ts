@@ -1,16 +1,17 @@
 /** Counts and sets the huge pages of one NUMA node, compacting memory if the kernel finds too few contiguous blocks. */
 import type { Topology } from "../host/cpu/topology.ts";
-import { hugePageDirectory, hugePages } from "../host/memory/huge-pages.ts";
+import { hugePageDirectory, hugePages, rangesBytes, rangesText } from "../host/memory/huge-pages.ts";
 import { readMeminfo } from "../host/memory/meminfo.ts";
+import { hugePageSizes, pageSizeName } from "../host/memory/page-sizes.ts";
 import { NODE_DIRECTORY } from "../host/paths.ts";
 import { UserError } from "../sys/errors.ts";
 import { writeSetting } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
-import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
+import { HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
 import { roundedSize, sizeWithUnit } from "../sys/units.ts";
 import { notPermitted } from "./ne-cpus.ts";
-import { bytesOf, type PageCounts, pageTargets } from "./plan.ts";
+import { largePageBytes, type PageCounts, pagesOf, pageTargets, sameCounts } from "./plan.ts";
 
 /** A node's huge pages. */
 export class NodePages {
@@ -18,6 +19,8 @@ export class NodePages {
   readonly name: string;
   /** undefined on a kernel without NUMA, whose pages are the machine's. */
   readonly #node: number | undefined;
+  /** The page sizes that enclaves can use, largest first. */
+  readonly #sizes: readonly number[];
 
   /** @param throwIfStopped called between writes; throws if a signal asks the command to stop. */
   constructor(
@@ -27,15 +30,21 @@ export class NodePages {
     private readonly throwIfStopped: () => void = () => {},
   ) {
     this.#node = nodes.length === 0 ? undefined : node;
+    this.#sizes = hugePageSizes(system);
     this.name = nodes.length === 0 ? "this machine" : `NUMA node ${node}`;
   }
 
   /** Returns the pool's pages: without surplus ones, which the kernel frees as soon as their user does. */
   counts(): PageCounts {
-    return { of1GiB: this.#count(GIGANTIC_PAGE_BYTES), of2MiB: this.#count(HUGE_PAGE_BYTES) };
+    return this.#countEach((pageBytes) => this.#count(pageBytes));
   }
 
-  /** A page size that the kernel does not support counts as no pages. */
+  #countEach(count: (pageBytes: number) => number): PageCounts {
+    return this.#sizes
+      .map((pageBytes) => ({ pageBytes, pages: count(pageBytes) }))
+      .filter(({ pages }) => pages > 0);
+  }
+
   #count(pageBytes: number): number {
     const { total = 0, surplus = 0 } = hugePages(this.system, pageBytes, this.#node);
     return Math.max(0, total - surplus);
@@ -43,8 +52,7 @@ export class NodePages {
 
   /** Returns all pages, including surplus ones. */
   countsWithSurplus(): PageCounts {
-    const total = (pageBytes: number) => hugePages(this.system, pageBytes, this.#node).total ?? 0;
-    return { of1GiB: total(GIGANTIC_PAGE_BYTES), of2MiB: total(HUGE_PAGE_BYTES) };
+    return this.#countEach((pageBytes) => hugePages(this.system, pageBytes, this.#node).total ?? 0);
   }
 
   /**
@@ -65,34 +73,47 @@ export class NodePages {
    */
   provide(enclaves: readonly number[]): boolean {
     const have = this.counts();
-    const supports1GiB = hugePages(this.system, GIGANTIC_PAGE_BYTES, this.#node).total !== undefined;
-    let target = pageTargets(enclaves, have, supports1GiB ? Number.POSITIVE_INFINITY : have.of1GiB);
-    if (target.of1GiB === have.of1GiB && target.of2MiB === have.of2MiB) return false;
+    const sizes = this.#sizes;
+    const large = largePageBytes(sizes);
+    let target = pageTargets(enclaves, { sizes, have, maxLarge: Number.POSITIVE_INFINITY });
+    if (sameCounts(target, have)) return false;
     this.#checkCapacity(have, target);
-    // Free the pages that are no longer needed before allocating others.
-    if (target.of2MiB < have.of2MiB) this.#set(HUGE_PAGE_BYTES, target.of2MiB);
-    const of1GiB =
-      target.of1GiB === have.of1GiB ? have.of1GiB : this.#set(GIGANTIC_PAGE_BYTES, target.of1GiB);
-    if (of1GiB < target.of1GiB) target = pageTargets(enclaves, { ...have, of1GiB }, of1GiB);
-    const of2MiB =
-      target.of2MiB > this.#count(HUGE_PAGE_BYTES)
-        ? this.#set(HUGE_PAGE_BYTES, target.of2MiB)
-        : target.of2MiB;
-    const got = { of1GiB, of2MiB };
-    if (bytesOf(got) < bytesOf(target)) throw this.#fragmented(got, target);
+    this.#shrink(target);
+    if (large !== undefined && pagesOf(target, large) > pagesOf(have, large)) {
+      const pages = this.#set(large, pagesOf(target, large));
+      if (pages < pagesOf(target, large)) {
+        const others = have.filter(({ pageBytes }) => pageBytes !== large);
+        const now = [...others, ...(pages > 0 ? [{ pageBytes: large, pages }] : [])];
+        target = pageTargets(enclaves, { sizes, have: now, maxLarge: pages });
+      }
+    }
+    const small = pagesOf(target, HUGE_PAGE_BYTES);
+    if (small > this.#count(HUGE_PAGE_BYTES)) this.#set(HUGE_PAGE_BYTES, small);
+    const got = this.counts();
+    if (rangesBytes(got) < rangesBytes(target)) throw this.#fragmented(got, target);
     return true;
+  }
+
+  /** Frees the pages that are not needed, which makes space for others. */
+  #shrink(target: PageCounts): void {
+    for (const { pageBytes, pages } of this.counts()) {
+      const needed = pagesOf(target, pageBytes);
+      if (needed < pages) this.#set(pageBytes, needed);
+    }
   }
 
   /** Refuses an impossible size at once: the kernel would first evict the memory of all other processes. */
   #checkCapacity(have: PageCounts, target: PageCounts): void {
     const excess = (a: PageCounts, b: PageCounts) =>
-      bytesOf({ of1GiB: Math.max(0, a.of1GiB - b.of1GiB), of2MiB: Math.max(0, a.of2MiB - b.of2MiB) });
+      rangesBytes(
+        a.map(({ pageBytes, pages }) => ({ pageBytes, pages: Math.max(0, pages - pagesOf(b, pageBytes)) })),
+      );
     const needed = excess(target, have);
     const capacity = this.obtainableBytes() + excess(have, target);
     if (needed <= capacity) return;
-    const most = Math.max(0, bytesOf(target) - needed + capacity);
+    const most = Math.max(0, rangesBytes(target) - needed + capacity);
     throw new UserError(
-      `${sizeWithUnit(bytesOf(target))} of huge pages`,
+      `${sizeWithUnit(rangesBytes(target))} of huge pages`,
       `${this.name} can provide at most ${roundedSize(most)}`,
       "request less, because the parent's own programs need memory as well; or use a larger instance type",
     );
@@ -100,13 +121,13 @@ export class NodePages {
 
   /** Sets the pages back to a former state as far as the kernel can. Returns a text about what differs afterwards. */
   restore(before: PageCounts): string | undefined {
-    const now = this.counts();
-    if (now.of2MiB > before.of2MiB) this.#set(HUGE_PAGE_BYTES, before.of2MiB);
-    if (now.of1GiB !== before.of1GiB) this.#set(GIGANTIC_PAGE_BYTES, before.of1GiB);
-    if (now.of2MiB < before.of2MiB) this.#set(HUGE_PAGE_BYTES, before.of2MiB);
+    this.#shrink(before);
+    for (const { pageBytes, pages } of before) {
+      if (this.#count(pageBytes) < pages) this.#set(pageBytes, pages);
+    }
     const after = this.counts();
-    if (after.of1GiB === before.of1GiB && after.of2MiB === before.of2MiB) return undefined;
-    return `${this.name} has ${pageCountText(after)}, before it had ${pageCountText(before)}`;
+    if (sameCounts(after, before)) return undefined;
+    return `${this.name} has ${rangesText(after)}, before it had ${rangesText(before)}`;
   }
 
   /** Writes the number of pages, and once more after compaction if there are fewer. Returns how many there are. */
@@ -135,23 +156,15 @@ export class NodePages {
   }
 
   #fragmented(got: PageCounts, target: PageCounts): UserError {
-    const boot = [
-      ...(target.of1GiB > 0 ? [`hugepagesz=1G hugepages=${target.of1GiB}`] : []),
-      `hugepagesz=2M hugepages=${target.of2MiB}`,
-    ].join(" ");
+    const boot = target.map(
+      ({ pageBytes, pages }) => `hugepagesz=${pageSizeName(pageBytes)} hugepages=${pages}`,
+    );
     return new UserError(
-      `${sizeWithUnit(bytesOf(target))} of huge pages`,
-      `${this.name} provided ${sizeWithUnit(bytesOf(got))} (${pageCountText(got)}), even after compaction; ` +
+      `${sizeWithUnit(rangesBytes(target))} of huge pages`,
+      `${this.name} provided ${sizeWithUnit(rangesBytes(got))} (${rangesText(got)}), even after compaction; ` +
         `${roundedSize(this.obtainableBytes())} more are free or cached, but fragmented`,
       "free the page cache and run it again: sync; echo 3 > /proc/sys/vm/drop_caches; " +
-        `or request less; or reserve them at boot, on the kernel command line: ${boot}`,
+        `or request less; or reserve them at boot, on the kernel command line: ${boot.join(" ")}`,
     );
   }
-}
-
-/** Formats page counts: `2 huge pages of 1 GiB and 256 of 2 MiB`. */
-export function pageCountText({ of1GiB, of2MiB }: PageCounts): string {
-  const pages = (count: number) => `${count} huge page${count === 1 ? "" : "s"}`;
-  if (of1GiB === 0) return `${pages(of2MiB)} of 2 MiB`;
-  return of2MiB === 0 ? `${pages(of1GiB)} of 1 GiB` : `${pages(of1GiB)} of 1 GiB and ${of2MiB} of 2 MiB`;
 }

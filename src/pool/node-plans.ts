@@ -1,18 +1,11 @@
 /** On which NUMA nodes a requested pool is possible, and which of them to try first. */
 import { cpuListText } from "../host/cpu/cpu-list.ts";
 import { coreOf, type Topology } from "../host/cpu/topology.ts";
+import { rangesBytes } from "../host/memory/huge-pages.ts";
 import { UserError } from "../sys/errors.ts";
 import type { System } from "../sys/system.ts";
 import { NodePages } from "./node-pages.ts";
-import {
-  bytesOf,
-  type CpuRequest,
-  cpusOnNode,
-  maxCpus,
-  nodesOf,
-  type PoolRequest,
-  validateCpus,
-} from "./plan.ts";
+import { type CpuRequest, cpusOnNode, maxCpus, nodesOf, type PoolRequest, validateCpus } from "./plan.ts";
 
 /** A pool on one node. */
 export interface NodePlan {
@@ -64,7 +57,7 @@ function rankOf(
 ): number {
   const needed = memoryOf(request);
   const pages = new NodePages(system, topology, node);
-  const reserved = bytesOf(pages.counts());
+  const reserved = rangesBytes(pages.counts());
   return (
     (reserved + pages.obtainableBytes() < needed ? 4 : 0) +
     (node === current ? 0 : 2) +

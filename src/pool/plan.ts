@@ -1,9 +1,11 @@
 /** The decisions of `nitro pool`: which cores of which node, and how many pages of which size. Changes nothing. */
 import { ascending, cpuListText } from "../host/cpu/cpu-list.ts";
 import { type Core, coreOf, poolShapeOf, type Topology } from "../host/cpu/topology.ts";
+import { type PageRange, rangesBytes } from "../host/memory/huge-pages.ts";
 import { onlineCommand } from "../host/paths.ts";
 import { UserError } from "../sys/errors.ts";
 import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
+import { MIB } from "../sys/units.ts";
 
 /** The CPUs that are requested for the pool. */
 export interface CpuRequest {
@@ -129,28 +131,74 @@ export function maxCpus(topology: Topology, pool: readonly number[], nodes = nod
   );
 }
 
-/** Huge pages of a node by size. */
-export interface PageCounts {
-  readonly of1GiB: number;
-  readonly of2MiB: number;
+/** Huge pages, largest first, without sizes of which there are none. */
+export type PageCounts = readonly PageRange[];
+
+/** Returns how many pages of a size there are. */
+export function pagesOf(counts: PageCounts, pageBytes: number): number {
+  return counts.find((each) => each.pageBytes === pageBytes)?.pages ?? 0;
 }
 
-/** Returns their size in bytes. */
-export function bytesOf({ of1GiB, of2MiB }: PageCounts): number {
-  return of1GiB * GIGANTIC_PAGE_BYTES + of2MiB * HUGE_PAGE_BYTES;
+/** Whether two counts are equal. */
+export function sameCounts(a: PageCounts, b: PageCounts): boolean {
+  return a.length === b.length && a.every(({ pageBytes, pages }) => pages === pagesOf(b, pageBytes));
+}
+
+/** The huge pages that a node has, and which it can have. */
+export interface NodeSupply {
+  /** The sizes that the kernel supports, largest first. */
+  readonly sizes: readonly number[];
+  readonly have: PageCounts;
+  /** How many pages of the size that largePageBytes returns it can have. */
+  readonly maxLarge: number;
 }
 
 /**
- * Returns how many pages of each size a node needs. Each enclave's memory is made of as many whole 1 GiB pages as fit,
- * and 2 MiB pages for the rest. Existing pages are kept where they fit, so that a repeated request changes nothing.
- * @param enclaves bytes of each. @param max1GiB how many 1 GiB pages the node can have.
+ * Returns the size in which most of a large memory is reserved: the largest up to 1 GiB, if it is larger than 32 MiB.
+ * Larger ones would rarely fit, smaller ones are not worth a size of their own.
  */
-export function pageTargets(enclaves: readonly number[], have: PageCounts, max1GiB: number): PageCounts {
-  const sizes = enclaves.map((bytes) => Math.ceil(bytes / HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES);
-  const needed = sizes.reduce((sum, bytes) => sum + bytes, 0);
-  const fitting = sizes.reduce((sum, bytes) => sum + Math.floor(bytes / GIGANTIC_PAGE_BYTES), 0);
-  const missing = Math.max(0, needed - bytesOf(have));
-  const more = Math.min(Math.floor(missing / GIGANTIC_PAGE_BYTES), max1GiB - have.of1GiB);
-  const of1GiB = Math.min(have.of1GiB + Math.max(0, more), fitting);
-  return { of1GiB, of2MiB: (needed - of1GiB * GIGANTIC_PAGE_BYTES) / HUGE_PAGE_BYTES };
+export function largePageBytes(sizes: readonly number[]): number | undefined {
+  const large = sizes.find((pageBytes) => pageBytes <= GIGANTIC_PAGE_BYTES);
+  return large !== undefined && large > MAX_SMALL_PAGE_BYTES ? large : undefined;
+}
+
+/** The largest page that wastes little of a memory of any size: 32 MiB, of arm64 kernels. */
+const MAX_SMALL_PAGE_BYTES = 32 * MIB;
+
+/**
+ * Returns how many pages of each size a node needs. Each enclave's memory is made of as many whole large pages as fit,
+ * and 2 MiB pages for the rest. Existing pages of any size are kept where they fit, so that a repeated request changes
+ * nothing. @param enclaves bytes of each.
+ */
+export function pageTargets(enclaves: readonly number[], { sizes, have, maxLarge }: NodeSupply): PageCounts {
+  const rests = enclaves.map((bytes) => Math.ceil(bytes / HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES);
+  let needed = rests.reduce((sum, bytes) => sum + bytes, 0);
+  const large = largePageBytes(sizes);
+  const targets: PageRange[] = [];
+  const place = (pageBytes: number, wanted: number) => {
+    const pages = placePages(rests, pageBytes, wanted);
+    if (pages > 0) targets.push({ pageBytes, pages });
+    needed -= pages * pageBytes;
+  };
+  for (const pageBytes of sizes) {
+    if (pageBytes === HUGE_PAGE_BYTES) continue;
+    const existing = pagesOf(have, pageBytes);
+    // Not more than is missing: smaller pages that exist are kept.
+    const missing = needed - rangesBytes(have.filter((each) => each.pageBytes <= pageBytes));
+    const more = pageBytes === large ? Math.min(Math.floor(missing / pageBytes), maxLarge - existing) : 0;
+    place(pageBytes, existing + Math.max(0, more));
+  }
+  place(HUGE_PAGE_BYTES, Number.POSITIVE_INFINITY);
+  return targets;
+}
+
+/** Places at most `wanted` pages where they fit, and subtracts them from `rests`. Returns how many were placed. */
+function placePages(rests: number[], pageBytes: number, wanted: number): number {
+  let placed = 0;
+  for (const [i, rest] of rests.entries()) {
+    const pages = Math.min(Math.floor(rest / pageBytes), wanted - placed);
+    rests[i] = rest - pages * pageBytes;
+    placed += pages;
+  }
+  return placed;
 }

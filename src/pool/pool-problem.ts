@@ -4,9 +4,9 @@ import { cpuPool } from "../host/cpu/cpus.ts";
 import { type PoolShape, poolShapeOf, type Topology } from "../host/cpu/topology.ts";
 import { coresInUse, enclavesText, MAX_ENCLAVES, type RunningEnclaves } from "../host/driver/enclaves.ts";
 import { availablePages, hugePages } from "../host/memory/huge-pages.ts";
+import { hugePageSizes } from "../host/memory/page-sizes.ts";
 import { onlineCommand } from "../host/paths.ts";
 import { asRoot, type Problem } from "../host/problem.ts";
-import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
 import { MIB } from "../sys/units.ts";
 import { freeCores, maxCpus, nodesOf } from "./plan.ts";
@@ -33,8 +33,6 @@ export function poolState(system: System, topology: Topology): PoolState | undef
   return { topology, cpus, shape: poolShapeOf(topology, cpus) };
 }
 
-const PAGE_SIZES = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES];
-
 /**
  * Returns the command that makes a pool of this many CPUs. If there are several nodes and no pool yet, it names the
  * node with the most free huge pages, and asks for the rest of the enclave's memory there.
@@ -47,11 +45,9 @@ function poolCommand(
 ): string {
   if (topology.nodes.length <= 1 || cpus.length > 0) return asRoot(`nitro pool --cpus ${vcpus}`);
   const nodes = nodesWithCores(topology, cpus, vcpus);
+  const sizes = hugePageSizes(system).filter((pageBytes) => pageBytes <= memoryBytes);
   const bytes = (count: (pageBytes: number) => number | undefined) =>
-    PAGE_SIZES.filter((pageBytes) => pageBytes <= memoryBytes).reduce(
-      (sum, pageBytes) => sum + pageBytes * (count(pageBytes) ?? 0),
-      0,
-    );
+    sizes.reduce((sum, pageBytes) => sum + pageBytes * (count(pageBytes) ?? 0), 0);
   const free = (node: number) => bytes((pageBytes) => availablePages(system, pageBytes, node));
   const best = nodes.reduce((a, b) => (free(b) > free(a) ? b : a), nodes[0] ?? 0);
   const missing = Math.max(0, memoryBytes - free(best));

@@ -13,7 +13,7 @@ import { lockPool } from "./lock.ts";
 import { FatalPoolError, readPool, restorePool, withOutcome, writePool } from "./ne-cpus.ts";
 import { NodePages } from "./node-pages.ts";
 import { type NodePlan, planPool } from "./node-plans.ts";
-import { bytesOf, type PageCounts, type PoolRequest } from "./plan.ts";
+import { type PageCounts, type PoolRequest, sameCounts } from "./plan.ts";
 
 /** The pool and its node's huge pages after the command, and whether it changed them. */
 export interface PreparedPool {
@@ -116,7 +116,7 @@ function pagesElsewhere(
   return topology.nodes
     .filter((node) => node !== own)
     .map((node) => ({ node, pages: new NodePages(system, topology, node).counts() }))
-    .filter(({ pages }) => bytesOf(pages) > 0);
+    .filter(({ pages }) => pages.length > 0);
 }
 
 /** What a roll back restored, and what differs from the previous state nevertheless. */
@@ -130,8 +130,7 @@ interface RollBack {
 function rollBack(context: PoolContext, { node }: NodePlan, pagesBefore: PageCounts): RollBack {
   const { system, topology, before } = context;
   const pages = new NodePages(system, topology, node);
-  const now = pages.counts();
-  const pagesDiffer = now.of1GiB !== pagesBefore.of1GiB || now.of2MiB !== pagesBefore.of2MiB;
+  const pagesDiffer = !sameCounts(pages.counts(), pagesBefore);
   const poolDiffers = cpuListText(poolCpus(system)) !== cpuListText(before);
   const different = [
     pages.restore(pagesBefore),

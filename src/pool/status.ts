@@ -1,7 +1,7 @@
 /** `nitro pool status` and `nitro pool release`. */
 import { type Core, poolShapeOf, readTopology, type Topology } from "../host/cpu/topology.ts";
 import { availablePages, hugePages } from "../host/memory/huge-pages.ts";
-import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../sys/memory.ts";
+import { hugePageSizes } from "../host/memory/page-sizes.ts";
 import { catchSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 import { lockPool } from "./lock.ts";
@@ -30,19 +30,18 @@ export interface PoolStatus {
   readonly availableBytes: number;
 }
 
-const PAGE_SIZES = [GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES];
-
 /** Reads the pool, its cores and all huge pages. Throws UserError if the driver is not loaded. */
 export function poolStatus(system: System): PoolStatus {
   const pool = readPool(system);
   const topology = readTopology(system);
   const { cores, nodes } = poolShapeOf(topology, pool);
   const [node] = nodes;
+  const sizes = hugePageSizes(system);
   const numa = topology.nodes.length > 0;
   const pages = (numa ? topology.nodes : [undefined]).flatMap((each) =>
-    PAGE_SIZES.flatMap((pageBytes) => pagesOn(system, pageBytes, each)),
+    sizes.flatMap((pageBytes) => pagesOn(system, pageBytes, each)),
   );
-  const available = PAGE_SIZES.map(
+  const available = sizes.map(
     (pageBytes) => (availablePages(system, pageBytes, numa ? node : undefined) ?? 0) * pageBytes,
   );
   return {
@@ -81,12 +80,11 @@ export function releasePool(system: System, report: (line: string) => void): Rel
   using _lock = lockPool(system, report, signals);
   const pool = readPool(system);
   const topology = readTopology(system);
-  const none = { of1GiB: 0, of2MiB: 0 };
-  if (pool.length === 0) return { pool, node: undefined, pagesBefore: none, pagesLeft: none, topology };
+  if (pool.length === 0) return { pool, node: undefined, pagesBefore: [], pagesLeft: [], topology };
   const node = poolShapeOf(topology, pool).nodes[0] ?? 0;
   emptyPool(system);
   const pages = new NodePages(system, topology, node);
   const pagesBefore = pages.countsWithSurplus();
-  pages.restore(none);
+  pages.restore([]);
   return { pool, node, pagesBefore, pagesLeft: pages.countsWithSurplus(), topology };
 }

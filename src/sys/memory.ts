@@ -4,7 +4,7 @@ import { SyscallError } from "./errors.ts";
 import { Fd } from "./files.ts";
 import { cString, viewOf } from "./libc.ts";
 import { ERRNO } from "./linux/errno.ts";
-import { MFD_CLOEXEC, MFD_HUGE_1GB, MFD_HUGE_2MB, MFD_HUGETLB } from "./linux/memfd.ts";
+import { MFD_CLOEXEC, MFD_HUGE_SHIFT, MFD_HUGETLB } from "./linux/memfd.ts";
 import {
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -22,10 +22,10 @@ import { flagNames, hex, quoted } from "./trace.ts";
 /** 2 MiB. Requested by size, because the default size differs on arm64 kernels with pages of 16 or 64 KiB. */
 export const HUGE_PAGE_BYTES = 2 * 1024 * 1024;
 
-/** 1 GiB. Each page is one region of the driver. */
+/** 1 GiB. */
 export const GIGANTIC_PAGE_BYTES = 1024 * 1024 * 1024;
 
-const MEMFD_FLAGS = { MFD_CLOEXEC, MFD_HUGETLB, MFD_HUGE_1GB, MFD_HUGE_2MB };
+const MEMFD_FLAGS = MFD_CLOEXEC | MFD_HUGETLB;
 const MEMFD_NAME = "nitro-enclave";
 
 /** Size of a view onto the mapping. */
@@ -100,7 +100,7 @@ export class HugePageFile implements Disposable {
   private constructor(
     private readonly system: System,
     private readonly fd: Fd,
-    /** HUGE_PAGE_BYTES or GIGANTIC_PAGE_BYTES. */
+    /** A power of two, at least HUGE_PAGE_BYTES. */
     readonly pageBytes: number,
     /** In bytes, a multiple of the page size. */
     readonly size: number,
@@ -111,10 +111,13 @@ export class HugePageFile implements Disposable {
     const { libc } = system;
     using stack = new DisposableStack();
     const name = cString(MEMFD_NAME);
-    const flags =
-      MFD_CLOEXEC | MFD_HUGETLB | (pageBytes === GIGANTIC_PAGE_BYTES ? MFD_HUGE_1GB : MFD_HUGE_2MB);
-    const number = libc.memfd_create(name, flags);
-    const args = () => `${quoted(MEMFD_NAME)}, ${flagNames(flags, MEMFD_FLAGS)}`;
+    const log2 = Math.log2(pageBytes);
+    // Not <<: the logarithm of 4 GiB and more needs bit 31, which would make the result negative.
+    const number = libc.memfd_create(name, MEMFD_FLAGS + log2 * 2 ** MFD_HUGE_SHIFT);
+    const args = () => {
+      const flags = flagNames(MEMFD_FLAGS, { MFD_CLOEXEC, MFD_HUGETLB });
+      return `${quoted(MEMFD_NAME)}, ${flags}|${log2}<<MFD_HUGE_SHIFT`;
+    };
     const fd = stack.use(new Fd(system, checked(system, "memfd_create", number, { args })));
     const sized = libc.ftruncate(fd.number, size);
     checked(system, "ftruncate", sized, {

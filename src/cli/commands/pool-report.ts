@@ -1,11 +1,11 @@
 /** What `nitro pool` prints, as text and as JSON. */
 import { cpuListText } from "../../host/cpu/cpu-list.ts";
 import type { Topology } from "../../host/cpu/topology.ts";
-import { pageCountText } from "../../pool/node-pages.ts";
-import { bytesOf, type PageCounts } from "../../pool/plan.ts";
+import { rangesBytes, rangesText } from "../../host/memory/huge-pages.ts";
+import { pageSizeName } from "../../host/memory/page-sizes.ts";
+import { type PageCounts, pagesOf } from "../../pool/plan.ts";
 import type { PreparedPool } from "../../pool/prepare.ts";
 import type { NodePageCount, PoolStatus, ReleasedPool } from "../../pool/status.ts";
-import { GIGANTIC_PAGE_BYTES } from "../../sys/memory.ts";
 import { sizeWithUnit } from "../../sys/units.ts";
 
 function cpusText(cpus: readonly number[], cores: number): string {
@@ -20,23 +20,25 @@ function placeText(topology: Topology, node: number | undefined): string {
 /** Describes the pool as prepared. */
 export function preparedText(prepared: PreparedPool): string {
   const { pool, poolChanged, poolNode, node, pages, pagesChanged, elsewhere, topology } = prepared;
-  const size = sizeWithUnit(bytesOf(pages));
+  const size = sizeWithUnit(rangesBytes(pages));
   const unchanged = (changed: boolean) => (changed ? "" : ", unchanged");
   const cpus = pool.length === 0 ? "empty" : cpusText(pool, pool.length / topology.threadsPerCore);
   const others = elsewhere.map(
     (other) =>
-      `unused: ${pageCountText(other.pages)} on NUMA node ${other.node}, which this pool's enclaves cannot use; ` +
+      `unused: ${rangesText(other.pages)} on NUMA node ${other.node}, which this pool's enclaves cannot use; ` +
       `free them: nitro pool --node ${other.node} --memory 0\n`,
   );
   return (
     `pool: ${cpus}${placeText(topology, poolNode)}${unchanged(poolChanged)}\n` +
-    `memory: ${size}, ${pageCountText(pages)}${placeText(topology, node)}${unchanged(pagesChanged)}\n` +
+    `memory: ${size}, ${rangesText(pages)}${placeText(topology, node)}${unchanged(pagesChanged)}\n` +
     others.join("")
   );
 }
 
-function countsJson(pages: PageCounts): unknown {
-  return { "2M": pages.of2MiB, "1G": pages.of1GiB };
+/** Returns the numbers by size. Those of 2 MiB and 1 GiB are always there, so that a script need not ask. */
+function countsJson(counts: PageCounts): unknown {
+  const others = counts.map(({ pageBytes, pages }) => [pageSizeName(pageBytes), pages]);
+  return { "2M": 0, "1G": 0, ...Object.fromEntries(others) };
 }
 
 /** Returns the JSON of the pool as prepared. */
@@ -53,7 +55,7 @@ export function preparedJson({
     cpus: pool,
     node,
     hugePages: countsJson(pages),
-    memoryBytes: bytesOf(pages),
+    memoryBytes: rangesBytes(pages),
     changed: poolChanged || pagesChanged,
     elsewhere: elsewhere.map((other) => ({ node: other.node, hugePages: countsJson(other.pages) })),
   };
@@ -71,9 +73,7 @@ export function statusText({ pool, cores, node, pages, availableBytes, topology 
 }
 
 function pagesText({ pageBytes, total, free }: NodePageCount, place: string): string {
-  const count =
-    pageBytes === GIGANTIC_PAGE_BYTES ? { of1GiB: total, of2MiB: 0 } : { of1GiB: 0, of2MiB: total };
-  return `${pageCountText(count)}${place}, ${free} free`;
+  return `${rangesText([{ pageBytes, pages: total }])}${place}, ${free} free`;
 }
 
 /** Returns the JSON of the state of the pool. */
@@ -98,13 +98,12 @@ export function releasedText({ pool, pagesBefore, pagesLeft, topology }: Release
       `free them: nitro pool${node} --memory 0\n`
     );
   }
-  const freed = {
-    of1GiB: pagesBefore.of1GiB - pagesLeft.of1GiB,
-    of2MiB: pagesBefore.of2MiB - pagesLeft.of2MiB,
-  };
+  const freed = pagesBefore
+    .map(({ pageBytes, pages }) => ({ pageBytes, pages: pages - pagesOf(pagesLeft, pageBytes) }))
+    .filter(({ pages }) => pages > 0);
   const left =
-    bytesOf(pagesLeft) === 0 ? "" : `; ${pageCountText(pagesLeft)} still in use, freed when their user exits`;
-  return `released CPUs ${cpuListText(pool)} to the parent\nfreed ${pageCountText(freed)}${left}\n`;
+    pagesLeft.length === 0 ? "" : `; ${rangesText(pagesLeft)} still in use, freed when their user exits`;
+  return `released CPUs ${cpuListText(pool)} to the parent\nfreed ${rangesText(freed)}${left}\n`;
 }
 
 /** Returns the JSON of what was released. */

@@ -1,5 +1,5 @@
 /** -object memory-backend-memfd: what the enclave's memory consists of. */
-import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
+import { HUGE_PAGE_BYTES } from "../../sys/memory.ts";
 import { always, identifier, integer, numberList, oneOf, rule, size } from "./values.ts";
 
 const HUGE = "an enclave's memory consists of huge pages only";
@@ -13,7 +13,7 @@ export const MEMORY_BACKEND = {
   hugetlb: { schema: () => always("on", HUGE), help: "always on", default: "on" },
   hugetlbsize: {
     schema: pageSize,
-    help: "the size of its pages: 2M or 1G",
+    help: "the size of its pages: 2M, 1G, or another size of /sys/kernel/mm/hugepages from 2M on",
     default: "1G for each whole GiB that is free, 2M for the rest",
   },
   "host-nodes": {
@@ -50,8 +50,8 @@ function notZero(name: string) {
 function pageSize() {
   return size("b").check(
     rule<number>(
-      (bytes) => bytes === HUGE_PAGE_BYTES || bytes === GIGANTIC_PAGE_BYTES,
-      "must be 2M or 1G, the page sizes that nitro allocates",
+      (bytes) => bytes >= HUGE_PAGE_BYTES && Number.isInteger(Math.log2(bytes)),
+      "must be a size of /sys/kernel/mm/hugepages from 2M on, such as 2M or 1G",
     ),
   );
 }

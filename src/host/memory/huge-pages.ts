@@ -1,7 +1,32 @@
-/** The parent's huge page counters in sysfs, of the whole machine and of each NUMA node. */
+/** Huge pages: ranges of them, and the parent's counters in sysfs, of the whole machine and of each NUMA node. */
 import { readSmallFile } from "../../sys/files.ts";
 import type { System } from "../../sys/system.ts";
+import { sizeWithUnit } from "../../sys/units.ts";
 import { HUGE_PAGES_DIRECTORY, NODE_DIRECTORY } from "../paths.ts";
+
+/** A number of pages of one size. */
+export interface PageRange {
+  readonly pageBytes: number;
+  readonly pages: number;
+}
+
+/** Returns the size of page ranges in bytes. */
+export function rangesBytes(ranges: readonly PageRange[]): number {
+  let bytes = 0;
+  for (const range of ranges) bytes += range.pages * range.pageBytes;
+  return bytes;
+}
+
+/** Formats page ranges: `1 huge page of 1 GiB, 4 of 32 MiB and 512 of 2 MiB`. */
+export function rangesText(ranges: readonly PageRange[]): string {
+  let text = "";
+  for (const [i, { pages, pageBytes }] of ranges.entries()) {
+    const joint = i === 0 ? "" : i === ranges.length - 1 ? " and " : ", ";
+    const what = i > 0 ? "" : pages === 1 ? " huge page" : " huge pages";
+    text += `${joint}${pages}${what} of ${sizeWithUnit(pageBytes)}`;
+  }
+  return text === "" ? "no huge pages" : text;
+}
 
 /** Returns the directory with the counters of one page size, for the whole machine or for one NUMA node. */
 export function hugePageDirectory(pageBytes: number, node?: number): string {

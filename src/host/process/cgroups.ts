@@ -4,8 +4,10 @@
  */
 import { readLimited, readSmallFile } from "../../sys/files.ts";
 import type { System } from "../../sys/system.ts";
-import { GIB, MIB, sizeWithUnit } from "../../sys/units.ts";
+import { MIB, sizeWithUnit } from "../../sys/units.ts";
 import { cpuListText, parseCpuList } from "../cpu/cpu-list.ts";
+import type { PageRange } from "../memory/huge-pages.ts";
+import { pageSizeName } from "../memory/page-sizes.ts";
 import { asRoot, type Problem } from "../problem.ts";
 import { selfStatusField } from "./self-status.ts";
 
@@ -88,24 +90,13 @@ function tightLimits(
   );
 }
 
-/** Returns a page size as the hugetlb controller's file names have it. */
-function hugetlbSize(pageBytes: number): string {
-  return pageBytes >= GIB ? `${pageBytes / GIB}GB` : `${pageBytes / MIB}MB`;
-}
-
-/** Huge pages of one size that an enclave needs. */
-interface PageDemand {
-  readonly pageBytes: number;
-  readonly pages: number;
-}
-
 const OUTSIDE = "or start nitro outside that control group";
 
 /** Returns the control group limit that keeps this process from free huge pages; undefined if there is none. */
-export function hugetlbProblem(system: System, demands: readonly PageDemand[]): Problem | undefined {
+export function hugetlbProblem(system: System, demands: readonly PageRange[]): Problem | undefined {
   const groups = groupsOfController(system, "hugetlb");
   const limits = demands.flatMap(({ pageBytes, pages }) => {
-    const counter = `hugetlb.${hugetlbSize(pageBytes)}`;
+    const counter = `hugetlb.${pageSizeName(pageBytes)}B`;
     const needed = pageBytes * pages;
     return tightLimits(system, groups, [counter, `${counter}.rsvd`], needed).map((limit) => ({
       ...limit,

@@ -5,14 +5,16 @@
  * threads start it early and work while the rest of the launch is prepared.
  */
 
+import type { PageRange } from "../../host/memory/huge-pages.ts";
 import { SyscallError, UserError } from "../../sys/errors.ts";
 import { type FileRange, HugePageFile, type Mapping, mapRanges, wholeFileRange } from "../../sys/memory.ts";
 import { isNotPermitted, pagesByNode, withNumaPolicy } from "../../sys/numa.ts";
 import type { PageMap } from "../../sys/page-map.ts";
 import type { System } from "../../sys/system.ts";
 import type { PreallocCallbacks } from "../../sys/threads/prealloc.ts";
+import { sizeWithUnit } from "../../sys/units.ts";
 import { CHECK_INTERVAL_BYTES } from "../cancellation.ts";
-import { type MemoryPlan, type PageRange, pageText } from "../plan/memory.ts";
+import type { MemoryPlan } from "../plan/memory.ts";
 import { ascendingOrder, contiguousRuns, countRegions } from "./physical-order.ts";
 import type { Preallocation, PreallocPlan } from "./prealloc.ts";
 
@@ -206,7 +208,7 @@ function checkNodes(
     const why =
       counts === undefined
         ? `cannot check that the huge pages are on NUMA node ${node}, the node of the CPU pool`
-        : `${pages - onNode} of ${pages} huge pages of ${pageText(pageBytes)} are not on NUMA node ${node}, ` +
+        : `${pages - onNode} of ${pages} huge pages of ${sizeWithUnit(pageBytes)} are not on NUMA node ${node}, ` +
           "the node of the CPU pool";
     throw new UserError(
       plan.typed,

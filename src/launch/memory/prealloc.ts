@@ -5,7 +5,7 @@
  */
 import { usableCpus } from "../../sys/affinity.ts";
 import { readSmallFile } from "../../sys/files.ts";
-import { HUGE_PAGE_BYTES, type HugePageFile } from "../../sys/memory.ts";
+import { GIGANTIC_PAGE_BYTES, type HugePageFile } from "../../sys/memory.ts";
 import type { System } from "../../sys/system.ts";
 import { type PreallocCallbacks, PreallocThreads } from "../../sys/threads/prealloc.ts";
 import type { MemoryPlan } from "../plan/memory.ts";
@@ -75,7 +75,8 @@ export function chooseThreads(conditions: PreallocConditions, cpus: () => number
   if (requestedThreads !== undefined) return requestedThreads;
   const max = Math.min(MAX_THREADS, Math.floor(plan.bytes / BYTES_PER_THREAD));
   if (max < 2) return 1;
-  const hugePages = plan.ranges.find(({ pageBytes }) => pageBytes === HUGE_PAGE_BYTES)?.pages ?? 0;
+  let hugePages = 0;
+  for (const { pageBytes, pages } of plan.ranges) if (pageBytes < GIGANTIC_PAGE_BYTES) hugePages += pages;
   // Pages out of order might need more regions than the driver has: a slow launch is better than a failed one.
   if (hugePages > 0 && !(mappingsAllowed(hugePages) && framesVisible)) return 1;
   return Math.min(max, cpus());

@@ -1,9 +1,10 @@
 /** The memory of an enclave: its size, its huge pages, and the NUMA node they must be on. */
 
+import type { PageRange } from "../../host/memory/huge-pages.ts";
 import { UserError } from "../../sys/errors.ts";
 import { NE_MIN_ENCLAVE_MEM_SIZE } from "../../sys/linux/nitro_enclaves.ts";
-import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
-import { MIB } from "../../sys/units.ts";
+import { HUGE_PAGE_BYTES } from "../../sys/memory.ts";
+import { MIB, sizeWithUnit } from "../../sys/units.ts";
 import type { MemoryBackend, Typed } from "../options.ts";
 
 /** Minimum of the default size. */
@@ -19,12 +20,6 @@ export interface MemorySize {
   readonly typed: string;
 }
 
-/** Consecutive pages of one size. */
-export interface PageRange {
-  readonly pageBytes: number;
-  readonly pages: number;
-}
-
 /** The pages of the memory. */
 export interface MemoryPlan extends MemorySize {
   /** Larger pages first; each range is one donation. */
@@ -35,30 +30,12 @@ export interface MemoryPlan extends MemorySize {
   readonly node: number | undefined;
 }
 
-/** Available pages by size; undefined if they cannot be counted. */
-export interface PageSupply {
-  readonly giant: number | undefined;
-  readonly huge: number | undefined;
-}
+/** The available pages of one size; Infinity if they cannot be counted. */
+export type PageSupply = PageRange;
 
 /** Formats a size as -m accepts it: whole MiB as `512M`, others in bytes. */
 export function sizeText(bytes: number): string {
   return bytes % MIB === 0 ? `${bytes / MIB}M` : `${bytes}B`;
-}
-
-/** Formats the size of a page. */
-export function pageText(pageBytes: number): string {
-  return pageBytes === HUGE_PAGE_BYTES ? "2 MiB" : "1 GiB";
-}
-
-/** Formats page ranges: `1 huge page of 1 GiB and 512 of 2 MiB`. */
-export function rangesText(ranges: readonly PageRange[]): string {
-  return ranges
-    .map(({ pages, pageBytes }, i) => {
-      const what = i > 0 ? "" : pages === 1 ? " huge page" : " huge pages";
-      return `${pages}${what} of ${pageText(pageBytes)}`;
-    })
-    .join(" and ");
 }
 
 /** Returns the minimum memory for an image at an offset, in bytes: whole huge pages, at least 64 MiB. */
@@ -87,7 +64,7 @@ export function planMemory(
     const option = backend === undefined ? "-m " : "size=";
     throw new UserError(
       requested.typed,
-      `${requested.value} bytes are not a multiple of the huge page size (${pageText(pageBytes)})`,
+      `${requested.value} bytes are not a multiple of the huge page size (${sizeWithUnit(pageBytes)})`,
       `use ${neighbours.map((bytes) => `${option}${sizeText(bytes)}`).join(" or ")}`,
       { options: backend === undefined ? ["-m", sizeText(neighbours.at(-1) ?? 0)] : undefined },
     );
@@ -96,37 +73,19 @@ export function planMemory(
 }
 
 /**
- * Selects pages with the fewest regions: 1 GiB pages for each whole GiB, because a larger page is always donated
- * whole, and 2 MiB pages for the rest. Returns undefined if the supply does not suffice. @param pageBytes the only
- * permitted page size, if one was requested.
+ * Selects pages of exactly the size, with the fewest regions: each page size as often as it fits and is available, the
+ * largest first. Each size is a multiple of the next, so that finds the pages if there are any. Returns undefined if
+ * there are none. @param supply largest pages first.
  */
-export function planPages(
-  bytes: number,
-  supply: PageSupply,
-  pageBytes?: number,
-): readonly PageRange[] | undefined {
-  const wholeGib = Math.floor(bytes / GIGANTIC_PAGE_BYTES);
-  const giant =
-    pageBytes === HUGE_PAGE_BYTES
-      ? 0
-      : pageBytes === GIGANTIC_PAGE_BYTES
-        ? wholeGib
-        : Math.min(wholeGib, supply.giant ?? 0);
-  const huge = (bytes - giant * GIGANTIC_PAGE_BYTES) / HUGE_PAGE_BYTES;
-  if (giant > (supply.giant ?? giant) || huge > (supply.huge ?? huge)) return undefined;
-  return [
-    { pageBytes: GIGANTIC_PAGE_BYTES, pages: giant },
-    { pageBytes: HUGE_PAGE_BYTES, pages: huge },
-  ].filter(({ pages }) => pages > 0);
-}
-
-/** Returns the largest size up to `bytes` that the supply allows. */
-export function mostMemory(bytes: number, supply: PageSupply, pageBytes?: number): number {
-  const wholeGib = Math.floor(bytes / GIGANTIC_PAGE_BYTES);
-  const giant = pageBytes === HUGE_PAGE_BYTES ? 0 : Math.min(wholeGib, supply.giant ?? 0);
-  const rest = bytes - giant * GIGANTIC_PAGE_BYTES;
-  const huge = pageBytes === GIGANTIC_PAGE_BYTES ? 0 : (supply.huge ?? 0) * HUGE_PAGE_BYTES;
-  return giant * GIGANTIC_PAGE_BYTES + Math.min(rest, huge);
+export function planPages(bytes: number, supply: readonly PageSupply[]): readonly PageRange[] | undefined {
+  const ranges: PageRange[] = [];
+  let rest = bytes;
+  for (const { pageBytes, pages: available } of supply) {
+    const pages = Math.min(Math.floor(rest / pageBytes), available);
+    if (pages > 0) ranges.push({ pageBytes, pages });
+    rest -= pages * pageBytes;
+  }
+  return rest === 0 ? ranges : undefined;
 }
 
 /** Throws UserError with the minimum size if the image does not fit. */

@@ -137,6 +137,39 @@ const HOSTS: readonly BrokenHost[] = [
     ],
   },
   {
+    name: "32 MiB pages that do not suffice",
+    scenario: {
+      topology: "r6g.2xlarge",
+      pool: "1-2",
+      host: { nodes: [{ pages: { "32M": 3, "64K": 9000 } }] },
+    },
+    failures: [
+      {
+        subject: "pages",
+        text:
+          "-m 128M: not enough huge pages: need 128 MiB, 96 MiB free " +
+          "(3 of 3 pages of 32 MiB, 0 of 0 pages of 2 MiB)",
+        fix: "nitro pool --memory 128",
+      },
+    ],
+  },
+  {
+    name: "hugetlbsize=512M on a kernel without 512 MiB pages",
+    scenario: { topology: "r6g.2xlarge", pool: "1-2", hugePages: 300 },
+    options: [
+      ...["-object", "memory-backend-memfd,id=m,size=512M,hugetlbsize=512M"],
+      ...["-machine", "memory-backend=m", "-m", "512M"],
+    ],
+    relaunch: ["-m", "512M"],
+    failures: [
+      {
+        subject: "pages",
+        text: "this kernel has no huge pages of 512 MiB (/sys/kernel/mm/hugepages: 1 GiB, 32 MiB, 2 MiB, 64 KiB)",
+        fix: "",
+      },
+    ],
+  },
+  {
     name: "fragmented memory",
     scenario: {
       ...ONE_NODE,

@@ -235,7 +235,7 @@ describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
     const result = await launch(here.debug(), { hugePages: 20 });
     const message =
       /^nitro: -m 64M: not enough huge pages: need 64 MiB, 40 MiB free \(20 of 20 pages of 2 MiB\)$/;
-    expectRefused(result, message, /echo 32 > \/proc\/sys\/vm\/nr_hugepages/);
+    expectRefused(result, message, /echo 32 > \/sys\/kernel\/mm\/hugepages\/hugepages-2048kB\/nr_hugepages/);
     expect(entries(result, "NE_CREATE_VM")).toEqual([]);
   });
 

@@ -119,6 +119,69 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
   });
 });
 
+describe.concurrent.skipIf(notHere !== undefined)("huge pages of arm64 kernels", () => {
+  /** A Graviton with these pages, in reverse order. */
+  const graviton = (pages: Record<string, number>, more: NonNullable<ScenarioInput["host"]> = {}) => ({
+    ...{ topology: "r6g.2xlarge", pool: "1-2", enclave: brief },
+    host: { pageOrder: "descending" as const, nodes: [{ pages }], ...more },
+  });
+  const base64k = { hugePageSizes: ["2M", "512M", "16G"], defaultHugePage: "512M" };
+
+  test.each([
+    [
+      "of 32 MiB, which Amazon's allocator makes",
+      graviton({ "32M": 16 }),
+      "512M",
+      "16 huge pages of 32 MiB",
+      [512],
+    ],
+    [
+      "of 32 and 2 MiB",
+      graviton({ "32M": 3, "2M": 9 }),
+      "114M",
+      "3 huge pages of 32 MiB and 9 of 2 MiB",
+      [96, 18],
+    ],
+    [
+      "of 1 GiB, 32 and 2 MiB",
+      graviton({ "1G": 1, "32M": 2, "2M": 1 }),
+      "1090M",
+      "1 huge page of 1 GiB, 2 of 32 MiB and 1 of 2 MiB",
+      [1024, 64, 2],
+    ],
+    [
+      "of 512 MiB, with base pages of 64 KiB",
+      graviton({ "512M": 2 }, base64k),
+      "1G",
+      "2 huge pages of 512 MiB",
+      [1024],
+    ],
+  ])("huge pages: those %s are donated in physical order", async (_, scenario, memory, pages, donations) => {
+    const result = await launch(args(memory), { ...scenario, maxRegions: donations.length });
+    expect(result.stderr).toContain(
+      `memory ${Number.parseInt(memory, 10) * (memory.endsWith("G") ? 1024 : 1)}M, ${pages} in ${donations.length} region`,
+    );
+    expect(result.status).toBe(5);
+    expect(entries(result, "NE_SET_USER_MEMORY_REGION").map(({ bytes }) => Number(bytes) / MIB)).toEqual(
+      donations,
+    );
+    expectNothingLeft(result);
+  });
+
+  test("huge pages: hugetlbsize=32M uses pages of 32 MiB only, allocated by several threads", async () => {
+    const object = "memory-backend-memfd,id=m,size=256M,hugetlbsize=32M";
+    const command = [...args("256M").slice(0, -2), "-object", object, "-machine", "memory-backend=m"];
+    const scenario = graviton({ "32M": 8, "2M": 128 });
+    const result = await launch([...command, "-d", "syscalls"], scenario);
+    expect(result.stderr).toContain(
+      'memfd_create("nitro-enclave", MFD_CLOEXEC|MFD_HUGETLB|25<<MFD_HUGE_SHIFT)',
+    );
+    expect(result.stderr).toContain("memory 256M, 8 huge pages of 32 MiB in 1 region");
+    expect(result.stderr).toMatch(/^fallocate\(\[\d+ chunks\], [2-8] threads\) = 0$/m);
+    expectNothingLeft(result);
+  });
+});
+
 describe.concurrent.skipIf(notHere !== undefined)("free pages that do not do", () => {
   const start = instance({}, { hugePages: 64, hugePages1G: 2 });
 

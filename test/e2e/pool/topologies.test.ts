@@ -141,7 +141,7 @@ describe.skipIf(notHere !== undefined)("nitro pool on", () => {
       "unused: 64 huge pages of 2 MiB on NUMA node 0, which this pool's enclaves cannot use; " +
         "free them: nitro pool --node 0 --memory 0",
       "pool: CPUs 24,72 (1 core) on NUMA node 1, unchanged",
-      "memory: 0 MiB, 0 huge pages of 2 MiB on NUMA node 0",
+      "memory: 0 MiB, no huge pages on NUMA node 0",
       "pool 24,72 online 0-23,25-71,73-95",
       "node0 0 0 0",
       "node1 0 32 32",
@@ -190,6 +190,35 @@ describe.skipIf(notHere !== undefined)("huge pages of nitro pool", () => {
     expect(await pages({ pages: { "2M": 1024 } }, "--cpus 2 --memory 2G")).toBe("node0 0 1024");
     expect(await pages({ pages: { "2M": 512, "1G": 1 } }, "--cpus 2 --memory 3G")).toBe("node0 2 512");
     expect(await pages({ pages: { "1G": 3 } }, "--cpus 2 --memory 1G")).toBe("node0 1 0");
+  });
+
+  test("huge pages: 32 MiB pages count, are kept where they fit, and are released", async () => {
+    // As Amazon's allocator leaves a Graviton with its default file, allocator.yaml: memory_mib: 512.
+    const graviton = {
+      topology: "r6g.2xlarge",
+      pool: "1-2",
+      host: { nodes: [{ pages: { "32M": 16, "64K": 7 } }] },
+    };
+    const of32M = `${NODE}/node0/hugepages/hugepages-32768kB/nr_hugepages`;
+    const script = [
+      "nitro pool status; nitro pool --cpus 2 --memory 512; nitro pool --memory 514; nitro pool --memory 100",
+      `state; cat ${of32M}; nitro pool status --json; nitro pool --memory 64 --json | grep -A4 hugePages`,
+      `nitro pool release; state; cat ${of32M} ${NODE}/node0/hugepages/hugepages-64kB/nr_hugepages`,
+    ].join("\n");
+    const all = await printed(script, graviton);
+    expect(all.filter((line) => !/^ {2}|^[{}]/.test(line))).toEqual([
+      "pool: CPUs 1-2 (2 cores)",
+      "memory: 16 huge pages of 32 MiB, 16 free",
+      "available to enclaves: 512 MiB",
+      ...["pool: CPUs 1-2 (2 cores), unchanged", "memory: 512 MiB, 16 huge pages of 32 MiB, unchanged"],
+      ...["pool: CPUs 1-2 (2 cores), unchanged", "memory: 514 MiB, 16 huge pages of 32 MiB and 1 of 2 MiB"],
+      ...["pool: CPUs 1-2 (2 cores), unchanged", "memory: 100 MiB, 3 huge pages of 32 MiB and 2 of 2 MiB"],
+      ...["pool 1-2 online 0,3-7", "node0 0 2 2", "3"],
+      "released CPUs 1-2 to the parent",
+      "freed 2 huge pages of 32 MiB",
+      ...["pool  online 0-7", "node0 0 0 0", "0", "7"],
+    ]);
+    expect(all.join("")).toContain('"32M": 2');
   });
 
   test("are allocated after compaction if there are too few before", async () => {

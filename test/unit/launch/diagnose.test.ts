@@ -56,7 +56,7 @@ describe("diagnoseMemory", () => {
       why:
         "not enough huge pages: need 512 MiB, 160 MiB free (80 of 300 pages of 2 MiB) " +
         "(fallocate: No space left on device (ENOSPC))",
-      hint: "nitro pool --memory 952, or echo 476 > /proc/sys/vm/nr_hugepages",
+      hint: "nitro pool --memory 952, or echo 476 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages",
     });
   });
 

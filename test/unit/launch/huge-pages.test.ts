@@ -1,7 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import type { MemoryBackend } from "../../../src/launch/options.ts";
-import { planMemoryPages } from "../../../src/launch/plan/huge-pages.ts";
+import { planUsualPages } from "../../../src/launch/plan/huge-pages.ts";
+import { memorySource } from "../../../src/launch/plan/memory-source.ts";
+import { planPagesOfAnySize } from "../../../src/launch/plan/page-supply.ts";
 import type { System } from "../../../src/sys/system.ts";
+import { sizeWithUnit } from "../../../src/sys/units.ts";
 import { userErrorOf } from "../../support/error-of.ts";
 import { counters, systemWith } from "../sys/fake-files.ts";
 
@@ -43,11 +46,10 @@ const size = (bytes: number) => ({ bytes, typed: `-m ${bytes / MIB}` });
 const plan = (system: System, bytes: number, backend?: Partial<MemoryBackend>) => {
   const { typed = "-object memory-backend-memfd,id=m", policy = "default", hostNodes = [] } = backend ?? {};
   const whole = { id: "m", typed, policy, hostNodes, pageBytes: backend?.pageBytes, threads: undefined };
-  return planMemoryPages(system, {
-    size: size(bytes),
-    backend: backend === undefined ? undefined : whole,
-    imageBytes: 1,
-  });
+  const used = backend === undefined ? undefined : whole;
+  const source = memorySource(system, used);
+  const demand = { size: size(bytes), backend: used, imageBytes: 1 };
+  return planUsualPages(system, demand, source) ?? planPagesOfAnySize(system, demand, source);
 };
 
 describe("on one node", () => {
@@ -68,7 +70,7 @@ describe("on one node", () => {
     expect(userErrorOf(() => plan(system, 512 * MIB))).toEqual({
       what: "-m 512",
       why: "not enough huge pages: need 512 MiB, 510 MiB free (255 of 300 pages of 2 MiB)",
-      hint: "nitro pool --memory 602, or echo 301 > /proc/sys/vm/nr_hugepages; or use -m 510M",
+      hint: "nitro pool --memory 602, or echo 301 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages; or use -m 510M",
     });
   });
 
@@ -78,8 +80,66 @@ describe("on one node", () => {
       why:
         "not enough huge pages: need 1536 MiB, 1044 MiB free (2 of 4 pages of 1 GiB, 10 of 20 pages of 2 MiB); " +
         "a page of 1 GiB is donated whole",
-      hint: "nitro pool --memory 4628, or echo 266 > /proc/sys/vm/nr_hugepages; or use -m 1044M or -m 2048M",
+      hint: "nitro pool --memory 4628, or echo 266 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages; or use -m 1044M or -m 2048M",
     });
+  });
+
+  test.each([
+    ["32 MiB", { [32 * MIB]: 16 }, 512, [[32 * MIB, 16]]],
+    [
+      "32 MiB and 2 MiB",
+      { [32 * MIB]: 16, [HUGE]: 5 },
+      522,
+      [
+        [32 * MIB, 16],
+        [HUGE, 5],
+      ],
+    ],
+    [
+      "three sizes",
+      { [GIB]: 1, [32 * MIB]: 3, [HUGE]: 5 },
+      1124,
+      [
+        [GIB, 1],
+        [32 * MIB, 3],
+        [HUGE, 2],
+      ],
+    ],
+    ["2 MiB alone if they suffice", { [32 * MIB]: 16, [HUGE]: 256 }, 512, [[HUGE, 256]]],
+    ["512 MiB", { [16 * GIB]: 1, [512 * MIB]: 3 }, 1536, [[512 * MIB, 3]]],
+    [
+      "16 GiB",
+      { [16 * GIB]: 1, [512 * MIB]: 3 },
+      17_408,
+      [
+        [16 * GIB, 1],
+        [512 * MIB, 2],
+      ],
+    ],
+  ] as const)("huge pages: those of arm64 kernels are used, %s", (_, free, mib, expected) => {
+    const all = Object.entries({ [HUGE]: 0, 65536: 1000, ...free }).map(([pageBytes, pages]) =>
+      counters(Number(pageBytes), { free: pages, total: pages }),
+    );
+    const system = systemWith(Object.assign({ [NE_CPUS]: "1" }, ...all));
+    expect(plan(system, mib * MIB).ranges).toEqual(
+      expected.map(([pageBytes, pages]) => ({ pageBytes, pages })),
+    );
+    const tooMuch = userErrorOf(() => plan(system, 20 * GIB));
+    expect(tooMuch.why).toContain(`of ${sizeWithUnit(expected[0][0])}`);
+    expect(tooMuch.why).not.toContain("64 KiB");
+  });
+
+  test("huge pages: a launch of less than 1 GiB on 2 MiB pages reads two counters and no directory", () => {
+    const system = small([4, 4], [300, 300]);
+    const opened: string[] = [];
+    const open = (path: string | Uint8Array, flags: number, mode: number) => {
+      opened.push(new TextDecoder().decode(path as Uint8Array).replace(/\0$/, ""));
+      return system.libc.open(path, flags, mode);
+    };
+    plan({ ...system, libc: { ...system.libc, open } as System["libc"] }, 512 * MIB);
+    expect(opened.filter((path) => path.includes("hugepages"))).toEqual(
+      ["free", "resv"].map((name) => `/sys/kernel/mm/hugepages/hugepages-2048kB/${name}_hugepages`),
+    );
   });
 
   test("huge pages: pages that the kernel may allocate by overcommit are counted", () => {

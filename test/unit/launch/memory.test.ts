@@ -1,15 +1,15 @@
 import { describe, expect, test } from "bun:test";
+import { rangesBytes, rangesText } from "../../../src/host/memory/huge-pages.ts";
 import {
   checkFits,
   EXPECTED_IMAGE_OFFSET,
   leastMemory,
-  mostMemory,
   planMemory,
   planPages,
-  rangesText,
   sizeText,
   tightMemory,
 } from "../../../src/launch/plan/memory.ts";
+import { mostMemory } from "../../../src/launch/plan/page-shortage.ts";
 import { userErrorOf } from "../../support/error-of.ts";
 
 const MIB = 1024 * 1024;
@@ -118,54 +118,57 @@ test("sizeText: prints whole MiB or bytes", () => {
 });
 
 describe("planPages", () => {
-  const giant = (pages: number) => ({ pageBytes: GIB, pages });
-  const huge = (pages: number) => ({ pageBytes: 2 * MIB, pages });
+  const ranges = (counts: Record<string, number>) =>
+    Object.entries(counts).map(([mib, pages]) => ({ pageBytes: Number(mib) * MIB, pages }));
+  /** Largest first; the argument names sizes in MiB. */
+  const supply = (counts: Record<string, number>) =>
+    ranges(counts).toSorted((a, b) => b.pageBytes - a.pageBytes);
+  const plan = (bytes: number, counts: Record<string, number>) => planPages(bytes, supply(counts));
 
   test.each([
-    ["less than 1 GiB has 2 MiB pages", 512 * MIB, { giant: 4, huge: 1000 }, undefined, [huge(256)]],
-    ["whole GiB have 1 GiB pages", 3 * GIB, { giant: 4, huge: 1000 }, undefined, [giant(3)]],
-    ["the rest has 2 MiB pages", 2 * GIB + 6 * MIB, { giant: 4, huge: 3 }, undefined, [giant(2), huge(3)]],
-    ["all free 1 GiB pages are used", 3 * GIB, { giant: 1, huge: 1024 }, undefined, [giant(1), huge(1024)]],
-    ["no 1 GiB page is free", 3 * GIB, { giant: 0, huge: 1536 }, undefined, [huge(1536)]],
-    ["a kernel without 1 GiB pages", GIB, { giant: undefined, huge: 512 }, undefined, [huge(512)]],
-    [
-      "a 1 GiB page is not used for a part of a GiB",
-      (3 * GIB) / 2,
-      { giant: 2, huge: 255 },
-      undefined,
-      undefined,
-    ],
-    ["one page too few", 512 * MIB, { giant: 9, huge: 255 }, undefined, undefined],
-    ["one page too few for the rest", 2 * GIB + 2 * MIB, { giant: 2, huge: 0 }, undefined, undefined],
-    ["counters that cannot be read", GIB, { giant: undefined, huge: undefined }, undefined, [huge(512)]],
-    ["2 MiB pages are requested", 2 * GIB, { giant: 2, huge: 1024 }, 2 * MIB, [huge(1024)]],
-    ["2 MiB pages are requested, too few", 2 * GIB, { giant: 2, huge: 1023 }, 2 * MIB, undefined],
-    ["1 GiB pages are requested", 2 * GIB, { giant: 2, huge: 1024 }, GIB, [giant(2)]],
-    ["1 GiB pages are requested, too few", 2 * GIB, { giant: 1, huge: 1024 }, GIB, undefined],
-    ["1 GiB pages are requested, not counted", GIB, { giant: undefined, huge: undefined }, GIB, [giant(1)]],
-  ])("planPages: %s", (_, bytes, supply, pageBytes, expected) => {
-    const ranges = planPages(bytes, supply, pageBytes);
-    expect(ranges).toEqual(expected);
-    if (ranges === undefined) expect(mostMemory(bytes, supply, pageBytes)).toBeLessThan(bytes);
-    else expect(ranges.reduce((sum, { pageBytes, pages }) => sum + pageBytes * pages, 0)).toBe(bytes);
+    ["less than 1 GiB has 2 MiB pages", 512, { 1024: 4, 2: 1000 }, { 2: 256 }],
+    ["whole GiB have 1 GiB pages", 3072, { 1024: 4, 2: 1000 }, { 1024: 3 }],
+    ["the rest has 2 MiB pages", 2054, { 1024: 4, 2: 3 }, { 1024: 2, 2: 3 }],
+    ["all free 1 GiB pages are used", 3072, { 1024: 1, 2: 1024 }, { 1024: 1, 2: 1024 }],
+    ["no 1 GiB page is free", 3072, { 1024: 0, 2: 1536 }, { 2: 1536 }],
+    ["a kernel without 1 GiB pages", 1024, { 2: 512 }, { 2: 512 }],
+    ["a 1 GiB page is not used for a part of a GiB", 1536, { 1024: 2, 2: 255 }, undefined],
+    ["one page too few", 512, { 1024: 9, 2: 255 }, undefined],
+    ["one page too few for the rest", 2050, { 1024: 2, 2: 0 }, undefined],
+    ["counters that cannot be read", 1024, { 2: Number.POSITIVE_INFINITY }, { 2: 512 }],
+    ["Graviton's 32 MiB pages", 512, { 1024: 1, 32: 16, 2: 0 }, { 32: 16 }],
+    ["pages of three sizes", 1090, { 1024: 1, 32: 16, 2: 1 }, { 1024: 1, 32: 2, 2: 1 }],
+    ["64 KiB base pages", 17_410, { 16384: 1, 512: 2, 2: 1 }, { 16384: 1, 512: 2, 2: 1 }],
+    ["larger pages that do not fit", 512, { 16384: 1, 1024: 1, 32: 15, 2: 16 }, { 32: 15, 2: 16 }],
+    ["no supply", 64, {}, undefined],
+  ] as const)("planPages: %s", (_, mib, counts, expected) => {
+    const planned = plan(mib * MIB, counts);
+    expect(planned).toEqual(expected === undefined ? undefined : supply(expected));
+    if (planned === undefined) expect(mostMemory(mib * MIB, supply(counts))).toBeLessThan(mib * MIB);
+    else expect(rangesBytes(planned)).toBe(mib * MIB);
   });
 
-  /** Tries every possible number of 1 GiB pages, and takes the one with the fewest pages in total. */
+  /** Tries every possible number of pages of each size, and takes the way with the fewest pages in total. */
   test("planPages: uses the fewest pages of exactly the size, whichever are free", () => {
     let planned = 0;
-    for (let bytes = 64 * MIB; bytes <= 5 * GIB; bytes += 194 * MIB) {
+    for (let mib = 64; mib <= 3000; mib += 194) {
       for (const giants of [0, 1, 2, 5]) {
-        for (const huges of [0, 31, 32, 256, 512, 700, 1024, 2560]) {
-          const ways = Array.from({ length: giants + 1 }, (_, used) => ({
-            used,
-            rest: (bytes - used * GIB) / (2 * MIB),
-          })).filter(({ rest }) => rest >= 0 && rest <= huges);
-          const fewest = Math.min(...ways.map(({ used, rest }) => used + rest));
-          const ranges = planPages(bytes, { giant: giants, huge: huges });
-          expect(ranges === undefined).toBe(ways.length === 0);
-          if (ranges === undefined) continue;
-          planned += 1;
-          expect(ranges.reduce((sum, { pages }) => sum + pages, 0)).toBe(fewest);
+        for (const larges of [0, 1, 7, 40]) {
+          for (const huges of [0, 15, 31, 256, 700, 1500]) {
+            const ways = Array.from({ length: giants + 1 }, (_, giant) =>
+              Array.from({ length: larges + 1 }, (_, large) => ({
+                pages: giant + large,
+                rest: (mib - giant * 1024 - large * 32) / 2,
+              })),
+            ).flat();
+            const possible = ways.filter(({ rest }) => rest >= 0 && rest <= huges);
+            const ranges = plan(mib * MIB, { 1024: giants, 32: larges, 2: huges });
+            expect(ranges === undefined).toBe(possible.length === 0);
+            if (ranges === undefined) continue;
+            planned += 1;
+            const fewest = Math.min(...possible.map(({ pages, rest }) => pages + rest));
+            expect(ranges.reduce((sum, { pages }) => sum + pages, 0)).toBe(fewest);
+          }
         }
       }
     }
@@ -173,18 +176,23 @@ describe("planPages", () => {
   });
 
   test.each([
-    [4 * GIB, { giant: 2, huge: 80 }, undefined, 2 * GIB + 160 * MIB],
-    [512 * MIB, { giant: 2, huge: 80 }, undefined, 160 * MIB],
-    [4 * GIB, { giant: 2, huge: 80 }, GIB, 2 * GIB],
-    [4 * GIB, { giant: 2, huge: 80 }, 2 * MIB, 160 * MIB],
-    [4 * GIB, { giant: undefined, huge: undefined }, undefined, 0],
-  ])("mostMemory: of %d bytes, the supply %j provides what it can", (bytes, supply, pageBytes, most) => {
-    expect(mostMemory(bytes, supply, pageBytes)).toBe(most);
+    [4096, { 1024: 2, 2: 80 }, 2208],
+    [512, { 1024: 2, 2: 80 }, 160],
+    [4096, { 1024: 2 }, 2048],
+    [4096, { 2: 80 }, 160],
+    [130, { 1024: 1, 32: 5, 2: 0 }, 128],
+    [4096, {}, 0],
+  ])("mostMemory: of %d MiB, the supply %j provides what it can", (mib, counts, most) => {
+    expect(mostMemory(mib * MIB, supply(counts))).toBe(most * MIB);
   });
 
   test("rangesText: prints numbers and sizes of pages", () => {
-    expect(rangesText([giant(1)])).toBe("1 huge page of 1 GiB");
-    expect(rangesText([huge(256)])).toBe("256 huge pages of 2 MiB");
-    expect(rangesText([giant(3), huge(1)])).toBe("3 huge pages of 1 GiB and 1 of 2 MiB");
+    expect(rangesText(ranges({ 1024: 1 }))).toBe("1 huge page of 1 GiB");
+    expect(rangesText(ranges({ 2: 256 }))).toBe("256 huge pages of 2 MiB");
+    expect(rangesText(supply({ 1024: 3, 2: 1 }))).toBe("3 huge pages of 1 GiB and 1 of 2 MiB");
+    expect(rangesText(supply({ 16384: 1, 512: 2, 32: 3, 2: 4 }))).toBe(
+      "1 huge page of 16 GiB, 2 of 512 MiB, 3 of 32 MiB and 4 of 2 MiB",
+    );
+    expect(rangesText([])).toBe("no huge pages");
   });
 });

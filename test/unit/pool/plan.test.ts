@@ -2,7 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { cpuListText, parseCpuList } from "../../../src/host/cpu/cpu-list.ts";
 import { type Core, siblingsByPattern, type Topology } from "../../../src/host/cpu/topology.ts";
-import { bytesOf, cpusOnNode, pageTargets, validateCpus } from "../../../src/pool/plan.ts";
+import { rangesBytes } from "../../../src/host/memory/huge-pages.ts";
+import { cpusOnNode, type PageCounts, pageTargets, validateCpus } from "../../../src/pool/plan.ts";
 import { userErrorOf } from "../../support/error-of.ts";
 
 /** A regular machine, with consecutive cores on each node. */
@@ -115,38 +116,49 @@ describe("CPUs that the driver would reject", () => {
 describe("huge page counts", () => {
   const GIB = 2 ** 30;
   const MIB = 2 ** 20;
-  const none = { of1GiB: 0, of2MiB: 0 };
+  const none = {};
   const ANY = Number.POSITIVE_INFINITY;
+  const X86 = [GIB, 2 * MIB];
+  const ARM64 = [GIB, 32 * MIB, 2 * MIB];
+  const ARM64_64K = [16 * GIB, 512 * MIB, 2 * MIB];
+  /** Largest first; the argument names sizes in MiB. */
+  const counts = (pages: Record<string, number>): PageCounts =>
+    Object.entries(pages)
+      .map(([mib, count]) => ({ pageBytes: Number(mib) * MIB, pages: count }))
+      .toSorted((a, b) => b.pageBytes - a.pageBytes);
 
   test.each([
-    ["512 MiB: 2 MiB pages", [512 * MIB], none, ANY, { of1GiB: 0, of2MiB: 256 }],
-    ["2.5 GiB: 1 GiB pages first", [2.5 * GIB], none, ANY, { of1GiB: 2, of2MiB: 256 }],
-    ["an odd number of MiB: rounded up", [65 * MIB], none, ANY, { of1GiB: 0, of2MiB: 33 }],
-    ["a kernel without 1 GiB pages", [2 * GIB], none, 0, { of1GiB: 0, of2MiB: 1024 }],
+    ["512 MiB: 2 MiB pages", [512 * MIB], X86, none, ANY, { 2: 256 }],
+    ["2.5 GiB: 1 GiB pages first", [2.5 * GIB], X86, none, ANY, { 1024: 2, 2: 256 }],
+    ["an odd number of MiB: rounded up", [65 * MIB], X86, none, ANY, { 2: 33 }],
+    ["a kernel without 1 GiB pages", [2 * GIB], [2 * MIB], none, ANY, { 2: 1024 }],
+    ["one of three 1 GiB pages is possible", [3 * GIB], X86, { 1024: 1 }, 1, { 1024: 1, 2: 1024 }],
+    ["two enclaves below 1 GiB", [512 * MIB, 512 * MIB], X86, none, ANY, { 2: 512 }],
+    ["two enclaves", [1.5 * GIB, 1.5 * GIB], X86, none, ANY, { 1024: 2, 2: 512 }],
+    ["enough 2 MiB pages exist: kept", [2 * GIB], X86, { 2: 1024 }, ANY, { 2: 1024 }],
+    ["more memory than before", [3 * GIB], X86, { 2: 1024 }, ANY, { 1024: 1, 2: 1024 }],
+    ["less memory than before", [1.5 * GIB], X86, { 1024: 3, 2: 7 }, ANY, { 1024: 1, 2: 256 }],
+    ["no memory", [0], X86, { 1024: 3, 2: 7 }, ANY, none],
+    ["Graviton, nothing exists: no 32 MiB pages", [512 * MIB], ARM64, none, ANY, { 2: 256 }],
+    ["Graviton, 32 MiB pages exist: kept", [512 * MIB], ARM64, { 32: 16 }, ANY, { 32: 16 }],
+    ["Graviton, 32 MiB pages exist, too few", [514 * MIB], ARM64, { 32: 12 }, ANY, { 32: 12, 2: 65 }],
+    ["Graviton, 32 MiB pages exist, too many", [100 * MIB], ARM64, { 32: 16, 2: 9 }, ANY, { 32: 3, 2: 2 }],
+    ["Graviton, no memory: all sizes are released", [0], ARM64, { 1024: 1, 32: 16, 2: 9 }, ANY, none],
+    ["64 KiB base pages: 512 MiB pages first", [1100 * MIB], ARM64_64K, none, ANY, { 512: 2, 2: 38 }],
     [
-      "one of three 1 GiB pages is possible",
-      [3 * GIB],
-      { of1GiB: 1, of2MiB: 0 },
-      1,
-      { of1GiB: 1, of2MiB: 1024 },
-    ],
-    ["two enclaves below 1 GiB", [512 * MIB, 512 * MIB], none, ANY, { of1GiB: 0, of2MiB: 512 }],
-    ["two enclaves", [1.5 * GIB, 1.5 * GIB], none, ANY, { of1GiB: 2, of2MiB: 512 }],
-    [
-      "enough 2 MiB pages exist: kept",
-      [2 * GIB],
-      { of1GiB: 0, of2MiB: 1024 },
+      "64 KiB base pages: a 16 GiB page exists",
+      [17 * GIB],
+      ARM64_64K,
+      { 16384: 1 },
       ANY,
-      { of1GiB: 0, of2MiB: 1024 },
+      { 16384: 1, 512: 2 },
     ],
-    ["more memory than before", [3 * GIB], { of1GiB: 0, of2MiB: 1024 }, ANY, { of1GiB: 1, of2MiB: 1024 }],
-    ["less memory than before", [1.5 * GIB], { of1GiB: 3, of2MiB: 7 }, ANY, { of1GiB: 1, of2MiB: 256 }],
-    ["no memory", [0], { of1GiB: 3, of2MiB: 7 }, ANY, none],
-  ])("huge page counts: %s", (_, enclaves, have, max1GiB, expected) => {
-    const target = pageTargets(enclaves, have, max1GiB);
-    expect(target).toEqual(expected);
+    ["64 KiB base pages: a 16 GiB page does not fit", [GIB], ARM64_64K, { 16384: 1 }, ANY, { 512: 2 }],
+  ] as const)("huge page counts: %s", (_, enclaves, sizes, have, maxLarge, expected) => {
+    const target = pageTargets(enclaves, { sizes, have: counts(have), maxLarge });
+    expect(target).toEqual(counts(expected));
     // A repeated request changes nothing.
-    expect(pageTargets(enclaves, target, max1GiB)).toEqual(target);
-    expect(bytesOf(target)).toBeGreaterThanOrEqual(enclaves.reduce((all, bytes) => all + bytes, 0));
+    expect(pageTargets(enclaves, { sizes, have: target, maxLarge })).toEqual(target);
+    expect(rangesBytes(target)).toBeGreaterThanOrEqual(enclaves.reduce((all, bytes) => all + bytes, 0));
   });
 });

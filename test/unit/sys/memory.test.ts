@@ -58,10 +58,17 @@ describe("huge pages", () => {
     ]);
   });
 
-  test("huge pages: 1 GiB pages are requested with MFD_HUGE_1GB", () => {
+  test.each([
+    ["2 MiB", HUGE_PAGE_BYTES, 21],
+    ["32 MiB", 2 ** 25, 25],
+    ["512 MiB", 2 ** 29, 29],
+    ["1 GiB", GIGANTIC_PAGE_BYTES, 30],
+    ["16 GiB", 2 ** 34, 34],
+  ])("huge pages: those of %s are requested by the logarithm of their size", (_, pageBytes, log2) => {
     const { system, calls } = withPages();
-    allocated(system, GIGANTIC_PAGE_BYTES);
-    expect(calls[0]).toBe("memfd_create 0x78000005");
+    allocated(system, pageBytes);
+    const number = Number(calls[0]?.split(" ")[1]);
+    expect([number % 2 ** 26, Math.floor(number / 2 ** 26)]).toEqual([5, log2]);
   });
 
   test.each([

@@ -50,8 +50,14 @@ describe("-object memory-backend-memfd", () => {
       object(",prealloc=off"),
       "Parameter 'prealloc' must be on: the driver accepts only memory that is allocated",
     ],
-    [object(",hugetlbsize=64k"), "Parameter 'hugetlbsize' must be 2M or 1G"],
-    [object(",hugetlbsize=32M"), "Parameter 'hugetlbsize' must be 2M or 1G"],
+    [
+      object(",hugetlbsize=64k"),
+      "Parameter 'hugetlbsize' must be a size of /sys/kernel/mm/hugepages from 2M on",
+    ],
+    [
+      object(",hugetlbsize=33M"),
+      "Parameter 'hugetlbsize' must be a size of /sys/kernel/mm/hugepages from 2M on",
+    ],
     [object(",bogus=1"), "Property 'memory-backend-memfd.bogus' not found"],
     [object(",policy=bind"), "host-nodes must be set for policy bind"],
     [object(",host-nodes=0"), "host-nodes must be empty for policy default"],

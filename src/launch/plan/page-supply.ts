@@ -1,0 +1,70 @@
+/** Selects huge pages of any size that the kernel has. Loaded only if those of the usual sizes do not suffice. */
+import { poolCpus } from "../../host/cpu/cpus.ts";
+import { availablePages, overcommitPages } from "../../host/memory/huge-pages.ts";
+import { hugePageSizes } from "../../host/memory/page-sizes.ts";
+import type { UserError } from "../../sys/errors.ts";
+import { HUGE_PAGE_BYTES } from "../../sys/memory.ts";
+import type { System } from "../../sys/system.ts";
+import type { MemoryBackend } from "../options.ts";
+import {
+  EXPECTED_IMAGE_OFFSET,
+  leastMemory,
+  type MemoryPlan,
+  type MemorySize,
+  type PageSupply,
+  planPages,
+} from "./memory.ts";
+import { type MemoryDemand, type MemorySource, memorySource } from "./memory-source.ts";
+import { shortage } from "./page-shortage.ts";
+
+/** Selects pages of all sizes, also those that the kernel may allocate on demand. Throws UserError. */
+export function planPagesOfAnySize(
+  system: System,
+  { size, backend, imageBytes, vcpus }: MemoryDemand,
+  source: MemorySource,
+): MemoryPlan {
+  const supply = supplyOfAnySize(system, source.node, backend?.pageBytes);
+  const ranges = planPages(size.bytes, supply) ?? planPages(size.bytes, withSurplus(system, supply));
+  if (ranges !== undefined) return { ...size, ranges, node: source.node };
+  const least = leastMemory(EXPECTED_IMAGE_OFFSET, imageBytes);
+  const missingCpus = vcpus !== undefined && poolCpus(system).length === 0 ? vcpus : undefined;
+  throw shortage(system, { size, source, supply, least, backend, missingCpus });
+}
+
+/** Returns why the free pages do not suffice; undefined if they do. */
+export function freePagesShortage(
+  system: System,
+  size: MemorySize,
+  backend: MemoryBackend | undefined,
+): UserError | undefined {
+  const source = memorySource(system, backend);
+  const supply = supplyOfAnySize(system, source.node, backend?.pageBytes);
+  if (planPages(size.bytes, supply) !== undefined) return undefined;
+  return shortage(system, { size, source, supply, least: size.bytes, backend, missingCpus: undefined });
+}
+
+/** Counts the pages of all sizes, largest first. @param pageBytes the only permitted size, if one was requested. */
+export function supplyOfAnySize(
+  system: System,
+  node: number | undefined,
+  pageBytes: number | undefined,
+): readonly PageSupply[] {
+  const sizes = pageBytes === undefined ? hugePageSizes(system) : [pageBytes];
+  // Counters that cannot be read do not prevent a launch: the allocation fails if there are no pages.
+  const uncounted = (each: number) =>
+    each === (pageBytes ?? HUGE_PAGE_BYTES) ? Number.POSITIVE_INFINITY : 0;
+  return sizes.map((each) => ({
+    pageBytes: each,
+    pages: availablePages(system, each, node) ?? uncounted(each),
+  }));
+}
+
+/**
+ * Adds the pages that the kernel may allocate on demand (nr_overcommit_hugepages); the allocation fails if it cannot.
+ */
+function withSurplus(system: System, supply: readonly PageSupply[]): readonly PageSupply[] {
+  return supply.map(({ pageBytes, pages }) => ({
+    pageBytes,
+    pages: pages + overcommitPages(system, pageBytes),
+  }));
+}
