@@ -335,7 +335,7 @@ async function build(target: Target, plugin: Bun.BunPlugin): Promise<string> {
       compile: {
         target: `bun-linux-${target.node}`,
         executablePath: runtime,
-        jitPolicy: 8, // sys/jit.ts restores the usual thresholds
+        jitPolicy: 64, // sys/jit.ts restores the usual thresholds
         autoloadBunfig: false,
         autoloadDotenv: false,
         autoloadTsconfig: false,
