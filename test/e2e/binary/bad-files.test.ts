@@ -49,40 +49,40 @@ describe.each([
     return firstLine(err).replace(/^nitro: /, "");
   };
 
-  test("is missing", () => {
+  test("input file: a missing one is refused", () => {
     expect(refuse("missing")).toBe(`${option}missing: No such file or directory (ENOENT)`);
   });
 
-  test("is a directory", () => {
+  test("input file: a directory is refused", () => {
     mkdirSync(directory.file("sub"), { recursive: true });
     expect(refuse(directory.file("sub"))).toBe(`${option}${directory.file("sub")}: Is a directory (EISDIR)`);
   });
 
-  test("is a directory in memory", () => {
+  test("input file: a directory in memory is refused", () => {
     expect(refuse("/dev/shm")).toBe(`${option}/dev/shm: Is a directory (EISDIR)`);
   });
 
-  test("is below something that is no directory", () => {
+  test("input file: a path below a regular file is refused", () => {
     expect(refuse(`${kernel}/x`)).toBe(`${option}${kernel}/x: Not a directory (ENOTDIR)`);
   });
 
-  test("is empty", () => {
+  test("input file: an empty one is refused", () => {
     const empty = put("empty", "");
     expect(refuse(empty)).toBe(`${option}${empty}: the file is empty`);
   });
 
-  test("is a FIFO without a writer", () => {
+  test("input file: a FIFO without a writer is refused without waiting", () => {
     runCommand(["mkfifo", directory.file("fifo")]);
     expect(refuse(directory.file("fifo"))).toBe(
       `${option}${directory.file("fifo")}: not a regular file: nitro must know its size before reading it`,
     );
   });
 
-  test.each(["/dev/zero", "/dev/null"])("is %s", (device) => {
+  test.each(["/dev/zero", "/dev/null"])("input file: %s is refused", (device) => {
     expect(refuse(device)).toStartWith(`${option}${device}: `);
   });
 
-  test("is a terminal or a socket's end", () => {
+  test("input file: a pipe on standard input is refused", () => {
     const { err, status } = runCommand([
       "sh",
       "-c",
@@ -92,13 +92,13 @@ describe.each([
     expect(err).toContain(`${option}/dev/stdin: not a regular file`);
   });
 
-  test("has a name that is too long", () => {
+  test("input file: a name that is too long is refused", () => {
     const name = "x".repeat(300);
     expect(refuse(name)).toBe(`${option}${name}: File name too long (ENAMETOOLONG)`);
   });
 });
 
-test("a file that another user may not read", () => {
+test("input file: the message about missing permission has a hint", () => {
   const secret = put("secret", "x");
   chmodSync(secret, 0o600);
   const nobody =
@@ -112,16 +112,16 @@ test("a file that another user may not read", () => {
   expect(status).toBe(1);
 });
 
-describe("an EIF", () => {
+describe("EIF", () => {
   const NOT = "not a valid EIF:";
 
-  test.skipIf(hasDevice)("that is good is past all that, and the device is missing", () => {
+  test.skipIf(hasDevice)("EIF: a valid one is accepted, and the missing device is reported", () => {
     const { err, status } = nitro(["-kernel", eif]);
     expect(firstLine(err)).toStartWith(NO_DEVICE);
     expect(status).toBe(1);
   });
 
-  test("that is cut", () => {
+  test("EIF: a truncated one is refused with the section", () => {
     const cut = put("cut.eif", good.subarray(0, 615));
     expect(refused("-kernel", cut)).toBe(
       `-kernel ${cut}: ${NOT} section 3 (metadata, type 5) at byte 602: its 2 bytes from byte 614 extend past the end of the file (615 bytes)`,
@@ -132,7 +132,7 @@ describe("an EIF", () => {
     );
   });
 
-  test("that is damaged", () => {
+  test("EIF: a damaged one is refused", () => {
     const bytes = good.slice();
     bytes[600] = (bytes[600] ?? 0) ^ 1;
     const bad = put("bad.eif", bytes);
@@ -141,7 +141,7 @@ describe("an EIF", () => {
     );
   });
 
-  test("of another architecture", () => {
+  test("EIF: one for another architecture is refused", () => {
     const other = put("other.eif", writeEif({ flags: ARM ? 0 : 1, sections: smallSections() }));
     const [its, ours] = ARM ? ["x86_64", "aarch64"] : ["aarch64", "x86_64"];
     expect(refused("-kernel", other)).toBe(
@@ -155,13 +155,13 @@ describe("an EIF", () => {
     ["-append", ["-append", ""]],
     [`-initrd ${kernel}`, ["-append", "quiet", "-initrd", kernel]],
     [`-M ramdisk=${kernel}`, ["-append", "quiet", "-M", `nitro,ramdisk=${kernel}`]],
-  ])("with %s beside it", (option, args) => {
+  ])("EIF: %s is refused together with it", (option, args) => {
     expect(refused("-kernel", eif, ...args)).toBe(
       `${option}: -kernel ${eif} is an EIF, which has its own ramdisks and command line`,
     );
   });
 
-  test("that does not fit into -m", () => {
+  test("EIF: one that does not fit into -m is refused", () => {
     const big = writeEif({
       flags: ARM ? 1 : 0,
       sections: smallSections().map((section) =>
@@ -173,7 +173,7 @@ describe("an EIF", () => {
   });
 });
 
-describe("what is no kernel for this machine", () => {
+describe("kernel", () => {
   const needs = ARM
     ? "an enclave on aarch64 boots a flat arm64 Image, and with anything else it hangs without output"
     : "an enclave on x86_64 boots an x86 bzImage, and with anything else it hangs without output";
@@ -195,12 +195,12 @@ describe("what is no kernel for this machine", () => {
     ["one-byte", "\x01", "of unknown format"],
     ["pattern", "\x01\x02\x03\xff".repeat(1000), "of unknown format"],
     ["zeros", "\0".repeat(4096), "a file that starts with zeros"],
-  ])("%s is refused with what it is", (name, content, what) => {
+  ])("kernel: %s is refused with its format", (name, content, what) => {
     const path = put(name, Buffer.from(content, "latin1"));
     expect(refused("-kernel", path)).toBe(`-kernel ${path}: it is ${what}; ${needs}`);
   });
 
-  test("one of another architecture", () => {
+  test("kernel: one for another architecture is refused", () => {
     const path = put("foreign", foreign);
     const [what, hint] = ARM ? ["an x86 bzImage", "arm64"] : ["an arm64 Image", "x86_64"];
     const { err } = nitro(["-kernel", path]);
@@ -209,7 +209,7 @@ describe("what is no kernel for this machine", () => {
     );
   });
 
-  test("its hint has a command for this file, or how to insist", () => {
+  test("kernel: the hint has a command for this file, or any-kernel=on", () => {
     const xz = put("some.xz", Buffer.from("\xfd7zXZ\0\0\x04", "latin1"));
     const name = ARM ? "Image" : "bzImage, if it contains one";
     expect(nitro(["-kernel", xz]).err).toContain(`\nhint: xz -dc ${xz} > ${name}\n`);
@@ -217,7 +217,7 @@ describe("what is no kernel for this machine", () => {
     expect(nitro(["-kernel", text]).err).toContain("\nhint: -M nitro,any-kernel=on accepts it anyway\n");
   });
 
-  test.skipIf(hasDevice)("is launched all the same with any-kernel=on, with a warning", () => {
+  test.skipIf(hasDevice)("any-kernel=on: launches a file of every kind, with a warning", () => {
     const path = put("insisted", "hello\n");
     const { err, status } = nitro(["-kernel", path, "-M", "nitro,any-kernel=on"]);
     expect(err.split("\n").slice(0, 2)).toEqual([
@@ -230,7 +230,7 @@ describe("what is no kernel for this machine", () => {
     );
   });
 
-  test("more ramdisks than an image has room for", () => {
+  test("ramdisks: more than an image can hold are refused", () => {
     const many = Array.from({ length: 30 }, () => ["-M", `ramdisk=${eif}`]).flat();
     expect(refused("-kernel", kernel, ...many)).toBe(
       `-M ramdisk=${eif}: 30 ramdisks are given, but an image holds at most 29`,
@@ -238,8 +238,8 @@ describe("what is no kernel for this machine", () => {
   });
 });
 
-describe("other files", () => {
-  test("a trace's file that cannot be made", () => {
+describe("trace file", () => {
+  test("trace file: one that cannot be created is reported", () => {
     expect(refused("-kernel", eif, "-D", "/no/such/file")).toBe(
       "-D /no/such/file: No such file or directory (ENOENT)",
     );

@@ -81,7 +81,7 @@ const ROWS: readonly (readonly [args: string, line: string])[] = [
   ],
 ];
 
-test.each(ROWS.map(([args, line]) => [line, args] as const))("%s", (line, args) => {
+test.each(ROWS.map(([args, line]) => [line, args] as const))("refused: %s", (line, args) => {
   const { out, err, status } = nitro(args.split(" "));
   expect(firstLine(err)).toBe(`nitro: ${line}`);
   expect({ out, status }).toEqual({ out: "", status: 1 });

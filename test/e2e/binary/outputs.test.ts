@@ -45,33 +45,36 @@ const ways = (path: string): [string, string[]][] => [
   [`-chardev null,id=n,logfile=${path}`, ["-chardev", `null,id=n,logfile=${path}`, "-serial", "chardev:n"]],
 ];
 
-describe("an image is not written over", () => {
+describe("output conflicts", () => {
   const pieces = ["-kernel", kernel, "-initrd", initrd, "-M", `ramdisk=${second}`];
   const cases: [what: string, output: string, input: string, args: string[]][] = [
-    ["by its own name", eif, `-kernel ${eif}`, ["-kernel", eif]],
-    ["by a relative one", "./image.eif", `-kernel ${eif}`, ["-kernel", eif]],
-    ["through a hard link", hard, `-kernel ${eif}`, ["-kernel", eif]],
-    ["through a symbolic link", soft, `-kernel ${eif}`, ["-kernel", eif]],
-    ["where it is named by a link", eif, `-kernel ${soft}`, ["-kernel", soft]],
+    ["with its own name", eif, `-kernel ${eif}`, ["-kernel", eif]],
+    ["with a relative name", "./image.eif", `-kernel ${eif}`, ["-kernel", eif]],
+    ["named by a hard link", hard, `-kernel ${eif}`, ["-kernel", eif]],
+    ["named by a symbolic link", soft, `-kernel ${eif}`, ["-kernel", eif]],
+    ["whose option names a link", eif, `-kernel ${soft}`, ["-kernel", soft]],
     ["in /dev/shm", inMemory, `-kernel ${inMemory}`, ["-kernel", inMemory]],
     ["that is a ramdisk", initrd, `-initrd ${initrd}`, pieces],
     ["that is a further ramdisk", second, `-M ramdisk=${second}`, pieces],
-    ["nor the file with its options", config, `-readconfig ${config}`, ["-readconfig", config]],
+    ["of -readconfig", config, `-readconfig ${config}`, ["-readconfig", config]],
   ];
   for (const [what, output, input, args] of cases) {
-    test.each(ways(output))(`${what}: %s`, (typed, more) => {
-      expect(said(...args, ...more)).toBe(
-        `nitro: ${typed}: this is also the file of ${input} and would overwrite it`,
-      );
-    });
+    test.each(ways(output))(
+      `output conflict: an input file ${what} is not overwritten: %s`,
+      (typed, more) => {
+        expect(said(...args, ...more)).toBe(
+          `nitro: ${typed}: this is also the file of ${input} and would overwrite it`,
+        );
+      },
+    );
   }
 });
 
-describe("two outputs are not one file", () => {
+describe("output conflicts between outputs", () => {
   test.each([
-    ["that is there", true],
-    ["that is not there yet", false],
-  ])("%s", (_what, isThere) => {
+    ["exists", true],
+    ["does not exist yet", false],
+  ])("output conflict: two outputs cannot be one file that %s", (_what, isThere) => {
     const path = directory.file(isThere ? "log" : "new");
     if (isThere) made(path, "");
     const other = `${directory.path}/./${path.slice(directory.path.length + 1)}`;
@@ -80,7 +83,7 @@ describe("two outputs are not one file", () => {
     );
   });
 
-  test.skipIf(hasDevice)("but what cannot be emptied may be named twice", () => {
+  test.skipIf(hasDevice)("output conflict: two outputs may be one device", () => {
     expect(said("-kernel", eif, "-serial", "file:/dev/null", "-D", "/dev/null")).toStartWith(NO_DEVICE);
   });
 });

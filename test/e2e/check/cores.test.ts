@@ -152,5 +152,9 @@ const CORES_IN_USE: readonly BrokenHost[] = [
 
 describe.concurrent.skipIf(notHere !== undefined)("nitro check, CPU pool: reports and fixes", () => {
   for (const host of [...HOSTS, ...CORES_IN_USE])
-    test(host.name, () => expectFixable(here, host), TEST_TIMEOUT_MS);
+    test(
+      `nitro check: reports ${host.name}, with a fix that works`,
+      () => expectFixable(here, host),
+      TEST_TIMEOUT_MS,
+    );
 });

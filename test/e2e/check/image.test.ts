@@ -123,5 +123,10 @@ const HOSTS: readonly BrokenHost[] = [
 ];
 
 describe.concurrent.skipIf(notHere !== undefined)("nitro check, files: reports and fixes", () => {
-  for (const host of HOSTS) test(host.name, () => expectFixable(here, host), TEST_TIMEOUT_MS);
+  for (const host of HOSTS)
+    test(
+      `nitro check: reports ${host.name}, with a fix that works`,
+      () => expectFixable(here, host),
+      TEST_TIMEOUT_MS,
+    );
 });

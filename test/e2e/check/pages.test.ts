@@ -215,5 +215,10 @@ const HOSTS: readonly BrokenHost[] = [
 ];
 
 describe.concurrent.skipIf(notHere !== undefined)("nitro check, huge pages: reports and fixes", () => {
-  for (const host of HOSTS) test(host.name, () => expectFixable(here, host), TEST_TIMEOUT_MS);
+  for (const host of HOSTS)
+    test(
+      `nitro check: reports ${host.name}, with a fix that works`,
+      () => expectFixable(here, host),
+      TEST_TIMEOUT_MS,
+    );
 });

@@ -110,14 +110,19 @@ const HOSTS: readonly BrokenHost[] = [
 ];
 
 describe.concurrent.skipIf(notHere !== undefined)("nitro check, several problems: reports and fixes", () => {
-  for (const host of HOSTS) test(host.name, () => expectFixable(here, host), TEST_TIMEOUT_MS);
+  for (const host of HOSTS)
+    test(
+      `nitro check: reports ${host.name}, with a fix that works`,
+      () => expectFixable(here, host),
+      TEST_TIMEOUT_MS,
+    );
 });
 
 describe.concurrent.skipIf(notHere !== undefined)("nitro check on a host that is ready", () => {
   const READY = { topology: "m5.xlarge", pool: "1,3", hugePages: 128 };
 
   test(
-    "reports ok for every subject, and changes nothing: no driver call, no huge page, no file",
+    "nitro check: reports ok for every subject, and changes nothing: no driver call, no huge page, no file",
     async () => {
       const look = "ls -a; cat /proc/meminfo | grep Huge; cat /sys/module/nitro_enclaves/parameters/ne_cpus";
       const directory = mkdtempSync(here.path("ready-"));
@@ -155,7 +160,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro check on a host that is
   );
 
   test(
-    "accepts the heartbeat port of a launch that shares it",
+    "nitro check: accepts the heartbeat port of a launch that shares it",
     async () => {
       const script =
         `nitro -kernel ${here.eif} -m 64M -smp 2 2>${here.path("first")} & ` +
@@ -183,7 +188,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro check on a host that is
     TEST_TIMEOUT_MS,
   );
 
-  test("-json is check's own option, unless it is the argument of another", () => {
+  test("nitro check: -json is its own option, unless it is the argument of another", () => {
     const print = (...args: string[]) => Bun.spawnSync([NITRO, "check", ...args]).stdout.toString();
     const kernel = ["-kernel", here.eif];
     for (const args of [
@@ -195,7 +200,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro check on a host that is
     expect(print(...kernel, "-append", "-json")).toMatch(/^(ok|-|warn|FAIL) +instance /);
   });
 
-  test("reports wrong options exactly as a launch does", async () => {
+  test("nitro check: reports wrong options exactly as a launch does", async () => {
     for (const args of [["-nosuch"], ["-m", "abc", "-kernel", "x"], ["-drive", "x"], ["x.eif"], []]) {
       const run = (all: string[]) => Bun.spawnSync([NITRO, ...all]);
       const [checked, launched] = [run(["check", ...args]), run(args)];

@@ -78,7 +78,7 @@ const ENCLAVE_WITHOUT_HEARTBEAT = { heartbeatMs: null, liveMs: null };
 
 describe.concurrent.skipIf(notHere !== undefined)("nitro check, vsock", () => {
   test(
-    "a launch in another network namespace that holds the port is named, with the time it may need",
+    "nitro check: names a launch in another network namespace that holds the port, with the time it may need",
     async () => {
       const first = `${NITRO} -kernel ${here.eif} -m 64M -smp 2 2>${here.path("first")} & first=$!`;
       const started = `until grep -q 'enclave started' ${here.path("first")}; do sleep 0.05; done`;
@@ -103,7 +103,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro check, vsock", () => {
     ["local", "failure", "net.vsock.ns_mode=local"],
     ["global", "ok", "available"],
   ] as const)(
-    "a network namespace whose mode is %s: %s",
+    "nitro check: a network namespace whose mode is %s is reported as %s",
     async (mode, status, text) => {
       const result = await launchAs({
         command: [NITRO, "check", "-json", "-kernel", here.eif, "-m", "64M"],
@@ -119,5 +119,10 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro check, vsock", () => {
 });
 
 describe.concurrent.skipIf(notHere !== undefined)("nitro check, vsock: reports and fixes", () => {
-  for (const host of HOSTS) test(host.name, () => expectFixable(here, host), TEST_TIMEOUT_MS);
+  for (const host of HOSTS)
+    test(
+      `nitro check: reports ${host.name}, with a fix that works`,
+      () => expectFixable(here, host),
+      TEST_TIMEOUT_MS,
+    );
 });

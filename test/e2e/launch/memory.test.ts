@@ -34,7 +34,7 @@ function args(memory: string, threads?: number): string[] {
 
 const regionsTold = (stderr: string) => Number(/ in (\d+) regions?[, ]/.exec(stderr)?.[1]);
 
-describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in physical order", () => {
+describe.concurrent.skipIf(notHere !== undefined)("physical order", () => {
   // 4 regions are all that the hypervisor gives; as they come, each page of the 64 would be one.
   test.each([
     ["in reverse order", "descending", 0, 1],
@@ -49,7 +49,7 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
     expectNothingLeft(result);
   });
 
-  test("that are strewn about: as many regions as there are runs, and where these are too many it says so", async () => {
+  test("physical order: there are as many regions as runs; if these are too many, the message says so", async () => {
     const strewn = { pageOrder: "shuffled", seed: 3 } as const;
     const result = await launch(args("512M"), instance(strewn, { hugePages: 300 }));
     const regions = regionsTold(result.stderr);
@@ -66,7 +66,7 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
     expectNothingLeft(less);
   });
 
-  test("on a second launch as on the first", async () => {
+  test("physical order: a second launch has as few regions as the first", async () => {
     const command = args("128M")
       .map((word) => `'${word}'`)
       .join(" ");
@@ -75,7 +75,7 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
     expectNothingLeft(result);
   });
 
-  test("of both sizes, each in a donation of its own", async () => {
+  test("physical order: pages of both sizes are donated separately", async () => {
     const host = { pageOrder: "descending" } as const;
     const mixed = instance(host, { hugePages: 64, hugePages1G: 3, maxRegions: 2 });
     const result = await launch(args("2176M"), mixed);
@@ -88,7 +88,7 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
     expectNothingLeft(result);
   });
 
-  test("unless that takes more mappings than a process may have: then they stay as they are", async () => {
+  test("physical order: pages stay as they are if the order needs more mappings than a process may have", async () => {
     const files = { "/proc/sys/vm/max_map_count": "300\n" };
     const host = { pageOrder: "descending" } as const;
     const few = await launch(args("320M"), instance(host, { files, hugePages: 256 }));
@@ -99,7 +99,7 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages are mapped in phys
     expectNothingLeft(enough);
   });
 
-  test("but not where the process is not told which they are: then it says who is", async () => {
+  test("physical order: pages stay as they are if physical addresses are hidden; the hint says who sees them", async () => {
     const program = here.path("nitro");
     copyFileSync(NITRO, program);
     chmodSync(program, 0o755);
@@ -182,7 +182,7 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages of arm64 kernels",
   });
 });
 
-describe.concurrent.skipIf(notHere !== undefined)("free pages that do not do", () => {
+describe.concurrent.skipIf(notHere !== undefined)("shortage of huge pages", () => {
   const start = instance({}, { hugePages: 64, hugePages1G: 2 });
 
   test.each([
@@ -201,16 +201,19 @@ describe.concurrent.skipIf(notHere !== undefined)("free pages that do not do", (
       "not enough huge pages: need 512 MiB, 128 MiB free (2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB)",
       "-m 128M or -m 1024M",
     ],
-  ])("for -m %s are reported by size, with the sizes they suffice for", async (memory, why, does) => {
-    const result = await launch(args(memory), start);
-    expect(result.status).toBe(1);
-    expect(lines(result.stderr)[0]).toStartWith(`nitro: -m ${memory}: ${why}`);
-    expect(result.stderr).toContain(`or use ${does}`);
-    expect(entries(result, "NE_CREATE_VM")).toEqual([]);
-    expectNothingLeft(result);
-  });
+  ])(
+    "shortage: for -m %s it is reported by size, with the sizes that would fit",
+    async (memory, why, does) => {
+      const result = await launch(args(memory), start);
+      expect(result.status).toBe(1);
+      expect(lines(result.stderr)[0]).toStartWith(`nitro: -m ${memory}: ${why}`);
+      expect(result.stderr).toContain(`or use ${does}`);
+      expect(entries(result, "NE_CREATE_VM")).toEqual([]);
+      expectNothingLeft(result);
+    },
+  );
 
-  test("are reported by node, and those of another node do not count", async () => {
+  test("shortage: it is reported by node, and pages of other nodes do not count", async () => {
     const topology = { instance: "m5.2xlarge", nodes: 2 };
     const result = await launch(args("256M"), {
       ...start,
@@ -227,7 +230,7 @@ describe.concurrent.skipIf(notHere !== undefined)("free pages that do not do", (
   });
 });
 
-describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
+describe.concurrent.skipIf(notHere !== undefined)("preallocation", () => {
   const threadsOf = (stderr: string) =>
     Number(/^fallocate\(\[\d+ chunks\], (\d+) threads\) = 0$/m.exec(stderr)?.[1] ?? 1);
 
@@ -237,7 +240,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
     ["2G", 1, 1],
     ["256M", 2, 2],
   ])(
-    "of %s with prealloc-threads=%p is prepared by %d where six CPUs are left",
+    "preallocation: %s with prealloc-threads=%p uses %d threads if six CPUs are left",
     async (memory, asked, threads) => {
       const result = await launch(
         [...args(memory, asked), "-d", "syscalls"],
@@ -252,14 +255,14 @@ describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
     },
   );
 
-  test("whose pages could not be put in order is prepared by one thread", async () => {
+  test("preallocation: one thread is used if the pages cannot be put in order", async () => {
     const files = { "/proc/sys/vm/max_map_count": "1600\n" };
     const result = await launch([...args("2G"), "-d", "syscalls"], instance({}, { files }));
     expect([result.status, threadsOf(result.stderr), regionsTold(result.stderr)]).toEqual([5, 1, 1]);
     expectNothingLeft(result);
   });
 
-  test("leaves no thread to a launcher that becomes another user in a sandbox", async () => {
+  test("preallocation: no thread is left in a launcher that becomes another user in a sandbox", async () => {
     const more = ["-run-with", "user=65534:65534", "-sandbox", "on"];
     const result = await launch([...args("256M", 3), ...more], instance({}));
     expect(result.status).toBe(5);
@@ -267,7 +270,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
     expectNothingLeft(result);
   });
 
-  test("is prepared on the pool's node by all threads", async () => {
+  test("preallocation: all threads allocate on the pool's node", async () => {
     const topology = { instance: "m5.2xlarge", nodes: 2 };
     const scenario = instance({ localNode: 0 }, { topology, pool: "2,6", hugePages: 512 });
     for (const threads of [undefined, 1, 4]) {
@@ -277,7 +280,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
     }
   });
 
-  test.each([1, 3])("that cannot be had says the same with %d threads", async (threads) => {
+  test.each([1, 3])("preallocation: a shortage has the same message with %d threads", async (threads) => {
     const faults = [{ call: "fallocate", errno: "ENOSPC" }];
     const result = await launch(args("256M", threads), instance({}, { faults }));
     expect(result.status).toBe(1);
@@ -289,14 +292,14 @@ describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
     expectNothingLeft(result);
   });
 
-  test("is filled by each thread again where a signal has interrupted it", async () => {
+  test("preallocation: a thread repeats an interrupted allocation", async () => {
     const faults = [1, 2, 3].map((nth) => ({ call: "fallocate", errno: "EINTR", nth }));
     const result = await launch(args("256M", 2), instance({}, { faults }));
     expect(result.status).toBe(5);
     expectNothingLeft(result);
   });
 
-  test.each([1, 3])("is stopped by a signal while %d threads prepare it", async (threads) => {
+  test.each([1, 3])("preallocation: a signal stops it while %d threads run", async (threads) => {
     const signals = [{ at: "enter fallocate", nth: 2, signal: "SIGTERM" }];
     const faults = [{ call: "fallocate", delayMs: 1000 }];
     const result = await launch(args("2G", threads), instance({}, { signals, faults }));
@@ -310,7 +313,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a large memory", () => {
     expectNothingLeft(result);
   });
 
-  test("leaves nothing behind where it is killed while threads prepare it", async () => {
+  test("preallocation: SIGKILL while threads run leaves nothing behind", async () => {
     const signals = [{ at: "enter fallocate", nth: 3, signal: "SIGKILL" }];
     const result = await launch(args("2G", 3), instance({}, { signals }));
     expect(result.signal).toBe("SIGKILL");

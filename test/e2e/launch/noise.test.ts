@@ -10,13 +10,13 @@ const CALL = /^[A-Za-z_0-9]+\(.*\) = (-1 E[A-Z0-9]+|-?\d+|0x[0-9a-f]+)$/;
 const OWN = /^nitro: /;
 
 describe.concurrent.skipIf(notHere !== undefined)("stderr", () => {
-  test("has nothing but the launcher's own lines without -d", async () => {
+  test("stderr: has only the launcher's messages without -d", async () => {
     const result = await launch(here.debug(), scenario);
     expect(lines(result.stderr).filter((line) => !OWN.test(line))).toEqual([]);
     expect(lines(result.stderr)).toHaveLength(2);
   });
 
-  test("has every call with -d syscalls, including the five ioctls with their arguments", async () => {
+  test("-d syscalls: prints every call, including the five ioctls with their arguments", async () => {
     const result = await launch(here.debug("-d", "syscalls"), scenario);
     const all = lines(result.stderr);
     expect(all.filter((line) => !OWN.test(line) && !CALL.test(line))).toEqual([]);
@@ -37,13 +37,13 @@ describe.concurrent.skipIf(notHere !== undefined)("stderr", () => {
     expect(result.stdout).toBe("hello\n");
   });
 
-  test("names the error of a call that failed", async () => {
+  test("-d syscalls: prints the name of an error", async () => {
     const faults = [{ call: "NE_ADD_VCPU", errno: 272 }];
     const result = await launch(here.debug("-d", "syscalls"), { ...scenario, faults });
     expect(result.stderr).toMatch(/^NE_ADD_VCPU\(\d+, \{vcpu_id=0\}\) = -1 NE_ERR_NO_CPUS_AVAIL_IN_POOL$/m);
   });
 
-  test("has connections, the heartbeat and the console with -d vsock", async () => {
+  test("-d vsock: prints connections, the heartbeat and the console", async () => {
     const result = await launch(here.debug("-d", "vsock"), scenario);
     const all = lines(result.stderr);
     expect(all.filter((line) => !OWN.test(line) && !line.startsWith("vsock: "))).toEqual([]);
@@ -52,7 +52,7 @@ describe.concurrent.skipIf(notHere !== undefined)("stderr", () => {
     expect(all).toContain("vsock: heartbeat: received from the enclave, CID 16");
   });
 
-  test("has no trace if -D names a file for it", async () => {
+  test("-D: receives the trace, and stderr has none", async () => {
     const path = here.path("trace");
     const result = await launch(here.debug("-d", "syscalls,vsock", "-D", path), scenario);
     expect(lines(result.stderr)).toHaveLength(2);

@@ -38,8 +38,8 @@ const WAYS: Readonly<Record<string, (path: string) => string[]>> = {
   "a monitor's chardev": (path) => ["-chardev", `file,id=c,path=${path},append=on`],
 };
 
-describe.skipIf(notHere !== undefined)("in a world-writable directory", () => {
-  test.each(Object.keys(WAYS))("%s follows no link and writes no file of another user", async (name) => {
+describe.skipIf(notHere !== undefined)("world-writable directory", () => {
+  test.each(Object.keys(WAYS))("%s: follows no link and writes no file of another user", async (name) => {
     const victim = here.file("victim", "kept");
     const [link, file] = [`${open}/link`, `${open}/file`];
     rmSync(link, { force: true });
@@ -60,7 +60,7 @@ describe.skipIf(notHere !== undefined)("in a world-writable directory", () => {
     expect([readFileSync(victim, "utf8"), readFileSync(file, "utf8")]).toEqual(["kept", "theirs"]);
   });
 
-  test("a link and a file of the launcher's own user are used", async () => {
+  test("output file: a link and a file of the launcher's own user are used", async () => {
     const target = here.file("target", "before");
     symlinkSync(target, `${open}/own-link`);
     here.file("open/own-file", "a text that is longer than what comes");
@@ -71,7 +71,7 @@ describe.skipIf(notHere !== undefined)("in a world-writable directory", () => {
     expect(readFileSync(`${open}/own-file`, "utf8")).toBe("hello\nfrom within\n");
   });
 
-  test("a monitor's socket replaces no other file, and is removed only if it is still that socket", async () => {
+  test("monitor socket: replaces no other file, and is removed only if it is still the same socket", async () => {
     symlinkSync(here.path("elsewhere.sock"), `${open}/link.sock`);
     const args = ["-qmp", "unix:open/link.sock,server=on,wait=off"];
     const refused = await launch(here.debug(...args.map((word) => word.replace("open/", `${open}/`))));
@@ -100,7 +100,7 @@ describe.skipIf(notHere !== undefined)("in a world-writable directory", () => {
     expect(existsSync(here.path("same.sock"))).toBe(false);
   });
 
-  test("a FIFO as a log is refused without waiting for its reader", async () => {
+  test("log file: a FIFO is refused without waiting for its reader", async () => {
     Bun.spawnSync(["mkfifo", here.path("fifo")]);
     const result = await launch(here.debug("-chardev", `null,id=c,logfile=${here.path("fifo")}`));
     expect(result.stderr).toContain(
@@ -109,7 +109,7 @@ describe.skipIf(notHere !== undefined)("in a world-writable directory", () => {
     expect(result.status).toBe(1);
   });
 
-  test("a pid file that another launcher has created in the meantime is not removed", async () => {
+  test("pid file: one that another launcher has created meanwhile is not removed", async () => {
     const pidFile = here.path("pid");
     // The first launcher's file is moved away; the second creates its own at the same path.
     const script =

@@ -39,8 +39,8 @@ async function onTerminal(command: readonly string[]): Promise<string> {
   return output;
 }
 
-describe.concurrent.skipIf(notHere !== undefined)("the preparation of the memory", () => {
-  test.each([1, 2])("by %d threads draws a bar on a terminal, and takes it away", async (threads) => {
+describe.concurrent.skipIf(notHere !== undefined)("progress bar", () => {
+  test.each([1, 2])("progress bar: %d threads draw it on a terminal, and it is erased", async (threads) => {
     const output = await onTerminal(args(threads));
     const [bars = "", rest = ""] = output.split("\r\x1b[Knitro: enclave started");
     const drawn = bars.split("\r").filter((text) => text !== "");
@@ -55,14 +55,14 @@ describe.concurrent.skipIf(notHere !== undefined)("the preparation of the memory
     expect(rest).not.toContain("\x1b");
   });
 
-  test("draws nothing where standard error is no terminal", async () => {
+  test("progress bar: is not drawn if standard error is not a terminal", async () => {
     const result = await launch(args(1), slowly);
     expect(result.stderr).toStartWith("nitro: enclave started");
     for (const drawing of ["\r", "\x1b"]) expect(result.stderr).not.toContain(drawing);
     expectNothingLeft(result);
   });
 
-  test("draws nothing over a trace on the same terminal", async () => {
+  test("progress bar: is not drawn over a trace on the same terminal", async () => {
     const output = await onTerminal([...args(1), "-d", "syscalls"]);
     expect(output).toContain("fallocate(");
     expect(output).not.toContain("\x1b");

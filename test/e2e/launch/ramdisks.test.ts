@@ -23,25 +23,25 @@ async function warned(...args: readonly string[]): Promise<string[]> {
   return lines(result.stderr).filter((line) => line.startsWith("nitro: warning: "));
 }
 
-describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
+describe.concurrent.skipIf(notHere !== undefined)("ramdisk warnings", () => {
   const kernel = ["-kernel", here.kernel, "-m", "64M"];
   const [bare, good] = [here.file("bare", archive("bin/sh")), here.file("good", archive("init"))];
 
-  test("warns about ramdisks without /init, and starts", async () => {
+  test("ramdisk warning: ramdisks without /init are reported, and the enclave starts", async () => {
     expect(await warned(...kernel, "-initrd", bare)).toEqual([NO_INIT]);
   });
 
-  test("warns about the ramdisks of an EIF as well", async () => {
+  test("ramdisk warning: the ramdisks of an EIF are checked as well", async () => {
     const eif = here.file("bare.eif", assembledEif(fakeKernel(), archive("bin/sh"), "quiet"));
     expect(await warned("-kernel", eif, "-m", "64M")).toEqual([NO_INIT]);
   });
 
-  test("does not warn if rdinit= or another ramdisk provides the program", async () => {
+  test("ramdisk warning: there is none if rdinit= or another ramdisk provides the program", async () => {
     expect(await warned(...kernel, "-initrd", bare, "-append", "rdinit=/bin/sh")).toEqual([]);
     expect(await warned(...kernel, "-initrd", bare, "-M", `nitro,ramdisk=${good}`)).toEqual([]);
   });
 
-  test("warns about too little memory, by the size in the header of a compressed ramdisk", async () => {
+  test("ramdisk warning: too little memory is reported by the size in a compressed ramdisk's header", async () => {
     const content = archive("init", 40_000_000);
     const packed = here.file("large.gz", gzip(content));
     expect(await warned(...kernel, "-initrd", packed)).toEqual([

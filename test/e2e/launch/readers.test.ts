@@ -40,14 +40,14 @@ const waitFor = (path: string, word: string) => `while True:
     except OSError: pass
     time.sleep(0.05)`;
 
-describe.concurrent.skipIf(notHere !== undefined)("a reader that does not read", () => {
-  test("messages does not keep the launch from ending", async () => {
+describe.concurrent.skipIf(notHere !== undefined)("readers that do not read", () => {
+  test("messages: a reader that does not read does not keep the launch from ending", async () => {
     const result = await launch(unread(here.production(), ["stderr"]), { enclave: HELLO });
     expect([result.stdout, result.stderr]).toEqual(["status 5\n", ""]);
     expectNothingLeft(result);
   });
 
-  test("a trace of any length, on standard error or in a FIFO, does not either", async () => {
+  test("trace: a reader that does not read, on standard error or of a FIFO, does not keep the launch from ending", async () => {
     const args = here.production("-d", "syscalls,vsock");
     const result = await launch(unread(args, ["stderr"]), { enclave: HELLO });
     expect([result.stdout, result.stderr]).toEqual(["status 5\n", ""]);
@@ -59,7 +59,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a reader that does not read",
     expectNothingLeft(other);
   });
 
-  test("the console does not keep it from a signal, nor if the pipe is another user's", async () => {
+  test("console: a reader that does not read delays no signal, even if the pipe is another user's", async () => {
     const trace = here.path("console");
     const command = here.debug("-d", "vsock", "-D", trace);
     const stop = `${waitFor(trace, "console: connected")}
@@ -84,8 +84,8 @@ p.send_signal(signal.SIGTERM)`;
   });
 });
 
-describe.skipIf(notHere !== undefined)("a second launch with the same arguments", () => {
-  test("finds out that the first one runs before it truncates its console file", async () => {
+describe.skipIf(notHere !== undefined)("second launch", () => {
+  test("console file: a second launch detects the first one before it truncates the file", async () => {
     const [log, pid] = [here.path("log"), here.path("pid")];
     const args = shellWords(
       here.debug("-serial", `file:${log}`, "-pidfile", pid, "-D", here.path("messages")),
@@ -108,8 +108,8 @@ describe.skipIf(notHere !== undefined)("a second launch with the same arguments"
   });
 });
 
-describe.skipIf(notHere !== undefined)("a launcher that was suspended", () => {
-  test("while its enclave sent its heartbeat and exited counts the heartbeat", async () => {
+describe.skipIf(notHere !== undefined)("suspended launcher", () => {
+  test("suspended launcher: counts a heartbeat that came before the enclave exited", async () => {
     const signals = [
       { at: "exit NE_START_ENCLAVE", signal: "SIGSTOP" },
       { afterMs: 2_000, signal: "SIGCONT" },

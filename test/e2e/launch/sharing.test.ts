@@ -37,10 +37,10 @@ function repeated<T>(count: number, value: T): T[] {
 
 const four = repeated(4, required());
 
-describe.skipIf(notHere !== undefined)("four launches at the same time", () => {
+describe.skipIf(notHere !== undefined)("four launches", () => {
   const rounds = 50;
 
-  test(`all start, ${rounds} times, and each counts its own heartbeat`, async () => {
+  test(`four launches: all start, ${rounds} times, and each counts its own heartbeat`, async () => {
     const result = await launchAs({
       command: together(here, four, { rounds }),
       scenario: { enclave: { heartbeatMs: 1 } },
@@ -67,9 +67,9 @@ const MOMENTS = [
   "exit NE_START_ENCLAVE",
 ];
 
-describe.concurrent.skipIf(notHere !== undefined)("of four launches, one that is stopped", () => {
+describe.concurrent.skipIf(notHere !== undefined)("four launches, one stopped", () => {
   test.each(MOMENTS.flatMap((at) => [1, 3].map((nth) => [at, nth] as const)))(
-    "by SIGKILL at %s (%d) does not affect the others",
+    "four launches: SIGKILL to one at %s (%d) does not affect the others",
     async (at, nth) => {
       const signals: ScheduledSignal[] = [{ at, nth, signal: "SIGKILL" }];
       const result = await launchAs({
@@ -84,7 +84,7 @@ describe.concurrent.skipIf(notHere !== undefined)("of four launches, one that is
     },
   );
 
-  test("by SIGKILL as soon as its enclave runs, like all but the last, does not affect the last", async () => {
+  test("four launches: SIGKILL to each one whose enclave runs, except the last, does not affect the last", async () => {
     const signals = [1, 2, 3].map((nth) => ({ at: "exit NE_START_ENCLAVE", nth, signal: "SIGKILL" }));
     const result = await launchAs({
       command: together(here, four),
@@ -99,7 +99,7 @@ describe.concurrent.skipIf(notHere !== undefined)("of four launches, one that is
     ["enter accept4:vsock", 1],
     ["exit accept4:vsock", 2],
   ])(
-    "by SIGKILL with another's unanswered heartbeat (%s) costs at most that one's enclave",
+    "four launches: SIGKILL to one that has another's unanswered heartbeat (%s) costs at most that enclave",
     async (at, nth) => {
       const signals: ScheduledSignal[] = [{ at, nth, signal: "SIGKILL" }];
       const result = await launchAs({
@@ -113,18 +113,23 @@ describe.concurrent.skipIf(notHere !== undefined)("of four launches, one that is
     },
   );
 
-  test.each([...MOMENTS, "exit accept4:vsock"])("by SIGTERM at %s does not affect the others", async (at) => {
-    const signals: ScheduledSignal[] = [{ at, nth: 2, signal: "SIGTERM" }];
-    const result = await launchAs({
-      command: together(here, four),
-      scenario: { enclave: { heartbeatMs: 30 }, signals },
-    });
-    const all = went(result.stdout);
-    expect(all.map(({ status }) => status)).toEqual([0, 0, 0, 0]);
-    expect(all.filter(({ counted }) => !counted).length).toBeLessThan(2);
-    expect(result.report.heartbeats.filter(({ outcome }) => outcome === "no answer").length).toBeLessThan(2);
-    expectNothingLeft(result);
-  });
+  test.each([...MOMENTS, "exit accept4:vsock"])(
+    "four launches: SIGTERM to one at %s does not affect the others",
+    async (at) => {
+      const signals: ScheduledSignal[] = [{ at, nth: 2, signal: "SIGTERM" }];
+      const result = await launchAs({
+        command: together(here, four),
+        scenario: { enclave: { heartbeatMs: 30 }, signals },
+      });
+      const all = went(result.stdout);
+      expect(all.map(({ status }) => status)).toEqual([0, 0, 0, 0]);
+      expect(all.filter(({ counted }) => !counted).length).toBeLessThan(2);
+      expect(result.report.heartbeats.filter(({ outcome }) => outcome === "no answer").length).toBeLessThan(
+        2,
+      );
+      expectNothingLeft(result);
+    },
+  );
 });
 
 /** A Python process of the parent instance that is not nitro; it creates the file `there` when it is ready. */
@@ -143,7 +148,7 @@ const VSOCK_PORT = [
 describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
   const brief = { enclave: { heartbeatMs: 30 } };
 
-  test("that have the handoff socket's name and pass on other descriptors do not affect a launch", async () => {
+  test("handoff: a process with the socket's name that passes other descriptors does not affect a launch", async () => {
     const squatter = python(
       OTHER_UID,
       `handoff = ${UNIX}; handoff.bind("\\0${HANDOFF}"); handoff.listen(); there()`,
@@ -160,7 +165,7 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
     expect(went(result.stdout)).toEqual(repeated(8, COUNTED));
   });
 
-  test("that connect to the handoff socket without end, send data or stay silent do not affect a launch", async () => {
+  test("handoff: clients that connect without end, send data or stay silent do not affect a launch", async () => {
     const clients = python(
       "held = []",
       // One is another user. The other is root and is served; it must exit, for its duplicates would keep the port bound.
@@ -182,7 +187,7 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
     expect(went(result.stdout)).toEqual(repeated(8, COUNTED));
   });
 
-  test("of unprivileged users that hold silent vsock connections do not keep the heartbeat out", async () => {
+  test("silent connections: those of unprivileged users do not keep the heartbeat out", async () => {
     const attacker = python(
       "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (1500, 1500))",
       OTHER_UID,
@@ -204,7 +209,7 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
     expect(went(result.stdout)).toEqual([COUNTED]);
   });
 
-  test("that have the port are waited for; when they release it all four launches start", async () => {
+  test("port 9000: a process that holds it is waited for; when it releases the port, all four launches start", async () => {
     const holder = python(...VSOCK_PORT, "there(); time.sleep(2)");
     const result = await launchAs({ command: together(here, four, { before: holder }), scenario: brief });
     expect(went(result.stdout)).toEqual(repeated(4, COUNTED));
@@ -212,7 +217,7 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
     expectNothingLeft(result);
   });
 
-  test("that send heartbeats are answered and reported once, and count for no launch", async () => {
+  test("foreign heartbeats: are answered and reported once, and count for no launch", async () => {
     const foreignHeartbeats = [{ cid: 77, byte: 0xb7, afterMs: 100 }];
     const result = await launchAs({
       command: together(here, four),
@@ -226,7 +231,7 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
     expectNothingLeft(result);
   });
 
-  test("that send a heartbeat do not replace the enclave's own if it is required", async () => {
+  test("foreign heartbeats: do not replace the enclave's own if it is required", async () => {
     const enclave = { heartbeatMs: null, foreignHeartbeats: [{ cid: 77, byte: 0xb7, afterMs: 50 }] };
     const args = here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=1");
     const result = await launchAs({ command: together(here, [args, args]), scenario: { enclave } });
@@ -265,7 +270,7 @@ function untilItWaits(command: string): string {
   ].join("\n");
 }
 
-describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps the port", () => {
+describe.concurrent.skipIf(notHere !== undefined)("shared port", () => {
   const next = shellWords(required());
 
   test.each([
@@ -273,7 +278,7 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
     ["-sandbox on"],
     ["-run-with user=65534:65534"],
     [`-run-with user=65534:65534,chroot=${here.directory} -sandbox on`],
-  ])("(%s) a launch starts and counts its heartbeat", async (args) => {
+  ])("shared port (%s): a launch starts and counts its heartbeat", async (args) => {
     const first = here.production(...args.split(" ").filter((word) => word !== ""));
     const result = await launchAs({ command: beside(first, next), scenario: keeper });
     expect(result.stdout).toBe("5\n0\n");
@@ -282,7 +287,7 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
     expectNothingLeft(result);
   });
 
-  test("further launches do not increase its number of descriptors", async () => {
+  test("shared port: further launches do not increase the holder's number of descriptors", async () => {
     const count = "ls /proc/$first/fd | wc -l";
     const many = `${next}; ${count}; for i in 1 2 3 4; do ${next}; done; ${count}`;
     const result = await launchAs({ command: beside(here.production(), many), scenario: keeper });
@@ -292,7 +297,7 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
     expectNothingLeft(result);
   });
 
-  test("as a daemon, a launch starts and counts its heartbeat", async () => {
+  test("shared port: a daemon starts and counts its heartbeat", async () => {
     const first = here.production("-daemonize", "-pidfile", here.path("daemon"));
     const script = `${shellWords(first)} && ${next}; echo $?; kill $(cat ${here.path("daemon")}); sleep 0.2`;
     const result = await launchAs({ command: ["sh", "-c", script], scenario: keeper });
@@ -301,7 +306,7 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
     expectNothingLeft(result);
   });
 
-  test("and another user has 20001 names of its handoff socket, a launch starts and counts its heartbeat", async () => {
+  test("shared port: 20001 names of its handoff socket of another user do not keep a launch from starting", async () => {
     const squatter = python(
       "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (6000, 6000))",
       OTHER_UID,
@@ -324,7 +329,7 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
     expect(result.stderr).not.toContain("is in use by");
   });
 
-  test("before its start (-S), a launch starts and counts its heartbeat", async () => {
+  test("shared port: a launch that is held before its start (-S) starts and counts its heartbeat", async () => {
     const first = here.production(
       "-S",
       "-serial",
@@ -342,7 +347,7 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
     expectNothingLeft(result);
   });
 
-  test("in another network namespace, a launch waits up to that one's time-out", async () => {
+  test("port in another network namespace: a launch waits up to the holder's time-out", async () => {
     const waits = untilItWaits(`unshare -n ${next}`);
     const result = await launchAs({ command: beside(here.production(), waits), scenario: keeper });
     expect(linesLike(result.stderr, heldByNitro())).toHaveLength(1);
@@ -351,14 +356,14 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
     expectNothingLeft(result);
   });
 
-  test("in another network and pid namespace, where no holder is seen, a launch waits 30 s", async () => {
+  test("port in another network and pid namespace: a launch, which sees no holder, waits 30 s", async () => {
     const waits = untilItWaits(`unshare -n -p -f --kill-child --mount-proc ${next}`);
     const result = await launchAs({ command: beside(here.production(), waits), scenario: keeper });
     expect(lines(result.stderr)).toContain(HELD);
     expect(result.stdout).toBe("stopped\n0\n0\n");
   });
 
-  test("in another network namespace, a launch starts when that one's heartbeat has come", async () => {
+  test("port in another network namespace: a launch starts when the holder's heartbeat has come", async () => {
     const waits = `unshare -n ${next}`;
     const enclaves = [
       { heartbeatMs: 3000, liveMs: null },
@@ -377,7 +382,7 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
     expectNothingLeft(result);
   });
 
-  test("in another network namespace, a launch starts when that one's time-out has passed", async () => {
+  test("port in another network namespace: a launch starts when the holder's time-out has passed", async () => {
     const first = here.production("-accel", "nitro,heartbeat-timeout=4");
     const waits = `unshare -n ${next}`;
     const result = await launchAs({ command: beside(first, waits), scenario: keeper });
@@ -387,7 +392,7 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
     expectNothingLeft(result);
   });
 
-  test("in another network namespace, a launch gives up after heartbeat-wait=, and names the holder", async () => {
+  test("port in another network namespace: a launch gives up after heartbeat-wait=, and names the holder", async () => {
     const waits = `unshare -n ${shellWords(here.production("-accel", "nitro,heartbeat-wait=1"))}`;
     const result = await launchAs({ command: beside(here.production(), waits), scenario: keeper });
     expect(linesLike(result.stderr, heldByNitro("1"))).toHaveLength(1);
@@ -400,7 +405,7 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
     expectNothingLeft(result);
   });
 
-  test("of another user, who is not trusted, a launch waits for the port", async () => {
+  test("port of another user: a launch does not trust it and waits", async () => {
     const waits = untilItWaits(next);
     const first = ["setpriv", "--reuid=65534", "--clear-groups", ...here.production()];
     const scenario = { ...keeper, deviceMode: "0666" };
@@ -409,7 +414,7 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
     expect(result.stdout).toBe("stopped\n0\n0\n");
   });
 
-  test("of root, a launch of root starts and one of another user waits", async () => {
+  test("port of root: a launch of root starts, and one of another user waits", async () => {
     const waits = `${untilItWaits(`setpriv --reuid=65534 --clear-groups ${next}`)}; ${next}`;
     const scenario = { ...keeper, deviceMode: "0666" };
     const result = await launchAs({ command: beside(here.production(), waits), scenario });
@@ -417,7 +422,7 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
     expect(result.stdout).toBe("stopped\n5\n0\n");
   });
 
-  test("a launch that is suspended when its enclave is up counts its heartbeat, and no other CID is reported", async () => {
+  test("shared port: a launch suspended at its enclave's start counts its heartbeat, and reports no other CID", async () => {
     const signals: ScheduledSignal[] = [{ at: "exit NE_START_ENCLAVE", nth: 2, signal: "SIGSTOP" }];
     const args = shellWords(here.production("-accel", "nitro,heartbeat=require,heartbeat-timeout=1"));
     const stands = [
@@ -435,7 +440,7 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
     expectNothingLeft(result);
   });
 
-  test("and is suspended, a launch reports what it waits for", async () => {
+  test("shared port: a launch reports that it waits for a suspended holder", async () => {
     const first = here.production();
     const waits = `kill -STOP $first; timeout 3 ${next}; echo $?; kill -CONT $first; ${next}`;
     const result = await launchAs({ command: beside(first, waits), scenario: keeper });
@@ -447,8 +452,8 @@ describe.concurrent.skipIf(notHere !== undefined)("while another launcher keeps 
   });
 });
 
-describe.concurrent.skipIf(notHere !== undefined)("a launcher whose heartbeat has come", () => {
-  test("is not woken by further launches", async () => {
+describe.concurrent.skipIf(notHere !== undefined)("holder after its heartbeat", () => {
+  test("shared port: a launcher whose heartbeat has come is not woken by further launches", async () => {
     const trace = here.path(`trace-${crypto.randomUUID()}`);
     const first = shellWords(here.production("-d", "vsock", "-D", trace));
     const script = [
@@ -467,8 +472,8 @@ describe.concurrent.skipIf(notHere !== undefined)("a launcher whose heartbeat ha
   });
 });
 
-describe.skipIf(notHere !== undefined)("five launches at the same time", () => {
-  test("are one too many: one fails with the driver's reason, the others start", async () => {
+describe.skipIf(notHere !== undefined)("five launches", () => {
+  test("five launches: one fails with the driver's reason, and the others start", async () => {
     const result = await launchAs({
       command: together(here, repeated(5, required())),
       scenario: { enclave: { heartbeatMs: 30 }, cpus: 32, pool: "1-8,17-24" },
@@ -483,7 +488,7 @@ describe.skipIf(notHere !== undefined)("five launches at the same time", () => {
     expectNothingLeft(result);
   });
 
-  test("or more than the pool has cores for: those without a core fail with that reason", async () => {
+  test("five launches: those that find no core in the pool fail with that reason", async () => {
     const result = await launchAs({
       command: together(here, repeated(4, required())),
       scenario: { enclave: { heartbeatMs: 30 }, pool: "1-2,9-10" },

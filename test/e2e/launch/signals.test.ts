@@ -33,9 +33,9 @@ const CALLS: { call: string; times: number }[] = [
 ];
 const AFTER_START = ["NE_START_ENCLAVE", "connect:vsock", "accept4:vsock"];
 
-describe.concurrent.skipIf(notHere !== undefined)("a request to stop", () => {
+describe.concurrent.skipIf(notHere !== undefined)("stop signals", () => {
   for (const { call, times } of CALLS) {
-    test(`at ${call} ends the launcher with status 0`, async () => {
+    test(`stop signal: at ${call} the launcher exits with status 0`, async () => {
       // One parent instance and a launch for each signal and moment; every launch reaches this call.
       const shots = (["enter", "exit"] as const).flatMap((moment) =>
         REQUESTS.map((signal) => ({ moment, signal })),
@@ -63,7 +63,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a request to stop", () => {
   }
 
   for (const signal of [...REQUESTS, "SIGQUIT"] as const) {
-    test(`${signal} while the enclave runs stops it`, async () => {
+    test(`${signal}: stops a running enclave`, async () => {
       const scenario = { enclave: { console: ["up"] }, signals: [{ afterMs: 150, signal }] };
       const result = await launch(here.debug(), scenario);
       expect(result.stdout).toBe("up\n");
@@ -74,7 +74,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a request to stop", () => {
     });
   }
 
-  test("that arrives twice, by different signals, counts once", async () => {
+  test("stop signal: two different signals count once", async () => {
     const signals = [
       { at: "exit NE_CREATE_VM", signal: "SIGTERM" },
       { at: "exit NE_CREATE_VM", signal: "SIGTERM" },
@@ -86,7 +86,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a request to stop", () => {
     expectNothingLeft(result);
   });
 
-  test("removes the pid file", async () => {
+  test("stop signal: the pid file is removed", async () => {
     const path = here.path("pid");
     const scenario = { signals: [{ afterMs: 50, signal: "SIGTERM" }] };
     const result = await launch(here.debug("-pidfile", path), scenario);
@@ -110,12 +110,12 @@ describe.concurrent.skipIf(notHere !== undefined)("SIGKILL", () => {
     expectNothingLeft(result);
   }
 
-  test("before each step leaves no enclave, no page and no process", async () => {
+  test("SIGKILL: before each step it leaves no enclave, no page and no process", async () => {
     // Each launch is killed one call later than the one before, so it is the first to reach its call.
     await expectAllKilled(calls.map(({ call }) => ({ at: `enter ${call}` })));
   });
 
-  test("after each step leaves no enclave, no page and no process", async () => {
+  test("SIGKILL: after each step it leaves no enclave, no page and no process", async () => {
     // From the last call to the first: before the signal takes effect, a launch may reach calls that were tested already.
     const backwards = calls.toReversed();
     await expectAllKilled(
@@ -123,7 +123,7 @@ describe.concurrent.skipIf(notHere !== undefined)("SIGKILL", () => {
     );
   });
 
-  test("while the enclave runs releases everything", async () => {
+  test("SIGKILL: while the enclave runs it releases everything", async () => {
     const scenario = { enclave: { console: ["up"] }, signals: [{ afterMs: 100, signal: "SIGKILL" }] };
     const result = await launch(here.debug(), scenario);
     expect(result.signal).toBe("SIGKILL");

@@ -53,7 +53,7 @@ function expectedSteps(vcpus: number, debug: boolean): string[] {
 
 const pieces = () => ["-kernel", here.kernel, "-initrd", here.initrd, "-append", COMMAND_LINE];
 
-describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
+describe.concurrent.skipIf(notHere !== undefined)("launch", () => {
   const cases = [
     { name: "of an EIF in debug mode", image: () => ["-kernel", here.eif], debug: true, vcpus: 2 },
     { name: "of an EIF in production mode", image: () => ["-kernel", here.eif], debug: false, vcpus: 4 },
@@ -61,7 +61,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
     { name: "of kernel and initrd in production mode", image: pieces, debug: false, vcpus: 2 },
   ];
   for (const { name, image, debug, vcpus } of cases) {
-    test(`${name} makes the calls in order and reports what it got`, async () => {
+    test(`launch: ${name} makes the calls in order and reports the enclave`, async () => {
       const accel = `nitro,debug-mode=${debug ? "on" : "off"},enclave-cid=21`;
       const command = [NITRO, "-accel", accel, ...image(), "-smp", String(vcpus), "-m", "66M"];
       const result = await launch(command, quick);
@@ -105,7 +105,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
     },
   ];
   for (const { name, args, eif, digest } of known) {
-    test(`assembles the image that QEMU assembles of ${name}`, async () => {
+    test(`launch: assembles the image that QEMU assembles for ${name}`, async () => {
       const expected = eif();
       expect(sha256(expected)).toBe(digest);
       const result = await launch([NITRO, ...args(), "-m", "64M"], quick);
@@ -121,7 +121,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
     { name: "ramdisks without -initrd", initrd: false, extra: [7, 40_001] },
   ];
   for (const { name, initrd, extra } of several) {
-    test(`assembles an image of ${name}`, async () => {
+    test(`launch: assembles an image of ${name}`, async () => {
       const disks = extra.map((length, i) => fakeInitrd(length + i));
       const args = disks.flatMap((bytes, i) => ["-M", `nitro,ramdisk=${here.file(`${name}-${i}`, bytes)}`]);
       const all = initrd ? [fakeInitrd(), ...disks] : disks;
@@ -140,7 +140,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
     });
   }
 
-  test("with any-kernel=on launches the file of -kernel byte for byte", async () => {
+  test("any-kernel=on: launches the file of -kernel byte for byte", async () => {
     const text = new TextEncoder().encode("no kernel at all\n");
     const expected = assembledEif(text, new Uint8Array(0), "");
     const command = [NITRO, "-kernel", here.file("text", text), "-M", "any-kernel=on", "-m", "64M"];
@@ -150,14 +150,14 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
     expect(result.stderr).toStartWith("nitro: warning: -kernel ");
   });
 
-  test("loads the image at the driver's offset", async () => {
+  test("launch: loads the image at the driver's offset", async () => {
     const result = await launch(here.debug(), { ...quick, loadOffset: 16 * 2 ** 20 });
     expect(entries(result, "NE_START_ENCLAVE")[0]).toMatchObject({ image: { ok: true, bytes: 1_066_160 } });
     expect(result.status).toBe(5);
     expectNothingLeft(result);
   });
 
-  test("refuses an image that does not fit at the driver's offset", async () => {
+  test("launch: refuses an image that does not fit at the driver's offset", async () => {
     const result = await launch(here.debug(), { loadOffset: 63 * 2 ** 20 + 2 ** 19 });
     expect(result.status).toBe(1);
     expect(result.stderr).toContain("nitro: -m 64M: the image has 1066160 bytes and is loaded");
@@ -167,7 +167,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
   });
 
   for (const threads of [1, 2]) {
-    test(`has 128 MiB and one core (threads: ${threads}) by default`, async () => {
+    test(`defaults: 128 MiB and one core (threads: ${threads})`, async () => {
       const scenario = {
         ...quick,
         cpus: 8,
@@ -183,13 +183,13 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch", () => {
     });
   }
 
-  test("has four times the image by default if that is more, in whole huge pages", async () => {
+  test("defaults: four times the image if that is more, in whole huge pages", async () => {
     const result = await launch([NITRO, "-kernel", large], quick);
     expect(entries(result, "NE_START_ENCLAVE")[0]).toMatchObject({ bytes: 154 * 2 ** 20 });
     expect(result.stderr).not.toContain("warning");
   });
 
-  test("warns about tight memory and continues", async () => {
+  test("launch: warns about tight memory and continues", async () => {
     const result = await launch([NITRO, "-kernel", large, "-m", "64M"], quick);
     const [warning, started] = lines(result.stderr);
     expect(warning).toStartWith("nitro: warning: -m 64M is less than four times the image (40000598 bytes)");
@@ -204,8 +204,8 @@ function freeHugePages(): number {
   return Number(/^HugePages_Free:\s*(\d+)/m.exec(readFileSync("/proc/meminfo", "latin1"))?.[1] ?? 0);
 }
 
-describe.concurrent.skipIf(notHere !== undefined)("the machine's own huge pages", () => {
-  test("are donated if enough of them are free", async () => {
+describe.concurrent.skipIf(notHere !== undefined)("the machine's huge pages", () => {
+  test("huge pages of this machine: are donated if enough of them are free", async () => {
     const memory = freeHugePages() >= 128 ? "real" : "stand-in";
     const result = await launch(here.debug(), { ...quick, memory });
     expect(entries(result, "NE_SET_USER_MEMORY_REGION")[0]).toMatchObject({ imageComplete: true, result: 0 });
@@ -215,13 +215,13 @@ describe.concurrent.skipIf(notHere !== undefined)("the machine's own huge pages"
   });
 });
 
-describe.concurrent.skipIf(notHere !== undefined)("an option", () => {
-  test("-name is in the start message", async () => {
+describe.concurrent.skipIf(notHere !== undefined)("options", () => {
+  test("-name: is in the start message", async () => {
     const result = await launch(here.debug("-name", "guest=vault"), quick);
     expect(result.stderr).toContain("nitro: enclave vault started: CID 16, ");
   });
 
-  test("-pidfile holds the process id while nitro runs, and is removed afterwards", async () => {
+  test("-pidfile: holds the process id while nitro runs, and is removed afterwards", async () => {
     const pidFile = here.path("pid");
     const run = startLaunch({
       command: here.debug("-pidfile", pidFile, "-serial", `file:${here.path("up")}`),
@@ -239,7 +239,7 @@ describe.concurrent.skipIf(notHere !== undefined)("an option", () => {
     expectNothingLeft(result);
   });
 
-  test("-pidfile locked by another launcher fails before anything is asked of the host", async () => {
+  test("-pidfile: one that another launcher has locked is refused before the enclave is created", async () => {
     const pidFile = here.path("held");
     const first = here.debug("-pidfile", pidFile, "-serial", `file:${here.path("first")}`).join(" ");
     const second = here.debug("-pidfile", pidFile).join(" ");
@@ -259,14 +259,14 @@ describe.concurrent.skipIf(notHere !== undefined)("an option", () => {
     expect(result.stdout).toBe("");
   });
 
-  test("-serial null reads the console and discards it", async () => {
+  test("-serial null: reads the console and discards it", async () => {
     const result = await launch(here.debug("-serial", "null"), quick);
     expect(result.stdout).toBe("");
     expect(result.report.consoles).toEqual([{ cid: 16, produced: 18, delivered: 18 }]);
   });
 
   for (const args of [["-serial", "none"], ["-nodefaults"]]) {
-    test(`${args.join(" ")} does not connect the console; the heartbeat is still answered`, async () => {
+    test(`${args.join(" ")}: does not connect the console; the heartbeat is still answered`, async () => {
       const result = await launch(here.debug(...args), quick);
       expect(result.stdout).toBe("");
       expect(entries(result, "connect")).toEqual([]);
@@ -275,7 +275,7 @@ describe.concurrent.skipIf(notHere !== undefined)("an option", () => {
     });
   }
 
-  test("-nodefaults with -serial stdio connects the console", async () => {
+  test("-nodefaults with -serial stdio: connects the console", async () => {
     const result = await launch(here.debug("-nodefaults", "-serial", "stdio"), quick);
     expect(result.stdout).toBe("hello\nfrom within\n");
   });

@@ -65,14 +65,14 @@ function refusal(path: string, how: string): string {
   );
 }
 
-describe.concurrent.skipIf(notHere !== undefined)("an image that is replaced after it was checked", () => {
-  test("with the same one is launched", async () => {
+describe.concurrent.skipIf(notHere !== undefined)("replaced image", () => {
+  test("replaced image: the same bytes are launched", async () => {
     const path = here.file("same.eif", eifOf([...PARTS, METADATA]));
     const result = await launchWith(["-kernel", path], () => writeFileSync(path, readFileSync(path)));
     expect(entries(result, "NE_START_ENCLAVE")).toHaveLength(1);
   });
 
-  test("with one of other bytes is refused", async () => {
+  test("replaced image: other bytes are refused", async () => {
     const good = eifOf([...PARTS, METADATA]);
     const path = here.file("bytes.eif", good);
     const evil = good.slice();
@@ -84,7 +84,7 @@ describe.concurrent.skipIf(notHere !== undefined)("an image that is replaced aft
     expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
   });
 
-  test("with one of the same CRC and other sections is refused", async () => {
+  test("replaced image: the same CRC with other sections is refused", async () => {
     const good = eifOf([...PARTS, METADATA]);
     const path = here.file("table.eif", good);
     // The command line is a byte shorter, in the file header and in its own.
@@ -99,7 +99,7 @@ describe.concurrent.skipIf(notHere !== undefined)("an image that is replaced aft
     expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
   });
 
-  test("with one of the same CRC and another kernel is measured as the new one", async () => {
+  test("replaced image: the same CRC with another kernel is measured as the new image", async () => {
     const good = eifOf([...PARTS, METADATA]);
     const path = here.file("kernel.eif", good);
     const rest = [text(COMMAND_LINE), fakeInitrd()];
@@ -116,7 +116,7 @@ describe.concurrent.skipIf(notHere !== undefined)("an image that is replaced aft
     expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
   });
 
-  test("with one of the same CRC and another signature is refused, because PCR8 was the first one's", async () => {
+  test("replaced image: the same CRC with another signature is refused, because PCR8 is the first one's", async () => {
     const pair = signing.pair({ name: "signer" });
     const pcr0 = sha384(new Uint8Array(48), sha384(...PARTS.map(({ bytes }) => bytes)));
     const section = signedByOpenssl(signing, pair, pcr0);
@@ -132,7 +132,7 @@ describe.concurrent.skipIf(notHere !== undefined)("an image that is replaced aft
     expect([result.status, entries(result, "NE_SET_USER_MEMORY_REGION")]).toEqual([1, []]);
   });
 
-  test("with a longer one is refused, and so is a longer ramdisk", async () => {
+  test("replaced image: a longer image and a longer ramdisk are refused", async () => {
     const eif = eifOf([...PARTS, METADATA]);
     const path = here.file("grown.eif", eif);
     const image = await launchWith(["-kernel", path], () => appendFileSync(path, "more"));

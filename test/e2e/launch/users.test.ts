@@ -20,11 +20,11 @@ beforeAll(() => {
   chmodSync(program, 0o755);
 });
 
-describe.concurrent.skipIf(notHere !== undefined)("a launch by", () => {
+describe.concurrent.skipIf(notHere !== undefined)("users", () => {
   const command = [program, ...here.debug().slice(1)];
 
   for (const user of ["0:0", `65534:65534:${GROUP}`, `65534:${GROUP}`]) {
-    test(`${user} succeeds`, async () => {
+    test(`user: ${user} can launch`, async () => {
       const result = await launchAs({ command, scenario, user });
       expect(result.stdout).toBe("up\n");
       expect(result.status).toBe(5);
@@ -33,7 +33,7 @@ describe.concurrent.skipIf(notHere !== undefined)("a launch by", () => {
   }
 
   for (const user of ["65534:65534", "65534:65534:4243"]) {
-    test(`${user}, which is not in the device's group, is refused with a fix`, async () => {
+    test(`user: ${user}, which is not in the device's group, is refused with a fix`, async () => {
       const result = await launchAs({ command, scenario, user });
       expect(result.status).toBe(1);
       expect(lines(result.stderr)).toEqual([

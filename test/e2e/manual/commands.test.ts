@@ -69,7 +69,7 @@ async function runBlock(block: ShownBlock): Promise<{ printed: string[]; status:
 
 describe.skipIf(notHere !== undefined)("a command that a document shows", () => {
   test.each(shownBlocks().map((block) => [`${block.document}:${block.line}`, block] as const))(
-    "%s works as shown",
+    "document: %s works as shown",
     async (_, block) => {
       const results = await runBlock(block);
       expect(results).toHaveLength(block.commands.length);

@@ -55,7 +55,7 @@ async function end(parent: ParentProcess) {
 }
 
 describe.skipIf(notHere !== undefined)("monitor clients", () => {
-  test("may connect one after another and at once; sockets have mode 0600 and are removed at exit", async () => {
+  test("monitor clients: can connect one after another and at once; sockets have mode 0600 and are removed at exit", async () => {
     const parent = start(["-qmp", `unix:${QMP}`, "-qmp-pretty", "unix:two.sock,server=on,wait=off"]);
     const first = await connectQmp();
     expect(statSync(here.path("qmp.sock")).mode & 0o777).toBe(0o600);
@@ -72,7 +72,7 @@ describe.skipIf(notHere !== undefined)("monitor clients", () => {
     expect(() => statSync(here.path("qmp.sock"))).toThrow();
   });
 
-  test("receive events for a panic, a power-off with -no-shutdown, and a signal", async () => {
+  test("monitor clients: receive events for a panic, a power-off with -no-shutdown, and a signal", async () => {
     // With -S, the enclave starts after the client has connected and misses no event.
     const crash = { enclave: { console: ["Kernel panic - not syncing: oops"], heartbeatMs: 1, liveMs: 300 } };
     const parent = start(["-qmp", `unix:${QMP}`, "-S"], crash);
@@ -108,7 +108,7 @@ describe.skipIf(notHere !== undefined)("monitor clients", () => {
     expect((await end(other)).status).toBe(0);
   });
 
-  test("that send garbage, half a line or megabytes without a newline, or disconnect, do not affect others", async () => {
+  test("monitor clients: garbage, half a line, megabytes without a newline or a disconnect do not affect others", async () => {
     const parent = start(["-qmp", `unix:${QMP}`, "-monitor", "unix:hmp.sock,server=on,wait=off"]);
     const pid = () => parent.commandPid() ?? 0;
     const good = await connectQmp();
@@ -135,7 +135,7 @@ describe.skipIf(notHere !== undefined)("monitor clients", () => {
     await end(parent);
   });
 
-  test("that do not read are throttled, and others are still answered", async () => {
+  test("monitor clients: those that do not read are throttled, and others are still answered", async () => {
     const parent = start(["-qmp", `unix:${QMP}`, "-qmp", "unix:stalled.sock,server=on,wait=off"]);
     const client = await connectQmp();
     const stalled = createConnection(here.path("stalled.sock"));
@@ -149,7 +149,7 @@ describe.skipIf(notHere !== undefined)("monitor clients", () => {
     await end(parent);
   });
 
-  test("a console client that does not read times out; the log file is complete", async () => {
+  test("console client: one that does not read times out; the log file is complete", async () => {
     const bytes = 8 * 1024 * 1024;
     const args = [
       "-chardev",
@@ -167,7 +167,7 @@ describe.skipIf(notHere !== undefined)("monitor clients", () => {
     socket.destroy();
   });
 
-  test("console output at full speed is complete while a client sends queries, and memory does not grow", async () => {
+  test("console: output at full speed is complete while a client sends queries, and memory does not grow", async () => {
     const bytes = 192 * 1024 * 1024;
     const parent = start(["-qmp", `unix:${QMP}`, "-serial", "file:flood"], {
       enclave: { heartbeatMs: 1, consoleFloodBytes: bytes },
@@ -209,7 +209,7 @@ async function flood(path: string, text: string, bytes: number): Promise<void> {
 }
 
 describe.skipIf(notHere !== undefined)("third-party clients", () => {
-  test("socat works with HMP and QMP", async () => {
+  test("socat: works with HMP and QMP", async () => {
     const parent = start(["-qmp", `unix:${QMP}`, "-monitor", "unix:hmp.sock,server=on,wait=off"]);
     (await connectQmp()).close();
     const hmp = Bun.spawnSync(["socat", "-t2", "-", `UNIX-CONNECT:${here.path("hmp.sock")}`], {
@@ -225,8 +225,10 @@ describe.skipIf(notHere !== undefined)("third-party clients", () => {
   });
 
   const qemuQmp = process.env["NITRO_QMP_CLIENT"] ?? "";
-  test.skipIf(qemuQmp === "")("python3-qemu-qmp", async () => {
-    const script = `
+  test.skipIf(qemuQmp === "")(
+    "python3-qemu-qmp: connects, executes commands and receives events",
+    async () => {
+      const script = `
 import asyncio, sys
 from qemu.qmp import QMPClient, ExecuteError
 async def main():
@@ -244,17 +246,18 @@ async def main():
     await qmp.disconnect()
 asyncio.run(main())
 `;
-    const parent = start(["-qmp", `unix:${QMP}`]);
-    (await connectQmp()).close();
-    const python = Bun.spawnSync(["python3", "-c", script, here.path("qmp.sock")], {
-      env: { ...process.env, PYTHONPATH: qemuQmp },
-    });
-    expect(python.stderr.toString()).not.toContain("ImportError");
-    expect(python.stdout.toString()).toBe(
-      "{'status': 'running', 'running': True}\n16\nCommandNotFound\nhost-qmp-quit\n",
-    );
-    expect((await end(parent)).status).toBe(0);
-  });
+      const parent = start(["-qmp", `unix:${QMP}`]);
+      (await connectQmp()).close();
+      const python = Bun.spawnSync(["python3", "-c", script, here.path("qmp.sock")], {
+        env: { ...process.env, PYTHONPATH: qemuQmp },
+      });
+      expect(python.stderr.toString()).not.toContain("ImportError");
+      expect(python.stdout.toString()).toBe(
+        "{'status': 'running', 'running': True}\n16\nCommandNotFound\nhost-qmp-quit\n",
+      );
+      expect((await end(parent)).status).toBe(0);
+    },
+  );
 });
 
 describe.skipIf(notHere !== undefined)("character device backends", () => {
@@ -311,7 +314,7 @@ describe.skipIf(notHere !== undefined)("character device backends", () => {
     expect(here.text("stamped")).toMatch(new RegExp(`^${stamp}one\n${stamp}two\n$`));
   });
 
-  test("pty: reports its path, and a monitor answers on it", async () => {
+  test("pty: its path is reported, and a monitor answers on it", async () => {
     const parent = start(["-qmp", `unix:${QMP}`, "-monitor", "pty"]);
     const client = await connectQmp();
     client.send('{"execute":"query-chardev"}\n');
@@ -326,7 +329,7 @@ describe.skipIf(notHere !== undefined)("character device backends", () => {
     );
   });
 
-  test("pipe as a monitor; ring buffer with logappend=on as the console", async () => {
+  test("pipe and ring buffer: serve as monitor and as console with logappend=on", async () => {
     Bun.spawnSync(["mkfifo", here.path("fifo.in"), here.path("fifo.out")]);
     here.file("kept", "before\n");
     const ring = ["-chardev", "ringbuf,id=r,size=1024,logfile=kept,logappend=on", "-serial", "chardev:r"];

@@ -7,7 +7,7 @@ afterAll(() => here[Symbol.dispose]());
 setDefaultTimeout(600_000);
 
 test.skipIf(notHere !== undefined)(
-  "query-command-line-options reports an option with its parameters",
+  "query-command-line-options: reports an option with its parameters",
   async () => {
     const requests =
       '{"execute":"qmp_capabilities"}' +

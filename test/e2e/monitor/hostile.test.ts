@@ -26,7 +26,7 @@ async function visit(name: string, text: string, answerBytes = 0): Promise<void>
   socket.destroy();
 }
 
-describe.skipIf(notHere !== undefined)("a monitor under attack", () => {
+describe.skipIf(notHere !== undefined)("hostile monitor clients", () => {
   let parent: ParentProcess;
   let good: MonitorClient;
   const descriptors = () => readdirSync(`/proc/${parent.commandPid()}/fd`).length;
@@ -88,7 +88,7 @@ describe.skipIf(notHere !== undefined)("a monitor under attack", () => {
     hmp.close();
   }
 
-  test("survives 300 clients that disconnect in the middle of a command", async () => {
+  test("monitor: survives 300 clients that disconnect in the middle of a command", async () => {
     const before = await descriptorsAtRest();
     const partial = [
       '{"execute":"qmp_capab',
@@ -110,7 +110,7 @@ describe.skipIf(notHere !== undefined)("a monitor under attack", () => {
     ["an unterminated number", "qmp", "1".repeat(100_000), "token size limit"],
     ["an unterminated array", "qmp", `[${"1,".repeat(100_000)}`, "token size limit"],
     ["all byte values", "qmp", String.fromCharCode(...Array(256).keys()), "stray"],
-  ])("rejects %s", async (_, name, text, error) => {
+  ])("monitor: rejects %s", async (_, name, text, error) => {
     const hostile = await MonitorClient.connect(here.path(name));
     await hostile.until(/\r\n/);
     hostile.send(text);
@@ -133,12 +133,12 @@ describe.skipIf(notHere !== undefined)("a monitor under attack", () => {
       "cursor movement beyond both ends of the line",
       "abc\x1b[D\x1b[D\x1b[D\x1b[D\x1b[C\x1b[C\x1b[3~\x7f\x7f\x7f\x7f\x17\x0b\x15".repeat(200),
     ],
-  ])("survives %s as keys", async (_, text) => {
+  ])("monitor: survives %s as keys", async (_, text) => {
     await visit("hmp", text, 1000);
     await expectUnaffected();
   });
 
-  test("bounds the output of a client that does not read, and drops it on disconnect", async () => {
+  test("monitor: bounds the output of a client that does not read, and drops it on disconnect", async () => {
     const before = await descriptorsAtRest();
     const stalled = createConnection(here.path("qmp"));
     await new Promise((resolve) => stalled.once("connect", resolve));

@@ -64,7 +64,7 @@ const REFUSED: readonly [[string, object], string][] = [
 ];
 
 describe.skipIf(notHere !== undefined)("monitor commands that fail", () => {
-  test("report QEMU's message and leave nothing behind", async () => {
+  test("monitor commands: failures report QEMU's message and leave nothing behind", async () => {
     const command = here.debug("-serial", "stdio", ...SOCKETS);
     const parent = startLaunch({ command, cwd: here.directory, scenario: { enclave: { heartbeatMs: 1 } } });
     const client = await MonitorClient.connect(here.path("qmp.sock"));
@@ -98,7 +98,7 @@ describe.skipIf(notHere !== undefined)("monitor commands that fail", () => {
 });
 
 test.skipIf(notHere !== undefined)(
-  "query-qmp-schema describes every command, argument and event, with all their types",
+  "query-qmp-schema: describes every command, argument and event, with all their types",
   async () => {
     const parent = startLaunch({ command: here.debug("-serial", "null", ...SOCKETS), cwd: here.directory });
     const client = await MonitorClient.connect(here.path("qmp.sock"));

@@ -110,13 +110,13 @@ describe.skipIf(notHere !== undefined)("monitor exchanges recorded with QEMU", (
     expectNothingLeft(result);
   });
 
-  test("the recording has an answer for each input", () => {
+  test("recording: has an answer for each input", () => {
     expect(RECORDED.map(({ send }) => send)).toEqual([...HMP_LINES, ...QMP_LINES, ...KEYS]);
     expect(RECORDED.length).toBeGreaterThan(100);
   });
 
   test.each(RECORDED.map((recorded, i) => [`${recorded.face} ${i}: ${recorded.send}`, i] as const))(
-    "%s",
+    "recorded exchange: %s",
     (_, i) => {
       const [recorded, own] = [RECORDED[i], answers[i]];
       if (recorded === undefined || own === undefined) throw new Error("no answer for this exchange");
@@ -126,7 +126,7 @@ describe.skipIf(notHere !== undefined)("monitor exchanges recorded with QEMU", (
     },
   );
 
-  test("every listed deviation differs from QEMU", () => {
+  test("deviations: each listed one differs from QEMU", () => {
     const unused = DEVIATIONS.filter(({ send }) =>
       RECORDED.every((recorded, i) => {
         const own = answers[i];

@@ -84,7 +84,7 @@ async function onTerminal(
 const PROMPT = "\\(qemu\\) ";
 
 describe.skipIf(notHere !== undefined)("-nographic on a terminal", () => {
-  test("starts at the console, switches to the monitor with Ctrl-A c, exits with Ctrl-A x", async () => {
+  test("-nographic: starts at the console, switches to the monitor with Ctrl-A c, exits with Ctrl-A x", async () => {
     const outcome = await onTerminal(
       ["-nographic"],
       [
@@ -127,7 +127,7 @@ describe.skipIf(notHere !== undefined)("-nographic on a terminal", () => {
     ],
     ["a launch that fails", [{ wait: "nitro: .*hint" }], { pool: "" }, 1],
   ];
-  test.each(cases)("restores the terminal after %s", async (_, steps, scenario, status) => {
+  test.each(cases)("-nographic: restores the terminal after %s", async (_, steps, scenario, status) => {
     const outcome = await onTerminal(["-nographic"], steps, scenario);
     expect([outcome.missing, outcome.restored, outcome.status]).toEqual([null, true, status]);
   });
@@ -145,7 +145,7 @@ describe.skipIf(notHere !== undefined)("-nographic on a terminal", () => {
     expect([outcome.missing, outcome.status]).toEqual([null, 0]);
   });
 
-  test("Ctrl-A t puts a timestamp before each line", async () => {
+  test("-nographic: Ctrl-A t puts a timestamp before each line", async () => {
     const outcome = await onTerminal(
       ["-nographic"],
       [{ wait: "line 1", type: "\x01t" }, { wait: "\\[00:00:0\\d\\.\\d{3}\\] line \\d" }, { type: "\x01x" }],
@@ -182,7 +182,7 @@ test.skipIf(notHere !== undefined)("-nographic: makes the terminal raw again aft
 });
 
 test.skipIf(notHere !== undefined)(
-  "-nographic: leaves the terminal alone once it runs in the background, and does not hang",
+  "-nographic: leaves the terminal alone in the background, and does not hang",
   async () => {
     const outcome = await onTerminal(
       ["-nographic"],
@@ -194,7 +194,7 @@ test.skipIf(notHere !== undefined)(
 );
 
 test.skipIf(notHere !== undefined)(
-  "without a monitor: does not change the terminal, and Ctrl-C stops the enclave",
+  "no monitor: the terminal is not changed, and Ctrl-C stops the enclave",
   async () => {
     const outcome = await onTerminal([], [{ wait: "from within", type: "\x03" }]);
     expect([outcome.missing, outcome.changed, outcome.restored, outcome.status]).toEqual([

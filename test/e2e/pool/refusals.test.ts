@@ -66,7 +66,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool rejects", () => {
       "leave out --node 1, or move the pool as well: --cpus N",
     ],
   ];
-  test.each(cases)("nitro pool %s", async (args, why, hint) => {
+  test.each(cases)("nitro pool %s: is rejected", async (args, why, hint) => {
     const files = { [FILE]: "cpu_count: 2\n" };
     const [first = "", second = "", ...rest] = await refused(`nitro pool ${args}`, { ...TWO_NODES, files });
     expect(first).toStartWith("nitro: ");
@@ -76,7 +76,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool rejects", () => {
     expect(rest).toEqual([]);
   });
 
-  test("huge pages without a pool, on a machine with several nodes", async () => {
+  test("nitro pool: rejects huge pages without a pool if there are several nodes", async () => {
     const [first, second] = await refused("nitro pool --memory 64", { topology: "c6i.24xlarge" });
     expect(first).toContain("the CPU pool is empty, so the huge pages could be on any of the NUMA nodes 0-1");
     expect(second).toBe("hint: add --cpus, or --node");
@@ -84,7 +84,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool rejects", () => {
 });
 
 describe.concurrent.skipIf(notHere !== undefined)("nitro pool reports", () => {
-  test("a driver that is not loaded, with the command that loads it", async () => {
+  test("nitro pool: reports a driver that is not loaded, with the command that loads it", async () => {
     const host = { modules: { nitro_enclaves: "unloaded" as const } };
     const script =
       "with_status nitro pool --cpus 2; modprobe nitro_enclaves && with_status nitro pool --cpus 2";
@@ -96,7 +96,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool reports", () => {
     expect(lines(stdout).slice(0, 2)).toEqual(["status 1", "pool: CPUs 1,5 (1 core)"]);
   });
 
-  test("an instance started without enclaves", async () => {
+  test("nitro pool: reports an instance started without enclaves", async () => {
     const host = { enclaveOption: false, modules: { nitro_enclaves: "unloaded" as const } };
     const { stderr, status } = await shell("nitro pool --cpus 2", { ...SMALL, host });
     expect(stderr).toContain("this m5.2xlarge was started without Nitro Enclaves");
@@ -104,13 +104,13 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool reports", () => {
     expect(status).toBe(1);
   });
 
-  test("a kernel without the driver's module", async () => {
+  test("nitro pool: reports a kernel without the driver's module", async () => {
     const host = { modules: { nitro_enclaves: "missing" as const } };
     const { stderr } = await shell("nitro pool status", { ...SMALL, host });
     expect(stderr).toMatch(/kernel 6.1.\S+ has no module nitro_enclaves\nhint: \S/);
   });
 
-  test("a user who is not root, unless there is nothing to change", async () => {
+  test("nitro pool: rejects a user who is not root, unless there is nothing to change", async () => {
     const scenario = { ...TWO_NODES, host: { nodes: [{ pages: { "2M": 32 } }] } };
     const user = { user: "1000:1000" };
     const asRoot = "hint: run it as root: sudo nitro pool …";
@@ -127,7 +127,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool reports", () => {
     expect(status).toBe(0);
   });
 
-  test("in a container, whose /sys is for reading", async () => {
+  test("nitro pool: reports a container, whose /sys is read-only", async () => {
     const faults = [{ call: `write:${POOL}`, errno: "EROFS" }];
     const messages = await refused("nitro pool --cpus 4", { ...TWO_NODES, faults });
     expect(messages).toEqual([
@@ -140,7 +140,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool reports", () => {
 describe.concurrent.skipIf(notHere !== undefined)("nitro pool rolls back", () => {
   const pages = { "2M": 7, "1G": 1 };
 
-  test("a pool that the driver refuses: it restores the previous pool", async () => {
+  test("roll back: a pool that the driver refuses is replaced by the previous one", async () => {
     const scenario = { ...TWO_NODES, host: { busyCpus: [50], nodes: [{ pages }] } };
     const messages = await refused("nitro pool --cpus 4 --memory 4G --node 0", scenario);
     expect(messages).toEqual([
@@ -154,7 +154,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool rolls back", () =>
     expect(written(result)).toEqual([POOL, POOL]);
   });
 
-  test("a pool that the driver refuses, as well as the previous one: it reports that", async () => {
+  test("roll back: it reports a previous pool that the driver refuses as well", async () => {
     const scenario = { ...TWO_NODES, host: { busyCpus: [1, 50] } };
     const { stderr, stdout, status } = await shell(
       "with_status nitro pool --cpus 4 --node 0; state",
@@ -167,7 +167,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool rolls back", () =>
     expect(status).toBe(0);
   });
 
-  test("a pool that the driver refuses on one node: it uses the next node", async () => {
+  test("roll back: a pool that the driver refuses on one node is tried on the next one", async () => {
     const script = "nitro pool --cpus 4 --memory 64; state";
     const messages = await printed(script, { ...TWO_NODES, host: { busyCpus: [50] } });
     expect(messages).toEqual([
@@ -177,7 +177,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool rolls back", () =>
     ]);
   });
 
-  test("huge pages that the kernel cannot allocate even after compaction", async () => {
+  test("roll back: huge pages that cannot be allocated after compaction are reported", async () => {
     const fragmented = { total: 7, obtainable: 100, obtainableCompacted: 150 };
     const nodes = [{ pages: { ...pages, "2M": fragmented, "1G": { total: 1, obtainable: 0 } } }];
     const scenario: ScenarioInput = { ...SMALL, pool: "1,5", host: { nodes } };
@@ -196,7 +196,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool rolls back", () =>
     expect(written(result)).toContain(`${NODE}/node0/compact`);
   });
 
-  test("more memory than the node has: it changes nothing, as the kernel would evict all other memory first", async () => {
+  test("nitro pool: refuses more memory than the node has at once, because the kernel would evict all other memory", async () => {
     const scenario = { ...SMALL, pool: "1,5", host: { nodes: [{ pages }] } };
     const result = await shell("nitro pool --cpus 2 --memory 64G", scenario);
     expect(result.stderr).toMatch(
@@ -207,7 +207,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool rolls back", () =>
     expect(written(result)).toEqual([]);
   });
 
-  test("on several nodes: it reports what each of them lacks", async () => {
+  test("nitro pool: with several nodes, it reports what each of them lacks", async () => {
     const little = { pages: { "2M": { total: 0, obtainable: 10 } } };
     const scenario = { ...TWO_NODES, host: { nodes: [little, { freeMiB: 50 }] } };
     const [first] = await refused("nitro pool --cpus 2 --memory 512", scenario);
@@ -219,7 +219,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool rolls back", () =>
     );
   });
 
-  test("1 GiB pages that the kernel cannot allocate: it restores the 2 MiB pages", async () => {
+  test("roll back: after a failed allocation of 1 GiB pages the 2 MiB pages are restored", async () => {
     // No further page can be allocated.
     const nodes = [
       { freeMiB: 1024, pages: { "2M": { total: 512, obtainable: 0 }, "1G": { obtainable: 0 } } },
@@ -232,7 +232,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool rolls back", () =>
 });
 
 describe.concurrent.skipIf(notHere !== undefined)("nitro pool while an enclave runs", () => {
-  test("refuses to change the CPUs, and changes the huge pages", async () => {
+  test("running enclave: nitro pool refuses to change the CPUs, and changes the huge pages", async () => {
     const launch = shellWords(here.production());
     const errors = shellWords([here.path("errors")]);
     const script = [
@@ -268,7 +268,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool while an enclave r
   });
 });
 
-describe.concurrent.skipIf(notHere !== undefined)("nitro pool stopped by", () => {
+describe.concurrent.skipIf(notHere !== undefined)("nitro pool stopped by signals", () => {
   const scenario = { ...TWO_NODES, host: { nodes: [{ pages: { "2M": 100 } }] } };
   const command = "nitro pool --cpus 4 --memory 2304";
   const moments = [
@@ -279,7 +279,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool stopped by", () =>
   ];
 
   test.each(moments.flatMap((at) => (["SIGTERM", "SIGINT"] as const).map((signal) => [signal, at] as const)))(
-    "%s at %s: restores the previous state",
+    "nitro pool: %s at %s restores the previous state",
     async (signal, at) => {
       const messages = await refused(command, { ...scenario, signals: [{ at, signal }] });
       // A signal on the exit of a write may arrive before or after the next write.
@@ -289,7 +289,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool stopped by", () =>
     },
   );
 
-  test.each(moments)("SIGKILL at %s: the next run completes the change", async (at) => {
+  test.each(moments)("nitro pool: after SIGKILL at %s the next run completes the change", async (at) => {
     const signals: ScheduledSignal[] = [{ at, signal: "SIGKILL" }];
     const script = `(with_status ${command}) >/dev/null 2>&1; ${command} >/dev/null; state; ${command}`;
     const { stdout } = await shell(script, { ...scenario, signals });
@@ -300,7 +300,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool stopped by", () =>
     ]);
   });
 
-  test("a pool with a CPU that was brought online: the next run takes it offline again", async () => {
+  test("nitro pool: takes a pool CPU offline that was brought online", async () => {
     const script = [
       "nitro pool --cpus 2 >/dev/null; echo 1 >/sys/devices/system/cpu/cpu49/online; state",
       "nitro pool --cpus 2; state",
@@ -313,7 +313,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool stopped by", () =>
 });
 
 describe.concurrent.skipIf(notHere !== undefined)("two instances of nitro pool", () => {
-  test("run one after the other", async () => {
+  test("two instances of nitro pool: run one after the other", async () => {
     const script = "nitro pool --cpus 2 --memory 64 & nitro pool --cpus 4 --memory 128 & wait; state";
     const { stdout, stderr } = await shellAlone(script, SMALL);
     expect(stderr).toBe("");
@@ -329,14 +329,14 @@ describe.concurrent.skipIf(notHere !== undefined)("two instances of nitro pool",
     ]).toContain(last);
   });
 
-  test("the second waits for the first, and reports it after a second", async () => {
+  test("two instances of nitro pool: the second waits for the first, and reports it after a second", async () => {
     const script = "flock /run/nitro-pool.lock sleep 2 & sleep 0.2; with_status nitro pool --cpus 2; wait";
     const { stdout, stderr } = await shellAlone(script, SMALL);
     expect(stderr).toBe("nitro: another nitro pool is running; waiting for it, up to 300 s\n");
     expect(lines(stdout).at(-1)).toBe("status 0");
   });
 
-  test("a signal stops the one that waits", async () => {
+  test("two instances of nitro pool: a signal stops the one that waits", async () => {
     const script = [
       "flock /run/nitro-pool.lock sleep 30 & holder=$!; sleep 0.2",
       "$program pool --cpus 2 2>said & waiting=$!; until grep -q waiting said; do sleep 0.02; done",

@@ -50,11 +50,11 @@ const MACHINES: readonly Machine[] = [
   },
 ];
 
-describe.skipIf(notHere !== undefined)("nitro pool on", () => {
+describe.skipIf(notHere !== undefined)("nitro pool by topology", () => {
   for (const machine of MACHINES) {
     const { topology, nodes, args, pool, node, launchCpus } = machine;
 
-    test(`${topology}, nitro pool ${args}: whole cores of node ${node}, and a launch on its pages`, async () => {
+    test(`${topology}: nitro pool ${args} takes whole cores of node ${node}, and a launch uses its pages`, async () => {
       const launch = shellWords(here.production());
       const frees = `for n in ${NODE}/node[0-9]*; do cat $n/${HUGE}/free_hugepages; done | paste -s -d ' '`;
       const script = [
@@ -81,7 +81,7 @@ describe.skipIf(notHere !== undefined)("nitro pool on", () => {
     });
   }
 
-  test("c6i.24xlarge: reports what it changed, that a second run changed nothing, and what it released", async () => {
+  test("nitro pool: reports what it changed, that a second run changed nothing, and what it released", async () => {
     const topology = "c6i.24xlarge";
     const script = [
       "with_status nitro pool --cpus 2 --memory 2560; with_status nitro pool --cpus 2 --memory 2560; state",
@@ -117,7 +117,7 @@ describe.skipIf(notHere !== undefined)("nitro pool on", () => {
     ]);
   });
 
-  test("Graviton: a single CPU is a core", async () => {
+  test("nitro pool on Graviton: a single CPU is a core", async () => {
     const script = "nitro pool --cpus 1 --memory 64; nitro pool --cpus 2; nitro pool status";
     expect(await printed(script, { topology: "r6g.2xlarge" })).toEqual([
       "pool: CPUs 1 (1 core)",
@@ -130,7 +130,7 @@ describe.skipIf(notHere !== undefined)("nitro pool on", () => {
     ]);
   });
 
-  test("another node than before: reports the pages left on the first, and how to free them", async () => {
+  test("nitro pool: on another node than before, reports the pages left on the first, and how to free them", async () => {
     const script = [
       "nitro pool --node 0 --cpus 2 --memory 128; nitro pool --node 1 --cpus 2 --memory 64",
       "nitro pool --node 0 --memory 0; state",
@@ -148,7 +148,7 @@ describe.skipIf(notHere !== undefined)("nitro pool on", () => {
     ]);
   });
 
-  test("several nodes: uses the one with enough memory", async () => {
+  test("nitro pool: uses the node with enough memory", async () => {
     const host = { nodes: [{ freeMiB: 100 }] };
     const script = "nitro pool --cpus 2 --memory 512; state";
     expect((await printed(script, { topology: "c6i.24xlarge", host })).slice(-3)).toEqual([
@@ -158,7 +158,7 @@ describe.skipIf(notHere !== undefined)("nitro pool on", () => {
     ]);
   });
 
-  test("several nodes: tries the next one if memory is fragmented, and leaves nothing on the first", async () => {
+  test("nitro pool: tries the next node if memory is fragmented, and leaves nothing on the first", async () => {
     const host = { nodes: [{ pages: { "2M": { total: 0, obtainable: 10 } } }] };
     const script = "nitro pool --cpus 2 --memory 512; state";
     expect((await printed(script, { topology: "c6i.24xlarge", host })).slice(-3)).toEqual([
@@ -178,7 +178,7 @@ describe.skipIf(notHere !== undefined)("huge pages of nitro pool", () => {
     return all.at(-1)?.replace(/ \d+$/, "");
   };
 
-  test("of 1 GiB come first, as many as fit; the rest are of 2 MiB", async () => {
+  test("huge pages: 1 GiB pages come first, as many as fit; the rest are 2 MiB pages", async () => {
     expect(await pages({}, "--cpus 2 --memory 5G")).toBe("node0 5 0");
     expect(await pages({}, "--cpus 2 --memory 5121")).toBe("node0 5 1");
     expect(await pages({}, "--cpus 2 --memory 1536 --memory 1536")).toBe("node0 2 512");
@@ -186,7 +186,7 @@ describe.skipIf(notHere !== undefined)("huge pages of nitro pool", () => {
     expect(await pages({ pages: { "1G": { obtainable: 0 } } }, "--cpus 2 --memory 2G")).toBe("node0 0 1024");
   });
 
-  test("that exist are kept, whatever their size", async () => {
+  test("huge pages: existing ones are kept, whatever their size", async () => {
     expect(await pages({ pages: { "2M": 1024 } }, "--cpus 2 --memory 2G")).toBe("node0 0 1024");
     expect(await pages({ pages: { "2M": 512, "1G": 1 } }, "--cpus 2 --memory 3G")).toBe("node0 2 512");
     expect(await pages({ pages: { "1G": 3 } }, "--cpus 2 --memory 1G")).toBe("node0 1 0");
@@ -221,14 +221,14 @@ describe.skipIf(notHere !== undefined)("huge pages of nitro pool", () => {
     expect(all.join("")).toContain('"32M": 2');
   });
 
-  test("are allocated after compaction if there are too few before", async () => {
+  test("huge pages: are allocated after compaction if there are too few before", async () => {
     const fragmented = { obtainable: 10, obtainableCompacted: 300 };
     expect(await pages({ pages: { "2M": fragmented } }, "--cpus 2 --memory 512")).toBe("node0 0 256");
     const giants = { obtainable: 1, obtainableCompacted: 4 };
     expect(await pages({ pages: { "1G": giants } }, "--cpus 2 --memory 4G")).toBe("node0 4 0");
   });
 
-  test("that are surplus do not count: the kernel frees them with their user", async () => {
+  test("huge pages: surplus ones do not count, because the kernel frees them with their user", async () => {
     // 30 are in use; 20 of them become surplus when the pool is set to 10.
     const inUse = { pages: { "2M": { total: 30, used: 30 } } };
     const script = `echo 10 >${NODE}/node0/${HUGE}/nr_hugepages; nitro pool --cpus 2 --memory 64 --json; state`;
@@ -237,7 +237,7 @@ describe.skipIf(notHere !== undefined)("huge pages of nitro pool", () => {
     expect(all).toContain('    "2M": 32,');
   });
 
-  test("of other nodes are not changed", async () => {
+  test("huge pages: those of other nodes are not changed", async () => {
     const nodes = [{ pages: { "2M": 7, "1G": 1 } }, { pages: { "2M": 9, "1G": 2 } }];
     const script =
       "nitro pool --node 1 --cpus 2 --memory 64 >/dev/null; state; nitro pool release >/dev/null; state";
@@ -250,7 +250,7 @@ describe.skipIf(notHere !== undefined)("huge pages of nitro pool", () => {
     ]);
   });
 
-  test("are counted in the output of --json", async () => {
+  test("huge pages: are counted in the output of --json", async () => {
     const run = async (args: string) => {
       const { stdout, status } = await shell(`nitro pool ${args}`, {
         ...{ topology: "c6i.24xlarge", pool: "1,49" },
@@ -299,18 +299,36 @@ describe.skipIf(notHere !== undefined)("nitro pool --config with allocator.yaml"
     ).slice(-4);
 
   test.each([
-    ["cpu_count", "m5.2xlarge", ["memory_mib: 2560", "#", "cpu_count: 2 # a core"], "1,5", "node0 2 256 256"],
-    ["cpu_pool", "m5.2xlarge", ["memory_mib: 512", "cpu_pool: 2,3,6-7"], "2-3,6-7", "node0 0 256 256"],
-    ["CRLF", "m5.xlarge", ["  memory_mib:512\r", "\tcpu_count : 2\r", "\r"], "1,3", "node0 0 256 256"],
-    ["a CPU", "r6g.2xlarge", ["memory_mib: 64", "cpu_pool: 5"], "5", "node0 0 32 32"],
     [
-      "a list",
+      "cpu_count is prepared",
+      "m5.2xlarge",
+      ["memory_mib: 2560", "#", "cpu_count: 2 # a core"],
+      "1,5",
+      "node0 2 256 256",
+    ],
+    [
+      "cpu_pool is prepared",
+      "m5.2xlarge",
+      ["memory_mib: 512", "cpu_pool: 2,3,6-7"],
+      "2-3,6-7",
+      "node0 0 256 256",
+    ],
+    [
+      "CRLF and tabs are accepted",
+      "m5.xlarge",
+      ["  memory_mib:512\r", "\tcpu_count : 2\r", "\r"],
+      "1,3",
+      "node0 0 256 256",
+    ],
+    ["a single CPU is prepared", "r6g.2xlarge", ["memory_mib: 64", "cpu_pool: 5"], "5", "node0 0 32 32"],
+    [
+      "a list of enclaves is prepared",
       "m5.2xlarge",
       ["- memory_mib: 1536", "  cpu_count: 2", "- memory_mib: 1024", "  cpu_pool: 3,7"],
       "1,3,5,7",
       "node0 2 256 256",
     ],
-  ])("with %s", async (_, topology, values, pool, node) => {
+  ])("--config: %s", async (_, topology, values, pool, node) => {
     const all = await prepared(topology, file(...values));
     expect(all.at(-1)).toBe(node);
     expect(all.at(-2)).toStartWith(`pool ${pool} `);
@@ -319,7 +337,7 @@ describe.skipIf(notHere !== undefined)("nitro pool --config with allocator.yaml"
 });
 
 test.skipIf(notHere !== undefined)(
-  "nitro pool writes only the pool and the huge pages of its node",
+  "nitro pool: writes only the pool and the huge pages of its node",
   async () => {
     const { trace } = await shell("nitro pool --cpus 2 --memory 2560; nitro pool --cpus 2 --memory 2560", {
       topology: "c6i.24xlarge",
