@@ -1,4 +1,4 @@
-/** The rules of the house, held by tests: each failure lists the places and says what to do instead. */
+/** The rules of the source that a program can check. Each failure lists the places and says what to do. */
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, normalize } from "node:path";
@@ -29,26 +29,26 @@ const SRC = sources("src");
 const TEST = sources("test");
 const ALL = [...SRC, ...TEST];
 
-/** The lines that match, each with its place; comments do not count where `code` is asked for. */
+/** Returns the lines that match, each with its place; with `code`, comments are ignored. */
 function places(files: readonly Source[], pattern: RegExp, what: "text" | "code" = "code"): string[] {
   return files.flatMap(({ path, lines }) =>
     lines.flatMap((line, i) => {
       const isComment = /^\s*(\/\/|\/?\*)/.test(line);
-      const looked = what === "code" ? line.replace(/\s\/\/ .*$/, "") : line;
-      return (what === "text" || !isComment) && pattern.test(looked)
+      const searched = what === "code" ? line.replace(/\s\/\/ .*$/, "") : line;
+      return (what === "text" || !isComment) && pattern.test(searched)
         ? [`${path}:${i + 1}: ${line.trim()}`]
         : [];
     }),
   );
 }
 
-/** Holds when nothing was found; else fails with the places and the advice. */
+/** Passes if nothing was found; otherwise fails with the places and the advice. */
 function none(found: readonly string[], advice: string): void {
   if (found.length > 0) throw new Error(`${advice}:\n  ${found.join("\n  ")}`);
   expect(found).toEqual([]);
 }
 
-/** A directory of src, or a file at its head: `sys`, `main.ts`. */
+/** Returns the directory of src that a path is in, or a file directly in src: `sys`, `main.ts`. */
 function directoryOf(path: string): string {
   return path.split("/")[1] ?? "";
 }
@@ -57,7 +57,7 @@ interface Import {
   readonly from: string;
   readonly to: string;
   readonly typeOnly: boolean;
-  /** import(): loaded when it is come to. */
+  /** import(): loaded when the call is executed. */
   readonly onDemand: boolean;
 }
 
@@ -119,25 +119,25 @@ describe("the direction of imports", () => {
     );
   });
 
-  test("nothing of src is imported from test", () => {
-    none(places(SRC, /from "[./]*\/test\//), "src stands on its own: move it into src, or copy it");
+  test("imports: src does not import from test", () => {
+    none(places(SRC, /from "[./]*\/test\//), "move it into src, or copy it");
   });
 
   test("imports: no cycle, types included", () => {
     const edges = new Map<string, string[]>();
     for (const { from, to } of imports()) edges.set(from, [...(edges.get(from) ?? []), to]);
-    const circles: string[] = [];
+    const cycles: string[] = [];
     const visit = (path: string, way: readonly string[]) => {
-      if (way.includes(path)) circles.push([...way.slice(way.indexOf(path)), path].join(" → "));
+      if (way.includes(path)) cycles.push([...way.slice(way.indexOf(path)), path].join(" → "));
       else for (const next of edges.get(path) ?? []) visit(next, [...way, path]);
     };
     visit("src/main.ts", []);
-    none([...new Set(circles)], "cut the circle: move what both need into a file of its own");
+    none([...new Set(cycles)], "break the cycle: move what both need into a separate file");
   });
 });
 
-/** What only some launches and the subcommands load may use what Node has and sys has not. */
-const OFF_THE_WAY: readonly { readonly file: string; readonly modules: readonly string[] }[] = [
+/** Files that a plain launch does not load, and the modules of Node that they may import. */
+const NODE_MODULES: readonly { readonly file: string; readonly modules: readonly string[] }[] = [
   { file: "src/eif/signing/", modules: ["crypto"] },
   { file: "src/eif/sign.ts", modules: ["path"] },
   { file: "src/eif/kernel/unpack.ts", modules: ["zlib"] },
@@ -150,24 +150,24 @@ const OFF_THE_WAY: readonly { readonly file: string; readonly modules: readonly 
   { file: "src/eif/build.ts", modules: ["path"] },
 ];
 
-describe("one door", () => {
-  test("bun:ffi is imported in sys/libc.ts only", () => {
+describe("access to the system", () => {
+  test("bun:ffi: is imported in sys/libc.ts only", () => {
     const others = SRC.filter(({ path }) => path !== "src/sys/libc.ts");
     none(places(others, /bun:ffi/), "add the call to sys/libc.ts, and wrap it in sys/");
   });
 
-  test("only main ends the process and says anything by itself", () => {
+  test("process.exit and output: are in main only", () => {
     const others = SRC.filter(({ path }) => path !== "src/main.ts");
     none(
       places(
         others,
         /process\.(exit|abort|kill|stdout|stderr)|\bconsole\.\w+\(|(writeAll|messageWriter)\(system, (1|2|STDOUT|STDERR)\b/,
       ),
-      "throw a UserError, or take a `tell` from above",
+      "throw a UserError, or accept a `report` function as an argument",
     );
   });
 
-  test("the environment and the working directory are not read", () => {
+  test("environment and working directory: are not read", () => {
     // The build time of an image: https://reproducible-builds.org/specs/source-date-epoch/
     const builder = "src/cli/commands/eif-build.ts";
     const found = places(SRC, /process\.(env|cwd)|Bun\.env|import\.meta\.env/);
@@ -175,25 +175,25 @@ describe("one door", () => {
       found.filter(
         (place) => !(place.startsWith(builder) && place.includes('process.env["SOURCE_DATE_EPOCH"]')),
       ),
-      "what a launch depends on stands on its command line",
+      "make it an option",
     );
   });
 
-  test("src imports nothing of Node's, which costs start-up time, but where no launch loads it", () => {
-    const others = SRC.filter(({ path }) => !OFF_THE_WAY.some(({ file }) => path.startsWith(file)));
+  test("Node's modules: are imported only in files that a plain launch does not load", () => {
+    const others = SRC.filter(({ path }) => !NODE_MODULES.some(({ file }) => path.startsWith(file)));
     none(
       places(others, /(from|import|require)\s*\(?"(node:|fs|path|os|child_process|crypto|util)/),
       "use sys/",
     );
-    for (const { file, modules } of OFF_THE_WAY) {
+    for (const { file, modules } of NODE_MODULES) {
       const own = SRC.filter(({ path }) => path.startsWith(file));
       expect([file, own.length > 0]).toEqual([file, true]);
       const other = new RegExp(`(from|import|require)\\s*\\(?"node:(?!(${modules.join("|")})")`);
-      none(places(own, other), `${file} may import ${modules.join(", ")} of Node's only`);
+      none(places(own, other), `of Node's modules ${file} may import only ${modules.join(", ")}`);
     }
   });
 
-  test("a plain launch loads nothing of Node's: no chain of imports leads there from main", () => {
+  test("plain launch: no chain of imports leads from main to Node's modules", () => {
     const edges = imports();
     const loaded = new Set(["src/main.ts"]);
     for (const path of loaded) {
@@ -201,12 +201,12 @@ describe("one door", () => {
         if (from === path && !typeOnly && !onDemand) loaded.add(to);
       }
     }
-    const off = [...loaded].filter((path) => OFF_THE_WAY.some(({ file }) => path.startsWith(file)));
-    none(off, "load it by import(), where it is asked for");
+    const off = [...loaded].filter((path) => NODE_MODULES.some(({ file }) => path.startsWith(file)));
+    none(off, "load it with import() where it is needed");
     expect(loaded.size).toBeGreaterThan(20);
   });
 
-  test("nothing runs another program or code that is made at run time", () => {
+  test("programs and code: src starts no other program and evaluates no code", () => {
     none(
       places(SRC, /Bun\.(spawn|\$)|new Function\(|\beval\(|child_process/),
       "an enclave's descriptor must not leak",
@@ -219,24 +219,24 @@ describe("size", () => {
   const MOST_COLUMNS = 120;
   const MOST_FUNCTION_LINES = 60;
 
-  test(`a file has at most ${MOST_LINES} lines`, () => {
+  test(`size: a file has at most ${MOST_LINES} lines`, () => {
     const long = SRC.filter(({ lines }) => lines.length > MOST_LINES + 1);
     none(
       long.map(({ path, lines }) => `${path}: ${lines.length - 1} lines`),
-      "cut the file along its ideas",
+      "split the file by subject",
     );
   });
 
-  test(`a line has at most ${MOST_COLUMNS} columns`, () => {
+  test(`size: a line has at most ${MOST_COLUMNS} columns`, () => {
     none(
       SRC.flatMap(({ path, lines }) =>
         lines.flatMap((line, i) => (line.length > MOST_COLUMNS ? [`${path}:${i + 1}: ${line.length}`] : [])),
       ),
-      "break the line; a long text is cut into strings joined by +",
+      "break the line; split a long text into strings joined by +",
     );
   });
 
-  test(`a function has at most ${MOST_FUNCTION_LINES} lines`, () => {
+  test(`size: a function has at most ${MOST_FUNCTION_LINES} lines`, () => {
     // The formatter puts a function's end at the indentation of its beginning.
     const begins =
       /^(\s*)(?:(?:export )?(?:async )?function\b|(?:(?:static|async|private|get|set) )*#?\w+\(.*\).*\{$)/;
@@ -249,36 +249,36 @@ describe("size", () => {
         return end - i + 1 > MOST_FUNCTION_LINES ? [`${path}:${i + 1}: ${end - i + 1} lines`] : [];
       }),
     );
-    none(long, "the story fits one screen: give its steps names");
+    none(long, "extract its steps into functions");
   });
 });
 
 describe("types", () => {
-  test("there is no any, no assertion that something is there, no silenced check", () => {
-    none(places(ALL, /(:|<|as|,) any\b(?! )|\bany\[\]/), "use unknown and look, or a type parameter");
-    none(places(SRC, /\w!(\.|;|,|\)|\[)/), "look whether it is there");
+  test("types: no any, no non-null assertion, no disabled check", () => {
+    none(places(ALL, /(:|<|as|,) any\b(?! )|\bany\[\]/), "use unknown and check it, or a type parameter");
+    none(places(SRC, /\w!(\.|;|,|\)|\[)/), "check for undefined");
     none(
       places(ALL, new RegExp(["@ts-", "(ignore|expect-error|nocheck)"].join("")), "text"),
-      "mend the types",
+      "fix the types",
     );
-    none(places(SRC, /biome-ignore/, "text"), "write it so that Biome agrees");
+    none(places(SRC, /biome-ignore/, "text"), "write it so that Biome accepts it");
   });
 
-  test("every export of src has a doc comment, or stands among those of a table that has one", () => {
+  test("doc comments: every export of src has one, or follows constants that share one", () => {
     const bare = SRC.filter(({ path }) => !path.startsWith("src/sys/linux/")).flatMap(({ path, lines }) =>
       lines.flatMap((line, i) => {
         if (!/^export (?!\{|\*)/.test(line)) return [];
         const above = lines[i - 1] ?? "";
-        const beside = /\/\/ \S/.test(line);
+        const trailing = /\/\/ \S/.test(line);
         // Constants one after another share the comment of the first.
         const sibling = /^export const .*;$/.test(line) && /^export const .*;$/.test(above);
-        return above.endsWith("*/") || beside || sibling ? [] : [`${path}:${i + 1}: ${line}`];
+        return above.endsWith("*/") || trailing || sibling ? [] : [`${path}:${i + 1}: ${line}`];
       }),
     );
-    none(bare, "say in one sentence what it is: /** … */ right above");
+    none(bare, "describe it in one sentence, in /** … */ directly above");
   });
 
-  test("every file of src says at its head what it is", () => {
+  test("file comments: every file of src begins with one", () => {
     const bare = SRC.filter(({ lines }) => !lines[0]?.startsWith("/**")).map(({ path }) => path);
     none(bare, "begin the file with /** … */");
   });
@@ -287,7 +287,7 @@ describe("types", () => {
 describe("the kernel's constants", () => {
   const files = SRC.filter(({ path }) => path.startsWith("src/sys/linux/"));
 
-  test("name the header that they come from, and are data only", () => {
+  test("kernel constants: each file names its header, and has data only", () => {
     expect(files.length).toBeGreaterThan(5);
     const bare = files.filter(({ lines }) => !/^\/\*\* include\/.*\.h/.test(lines[0] ?? ""));
     none(
@@ -297,7 +297,7 @@ describe("the kernel's constants", () => {
     none(places(files, /\bfunction\b|=>|\bclass\b/), "a file per header, data only: put functions into sys/");
   });
 
-  test("no constant is exported twice, and none of sys is declared again elsewhere", () => {
+  test("constants: none is exported twice, and none of sys is declared again elsewhere", () => {
     const declared = SRC.flatMap(({ path, text }) =>
       [...text.matchAll(/^(export )?const ([A-Z][A-Z0-9_]*)\b/gm)].map(([, exported, name = ""]) => ({
         path,
@@ -311,12 +311,12 @@ describe("the kernel's constants", () => {
     });
     none(
       twice.map(([name, places]) => `${name}: ${places.map(({ path }) => path).join(", ")}`),
-      "import the constant, or name the other one for what it means",
+      "import the constant, or give the other one a name of its own",
     );
     expect(declared.length).toBeGreaterThan(100);
   });
 
-  test("stand nowhere else", () => {
+  test("kernel constants: are declared in sys/linux only", () => {
     const elsewhere = SRC.filter(({ path }) => !path.startsWith("src/sys/linux/"));
     none(
       places(
@@ -329,33 +329,46 @@ describe("the kernel's constants", () => {
 });
 
 describe("names and leftovers", () => {
-  test("file names are kebab-case nouns, the kernel's headers' apart", () => {
+  test("file names: are kebab-case nouns, except those of the kernel's headers", () => {
     const odd = ALL.map(({ path }) => path).filter((path) => {
       const name = path.split("/").at(-1) ?? "";
       return path.includes("/linux/")
         ? !/^[a-z0-9_]+\.ts$/.test(name)
         : !/^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.ts$/.test(name);
     });
-    none(odd, "write it small, words joined by -");
+    none(odd, "use lower case, and join the parts with -");
   });
 
-  test("nothing is called utils, helpers, manager", () => {
+  test("file names: none is utils, helpers or manager", () => {
     const vague = ALL.map(({ path }) => path).filter((path) =>
       /(^|[/.-])(utils?|helpers?|managers?|misc|common|lib)([/.-]|$)/.test(path),
     );
-    none(vague, "name the file after what it holds");
+    none(vague, "name the file after its subject");
   });
 
-  test("nothing is left to be done", () => {
-    const words = new RegExp(["\\b(TO", "DO|FIX", "ME|XX", "X|HA", "CK)\\b"].join(""));
-    none(places(ALL, words, "text"), "do it, or say in the README why not");
+  test("leftovers: there is no note about unfinished work", () => {
+    const notes = new RegExp(["\\b(TO", "DO|FIX", "ME|XX", "X|HA", "CK)\\b"].join(""));
+    none(places(ALL, notes, "text"), "finish it, or explain it in the README");
   });
 
-  test("no test is run alone or put off", () => {
-    none(places(TEST, /\b(test|describe|it)\.(only|todo)\(/), "run them all");
+  test("tests: none is marked only or todo", () => {
+    none(places(TEST, /\b(test|describe|it)\.(only|todo)\(/), "run all tests");
   });
 
-  test("the map has every directory of src", () => {
+  test("tests: every title begins with its subject", () => {
+    const titles = TEST.filter(({ path }) => path.endsWith(".test.ts")).flatMap(({ path, text }) =>
+      [...text.matchAll(/^[ \t]*(?:test\b[^\n"`]*|[\])}][^\n"`]*\))\(\s*(["`])(.+?)\1,/gm)].map(
+        ([, , title = ""]) => ({ path, title }),
+      ),
+    );
+    none(
+      titles.filter(({ title }) => NO_SUBJECT.test(title)).map(({ path, title }) => `${path}: ${title}`),
+      "begin the title with what it is about: pid file: refuses a file of another user",
+    );
+    expect(titles.length).toBeGreaterThan(1000);
+  });
+
+  test("src/README.md: has every directory of src", () => {
     const map = readFileSync(join(ROOT, "src/README.md"), "utf8");
     const missing = [...new Set(SRC.map(({ path }) => directoryOf(path)))].filter(
       (name) => !map.includes(name),
@@ -363,6 +376,10 @@ describe("names and leftovers", () => {
     none(missing, "add it to src/README.md");
   });
 });
+
+/** A title that begins with one of these continues the title of its group, and cannot be searched for. */
+const NO_SUBJECT =
+  /^(is|are|was|has|have|does|do|may|can|must|of|that|which|with|without|in|on|by|when|where|while|if|but|and|or|to|for|from|at|as|not|its|it|gets|gives|takes|tells|makes)\b/;
 
 /** Words of an earlier style, and what to write instead (the list of CONTRIBUTING.md). */
 const RETIRED: readonly (readonly [pattern: RegExp, instead: string])[] = [
@@ -388,7 +405,7 @@ const MARKDOWN = [
 ].map((path) => ({ path, text: readFileSync(join(ROOT, path), "utf8") }));
 
 describe("language", () => {
-  test("no retired word in comments, strings and documents", () => {
+  test("language: no retired word in comments, strings and documents", () => {
     // A shell's words are the field's term.
     const exempt = ["test/tidy.test.ts", "src/cli/completion/"];
     const code = ALL.filter(({ path }) => !exempt.some((each) => path.startsWith(each))).flatMap(
@@ -408,7 +425,7 @@ describe("language", () => {
 });
 
 describe("documents", () => {
-  test("every file or directory that a document names exists", () => {
+  test("documents: every file or directory that they name exists", () => {
     const missing = MARKDOWN.flatMap(({ path, text }) =>
       [...text.matchAll(/(?<![\w/.-])(?:src|test|\.github|\.ci)\/[\w./-]*[\w/]/g)]
         .filter(([name]) => !existsSync(join(ROOT, name)))
@@ -434,7 +451,7 @@ describe("documents", () => {
     );
   });
 
-  test("every symbol that a document names is declared in the file beside it", () => {
+  test("documents: every symbol that they name is declared in the file named with it", () => {
     const named = MARKDOWN.flatMap(({ path, text }) =>
       [...text.matchAll(/`((?:src|test)\/[\w./-]+\.ts)`: `([\w.#]+)`/g)].map(
         ([, file = "", symbol = ""]) => ({
@@ -463,7 +480,7 @@ describe("exports", () => {
     ),
   );
 
-  test("every exported name is used: a value in another file, a type at least in a signature", () => {
+  test("exports: every name is used, a value in another file, a type at least in a signature", () => {
     const builder = { path: "build.ts", text: readFileSync(join(ROOT, "build.ts"), "utf8") };
     const dead = exported.filter(({ path, kind, name }) => {
       const use = new RegExp(`\\b${name}\\b`, "g");
@@ -477,7 +494,7 @@ describe("exports", () => {
     );
   });
 
-  test("no exported name has two meanings", () => {
+  test("exports: no name has two meanings", () => {
     const files = Map.groupBy(exported, ({ name }) => name);
     const twice = [...files].filter(([, places]) => places.length > 1);
     none(
@@ -498,7 +515,7 @@ describe("dependencies", () => {
     );
   });
 
-  test("every version is exact, and the lock has the same", () => {
+  test("dependencies: every version is exact, and the lock has the same", () => {
     const packages: Readonly<Record<string, { version?: string }>> = lock.packages;
     for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
       expect([name, version]).toEqual([name, expect.stringMatching(/^\d+\.\d+\.\d+$/)]);
@@ -506,7 +523,7 @@ describe("dependencies", () => {
     }
   });
 
-  test("the lock holds the integrity of both runtimes, of the pinned version", () => {
+  test("dependencies: the lock holds the integrity of both runtimes, of the pinned version", () => {
     for (const name of ["@oven/bun-linux-x64", "@oven/bun-linux-aarch64"] as const) {
       const { version, integrity } = lock.packages[`node_modules/${name}`];
       expect([name, version]).toEqual([name, devDependencies.bun]);
@@ -514,13 +531,13 @@ describe("dependencies", () => {
     }
   });
 
-  test("every package of the lock has an integrity", () => {
+  test("dependencies: every package of the lock has an integrity", () => {
     const bare = Object.entries(lock.packages).filter(
       ([name, about]) => name !== "" && !("integrity" in about),
     );
     none(
       bare.map(([name]) => name),
-      "run npm install anew",
+      "run npm install again",
     );
   });
 });

@@ -113,11 +113,11 @@ for (const { name, original, prefix, loader, run, skip } of BUILDS) {
       ["objcopy --strip-debug", [`${prefix}objcopy`, "--strip-debug"]],
       ["objcopy --strip-all", [`${prefix}objcopy`, "--strip-all"]],
       ["eu-strip", ["eu-strip"]],
-    ])("after %s", (_, command) => {
+    ])("changed executable: runs after %s", (_, command) => {
       expectRuns(changedBy(original, `${name}-stripped`, command));
     });
 
-    test("after patchelf --set-interpreter", () => {
+    test("changed executable: runs after patchelf --set-interpreter", () => {
       const link = directory.file(`loader-with-a-path-that-is-longer-than-the-one-before-${name}`);
       symlinkSync(loader, link);
       expectRuns(changedBy(original, `${name}-patched`, ["patchelf", "--set-interpreter", link]));
@@ -139,7 +139,7 @@ for (const { name, original, prefix, loader, run, skip } of BUILDS) {
       ["at the program's length", ({ start }) => start],
       ["in the program's table of contents", ({ end }) => end - 40],
       ["at the program's end", ({ end }) => end - 8],
-    ])("with zeros %s", (_, where) => {
+    ])("changed executable: refuses to run with zeros %s", (_, where) => {
       expect(run(damagedAt(where), "-version")).toEqual(REFUSAL);
     });
 
@@ -148,7 +148,7 @@ for (const { name, original, prefix, loader, run, skip } of BUILDS) {
       ["a page before its end", ({ end }) => end - 4096],
       ["in its middle", ({ start, end }) => (start + end) >> 1],
       ["at its start", ({ start }) => start],
-    ])("cut off %s", (_, where) => {
+    ])("changed executable: refuses to run if it is truncated %s", (_, where) => {
       const copy = directory.file(`${name}-cut`);
       copyFileSync(original, copy);
       truncateSync(copy, where(layoutOf(readFileSync(original))));
@@ -159,7 +159,7 @@ for (const { name, original, prefix, loader, run, skip } of BUILDS) {
       expect(isBun(ended)).toBe(false);
     });
 
-    test("cut off before the program", () => {
+    test("changed executable: refuses to run if it is truncated before the program", () => {
       const copy = directory.file(`${name}-cut`);
       copyFileSync(original, copy);
       for (const share of [0.9, 0.5, 0.1]) {
@@ -171,15 +171,18 @@ for (const { name, original, prefix, loader, run, skip } of BUILDS) {
   });
 }
 
-describe("changed executable: the control, a program of the plain runtime,", () => {
+describe("changed executable: control, a program of the plain runtime", () => {
   const runtime = join(import.meta.dir, "../../../node_modules/bun/bin/bun.exe");
 
-  test.skipIf(!existsSync(runtime))("turns into bun, so that these tests can fail", () => {
-    const [source, program] = [directory.file("plain.ts"), directory.file("plain")];
-    writeFileSync(source, 'console.log("plain");\n');
-    expect(runCommand([runtime, "build", "--compile", source, "--outfile", program]).status).toBe(0);
-    expect(runCommand([program, "-version"]).out).toBe("plain\n");
-    expect(runCommand(["strip", program]).status).toBe(0);
-    expect(isBun(runCommand([program, "--version"]))).toBe(true);
-  });
+  test.skipIf(!existsSync(runtime))(
+    "control: the plain runtime turns into bun, so that these tests can fail",
+    () => {
+      const [source, program] = [directory.file("plain.ts"), directory.file("plain")];
+      writeFileSync(source, 'console.log("plain");\n');
+      expect(runCommand([runtime, "build", "--compile", source, "--outfile", program]).status).toBe(0);
+      expect(runCommand([program, "-version"]).out).toBe("plain\n");
+      expect(runCommand(["strip", program]).status).toBe(0);
+      expect(isBun(runCommand([program, "--version"]))).toBe(true);
+    },
+  );
 });

@@ -63,8 +63,8 @@ function expectRead(eif: string, pair: Pair): void {
 const plain = here.pair({ curve: "P-256" });
 const forms = textForms(here, plain.certificate);
 
-describe("a certificate", () => {
-  test.each(Object.keys(forms))("%s is read in an image and from a file", (name) => {
+describe("certificate", () => {
+  test.each(Object.keys(forms))("certificate: %s is read in an image and from a file", (name) => {
     const text = forms[name] ?? Buffer.alloc(0);
     expectRead(signedWith(plain, text, "form.eif"), plain);
     const file = here.file("form.crt", text);
@@ -90,7 +90,7 @@ describe("a certificate", () => {
     ["with explicit curve parameters", pairInForm(here, "P-384", "explicit parameters")],
     ["with a hybrid point", pairInForm(here, "P-521", "a hybrid point")],
   ];
-  test.each(pairs)("%s signs, and is read in an image", (_, pair) => {
+  test.each(pairs)("certificate: one %s signs, and is read in an image", (_, pair) => {
     const signing = ["-signing-certificate", pair.certificate, "-private-key", pair.key];
     here.done(["sign", "unsigned.eif", "-o", "signed.eif", ...signing]);
     expectRead(here.path("signed.eif"), pair);
@@ -99,7 +99,7 @@ describe("a certificate", () => {
 
   const unreadable = unreadableForms(here, plain.certificate);
   test.each(Object.keys(unreadable))(
-    "in %s is named as the reason, and PCR8 is never left out silently",
+    "certificate: the message names the form %s, and PCR8 is never omitted silently",
     (name) => {
       const [text, why] = unreadable[name] ?? [Buffer.alloc(0), ""];
       const eif = signedWith(plain, text, "unreadable.eif");
@@ -123,7 +123,7 @@ test.each([
   ["arn:aws:kms:eu-west-1:123456789012:key/1234abcd", "AWS KMS"],
   ["arn:aws-us-gov:kms:us-gov-west-1:123456789012:alias/enclave", "AWS KMS"],
   ["pkcs11:token=hsm;object=enclave", "a PKCS #11 token"],
-])("the private key %s is refused with the two steps that sign with it", (key, service) => {
+])("private key: %s is refused with the two steps that sign with it", (key, service) => {
   const signing = ["-signing-certificate", plain.certificate, "-private-key", key];
   const build = ["build", "-o", "no.eif", "-arch", "x86_64", "-kernel", here.kernel];
   for (const words of [["sign", "unsigned.eif"], build]) {

@@ -196,7 +196,7 @@ describe.concurrent.skipIf(notHere !== undefined)("vsock port 9000", () => {
     expectNothingLeft(result);
   });
 
-  test("that another process keeps is waited for until a signal arrives", async () => {
+  test("port 9000: is waited for while another process holds it, until a signal arrives", async () => {
     const result = await launch(here.debug(), {
       takenPorts: [9000],
       signals: [{ at: "exit bind", nth: 10, signal: "SIGTERM" }],

@@ -32,7 +32,7 @@ function args(memory: string, threads?: number): string[] {
   return [...rest, "-object", object, "-machine", "memory-backend=m"];
 }
 
-const regionsTold = (stderr: string) => Number(/ in (\d+) regions?[, ]/.exec(stderr)?.[1]);
+const reportedRegions = (stderr: string) => Number(/ in (\d+) regions?[, ]/.exec(stderr)?.[1]);
 
 describe.concurrent.skipIf(notHere !== undefined)("physical order", () => {
   // 4 regions are all that the hypervisor gives; as they come, each page of the 64 would be one.
@@ -40,19 +40,22 @@ describe.concurrent.skipIf(notHere !== undefined)("physical order", () => {
     ["in reverse order", "descending", 0, 1],
     ["in runs of 24, the first of which comes last", "descending", 24, 3],
     ["in order", "ascending", 0, 1],
-  ] as const)("that come %s", async (_, pageOrder, runPages, regions) => {
-    const result = await launch(args("128M"), instance({ pageOrder, runPages }, { maxRegions: 4 }));
-    expect(result.status).toBe(5);
-    expect(regionsTold(result.stderr)).toBe(regions);
-    const [donation] = entries(result, "NE_SET_USER_MEMORY_REGION");
-    expect(donation).toMatchObject({ bytes: 128 * MIB, imageComplete: true });
-    expectNothingLeft(result);
-  });
+  ] as const)(
+    "physical order: pages that come %s have the fewest regions",
+    async (_, pageOrder, runPages, regions) => {
+      const result = await launch(args("128M"), instance({ pageOrder, runPages }, { maxRegions: 4 }));
+      expect(result.status).toBe(5);
+      expect(reportedRegions(result.stderr)).toBe(regions);
+      const [donation] = entries(result, "NE_SET_USER_MEMORY_REGION");
+      expect(donation).toMatchObject({ bytes: 128 * MIB, imageComplete: true });
+      expectNothingLeft(result);
+    },
+  );
 
   test("physical order: there are as many regions as runs; if these are too many, the message says so", async () => {
     const strewn = { pageOrder: "shuffled", seed: 3 } as const;
     const result = await launch(args("512M"), instance(strewn, { hugePages: 300 }));
-    const regions = regionsTold(result.stderr);
+    const regions = reportedRegions(result.stderr);
     expect(regions).toBeGreaterThan(2);
     expect(regions).toBeLessThan(100);
     const exact = await launch(args("512M"), instance(strewn, { hugePages: 300, maxRegions: regions }));
@@ -92,10 +95,10 @@ describe.concurrent.skipIf(notHere !== undefined)("physical order", () => {
     const files = { "/proc/sys/vm/max_map_count": "300\n" };
     const host = { pageOrder: "descending" } as const;
     const few = await launch(args("320M"), instance(host, { files, hugePages: 256 }));
-    expect([few.status, regionsTold(few.stderr)]).toEqual([5, 160]);
+    expect([few.status, reportedRegions(few.stderr)]).toEqual([5, 160]);
     // 144 of the 150 that are left to it.
     const enough = await launch(args("288M"), instance(host, { files, hugePages: 256 }));
-    expect([enough.status, regionsTold(enough.stderr)]).toEqual([5, 1]);
+    expect([enough.status, reportedRegions(enough.stderr)]).toEqual([5, 1]);
     expectNothingLeft(enough);
   });
 
@@ -248,7 +251,7 @@ describe.concurrent.skipIf(notHere !== undefined)("preallocation", () => {
       );
       expect(result.status).toBe(5);
       expect(threadsOf(result.stderr)).toBe(threads);
-      expect(regionsTold(result.stderr)).toBe(1);
+      expect(reportedRegions(result.stderr)).toBe(1);
       const [donation] = entries(result, "NE_SET_USER_MEMORY_REGION");
       expect(donation).toMatchObject({ imageComplete: true, regions: 1 });
       expectNothingLeft(result);
@@ -258,7 +261,7 @@ describe.concurrent.skipIf(notHere !== undefined)("preallocation", () => {
   test("preallocation: one thread is used if the pages cannot be put in order", async () => {
     const files = { "/proc/sys/vm/max_map_count": "1600\n" };
     const result = await launch([...args("2G"), "-d", "syscalls"], instance({}, { files }));
-    expect([result.status, threadsOf(result.stderr), regionsTold(result.stderr)]).toEqual([5, 1, 1]);
+    expect([result.status, threadsOf(result.stderr), reportedRegions(result.stderr)]).toEqual([5, 1, 1]);
     expectNothingLeft(result);
   });
 

@@ -287,7 +287,7 @@ describe.skipIf(notHere !== undefined)("character device backends", () => {
     ["tcp::0", ["127.0.0.1", "::1"]],
     ["tcp:0:0", ["127.0.0.1"]],
     ["tcp:[::1]:0", ["::1"]],
-  ])("%s accepts clients at %p", async (target, hosts) => {
+  ])("%s: accepts clients at %p", async (target, hosts) => {
     const args = ["-qmp", `unix:${QMP}`, "-monitor", `${target},server=on,wait=off`];
     const parent = start(args, { ...QUIET, network: "machine" });
     const client = await connectQmp();

@@ -31,7 +31,7 @@ const GREETING = { greeting: ["QMP"] };
 const NEGOTIATED = { qmp_capabilities: {} };
 
 describe.skipIf(notHere !== undefined)("passed descriptors", () => {
-  test("-qmp unix:fd=N serves a connected socket", async () => {
+  test("-qmp unix:fd=N: serves a connected socket", async () => {
     expect(await pass("connected")).toEqual([
       GREETING,
       NEGOTIATED,
@@ -41,7 +41,7 @@ describe.skipIf(notHere !== undefined)("passed descriptors", () => {
     ]);
   });
 
-  test("fd=N,server=on accepts clients of a listening socket, whose file stays", async () => {
+  test("fd=N,server=on: accepts clients of a listening socket, whose file stays", async () => {
     expect(await pass("listening")).toEqual([
       GREETING,
       NEGOTIATED,
@@ -53,7 +53,7 @@ describe.skipIf(notHere !== undefined)("passed descriptors", () => {
     ]);
   });
 
-  test("-add-fd, getfd and add-fd answer as QEMU does", async () => {
+  test("-add-fd, getfd and add-fd: answer as QEMU does", async () => {
     const answers = await pass("sets");
     const chardevs = answers.find((answer) => Object.hasOwn(Object(answer), "query-chardev"));
     expect(answers.filter((answer) => answer !== chardevs)).toEqual([
@@ -90,7 +90,7 @@ describe.skipIf(notHere !== undefined)("passed descriptors", () => {
     expect(JSON.stringify(chardevs)).toContain('"filename":"unix:","label":"s"');
   });
 
-  test("-daemonize keeps them open in the daemon", async () => {
+  test("-daemonize: keeps passed descriptors open in the daemon", async () => {
     expect(await pass("daemon")).toEqual([
       { command: 0 },
       GREETING,
@@ -104,7 +104,7 @@ describe.skipIf(notHere !== undefined)("passed descriptors", () => {
 
   const qemuMachine = process.env["NITRO_QEMU_MACHINE"] ?? "";
   test.skipIf(qemuMachine === "")(
-    "QEMU's QEMUMachine launches, reads the console and shuts down",
+    "QEMUMachine: QEMU's class launches, reads the console and shuts down",
     async () => {
       expect(await pass("machine", { PYTHONPATH: qemuMachine })).toEqual([
         { status: "running", running: true },

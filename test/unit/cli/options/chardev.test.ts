@@ -15,7 +15,7 @@ describe("-chardev socket", () => {
     ["port=1,ipv6=off", { address: { kind: "tcp", host: "", port: 1, family: "ipv4" } }],
     ["port=1,ipv4=on,ipv6=on", { address: { kind: "tcp", host: "", port: 1, family: undefined } }],
     ["host=0,port=1", { address: { kind: "tcp", host: "0", port: 1 } }],
-  ])("reads %s", (properties, expected) => {
+  ])("-chardev socket: reads %s", (properties, expected) => {
     expect(launchWith(`-chardev socket,id=c,${properties}`).chardevs[0]?.backend).toMatchObject(expected);
   });
 
@@ -29,17 +29,17 @@ describe("-chardev socket", () => {
     ["-chardev socket,id=c,port=1,ipv4=off,ipv6=off", "Cannot disable IPv4 and IPv6 at same time"],
     ["-chardev socket,id=c", "no path, no fd and no port given"],
     ["-chardev socket,id=c,fd=7 -qmp unix:fd=7", "-chardev socket,id=c,fd=7 uses descriptor 7 already"],
-  ])("refuses %s", (args, why) => {
+  ])("-chardev socket: refuses %s", (args, why) => {
     expect(userErrorOf(() => launchWith(args)).why).toContain(why);
   });
 
-  test("-qmp unix:fd=N is a socket that was passed", () => {
+  test("-qmp unix:fd=N: is a socket that was passed", () => {
     const { chardevs, monitors } = launchWith("-qmp unix:fd=9");
     const device = chardevs.find(({ label }) => label === monitors[0]?.chardev);
     expect(device?.backend).toMatchObject({ kind: "socket", address: { kind: "fd", fd: "9" } });
   });
 
-  test("tcp::PORT and tcp:0:PORT are addresses to listen on", () => {
+  test("tcp::PORT and tcp:0:PORT: are addresses to listen on", () => {
     for (const [target, host] of [
       ["tcp::4444,server=on,wait=off", ""],
       ["tcp:0:4444,server=on,wait=off", "0"],
@@ -52,14 +52,14 @@ describe("-chardev socket", () => {
 });
 
 describe("-chardev logtimestamp", () => {
-  test("is a property of the log file", () => {
+  test("logtimestamp: is a property of the log file", () => {
     const { chardevs } = launchWith("-chardev null,id=c,logfile=l,logtimestamp=on");
     expect(chardevs[0]?.log).toEqual({ path: "l", append: false, timestamp: true });
   });
 });
 
 describe("-add-fd", () => {
-  test("reads number, set and text", () => {
+  test("-add-fd: reads number, set and text", () => {
     expect(launchWith("-add-fd fd=7,set=2,opaque=x -add-fd fd=8").addedFds).toEqual([
       { fd: 7, set: 2, opaque: "x", typed: "-add-fd fd=7,set=2,opaque=x" },
       { fd: 8, set: undefined, opaque: undefined, typed: "-add-fd fd=8" },
@@ -72,7 +72,7 @@ describe("-add-fd", () => {
     ["-add-fd fd=x", "Parameter 'fd' expects a number"],
     ["-add-fd fd=7,set=x", "Parameter 'set' expects a number"],
     ["-add-fd fd=7,flags=1", "Invalid parameter 'flags'"],
-  ])("refuses %s", (args, why) => {
+  ])("-add-fd: refuses %s", (args, why) => {
     expect(userErrorOf(() => launchWith(args)).why).toContain(why);
   });
 });
@@ -82,17 +82,17 @@ describe("-echr", () => {
     ["0x14", 20],
     ["20", 20],
     ["255", 255],
-  ])("%s is a byte", (text, byte) => {
+  ])("-echr: %s is a byte", (text, byte) => {
     expect(launchWith(`-echr ${text}`).escapeByte).toBe(byte);
   });
 
-  test.each(["0", "256", "x", "-1"])("refuses %s", (text) => {
+  test.each(["0", "256", "x", "-1"])("-echr: refuses %s", (text) => {
     expect(userErrorOf(() => launchWith(`-echr ${text}`)).why).toContain("expects a number, 1 to 255");
   });
 });
 
 describe("-object monitor-qmp and monitor-hmp", () => {
-  test("are monitors on a character device", () => {
+  test("-object monitor-qmp and monitor-hmp: are monitors on a character device", () => {
     const { monitors } = launchWith(
       "-chardev null,id=a -chardev null,id=b -object monitor-qmp,id=q,chardev=a,pretty=on -object monitor-hmp,id=h,chardev=b",
     );
@@ -102,7 +102,7 @@ describe("-object monitor-qmp and monitor-hmp", () => {
     ]);
   });
 
-  test("replace the default monitor of -nographic", () => {
+  test("-object monitor-hmp: replaces the default monitor of -nographic", () => {
     const { monitors } = launchWith("-nographic -chardev null,id=a -object monitor-qmp,id=q,chardev=a");
     expect(monitors.map(({ chardev }) => chardev)).toEqual(["a"]);
   });
@@ -115,7 +115,7 @@ describe("-object monitor-qmp and monitor-hmp", () => {
     ["-object monitor-qmp,id=q,chardev=a,close-action=quit", "only none is supported"],
     ["-object monitor-qmp,id=q,chardev=a -object monitor-hmp,id=q,chardev=b", "Duplicate ID 'q' for object"],
     ["-object id=q", "Parameter 'qom-type' is missing"],
-  ])("refuse %s", (args, why) => {
+  ])("-object monitor-qmp and monitor-hmp: refuse %s", (args, why) => {
     const message = userErrorOf(() => launchWith(`-chardev null,id=a -chardev null,id=b ${args}`)).why;
     expect(message).toContain(why);
   });
