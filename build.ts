@@ -26,6 +26,9 @@ import { describeCommands } from "./src/cli/completion/description.ts";
 import { fishCompletion } from "./src/cli/completion/fish.ts";
 import { zshCompletion } from "./src/cli/completion/zsh.ts";
 import { manPage } from "./src/cli/man-page.ts";
+import type { Processor } from "./src/executable/added-code.ts";
+import { ElfFile } from "./src/executable/elf.ts";
+import { addEngineOptions } from "./src/executable/engine-options.ts";
 import { addEntryCheck } from "./src/executable/entry-check.ts";
 import { COMPONENTS } from "./src/licenses/components.ts";
 import { thirdPartyNotices } from "./src/licenses/notices.ts";
@@ -37,7 +40,7 @@ const CACHE = join(ROOT, "node_modules/.cache/nitro");
 const DIST = join(ROOT, "dist");
 
 interface Target {
-  readonly architecture: "x86_64" | "aarch64";
+  readonly architecture: Processor;
   /** Node's name of the architecture. */
   readonly node: "x64" | "arm64";
   readonly runtime: "@oven/bun-linux-x64" | "@oven/bun-linux-aarch64";
@@ -125,41 +128,13 @@ const CLOSED_VARIABLES: readonly ClosedVariables[] = [
 ];
 
 /**
- * BUN_JSC_X sets option X of the JavaScript engine; functionOverrides=FILE replaces functions of the program. The
- * runtime compares the prefix byte by byte in code: `J` at offset 4, `S` at offset 5. The patch makes the second
- * comparison read offset 4 as well, which no name satisfies. When Bun is updated and the pattern is not found exactly
- * once, disassemble the place where the environment is scanned for BUN_JSC_ and write the new pattern; `.` stands for
- * any byte.
- */
-const JSC_PREFIX: Readonly<
-  Record<Target["architecture"], { code: RegExp; patch: (program: Buffer, at: number) => void }>
-> = {
-  x86_64: {
-    // cmpb $'J', 4(%r); jne; cmpb $'S', 5(%r)
-    code: /[\x40-\x4f]?\x80[\x78-\x7f]\x04J(?:\x75.|\x0f\x85....)[\x40-\x4f]?\x80[\x78-\x7f]\x05S/gs,
-    patch: (program, at) => {
-      const displacement = program.indexOf(Buffer.from([0x05, 0x53]), at);
-      program[displacement] = 0x04;
-    },
-  },
-  aarch64: {
-    // ldrb w, [x, #4]; cmp w, #'J'; b.ne; ldrb w, [x, #5]; cmp w, #'S'
-    code: /.[\x10-\x13]@9.[\x28-\x2b]\x01q...T.[\x14-\x17]@9.[\x4c-\x4f]\x01q/gs,
-    patch: (program, at) => {
-      const immediate = at + 3 * 4 + 1;
-      program[immediate] = (program[immediate] ?? 0) & ~0x04;
-    },
-  },
-};
-
-/**
  * MIMALLOC_X sets option X of the allocator. MIMALLOC_RESERVE_HUGE_OS_PAGES and MIMALLOC_ALLOW_LARGE_OS_PAGES, which
  * some hosts set for all programs, would take the huge pages that the enclave needs; others print. The allocator
  * builds the names from a prefix of eight bytes, whose first byte becomes `=`, with which no shell starts a
  * name. (NUL would leave the bare option names.) The prefix is an immediate operand on x86_64 and a constant on
  * aarch64. When Bun is updated and it is not found exactly once, look for the new form of the constant.
  */
-const MIMALLOC_PREFIX: Readonly<Record<Target["architecture"], { constant: RegExp; at: number }>> = {
+const MIMALLOC_PREFIX: Readonly<Record<Processor, { constant: RegExp; at: number }>> = {
   // movabs $'mimalloc', %r
   x86_64: { constant: /[\x48\x49][\xb8-\xbf]mimalloc/gs, at: 2 },
   aarch64: { constant: /mimalloc\x10\x11\x12\x13/gs, at: 0 },
@@ -224,15 +199,13 @@ function runtimeFor(target: Target): string {
 }
 
 /**
- * Makes the environment variables of the runtime ineffective. Fails if the runtime is not the one that was examined.
+ * Makes the environment variables of the runtime ineffective, except for those of its engine: addEngineOptions. Fails if the runtime is not the one that was examined.
  */
-function closeEnvironment(program: Buffer, runtimeSize: number, architecture: Target["architecture"]): void {
+function closeEnvironment(program: Buffer, runtimeSize: number, architecture: Processor): void {
   closeVariables(program, runtimeSize);
   const text = program.toString("latin1", 0, runtimeSize);
   const { constant, at } = MIMALLOC_PREFIX[architecture];
   program[theOnly(text, constant, "MIMALLOC_PREFIX") + at] = "=".charCodeAt(0);
-  const { code, patch } = JSC_PREFIX[architecture];
-  patch(program, theOnly(text, code, "JSC_PREFIX"));
 }
 
 function closeVariables(program: Buffer, runtimeSize: number): void {
@@ -345,7 +318,9 @@ async function build(target: Target, plugin: Bun.BunPlugin): Promise<string> {
     });
     const program = readFileSync(join(work, "nitro"));
     closeEnvironment(program, statSync(runtime).size, target.architecture);
-    addEntryCheck(program, readFileSync(runtime), target.architecture);
+    const file = new ElfFile(program);
+    addEngineOptions(file, target.architecture);
+    addEntryCheck(file, new ElfFile(readFileSync(runtime)), target.architecture);
     writeFileSync(join(work, "nitro"), program);
     chmodSync(join(work, "nitro"), 0o755);
     renameSync(join(work, "nitro"), output);

@@ -1,6 +1,7 @@
 /*
- * The entry point of the executable: aarch64, AAPCS64. A system call changes no register but x0. entry-check.ts holds
- * the assembled bytes and says what for; test/unit/executable/entry-check.test.ts assembles this file and compares.
+ * Machine code that build.ts adds to the runtime: aarch64, AAPCS64. A system call changes no register but x0.
+ * entry-check.ts and engine-options.ts hold the assembled bytes and say what for; the tests of test/unit/executable
+ * assemble this file and compare.
  */
 	.text
 
@@ -60,3 +61,35 @@ expected:
 	.quad	0				/* the runtime's entry point */
 	.quad	0				/* the length of the message */
 message:
+entry_check_end:
+
+/*
+ * void set_engine_options(void): passes each option to the engine's function for it, as the runtime does with variables
+ * of the environment. It crashes if the engine does not know an option.
+ */
+set_engine_options:
+	bti	c
+	stp	x29, x30, [sp, #-32]!
+	mov	x29, sp
+	str	x19, [sp, #16]
+	adr	x19, options
+next_option:
+	mov	x0, x19
+	mov	w1, #1				/* check that the options agree with each other */
+	ldr	x16, set_option
+	blr	x16
+	tbz	w0, #0, unknown
+skip:
+	ldrb	w9, [x19], #1
+	cbnz	w9, skip
+	ldrb	w9, [x19]
+	cbnz	w9, next_option
+	ldr	x19, [sp, #16]
+	ldp	x29, x30, [sp], #32
+	ret
+unknown:
+	udf	#0
+	.balign	8
+set_option:
+	.quad	0				/* the address of the engine's function */
+options:					/* strings, and an empty one behind them */

@@ -26,38 +26,31 @@ export interface AddressRange {
 
 /** Methods throw Error if the file has not what they look for. */
 export class ElfFile {
-  readonly #bytes: DataView;
   readonly #sections: Section[] = [];
 
   constructor(private readonly file: Buffer) {
-    this.#bytes = new DataView(file.buffer, file.byteOffset, file.byteLength);
-    const header = (index: number) => this.number(HEADER.sections) + index * SECTION.bytes;
-    const nameSection = header(this.#bytes.getUint16(HEADER.nameSection, true));
-    const names = this.number(nameSection + SECTION.offset);
-    for (let index = 0; index < this.#bytes.getUint16(HEADER.sectionCount, true); index++) {
+    const header = (index: number) => this.#quad(HEADER.sections) + index * SECTION.bytes;
+    const nameSection = header(file.readUInt16LE(HEADER.nameSection));
+    const names = this.#quad(nameSection + SECTION.offset);
+    for (let index = 0; index < file.readUInt16LE(HEADER.sectionCount); index++) {
       const at = header(index);
       this.#sections.push({
         header: at,
-        name: this.#text(names + this.#bytes.getUint32(at, true)),
-        hasContents: this.#bytes.getUint32(at + SECTION.type, true) !== SHT_NOBITS,
-        address: this.number(at + SECTION.address),
-        offset: this.number(at + SECTION.offset),
-        size: this.number(at + SECTION.size),
+        name: this.#string(names + file.readUInt32LE(at)),
+        hasContents: file.readUInt32LE(at + SECTION.type) !== SHT_NOBITS,
+        address: this.#quad(at + SECTION.address),
+        offset: this.#quad(at + SECTION.offset),
+        size: this.#quad(at + SECTION.size),
       });
     }
   }
 
-  /** Returns the 64-bit number at an offset of the file. */
-  number(offset: number): number {
-    return Number(this.#bytes.getBigUint64(offset, true));
-  }
-
   get entry(): number {
-    return this.number(HEADER.entry);
+    return this.#quad(HEADER.entry);
   }
 
   set entry(address: number) {
-    this.#bytes.setBigUint64(HEADER.entry, BigInt(address), true);
+    this.file.writeBigUInt64LE(BigInt(address), HEADER.entry);
   }
 
   section(name: string): Section {
@@ -66,13 +59,28 @@ export class ElfFile {
     return found;
   }
 
-  /** Returns the offset of an address whose contents are in the file. */
-  offsetOf(address: number): number {
-    const of = ({ hasContents, address: start, size }: Section) =>
-      hasContents && start !== 0 && start <= address && address < start + size;
-    const section = this.#sections.find(of);
-    if (section === undefined) throw new Error(`no section contains address 0x${address.toString(16)}`);
-    return section.offset + address - section.address;
+  /** Returns the 64-bit number at an address. */
+  number(address: number): number {
+    return this.#quad(this.#offsetOf(address));
+  }
+
+  /** Returns the signed 32-bit number at an address. */
+  int32(address: number): number {
+    return this.file.readInt32LE(this.#offsetOf(address));
+  }
+
+  /** Returns bytes as characters of the same value. */
+  text(range: AddressRange): string {
+    return this.read(range).toString("latin1");
+  }
+
+  read({ address, size }: AddressRange): Buffer {
+    const offset = this.#offsetOf(address);
+    return this.file.subarray(offset, offset + size);
+  }
+
+  write(address: number, bytes: Uint8Array): void {
+    this.file.set(bytes, this.#offsetOf(address));
   }
 
   /** Enlarges the section that ends where `range` begins, so that it includes the range. */
@@ -83,7 +91,7 @@ export class ElfFile {
     if (section === undefined) throw new Error(`no section ends at address 0x${address.toString(16)}`);
     const enlarged = { ...section, size: section.size + size };
     this.#sections[at] = enlarged;
-    this.#bytes.setBigUint64(section.header + SECTION.size, BigInt(enlarged.size), true);
+    this.file.writeBigUInt64LE(BigInt(enlarged.size), section.header + SECTION.size);
   }
 
   /** Finds a symbol of the dynamic symbol table. */
@@ -91,13 +99,25 @@ export class ElfFile {
     const { offset, size } = this.section(".dynsym");
     const names = this.section(".dynstr").offset;
     for (let at = offset; at < offset + size; at += SYMBOL.bytes) {
-      if (this.#text(names + this.#bytes.getUint32(at, true)) !== name) continue;
-      return { address: this.number(at + SYMBOL.address), size: this.number(at + SYMBOL.size) };
+      if (this.#string(names + this.file.readUInt32LE(at)) !== name) continue;
+      return { address: this.#quad(at + SYMBOL.address), size: this.#quad(at + SYMBOL.size) };
     }
     throw new Error(`there is no symbol ${name}`);
   }
 
-  #text(offset: number): string {
+  #offsetOf(address: number): number {
+    const contains = ({ hasContents, address: start, size }: Section) =>
+      hasContents && start !== 0 && start <= address && address < start + size;
+    const section = this.#sections.find(contains);
+    if (section === undefined) throw new Error(`no section contains address 0x${address.toString(16)}`);
+    return section.offset + address - section.address;
+  }
+
+  #quad(offset: number): number {
+    return Number(this.file.readBigUInt64LE(offset));
+  }
+
+  #string(offset: number): string {
     return this.file.toString("latin1", offset, this.file.indexOf(0, offset));
   }
 }

@@ -5,7 +5,8 @@
  * code of x86_64.S or aarch64.S, which prints a message and exits with status 1 unless all of the program is there. It
  * takes about 1 µs, because it reads the last bytes alone. It is in the place of a function that nitro never calls.
  */
-import { ElfFile } from "./elf.ts";
+import { overwriteFunction, type Processor, quads } from "./added-code.ts";
+import type { ElfFile } from "./elf.ts";
 
 /** Only native add-ons for Node.js call it, and nitro loads none. */
 const UNUSED_FUNCTION = "napi_run_script";
@@ -20,8 +21,8 @@ const MESSAGE =
   "nitro: this executable cannot run: it was changed after it was built, or it is incomplete\n" +
   "hint: copy it again and compare its checksum with the one of the build: sha256sum FILE\n";
 
-/** The code up to `expected`, in hexadecimal; test/unit/executable/entry-check.test.ts compares it with the sources. */
-const CODE = {
+/** The code up to `expected`, in hexadecimal; test/unit/executable/added-code.test.ts compares it with the sources. */
+const CODE: Readonly<Record<Processor, string>> = {
   x86_64:
     "f30f1efa4989d04c8d0d72000000498b01488b18493b5908753dbfffffffff498b711831d241ba08000000b80e000000" +
     "0f054883f8f2741f488b03493b41107516498d7920b906000000fcf348a775074c89c241ff6150bf02000000488d357d" +
@@ -31,9 +32,7 @@ const CODE = {
     "010000d41f3800b1000200548b0140f94c0940f97f010ceb810100544d810091ce0080d22b8440f8ac8540f87f010ceb" +
     "c1000054ce0500f161ffff54e00309aa502940f900021fd6400080d221040010422d40f9080880d2010000d4200080d2" +
     "c80b80d2010000d4000000001f2003d5",
-} as const;
-
-type Architecture = keyof typeof CODE;
+};
 
 /** What the code compares, in the order of its table, and where it continues. */
 export interface ExpectedProgram {
@@ -49,17 +48,13 @@ export interface ExpectedProgram {
 }
 
 /** Returns the code, the table and the message. */
-export function entryCheck(architecture: Architecture, expected: ExpectedProgram): Uint8Array {
+export function entryCheck(architecture: Processor, expected: ExpectedProgram): Uint8Array {
   const { slot, address, length, ending, entry } = expected;
   const message = Buffer.from(MESSAGE);
   const code = Buffer.from(CODE[architecture], "hex");
   const end = address + 8 + length - COMPARED_BYTES;
-  const before = words(slot, address, length, end);
-  return Buffer.concat([code, before, ending, words(entry, message.length), message]);
-}
-
-function words(...values: number[]): Uint8Array {
-  return new Uint8Array(BigUint64Array.from(values.map((value) => BigInt(value))).buffer);
+  const before = quads(slot, address, length, end);
+  return Buffer.concat([code, before, ending, quads(entry, message.length), message]);
 }
 
 /**
@@ -67,20 +62,16 @@ function words(...values: number[]): Uint8Array {
  * keep sections alone, such as strip(1), keep all that a start needs. Throws Error if the executable or the runtime in
  * it is laid out in another way than that of the pinned runtime.
  */
-export function addEntryCheck(program: Buffer, runtime: Buffer, architecture: Architecture): void {
-  const file = new ElfFile(program);
-  const slot = new ElfFile(runtime).section(PROGRAM_SECTION);
-  const { address, offset, size } = file.section(PROGRAM_SECTION);
-  const length = file.number(offset);
+export function addEntryCheck(program: ElfFile, runtime: ElfFile, architecture: Processor): void {
+  const slot = runtime.section(PROGRAM_SECTION);
+  const { address, size } = program.section(PROGRAM_SECTION);
+  const length = program.number(address);
   if (slot.size !== 8 || length + 8 !== size) throw new Error(`${PROGRAM_SECTION} has another layout`);
-  file.enlargeSection(slot);
-  const stored = file.number(file.offsetOf(slot.address));
+  program.enlargeSection(slot);
+  const stored = program.number(slot.address);
   if (stored !== address)
     throw new Error(`${PROGRAM_SECTION} is at ${address}, the runtime looks at ${stored}`);
-  const ending = program.subarray(offset + size - COMPARED_BYTES, offset + size);
-  const code = entryCheck(architecture, { slot: slot.address, address, length, ending, entry: file.entry });
-  const place = file.symbol(UNUSED_FUNCTION);
-  if (place.size < code.length) throw new Error(`${UNUSED_FUNCTION} is too small for ${code.length} bytes`);
-  program.set(code, file.offsetOf(place.address));
-  file.entry = place.address;
+  const ending = program.read({ address: address + size - COMPARED_BYTES, size: COMPARED_BYTES });
+  const expected = { slot: slot.address, address, length, ending, entry: program.entry };
+  program.entry = overwriteFunction(program, UNUSED_FUNCTION, entryCheck(architecture, expected));
 }

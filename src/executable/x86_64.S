@@ -1,6 +1,6 @@
 /*
- * The entry point of the executable: x86_64, System V ABI. entry-check.ts holds the assembled bytes and says what for;
- * test/unit/executable/entry-check.test.ts assembles this file and compares.
+ * Machine code that build.ts adds to the runtime: x86_64, System V ABI. entry-check.ts and engine-options.ts hold the
+ * assembled bytes and say what for; the tests of test/unit/executable assemble this file and compare.
  */
 	.intel_syntax noprefix
 	.text
@@ -55,3 +55,32 @@ expected:
 	.quad	0				/* the runtime's entry point */
 	.quad	0				/* the length of the message */
 message:
+entry_check_end:
+
+/*
+ * void set_engine_options(void): passes each option to the engine's function for it, as the runtime does with variables
+ * of the environment. It crashes if the engine does not know an option.
+ */
+set_engine_options:
+	push	rbx
+	lea	rbx, [rip + options]
+next_option:
+	mov	rdi, rbx
+	mov	esi, 1				/* check that the options agree with each other */
+	call	[rip + set_option]
+	test	al, al
+	je	unknown
+skip:
+	inc	rbx
+	cmp	byte ptr [rbx - 1], 0
+	jne	skip
+	cmp	byte ptr [rbx], 0
+	jne	next_option
+	pop	rbx
+	ret
+unknown:
+	ud2
+	.balign	8
+set_option:
+	.quad	0				/* the address of the engine's function */
+options:					/* strings, and an empty one behind them */

@@ -35,9 +35,18 @@ numbers:	.quad	1, 2
 test("ELF: finds sections, symbols and the contents of an address", () => {
   const file = new ElfFile(sample());
   expect(file.section(".first")).toMatchObject({ address: 0x800000, size: 8 });
-  expect(file.number(file.offsetOf(0x800000))).toBe(0x112233445566);
+  expect(file.number(0x800000)).toBe(0x112233445566);
+  expect(file.int32(0x800002)).toBe(0x11223344);
   expect(file.symbol("numbers")).toEqual({ address: 0x800008, size: 16 });
-  expect(file.number(file.offsetOf(0x800010))).toBe(2);
+  expect(file.number(0x800010)).toBe(2);
+});
+
+test("ELF: reads and writes the contents of an address", () => {
+  const bytes = sample();
+  new ElfFile(bytes).write(0x800008, Buffer.from("changed\0"));
+  const file = new ElfFile(bytes);
+  expect(file.text({ address: 0x800008, size: 7 })).toBe("changed");
+  expect(file.read({ address: 0x800010, size: 8 })[0]).toBe(2);
 });
 
 test("ELF: a section is enlarged by what follows it, and the entry point is set", () => {
@@ -54,7 +63,7 @@ test("ELF: what is not there is named", () => {
   const file = new ElfFile(sample());
   expect(() => file.section(".third")).toThrow("there is no section .third");
   expect(() => file.symbol("letters")).toThrow("there is no symbol letters");
-  expect(() => file.offsetOf(0x900000)).toThrow("no section contains address 0x900000");
+  expect(() => file.number(0x900000)).toThrow("no section contains address 0x900000");
   expect(() => file.enlargeSection({ address: 0x900000, size: 8 })).toThrow(
     "no section ends at address 0x900000",
   );
