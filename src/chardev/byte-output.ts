@@ -17,9 +17,10 @@ export interface ByteOutput extends Disposable {
   readonly writeTimeoutMs: number;
   /**
    * Writes `buffer` from `start` to `end`, or as much of it as fits now.
-   * Returns the number of bytes written, -EAGAIN if none fit, or another negative errno if the destination is gone.
+   * Returns the number of bytes written, -EAGAIN if none fit, or another negative errno if the write failed. A later
+   * write may succeed: a disk that was full has space again.
    */
   write(buffer: PinnedBuffer, start: number, end: number): number;
-  /** Called instead of `write` for bytes that are dropped after the timeout; a log file still records them. */
+  /** Called for bytes that are dropped, after the timeout or a failed write; a log file still records them. */
   discard?(buffer: PinnedBuffer, start: number, end: number): void;
 }

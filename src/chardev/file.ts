@@ -1,7 +1,6 @@
 /** `-serial file:PATH`: creates or truncates the file as QEMU does, or appends to it with append=on. */
 import { type Fd, writeSome } from "../sys/files.ts";
-import { O_APPEND, O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY } from "../sys/linux/fcntl.ts";
-import { openOutput } from "../sys/output-files.ts";
+import { logFlags, openOutput } from "../sys/output-files.ts";
 import type { System } from "../sys/system.ts";
 import type { Chardev } from "./chardev.ts";
 import type { PassedDescriptors } from "./descriptors.ts";
@@ -14,8 +13,8 @@ interface WrittenFile {
 }
 
 /**
- * Opens a file that a device writes to, creating it if need be. With O_NONBLOCK, open(2) fails with ENXIO on a FIFO
- * without a reader instead of blocking. Throws SyscallError, UserError.
+ * Opens a file that a device writes to, creating it if need be. Throws SyscallError, ENXIO for a FIFO without a reader;
+ * UserError for another user's file.
  * @param passed the descriptors that /dev/fdset/ID names.
  */
 export function openWritten(
@@ -23,7 +22,7 @@ export function openWritten(
   { path, append }: WrittenFile,
   passed: PassedDescriptors | undefined,
 ): Fd {
-  const flags = O_WRONLY | O_CREAT | O_NONBLOCK | (append ? O_APPEND : O_TRUNC);
+  const flags = logFlags(append);
   return passed?.openPath(path, flags) ?? openOutput(system, path, flags, 0o666);
 }
 

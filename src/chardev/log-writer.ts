@@ -1,5 +1,7 @@
 /** logfile=PATH: a file that records what is written to a character device, with logtimestamp=on line by line. */
 import { type Fd, writeSome } from "../sys/files.ts";
+import { ERRNO } from "../sys/linux/errno.ts";
+import type { OutputLoss } from "../sys/output-loss.ts";
 import { type PinnedBuffer, pinnedBuffer } from "../sys/pinned-buffer.ts";
 import type { System } from "../sys/system.ts";
 
@@ -14,32 +16,51 @@ export class LogWriter implements Disposable {
     private readonly system: System,
     private readonly file: Fd,
     private readonly timestamps: boolean,
+    private readonly loss: OutputLoss,
   ) {}
 
-  /** A write error, such as ENOSPC, loses the bytes from the log only. */
+  /** Writes what fits without waiting. A write error, such as ENOSPC, loses bytes from the log only. */
   write(buffer: PinnedBuffer, start: number, end: number): void {
-    if (!this.timestamps) return this.#append(buffer, start, end);
+    const isComplete = this.timestamps
+      ? this.#writeLines(buffer, start, end)
+      : this.#append(buffer, start, end);
+    if (isComplete) this.loss.worked();
+  }
+
+  #writeLines(buffer: PinnedBuffer, start: number, end: number): boolean {
+    let isComplete = true;
     for (let at = start; at < end; ) {
       const lineFeed = buffer.bytes.indexOf(LINE_FEED, at);
       const lineEnd = lineFeed === -1 || lineFeed >= end ? end : lineFeed + 1;
-      if (this.#atLineStart) this.#appendTime();
-      this.#append(buffer, at, lineEnd);
+      if (this.#atLineStart) isComplete = this.#appendTime() && isComplete;
+      isComplete = this.#append(buffer, at, lineEnd) && isComplete;
       this.#atLineStart = buffer.bytes[lineEnd - 1] === LINE_FEED;
       at = lineEnd;
     }
+    return isComplete;
   }
 
   /** As QEMU's logtimestamp=on: UTC, ISO 8601. */
-  #appendTime(): void {
+  #appendTime(): boolean {
     const stamp = pinnedBuffer(new TextEncoder().encode(`${new Date().toISOString()} `));
-    this.#append(stamp, 0, stamp.bytes.length);
+    return this.#append(stamp, 0, stamp.bytes.length);
   }
 
-  #append(buffer: PinnedBuffer, start: number, end: number): void {
-    writeSome(this.system, this.file.number, buffer.address + start, end - start);
+  /** Returns false if it dropped bytes. */
+  #append({ address }: PinnedBuffer, start: number, end: number): boolean {
+    for (let at = start; at < end; ) {
+      const written = writeSome(this.system, this.file.number, address + at, end - at);
+      if (written <= 0) {
+        this.loss.failed(-written || ERRNO.EIO, end - at);
+        return false;
+      }
+      at += written;
+    }
+    return true;
   }
 
   [Symbol.dispose](): void {
+    this.loss.ended();
     this.file.close();
   }
 }

@@ -2,6 +2,7 @@
 import { SyscallError, UserError } from "../sys/errors.ts";
 import { Fd } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
+import { OutputLoss } from "../sys/output-loss.ts";
 import type { Waiter } from "../sys/poll.ts";
 import type { System } from "../sys/system.ts";
 import type { Chardev, ChardevInfo, ChardevSpec, LogFile, SocketBackend } from "./chardev.ts";
@@ -93,7 +94,9 @@ export class ChardevTable implements Disposable {
   }
 
   #openLog(log: LogFile): LogWriter {
-    return new LogWriter(this.system, openWritten(this.system, log, this.descriptors), log.timestamp);
+    const file = openWritten(this.system, log, this.descriptors);
+    const loss = new OutputLoss(() => `output to the log file ${log.path}`, this.report);
+    return new LogWriter(this.system, file, log.timestamp, loss);
   }
 
   #createBackend(spec: ChardevSpec, label: string): Chardev {

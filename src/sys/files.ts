@@ -7,6 +7,7 @@ import * as fcntl from "./linux/fcntl.ts";
 import { SEEK_CUR, SEEK_END } from "./linux/fs.ts";
 import { PIPE_BUF } from "./linux/limits.ts";
 import { POLLFD_SIZE, POLLOUT } from "./linux/poll.ts";
+import type { OutputLoss } from "./output-loss.ts";
 import { checked, resultOrErrno, type System } from "./system.ts";
 import { flagNames, quoted } from "./trace.ts";
 
@@ -150,18 +151,25 @@ export function writeAll(
   text: string,
   timeoutMs = Number.POSITIVE_INFINITY,
 ): number {
-  const bytes = new TextEncoder().encode(text);
+  return 0 - writeBytes(system, fd, new TextEncoder().encode(text), timeoutMs).errno;
+}
+
+/** Like writeAll. Returns how many bytes were written, and the errno of a failed write or 0. */
+function writeBytes(system: System, fd: number, bytes: Uint8Array, timeoutMs: number) {
+  let done = 0;
   let untilMs = Bun.nanoseconds() / 1e6 + timeoutMs;
-  for (let done = 0; done < bytes.length; ) {
-    if (!waitWritable(system, fd, untilMs)) return -ERRNO.EAGAIN;
+  while (done < bytes.length) {
+    if (!waitWritable(system, fd, untilMs)) return { done, errno: ERRNO.EAGAIN };
     const length = Math.min(PIPE_BUF, bytes.length - done);
     const put = Number(system.libc.write(fd, addressOf(bytes) + done, length));
     const errno = put === -1 ? system.libc.errno() : 0;
-    if (put <= 0 && errno !== ERRNO.EINTR && errno !== ERRNO.EAGAIN) return -(errno || ERRNO.EIO);
+    if (put <= 0 && errno !== ERRNO.EINTR && errno !== ERRNO.EAGAIN) {
+      return { done, errno: errno || ERRNO.EIO };
+    }
     if (put > 0) untilMs = Bun.nanoseconds() / 1e6 + timeoutMs;
     done += Math.max(put, 0);
   }
-  return 0;
+  return { done, errno: 0 };
 }
 
 /** Standard streams of a process (unistd.h: STDIN_FILENO and so on). */
@@ -174,11 +182,16 @@ const MESSAGE_TIMEOUT_MS = 1_000;
 
 /**
  * Returns a function that writes messages. A reader that does not read loses messages instead of blocking the launch.
+ * @param loss accounts for what is not written; without it, that is lost silently.
  */
-export function messageWriter(system: System, fd: number): (text: string) => void {
+export function messageWriter(system: System, fd: number, loss?: OutputLoss): (text: string) => void {
   let timeoutMs = MESSAGE_TIMEOUT_MS;
   return (text) => {
-    timeoutMs = writeAll(system, fd, text, timeoutMs) === 0 ? MESSAGE_TIMEOUT_MS : 0;
+    const bytes = new TextEncoder().encode(text);
+    const { done, errno } = writeBytes(system, fd, bytes, timeoutMs);
+    timeoutMs = errno === 0 ? MESSAGE_TIMEOUT_MS : 0;
+    if (errno === 0) loss?.worked();
+    else loss?.failed(errno, bytes.length - done);
   };
 }
 

@@ -7,7 +7,7 @@ import { KERNEL_ARCHITECTURE } from "./architecture.ts";
 import { UserError } from "./errors.ts";
 import { fdStatus, fileStatus, linkStatus } from "./file-status.ts";
 import { type Fd, openFile, realPath, removeFile } from "./files.ts";
-import { O_NOFOLLOW, O_TRUNC } from "./linux/fcntl.ts";
+import { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_TRUNC, O_WRONLY } from "./linux/fcntl.ts";
 import * as stat from "./linux/stat.ts";
 import { resultOrErrno, type System } from "./system.ts";
 
@@ -40,6 +40,16 @@ export function openOutput(system: System, path: string, flags: number, mode: nu
     resultOrErrno(system, "ftruncate", emptied, () => `${file.number}, 0`);
   }
   return file;
+}
+
+/**
+ * Returns the flags of open(2) for a file that is written for as long as nitro runs: created, truncated unless it
+ * `append`s, and always written at its end. Without O_APPEND, a file that has reached a size limit would stay at it
+ * even when it is truncated, and one on a full disk would get a hole. With O_NONBLOCK, open(2) fails with ENXIO on a
+ * FIFO without a reader instead of blocking.
+ */
+export function logFlags(append: boolean): number {
+  return O_WRONLY | O_CREAT | O_NONBLOCK | O_APPEND | (append ? 0 : O_TRUNC);
 }
 
 function foreignFile(path: string, kind: string, uid: number | undefined): UserError {

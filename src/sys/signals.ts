@@ -21,15 +21,17 @@ export interface Signals extends Disposable {
 }
 
 /**
- * Installs handlers for the stop signals and ignores SIGPIPE, so that a lost reader is EPIPE. Disposal closes the
- * read end; the handlers remain until the process ends. Throws SyscallError.
+ * Installs handlers for the stop signals and ignores SIGPIPE and SIGXFSZ, so that a lost reader is EPIPE and a file
+ * size limit is EFBIG. Disposal closes the read end; the handlers remain until the process ends. Throws SyscallError.
  */
 export function catchSignals(system: System): Signals {
   const { reading, writing } = openPipe(system);
   const handler = mapCode(system, signalHandler(writing));
   const handled = actionOf(handler, SA_RESTART);
   for (const name of STOP_SIGNALS) setAction(system, name, handled);
-  setAction(system, "SIGPIPE", actionOf(SIG_IGN, 0));
+  const ignored = actionOf(SIG_IGN, 0);
+  setAction(system, "SIGPIPE", ignored);
+  setAction(system, "SIGXFSZ", ignored);
   const one = new Uint8Array(1);
   let continued: (() => void) | undefined;
   return {

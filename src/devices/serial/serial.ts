@@ -4,8 +4,9 @@
  * moment after the start, and closes the connection after the enclave's exit.
  *
  * No output is lost, however slow the receiver is: while the receiver does not accept bytes, none are read, and they
- * wait in the socket and in the hypervisor. The exception is a client on a socket, which need not read at all: after a
- * time-out its bytes are dropped until it reads again.
+ * wait in the socket and in the hypervisor. There are two exceptions. A client on a socket need not read at all: after
+ * a time-out its bytes are dropped until it reads again. A write may fail, as on a full disk: its bytes are dropped,
+ * and the next ones are tried again.
  *
  * After the enclave's exit the rest of its console is read into memory even if the receiver does not accept it: the
  * enclave's CPUs and memory can be released as soon as the hypervisor holds no more output.
@@ -15,6 +16,7 @@ import { errnoText, SyscallError } from "../../sys/errors.ts";
 import { type Fd, readSome } from "../../sys/files.ts";
 import { POLLIN, POLLOUT } from "../../sys/linux/poll.ts";
 import { VMADDR_CID_HYPERVISOR } from "../../sys/linux/vm_sockets.ts";
+import { OutputLoss } from "../../sys/output-loss.ts";
 import { nowMs, type Waiter, waiter } from "../../sys/poll.ts";
 import { connectResult, connectVsock, isPending } from "../../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../../sys/system.ts";
@@ -53,9 +55,9 @@ export class SerialConsole implements Device, Waiter {
   #connectDeadlineMs = NEVER;
   #enclaveExited = false;
   #unreachable = false;
-  #receiverLost = false;
-  #deliveredBytes = 0;
+  #receivedBytes = 0;
   readonly #buffer = new ConsoleBuffer();
+  readonly #loss: OutputLoss;
   /** When bytes for a receiver that does not accept them are dropped. */
   #writeDeadlineMs = NEVER;
   /** The receiver has missed its last deadline. */
@@ -64,6 +66,7 @@ export class SerialConsole implements Device, Waiter {
   readonly #drain: Waiter;
 
   constructor(private readonly setup: SerialSetup) {
+    this.#loss = new OutputLoss(() => `console output to ${setup.output.name}`, setup.report);
     this.#drain = waiter(
       () => (this.#isDraining() ? (this.#socket?.number ?? -1) : -1),
       POLLIN,
@@ -117,7 +120,7 @@ export class SerialConsole implements Device, Waiter {
     if (this.#state === "connecting") return this.#connectFinished();
     for (let turn = 0; turn < MAX_BURST; turn++) {
       if (this.#buffer.isHolding && !this.#deliver()) return;
-      if (this.#state !== "reading" || !this.#receive()) return;
+      if (this.#state !== "reading" || !this.#readOnce() || !this.#deliver()) return;
     }
   }
 
@@ -141,6 +144,7 @@ export class SerialConsole implements Device, Waiter {
 
   flush(): void {
     if (this.#state !== "connecting") this.ready();
+    this.#loss.ended();
   }
 
   #connect(): void {
@@ -186,28 +190,21 @@ export class SerialConsole implements Device, Waiter {
     this.#finish();
   }
 
-  /** Reads once and delivers. Returns false if there is nothing to read now, or the receiver does not accept it. */
-  #receive(): boolean {
-    if (!this.#readOnce()) return false;
-    if (!this.#receiverLost) return this.#deliver();
-    this.#buffer.drop();
-    return true;
-  }
-
   /** Reads on behind the bytes that the receiver does not accept. */
   #drainSome(): void {
     if (this.#isDraining()) this.#buffer.growForRest();
     for (let turn = 0; turn < MAX_BURST && this.#isDraining(); turn++) if (!this.#readOnce()) return;
   }
 
+  /** Returns false if there is nothing to read now. */
   #readOnce(): boolean {
     if (this.#socket === undefined) return false;
     const { system, report } = this.setup;
     const got = readSome(system, this.#socket.number, this.#buffer.freeSpace());
     if (wouldBlock(got)) return false;
     if (got <= 0) {
-      const bytes = this.#deliveredBytes + this.#buffer.to - this.#buffer.from;
-      system.trace.vsock?.(`console: ${got === 0 ? "closed" : errnoText(-got)} after ${bytes} bytes`);
+      const ending = got === 0 ? "closed" : errnoText(-got);
+      system.trace.vsock?.(`console: ${ending} after ${this.#receivedBytes} bytes`);
       if (!this.#enclaveExited && got < 0) {
         report(`console: connection lost (${errnoText(-got)}); the enclave keeps running`);
       }
@@ -215,6 +212,7 @@ export class SerialConsole implements Device, Waiter {
       return false;
     }
     this.#restartSilence();
+    this.#receivedBytes += got;
     this.#buffer.filled(got);
     return true;
   }
@@ -235,24 +233,24 @@ export class SerialConsole implements Device, Waiter {
         return true;
       }
       this.#buffer.from += written;
-      this.#deliveredBytes += written;
       this.#restartSilence();
       this.#writeDeadlineMs = NEVER;
       this.#stalled = false;
     }
+    this.#loss.worked();
+    this.#endIfDone();
     return true;
   }
 
-  /** The console is read on without a receiver: its last bytes show how the enclave exited. */
+  /** Drops what the receiver did not accept. The console is read on: its last bytes show how the enclave exited. */
   #outputFailed(errno: number): void {
-    const { output, system, report } = this.setup;
-    const consequence = this.#enclaveExited
-      ? "the rest of the console is lost"
-      : "the enclave keeps running, its console is discarded from here on";
-    report(`console: ${output.name}: ${errnoText(errno)}; ${consequence}`);
-    system.trace.vsock?.(`console: receiver lost after ${this.#deliveredBytes} bytes`);
-    this.#receiverLost = true;
-    this.#buffer.drop();
+    this.#loss.failed(errno, this.#buffer.to - this.#buffer.from);
+    this.#discard();
+    this.#endIfDone();
+  }
+
+  #endIfDone(): void {
+    if (!this.isDelivering) this.#loss.ended();
   }
 
   /** Waits for the receiver, but drops the bytes at once if it stalled before. Returns whether they were dropped. */
@@ -283,6 +281,7 @@ export class SerialConsole implements Device, Waiter {
     this.#close();
     this.#state = "done";
     this.#deadlineMs = NEVER;
+    this.#endIfDone();
   }
 
   #close(): void {
@@ -292,5 +291,6 @@ export class SerialConsole implements Device, Waiter {
 
   [Symbol.dispose](): void {
     this.#finish();
+    this.#loss.ended();
   }
 }

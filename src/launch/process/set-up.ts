@@ -20,7 +20,7 @@ export interface LauncherProcess extends Disposable {
 
 /** Becomes the daemon, opens the trace, looks up user and root directory. Throws UserError that names the option. */
 export async function setUpProcess(system: System, request: LaunchRequest): Promise<LauncherProcess> {
-  const { options, daemonArgument, writeStderr } = request;
+  const { options, daemonArgument } = request;
   using stack = new DisposableStack();
   if (daemonArgument !== undefined && options.process?.daemonize !== true) {
     throw new UserError(daemonArgument, "invalid option");
@@ -28,7 +28,7 @@ export async function setUpProcess(system: System, request: LaunchRequest): Prom
   let logFd: number | undefined;
   const daemon = daemonArgument === undefined ? undefined : becomeDaemon(system, daemonArgument, () => logFd);
   checkOutputs(system, options);
-  logFd = stack.use(openTraceFile(system, options, writeStderr)).fd;
+  logFd = stack.use(openTraceFile(system, options, request)).fd;
   const { process, pidFile } = options;
   const prepared =
     process === undefined ? undefined : stack.use(await prepareProcess(system, process, daemon));

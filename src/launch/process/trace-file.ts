@@ -1,10 +1,11 @@
 /** -d and -D: a trace to stderr or to a file. */
 import { SyscallError, UserError } from "../../sys/errors.ts";
 import { messageWriter } from "../../sys/files.ts";
-import { O_CREAT, O_NONBLOCK, O_TRUNC, O_WRONLY } from "../../sys/linux/fcntl.ts";
-import { openOutput } from "../../sys/output-files.ts";
+import { logFlags, openOutput } from "../../sys/output-files.ts";
+import { OutputLoss } from "../../sys/output-loss.ts";
 import type { System } from "../../sys/system.ts";
 import { createTrace } from "../../sys/trace.ts";
+import type { LaunchRequest } from "../context.ts";
 import type { LaunchOptions } from "../options.ts";
 
 /** The trace; `fd` is the file of -D. */
@@ -16,18 +17,19 @@ export interface TraceFile extends Disposable {
 export function openTraceFile(
   system: System,
   options: LaunchOptions,
-  toStderr: (text: string) => void,
+  { report, writeStderr }: Pick<LaunchRequest, "report" | "writeStderr">,
 ): TraceFile {
   using stack = new DisposableStack();
-  let write = toStderr;
+  let write = writeStderr;
   let fd: number | undefined;
   if (options.traceFile !== undefined) {
     try {
-      const file = stack.use(
-        openOutput(system, options.traceFile.value, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0o600),
-      );
+      const path = options.traceFile.value;
+      const file = stack.use(openOutput(system, path, logFlags(false), 0o600));
+      const loss = new OutputLoss(() => `trace output to ${path}`, report);
+      stack.defer(() => loss.ended());
       fd = file.number;
-      write = messageWriter(system, file.number);
+      write = messageWriter(system, file.number, loss);
     } catch (error) {
       if (!(error instanceof SyscallError)) throw error;
       throw new UserError(options.traceFile.typed, error.why);

@@ -162,7 +162,8 @@ describe.concurrent.skipIf(notHere !== undefined)("stdout", () => {
     const result = await launch(["sh", "-c", script], { enclave: { ...enclave, liveMs: 600 } });
     expect(result.stdout).toBe("first\nfloo");
     expect(lines(result.stderr).slice(1)).toEqual([
-      "nitro: console: standard output: Broken pipe (EPIPE); the enclave keeps running, its console is discarded from here on",
+      "nitro: console output to standard output failed: Broken pipe (EPIPE); dropping output until a process reads it again",
+      expect.stringMatching(/^nitro: console output to standard output has ended; \d+ bytes are missing$/),
       END_LINE,
       "status 5",
     ]);
@@ -184,7 +185,8 @@ describe.concurrent.skipIf(notHere !== undefined)("console", () => {
     const enclave = { console: ["hello"], heartbeatMs: 1, liveMs: LIVE_MS };
     const result = await launch(here.debug("-serial", "file:/dev/full"), { enclave });
     expect(lines(result.stderr).slice(1)).toEqual([
-      "nitro: console: /dev/full: No space left on device (ENOSPC); the enclave keeps running, its console is discarded from here on",
+      "nitro: console output to /dev/full failed: No space left on device (ENOSPC); dropping output until it works again",
+      "nitro: console output to /dev/full has ended; 6 bytes are missing",
       END_LINE,
     ]);
     expect(result.status).toBe(5);

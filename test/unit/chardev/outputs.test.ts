@@ -5,9 +5,12 @@ import { join } from "node:path";
 import type { ByteOutput } from "../../../src/chardev/byte-output.ts";
 import { fileChardev } from "../../../src/chardev/file.ts";
 import { nullChardev } from "../../../src/chardev/null.ts";
+import { ChardevTable } from "../../../src/chardev/table.ts";
 import { SyscallError } from "../../../src/sys/errors.ts";
+import { viewOf } from "../../../src/sys/libc.ts";
 import { pinnedBuffer } from "../../../src/sys/pinned-buffer.ts";
 import { openSystem } from "../../../src/sys/system.ts";
+import { fakeLibc } from "../sys/fake-libc.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "nitro-outputs-"));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -59,6 +62,15 @@ describe("file chardev", () => {
     expect(write(output, "x")).toBe(-28);
   });
 
+  test("file chardev: writes at the end of a file that is truncated while it is open", () => {
+    const path = join(directory, "truncated");
+    using output = fileChardev(system, "f", { path, append: false });
+    write(output, "before");
+    writeFileSync(path, "");
+    write(output, "after");
+    expect(readFileSync(path, "utf8")).toBe("after");
+  });
+
   test("file chardev: closes its descriptor at the end of its scope", () => {
     let fd = -1;
     {
@@ -67,6 +79,71 @@ describe("file chardev", () => {
       expect(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8")).toContain("flags:");
     }
     expect(openSystem().libc.close(fd)).toBe(-1);
+  });
+});
+
+describe("log file", () => {
+  /** Writes a text of 4 bytes after another, while the log's write(2) returns `results`, then everything. */
+  function logged(results: number[], timestamp = false) {
+    let errno = 0;
+    let text = "";
+    const fake = fakeLibc({
+      write: (_fd, address, length) => {
+        const result = results.shift() ?? Number(length);
+        errno = result < 0 ? -result : 0;
+        if (result > 0) text += new TextDecoder().decode(viewOf(Number(address), result));
+        return Math.max(result, -1);
+      },
+      errno: () => errno,
+    });
+    const reported: string[] = [];
+    const report = (line: string) => void reported.push(line);
+    const written: number[] = [];
+    {
+      using table = new ChardevTable(fake, report, { escapeByte: undefined, exit() {} }, []);
+      const log = { path: `${directory}/log`, append: false, timestamp };
+      table.open({ label: "n", typed: "n", backend: { kind: "null" }, mux: false, log });
+      const device = table.claim("n", "n");
+      for (const each of ["one ", "two ", "six "]) written.push(write(device, each));
+    }
+    return { text, reported, written };
+  }
+  const FAILED = `output to the log file ${directory}/log failed: `;
+
+  test.each([
+    [28, "No space left on device (ENOSPC)"],
+    [122, "Disk quota exceeded (EDQUOT)"],
+    [27, "File too large (EFBIG)"],
+    [5, "Input/output error (EIO)"],
+  ])(
+    "log file: one that fails with errno %i misses bytes and records what comes later; the device has all",
+    (errno, why) => {
+      expect(logged([-errno, 3, -errno])).toEqual({
+        text: "twosix ",
+        reported: [
+          `${FAILED}${why}; dropping output until it works again`,
+          `output to the log file ${directory}/log works again; 5 bytes are missing`,
+        ],
+        written: [4, 4, 4],
+      });
+    },
+  );
+
+  test("log file: one that fails to the end reports what is missing", () => {
+    const { reported } = logged([-28, -28, -28]);
+    expect(reported[1]).toBe(`output to the log file ${directory}/log has ended; 12 bytes are missing`);
+  });
+
+  test("log file: takes the rest after a short write", () => {
+    expect(logged([1, 1, 1])).toEqual({ text: "one two six ", reported: [], written: [4, 4, 4] });
+  });
+
+  test("log file: with timestamps, counts them as well", () => {
+    const { text, reported } = logged([-28, -28], true);
+    expect([text, reported[1]]).toEqual([
+      "two six ",
+      `output to the log file ${directory}/log works again; 29 bytes are missing`,
+    ]);
   });
 });
 

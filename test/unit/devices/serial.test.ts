@@ -11,6 +11,7 @@ class FakeOutput implements ByteOutput {
   readonly name = "the receiver";
   readonly fd = 7;
   text = "";
+  discarded = "";
   readonly room: number[] = [];
 
   writeTimeoutMs = Number.POSITIVE_INFINITY;
@@ -23,8 +24,18 @@ class FakeOutput implements ByteOutput {
     return taken;
   }
 
+  discard(block: PinnedBuffer, start: number, end: number): void {
+    this.discarded += new TextDecoder().decode(block.bytes.subarray(start, end));
+  }
+
   [Symbol.dispose](): void {}
 }
+
+const failed = (text: string) =>
+  `console output to the receiver failed: ${text}; dropping output until it works again`;
+const worksAgain = (bytes: number) =>
+  `console output to the receiver works again; ${bytes} bytes are missing`;
+const ended = (bytes: number) => `console output to the receiver has ended; ${bytes} bytes are missing`;
 
 const bytes = (text: string) => [...new TextEncoder().encode(text)];
 
@@ -202,24 +213,65 @@ describe("the console's output", () => {
       expect(sum(output.text)).toBe(sum(`last${text.repeat(100)}`));
     });
 
-    test("exited enclave's console: a lost receiver is reported without saying that the enclave keeps running", () => {
-      const { console, output, reported } = over([]);
-      output.room.splice(0, output.room.length, -32);
+    test("exited enclave's console: a failed receiver is reported, and what is missing at the end", () => {
+      const { console, output, reported } = over(bytes(" lines"), []);
+      output.room.splice(0, output.room.length, -28, -28);
       console.ready();
-      expect(reported).toEqual([
-        "console: the receiver: Broken pipe (EPIPE); the rest of the console is lost",
+      console.ready();
+      expect([console.isDelivering, output.text, reported]).toEqual([
+        false,
+        "la",
+        [failed("No space left on device (ENOSPC)"), ended(8)],
       ]);
     });
   });
 
-  test("console output: is still read for the exit status if the receiver is lost; the loss is reported once", () => {
+  test.each([
+    [28, "No space left on device (ENOSPC)"],
+    [122, "Disk quota exceeded (EDQUOT)"],
+    [27, "File too large (EFBIG)"],
+    [5, "Input/output error (EIO)"],
+    [116, "Stale file handle (ESTALE)"],
+  ])(
+    "console output: after errno %i is dropped until the receiver works again; each is reported once",
+    (errno, text) => {
+      const { says, output, console, reported } = connected(0);
+      output.room.push(2, -errno, -errno, 1, -errno);
+      says(bytes("one "), bytes("two "), bytes("three "));
+      expect([output.text, reported]).toEqual(["ont", [failed(text)]]);
+      says(bytes("four "), bytes("five"));
+      expect([output.text, reported.slice(1)]).toEqual(["ontfour five", [worksAgain(2 + 4 + 5)]]);
+      expect(tail(console)).toBe("one two three four five");
+    },
+  );
+
+  test("console output: after EPIPE is still read, and what is missing at the end is reported", () => {
     const { says, output, console, reported } = connected(0);
-    output.room.push(-32);
+    output.room.push(-32, -32, -32);
     says(bytes("one "), bytes("two "), bytes("three"));
+    console.enclaveExited();
+    says([]);
     expect(tail(console)).toBe("one two three");
     expect(reported).toEqual([
-      "console: the receiver: Broken pipe (EPIPE); the enclave keeps running, its console is discarded from here on",
+      "console output to the receiver failed: Broken pipe (EPIPE); dropping output until a process reads it again",
+      ended(13),
     ]);
+  });
+
+  test("console output: what a receiver did not accept is recorded by its log file", () => {
+    const { says, output } = connected(0);
+    output.room.push(2, -28);
+    says(bytes("one"));
+    expect([output.text, output.discarded]).toEqual(["on", "e"]);
+  });
+
+  test("console output: what is missing is reported when the launcher is stopped", () => {
+    const { says, output, console, reported } = connected(0);
+    output.room.push(-28);
+    says(bytes("one"));
+    console.flush();
+    console[Symbol.dispose]();
+    expect(reported.slice(1)).toEqual([ended(3)]);
   });
 
   test("console output: a flood leaves the loop time for other descriptors: eight reads per turn", () => {

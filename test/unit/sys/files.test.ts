@@ -17,6 +17,7 @@ import {
   writeAll,
 } from "../../../src/sys/files.ts";
 import { O_CREAT, O_RDONLY, O_WRONLY } from "../../../src/sys/linux/fcntl.ts";
+import { OutputLoss } from "../../../src/sys/output-loss.ts";
 import { openSystem } from "../../../src/sys/system.ts";
 import { fakeLibc } from "./fake-libc.ts";
 
@@ -209,6 +210,28 @@ describe("writeAll", () => {
     readable = false;
     write("dropped again");
     expect([waits.at(-1), written]).toEqual([1000, [5]]);
+  });
+
+  test("messageWriter counts what a full disk does not take, and tries again with each message", () => {
+    const reported: string[] = [];
+    const { fake, lengths } = writing(4, -28, -28);
+    const write = messageWriter(
+      fake,
+      2,
+      new OutputLoss(
+        () => "the trace",
+        (line) => reported.push(line),
+      ),
+    );
+    write("0123456789");
+    write("abc");
+    write("def");
+    write("ghi");
+    expect(lengths).toEqual([10, 6, 3, 3, 3]);
+    expect(reported).toEqual([
+      "the trace failed: No space left on device (ENOSPC); dropping output until it works again",
+      "the trace works again; 9 bytes are missing",
+    ]);
   });
 });
 
