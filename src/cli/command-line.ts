@@ -55,7 +55,7 @@ export function parseLaunch(occurrences: readonly Occurrence[], readFile: (path:
   for (const occurrence of occurrences) {
     const { name } = occurrence;
     if (name === HELP.name) return { subcommand: ["-help"] };
-    if (name === VERSION.name) return { subcommand: ["version"] };
+    if (name === VERSION.name) return { subcommand: ["version", "-qemu"] };
     const { parsed, help } = parseOption(occurrence);
     if (help !== undefined) return { print: help };
     if (name === READCONFIG.name) options.push(...configured(parsed, readFile));

@@ -40,7 +40,10 @@ export const VGA = {
 } as const;
 
 /** -version */
-export const VERSION = { name: "version", help: "print the version" } as const;
+export const VERSION = {
+  name: "version",
+  help: "print QEMU's version, whose command line this is, and nitro's",
+} as const;
 
 /** -help */
 export const HELP = { name: "help", alias: "h", help: "print this help" } as const;

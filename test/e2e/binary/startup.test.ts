@@ -4,8 +4,8 @@ import { built, nitro, runCommand } from "./nitro.ts";
 
 describe("output only", () => {
   test.each([
-    [["-version"], `nitro ${version} (`],
-    [["--version"], `nitro ${version} (`],
+    [["-version"], `QEMU emulator version 11.1.0 (nitro ${version})\n`],
+    [["--version"], `QEMU emulator version 11.1.0 (nitro ${version})\n`],
     [["-help"], `nitro ${version}: launches `],
     [["--help"], `nitro ${version}: launches `],
     [["-h"], `nitro ${version}: launches `],
@@ -27,9 +27,24 @@ describe("output only", () => {
   });
 
   test("version: has the architecture and the runtime", () => {
-    expect(nitro(["-version"]).out).toMatch(
-      /^nitro \d+\.\d+\.\d+ \((x86_64|aarch64), Bun \d+\.\d+\.\d+\)\n$/,
-    );
+    const own = /^nitro \d+\.\d+\.\d+ \((x86_64|aarch64), Bun \d+\.\d+\.\d+\)\n$/;
+    expect(nitro(["version"]).out).toMatch(own);
+    expect(nitro(["-version"]).out.replace(/^.*\n/, "")).toMatch(own);
+  });
+
+  /** How programs that start QEMU find its version in the output of -version. */
+  test.each([
+    ["lima: semantic version at the start", /^QEMU emulator version (\d+\.\d+\.\d+)/],
+    [
+      "avocado: version, then the package",
+      /QEMU (?:PC )?emulator version\s([0-9]+\.[0-9]+\.[0-9]+)\s\(.*?\)/,
+    ],
+    ["mkosi, quickemu: the fourth word", /^(?:\S+ ){3}(\S+)/],
+    ["virtme: the number after the word version", /version (\d+\.\d+\.\d+)/],
+    ["shell scripts: the first word that begins with a digit", /(?:^|\s)(\d\S*)/],
+  ])("-version: %s", (_name, pattern) => {
+    const [line = ""] = nitro(["-version"]).out.split("\n");
+    expect(pattern.exec(line)?.[1]).toBe("11.1.0");
   });
 
   test("help: lists the subcommands, and each has its own help", () => {
