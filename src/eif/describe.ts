@@ -1,9 +1,10 @@
 /** `eif describe`: reads an image, and presents it in the keys of AWS's describe-eif. */
 import { basename } from "node:path";
+import { readEifLeniently } from "./format/lenient-reader.ts";
 import { type Pcrs, pcrHex, pcrOfCertificate } from "./format/measurement.ts";
 import { type EifMetadata, isObject, readMetadata } from "./format/metadata.ts";
 import { fileRamdiskWarnings } from "./initramfs/ramdisks.ts";
-import { type EifInspection, inspectEif, openEif, sectionContentText } from "./inspect.ts";
+import { type EifInspection, inspectEif, openEif, readHeadersWith, sectionContentText } from "./inspect.ts";
 import { type EifContext, startProgress } from "./progress.ts";
 import type { SigningCertificate } from "./signing/certificate.ts";
 
@@ -19,12 +20,18 @@ export interface EifDescription extends EifInspection {
   readonly metadata: EifMetadata | undefined;
 }
 
-/** Reads an image once, and reports warnings about its ramdisks. Throws UserError. */
+/**
+ * Reads an image once, also one that only AWS's reader reads. Reports what is unusual about it, and warnings about its
+ * ramdisks. Throws UserError.
+ */
 export async function describe(context: EifContext, path: string): Promise<EifDescription> {
   using file = openEif(context.system, path);
   using progress = startProgress(context, basename(path));
-  const inspection = inspectEif(file, progress);
-  const { header, size } = inspection;
+  const { header, violations, oddities } = readHeadersWith(file, readEifLeniently);
+  for (const line of violations) context.report(`note: ${path}: ${line}; a launch refuses the image`);
+  for (const line of oddities) context.report(`note: ${path}: ${line}`);
+  const inspection = inspectEif(file, progress, header);
+  const { size } = inspection;
   const metadata = sectionContentText(file, header, "metadata");
   const commandLine = sectionContentText(file, header, "cmdline");
   const ramdisks = header.sections.filter(({ name }) => name === "ramdisk");
@@ -84,9 +91,14 @@ function certificateInfo(certificate: SigningCertificate): Record<string, unknow
   };
 }
 
-/** AWS's tool merges the user's own metadata into the build's. */
+/**
+ * AWS's tool merges the user's own metadata into the build's; if a key occurs in both, it prints the key twice, which
+ * JSON parsers reduce to one. Then the user's metadata is in addition printed as a whole.
+ */
 function metadataInfo({ build, dockerInfo, custom }: EifMetadata): Record<string, unknown> {
-  const absent = custom === null || custom === undefined;
-  const own = isObject(custom) ? custom : absent ? {} : { CustomMetadata: custom };
-  return { ...own, ...build, DockerInfo: dockerInfo ?? null };
+  const builders = { ...build, DockerInfo: dockerInfo ?? null };
+  if (custom === null || custom === undefined) return builders;
+  if (!isObject(custom)) return { ...builders, CustomMetadata: custom };
+  const isLost = Object.keys(custom).some((key) => Object.hasOwn(builders, key) || key === "CustomMetadata");
+  return { ...custom, ...builders, ...(isLost ? { CustomMetadata: custom } : {}) };
 }

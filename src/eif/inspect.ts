@@ -1,6 +1,7 @@
 /** Reads a whole EIF once: its sections, the CRC and the PCRs of its actual content, and its small sections. */
 import { UserError } from "../sys/errors.ts";
 import type { System } from "../sys/system.ts";
+import type { ByteSource } from "./format/bytes.ts";
 import { crcMismatch, startCrc } from "./format/crc.ts";
 import { EIF_SIGNATURE_MAX_BYTES, type SectionName } from "./format/layout.ts";
 import { type Pcrs, startMeasurement } from "./format/measurement.ts";
@@ -56,8 +57,13 @@ export function openEif(system: System, path: string): InputFile {
 
 /** Reads the headers only. Throws UserError. */
 export function readHeaders(file: InputFile): EifHeader {
+  return readHeadersWith(file, readEif);
+}
+
+/** The same with another reader, whose EifError becomes a UserError. */
+export function readHeadersWith<T>(file: InputFile, read: (file: ByteSource) => T): T {
   try {
-    return readEif(file);
+    return read(file);
   } catch (error) {
     throw error instanceof EifError ? new UserError(file.what, error.message, DAMAGED) : error;
   }
@@ -91,9 +97,12 @@ export function visitEif(
   readUntil(file.size);
 }
 
-/** Reads a whole image once. Throws UserError. */
-export function inspectEif(file: InputFile, progress: EifProgress): EifInspection {
-  const header = readHeaders(file);
+/** Reads a whole image once. @param header what readHeaders returned, or another reader. Throws UserError. */
+export function inspectEif(
+  file: InputFile,
+  progress: EifProgress,
+  header: EifHeader = readHeaders(file),
+): EifInspection {
   progress.expect(file.size);
   const crc = startCrc();
   const measurement = startMeasurement();

@@ -23,7 +23,7 @@ export async function loadImage(
   }
   run.commandLine = commandLineOf(image, mapping, offset);
   if (context.options.measure !== undefined) await measure(context, run, image, mapping, offset);
-  for (const line of ramdiskWarnings(image, mapping, offset, run.plan.memory)) context.report(line);
+  for (const line of await ramdiskWarnings(image, mapping, offset, run.plan.memory)) context.report(line);
 }
 
 function commandLineOf(image: Image, mapping: Mapping, offset: number): string {

@@ -66,6 +66,19 @@ export function readAny(file: Uint8Array): Reading {
   };
 }
 
+/** Whether AWS's reader finds sections one after another, of any version and whatever the header lists. */
+export function readsInSequence(file: Uint8Array): boolean {
+  const bytes = Buffer.from(file.buffer, file.byteOffset, file.length);
+  if (bytes.length < 548 || bytes.toString("latin1", 0, 4) !== ".eif") return false;
+  let at = 548n;
+  for (; at + 12n <= BigInt(bytes.length); ) {
+    const [type, size] = [bytes.readUInt16BE(Number(at)), bytes.readBigUInt64BE(Number(at) + 4)];
+    if (type < 1 || type > 5 || at + 12n + size > BigInt(bytes.length)) return false;
+    at += 12n + size;
+  }
+  return true;
+}
+
 function brokenRule(version: number, parts: readonly Part[]): string | undefined {
   const places = (wanted: number | undefined) => parts.flatMap(({ type }, i) => (type === wanted ? [i] : []));
   const [kernels, cmdlines, ramdisks] = [places(KERNEL), places(CMDLINE), places(RAMDISK)];

@@ -89,13 +89,14 @@ function signatureText({ signature }: EifDescription): string {
 function metadataText({ metadata, header }: EifDescription): string {
   if (!header.sections.some(({ name }) => name === "metadata")) return line("metadata", "none");
   if (metadata === undefined) return line("metadata", "not a JSON object");
-  const { imageName, imageVersion, build, dockerInfo, custom } = metadata;
+  const { imageName, imageVersion, build, dockerInfo, custom, others } = metadata;
   const rows: [string, unknown][] = [
     ["name", imageName],
     ["version", imageVersion],
     ...Object.entries(build ?? {}),
     ["docker", dockerInfo ?? undefined],
     ["custom", custom ?? undefined],
+    ...Object.entries(others),
   ];
   const present = rows.filter(([, value]) => value !== undefined && value !== "");
   if (present.length === 0) return line("metadata", "empty");

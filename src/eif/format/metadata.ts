@@ -61,30 +61,53 @@ export interface EifMetadata {
   readonly build: JsonObject | undefined;
   readonly dockerInfo: unknown;
   readonly custom: unknown;
+  /** Other keys, and values of another type than AWS's. */
+  readonly others: JsonObject;
 }
 
-/** Reads a metadata section's text. Returns undefined if it is not a JSON object. */
+/**
+ * Reads a metadata section's text. Returns undefined if it is not a JSON object. Numbers are kept as they are written:
+ * JSON.stringify prints them so.
+ */
 export function readMetadata(text: string): EifMetadata | undefined {
-  const all = parseObject(text);
+  const all = parseObject(text, keepNumber);
   if (all === undefined) return undefined;
+  const { ImageName, ImageVersion, BuildMetadata, DockerInfo, CustomMetadata, ...others } = all;
   const asText = (value: unknown) => (typeof value === "string" ? value : undefined);
+  const odd = Object.entries({ ImageName, ImageVersion }).filter(([, value]) => asText(value) === undefined);
+  const oddBuild = isObject(BuildMetadata) ? {} : { BuildMetadata };
   return {
-    imageName: asText(all["ImageName"]),
-    imageVersion: asText(all["ImageVersion"]),
-    build: isObject(all["BuildMetadata"]) ? all["BuildMetadata"] : undefined,
-    dockerInfo: all["DockerInfo"],
-    custom: all["CustomMetadata"],
+    imageName: asText(ImageName),
+    imageVersion: asText(ImageVersion),
+    build: isObject(BuildMetadata) ? BuildMetadata : undefined,
+    dockerInfo: DockerInfo,
+    custom: CustomMetadata,
+    others: { ...Object.fromEntries(odd), ...oddBuild, ...others },
   };
 }
 
 /** Whether a JSON value is an object. */
 export function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !RAW_JSON.isRawJSON(value);
 }
 
-function parseObject(text: string): JsonObject | undefined {
+type Reviver = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
+
+/** What TypeScript does not know of JSON yet (https://tc39.es/proposal-json-parse-with-source). */
+const RAW_JSON = JSON as unknown as {
+  parse(text: string, reviver?: Reviver): unknown;
+  rawJSON(text: string): unknown;
+  isRawJSON(value: unknown): boolean;
+};
+
+/** A reviver that keeps a number's text: larger ones than 2^53 would be rounded. */
+function keepNumber(_key: string, value: unknown, { source }: { readonly source?: string }): unknown {
+  return typeof value === "number" && source !== undefined ? RAW_JSON.rawJSON(source) : value;
+}
+
+function parseObject(text: string, reviver?: Reviver): JsonObject | undefined {
   try {
-    const value: unknown = JSON.parse(text);
+    const value = RAW_JSON.parse(text, reviver);
     return isObject(value) ? value : undefined;
   } catch {
     return undefined;

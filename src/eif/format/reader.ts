@@ -51,22 +51,13 @@ export function isEif(head: Uint8Array): boolean {
   return head.length >= 4 && new DataView(head.buffer, head.byteOffset).getUint32(0) === EIF_MAGIC;
 }
 
+/** The fields of the file's header, unchecked. */
+export type EifHeaderFieldsRead = ReturnType<typeof eifHeader.decode>;
+
 /** Reads the header and every section header. The CRC is not checked. Throws EifError. */
 export function readEif(file: ByteSource): EifHeader {
-  const header = eifHeader.decode(readExactly(file, 0, eifHeader.size, "the header"));
-  if (header.magic !== EIF_MAGIC) throw new EifError("the file does not start with the magic number .eif");
-  const { min, max } = EIF_VERSIONS;
-  if (header.version < min || header.version > max) {
-    throw new EifError(
-      `version ${header.version} (byte ${eifHeader.offsets.version}) is not supported; supported are ${min} to ${max}`,
-    );
-  }
-  if (header.num_sections < 2 || header.num_sections > EIF_MAX_SECTIONS) {
-    throw new EifError(
-      `the header lists ${header.num_sections} sections (byte ${eifHeader.offsets.num_sections}); ` +
-        `an EIF has 2 to ${EIF_MAX_SECTIONS}`,
-    );
-  }
+  const header = readHeaderFields(file);
+  throwFirst(brokenHeaderRules(header));
   const sections: EifSection[] = [];
   let end = eifHeader.size;
   for (let index = 0; index < header.num_sections; index++) {
@@ -75,7 +66,19 @@ export function readEif(file: ByteSource): EifHeader {
     sections.push(section);
     end = section.offset + section.size;
   }
-  checkSections(sections, header.version);
+  throwFirst(brokenSectionRules(sections, header.version));
+  return eifHeaderOf(header, sections);
+}
+
+/** Reads the fields of the file's header. Throws EifError if it is truncated or has another magic number. */
+export function readHeaderFields(file: ByteSource): EifHeaderFieldsRead {
+  const header = eifHeader.decode(readExactly(file, 0, eifHeader.size, "the header"));
+  if (header.magic !== EIF_MAGIC) throw new EifError("the file does not start with the magic number .eif");
+  return header;
+}
+
+/** Returns what an image's header and sections say, without checking them. */
+export function eifHeaderOf(header: EifHeaderFieldsRead, sections: readonly EifSection[]): EifHeader {
   return {
     version: header.version,
     architecture: (header.flags & EIF_FLAG_AARCH64) !== 0 ? "aarch64" : "x86_64",
@@ -84,6 +87,25 @@ export function readEif(file: ByteSource): EifHeader {
     sections,
     crc: header.eif_crc32,
   };
+}
+
+function throwFirst([first]: readonly string[]): void {
+  if (first !== undefined) throw new EifError(first);
+}
+
+/** Returns the rules that the header's own fields violate. */
+export function brokenHeaderRules({ version, num_sections: count }: EifHeaderFieldsRead): string[] {
+  const broken: string[] = [];
+  const { min, max } = EIF_VERSIONS;
+  if (version < min || version > max) {
+    const at = eifHeader.offsets.version;
+    broken.push(`version ${version} (byte ${at}) is not supported; supported are ${min} to ${max}`);
+  }
+  if (count < 2 || count > EIF_MAX_SECTIONS) {
+    const at = eifHeader.offsets.num_sections;
+    broken.push(`the header lists ${count} sections (byte ${at}); an EIF has 2 to ${EIF_MAX_SECTIONS}`);
+  }
+  return broken;
 }
 
 /** How messages name a section: `section 3 (metadata, type 5) at byte 1066133`, where its header starts. */
@@ -117,7 +139,8 @@ function readExactly(file: ByteSource, offset: number, size: number, what: strin
   return bytes;
 }
 
-function sectionName(type: number): SectionName | undefined {
+/** Returns the section of a type; undefined for an unknown type. */
+export function sectionName(type: number): SectionName | undefined {
   return (Object.keys(EIF_SECTION) as SectionName[]).find((name) => EIF_SECTION[name] === type);
 }
 
@@ -165,40 +188,39 @@ const SINCE = {
   metadata: EIF_METADATA_SINCE,
 } as const;
 
-/** Checks which sections there are, how many, in which order, and their sizes. */
-function checkSections(sections: readonly EifSection[], version: number): void {
+/** Returns the rules that the sections violate: which there are, how many, in which order, and their sizes. */
+export function brokenSectionRules(sections: readonly EifSection[], version: number): string[] {
+  const broken: string[] = [];
   const all = (name: SectionName) => sections.filter((section) => section.name === name);
   const text = (section: EifSection) => sectionText(sections, section);
   for (const name of ["kernel", "cmdline", "signature", "metadata"] as const) {
     const [first, second] = all(name);
-    if (second !== undefined) {
-      throw new EifError(`${text(second)} is a second ${name} section; an EIF has at most one`);
-    }
+    if (second !== undefined)
+      broken.push(`${text(second)} is a second ${name} section; an EIF has at most one`);
     const needed = name === "metadata" ? version >= EIF_METADATA_SINCE : name !== "signature";
     if (first === undefined && needed) {
-      throw new EifError(
+      broken.push(
         `none of the ${sections.length} sections is a ${name} (type ${EIF_SECTION[name]}); ` +
           `an EIF of version ${version} must have one`,
       );
     }
-    if (first !== undefined && version < SINCE[name]) {
-      throw new EifError(`${text(first)} requires version ${SINCE[name]}; the image has version ${version}`);
-    }
+    if (first !== undefined && version < SINCE[name])
+      broken.push(`${text(first)} requires version ${SINCE[name]}; the image has version ${version}`);
   }
   const kernel = sections.findIndex(({ name }) => name === "kernel");
-  const early = sections.slice(0, kernel).find(({ name }) => name === "ramdisk");
+  const early = sections.slice(0, Math.max(kernel, 0)).find(({ name }) => name === "ramdisk");
   const found = sections[kernel];
-  if (early !== undefined && found !== undefined) {
-    throw new EifError(`${text(early)} precedes the kernel, which is ${text(found)}`);
+  if (early !== undefined && found !== undefined)
+    broken.push(`${text(early)} precedes the kernel, which is ${text(found)}`);
+  for (const [name, maxBytes] of LIMITS) {
+    const [section] = all(name);
+    if (section !== undefined && section.size > maxBytes)
+      broken.push(`${text(section)} has ${section.size} bytes; at most ${maxBytes} are allowed`);
   }
-  checkSize(sections, "signature", EIF_SIGNATURE_MAX_BYTES);
-  checkSize(sections, "metadata", EIF_METADATA_MAX_BYTES);
+  return broken;
 }
 
-function checkSize(sections: readonly EifSection[], name: SectionName, maxBytes: number): void {
-  const section = sections.find((candidate) => candidate.name === name);
-  if (section === undefined || section.size <= maxBytes) return;
-  throw new EifError(
-    `${sectionText(sections, section)} has ${section.size} bytes; at most ${maxBytes} are allowed`,
-  );
-}
+const LIMITS = [
+  ["signature", EIF_SIGNATURE_MAX_BYTES],
+  ["metadata", EIF_METADATA_MAX_BYTES],
+] as const;

@@ -10,6 +10,8 @@ const MAX_NAME_BYTES = 4096;
 const MAX_HEADER_BYTES = HEADER_BYTES + MAX_NAME_BYTES;
 /** The limit of padding between two archives. */
 const MAX_ZEROS = 64 * 1024;
+/** Of headers and contents, in bytes. */
+const ALIGNMENT = 4;
 const MAGIC = "07070";
 const NOTHING = new Uint8Array(0);
 const TRAILER = "TRAILER!!!";
@@ -30,6 +32,8 @@ export interface CpioWalk {
   restart(): void;
   /** Whether the bytes so far are complete archives. */
   readonly complete: boolean;
+  /** Whether they end within an entry; the padding after its content does not count. */
+  readonly withinEntry: boolean;
   /** The number of entries so far, including trailers. */
   readonly entries: number;
   /** The modes of the wanted paths that were found. */
@@ -63,6 +67,10 @@ class Walk implements CpioWalk {
     this.#wanted = new Set(wanted);
     // A path may start with "./" or "/", and ends with NUL.
     this.#longest = Math.max(TRAILER.length, ...wanted.map(({ length }) => length)) + 4;
+  }
+
+  get withinEntry(): boolean {
+    return this.#pending.length > 0 || this.skippable >= ALIGNMENT;
   }
 
   skip(bytes: number): void {
@@ -102,7 +110,8 @@ class Walk implements CpioWalk {
     const bytes = before === 0 ? chunk : joined(this.#pending, chunk.subarray(from, from + MAX_HEADER_BYTES));
     const at = before === 0 ? from : 0;
     const length = bytes.length - at;
-    if (!isHeader(bytes, at) || this.#at % 4 !== 0 || this.entries === this.maxEntries) return undefined;
+    if (!isHeader(bytes, at) || this.#at % ALIGNMENT !== 0 || this.entries === this.maxEntries)
+      return undefined;
     const nameBytes = length < HEADER_BYTES ? 0 : hexField(bytes, at + FIELD.namesize);
     const needed = HEADER_BYTES + (nameBytes > MAX_NAME_BYTES ? 0 : nameBytes);
     this.complete = false;
@@ -154,7 +163,7 @@ function hexField(bytes: Uint8Array, at: number): number {
 }
 
 function roundUp(bytes: number): number {
-  return Math.ceil(bytes / 4) * 4;
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 }
 
 function joined(a: Uint8Array, b: Uint8Array): Uint8Array {

@@ -31,6 +31,8 @@ export interface RamdiskInspection {
   readonly complete: boolean;
   /** The minimum that it unpacks to, in bytes. */
   readonly unpackedBytes: number;
+  /** Why it cannot be unpacked as a whole, as a predicate: `is truncated: …`; undefined if that is not known. */
+  readonly damage: string | undefined;
 }
 
 const DEFAULT_PROGRAM = "/init";
@@ -102,7 +104,9 @@ export function inspectPlain(bytes: ByteView, { walk, end, compression }: PlainA
   // A file of unknown format may unpack to nothing; an archive takes at least its own size.
   const known = walk.entries > 0 || compression !== undefined;
   const unpackedBytes = known ? Math.max(bytes.size, end + packed) : 0;
-  return { modes: walk.modes, complete: walk.complete && end >= bytes.size, unpackedBytes };
+  const damage =
+    end >= bytes.size && walk.withinEntry ? "is truncated: its cpio archive ends within a file" : undefined;
+  return { modes: walk.modes, complete: walk.complete && end >= bytes.size, unpackedBytes, damage };
 }
 
 /** The memory of the enclave, and the option as typed: `-m 64M`. */
@@ -118,8 +122,20 @@ export function initramfsWarnings(
   memory: MemoryLimit,
   imageBytes: number,
 ): string[] {
-  const warnings = [programWarning(init, ramdisks), memoryWarning(init, ramdisks, memory, imageBytes)];
+  const warnings = [
+    ...damageWarnings(ramdisks),
+    programWarning(init, ramdisks),
+    memoryWarning(init, ramdisks, memory, imageBytes),
+  ];
   return warnings.filter((text) => text !== undefined).map((text) => `warning: ${text}`);
+}
+
+function damageWarnings(ramdisks: readonly RamdiskInspection[]): (string | undefined)[] {
+  return ramdisks.map(({ damage }, i) => {
+    if (damage === undefined) return undefined;
+    const name = ramdisks.length === 1 ? "the ramdisk" : `ramdisk ${i + 1}`;
+    return `${name} ${damage}; the kernel unpacks only part of it; copy it again and compare the checksums`;
+  });
 }
 
 /** Execute permission for owner, group or others. */

@@ -10,31 +10,65 @@ import { gzipSize, unpackedSize } from "./unpacked-size.ts";
 import { zstdFrameEndAt } from "./zstd-frame.ts";
 
 /** Unpacking more would take longer than the rest of a build. */
-const MAX_UNPACKED_BYTES = 256 * 1024 * 1024;
+export const MAX_UNPACKED_BYTES = 256 * 1024 * 1024;
 const CHUNK_BYTES = 64 * 1024;
 
-/**
- * Inspects a ramdisk whose content is compressed; only gzip and zstd are unpacked.
- * @param program the path after which unpacking stops if the size is known from a header.
- */
+/** When unpacking stops. */
+export interface UnpackingEnd {
+  /** The path whose entry is enough, if the size and the end of the data are known by headers (zstd). */
+  readonly program: string;
+  /** In bytes of content. */
+  readonly maxBytes: number;
+}
+
+/** Inspects a ramdisk whose content is compressed; only gzip and zstd are unpacked. */
 export async function inspectCompressed(
   bytes: ByteView,
   archives: PlainArchives,
-  program: string,
+  { program, maxBytes }: UnpackingEnd,
 ): Promise<RamdiskInspection> {
   const plain = inspectPlain(bytes, archives);
-  const { compression, end, walk } = archives;
+  const { compression, end: offset, walk } = archives;
   if (compression !== "gzip" && compression !== "zstd") return plain;
-  const sizeKnown = unpackedSize(bytes, end, compression) !== undefined;
+  const packed = { bytes, offset, compression };
+  const frameEnd = compression === "zstd" ? zstdFrameEndAt(bytes, offset) : undefined;
+  const claimed = unpackedSize(bytes, offset, compression);
+  const sizeKnown = frameEnd !== undefined && claimed !== undefined;
   const enough = () => sizeKnown && walk.modes.has(program);
-  const unpacked = await unpackInto(walk, { bytes, offset: end, compression }, enough);
-  const complete =
-    walk.complete &&
-    unpacked.ended &&
-    (compression === "gzip"
-      ? gzipSize(bytes) === unpacked.bytes % 2 ** 32
-      : zstdFrameEndAt(bytes, end) === bytes.size);
-  return { ...plain, complete, unpackedBytes: Math.max(plain.unpackedBytes, end + unpacked.bytes) };
+  const unpacked = await unpackInto(walk, packed, maxBytes, enough);
+  const whole =
+    compression === "gzip" ? gzipSize(bytes) === unpacked.bytes % 2 ** 32 : frameEnd === bytes.size;
+  const claim = compression === "zstd" || isPlausible(unpacked, packed, claimed) ? (claimed ?? 0) : 0;
+  return {
+    modes: walk.modes,
+    complete: walk.complete && unpacked.outcome === "ended" && whole,
+    unpackedBytes: Math.max(offset + unpacked.bytes, offset + claim, bytes.size),
+    damage: damageOf(packed, unpacked, frameEnd),
+  };
+}
+
+/** A gzip file whose size is not known from unpacking it claims one that is trusted if it fits what was unpacked. */
+function isPlausible(
+  { outcome, bytes, consumed }: Unpacked,
+  packed: Packed,
+  claimed: number | undefined,
+): boolean {
+  if (outcome !== "stopped" || claimed === undefined) return false;
+  const expected = (bytes / consumed) * (packed.bytes.size - packed.offset);
+  return claimed > expected / 2 && claimed < expected * 2;
+}
+
+/** Returns why not all can be unpacked, as a predicate. @param frameEnd where the zstd frame ends. */
+function damageOf(
+  { compression }: Packed,
+  { outcome, bytes }: Unpacked,
+  frameEnd: number | undefined,
+): string | undefined {
+  if (outcome === "damaged")
+    return `is damaged: its ${compression} data cannot be unpacked after ${bytes} bytes`;
+  const truncated = outcome === "truncated" || (compression === "zstd" && frameEnd === undefined);
+  if (!truncated) return undefined;
+  return `is truncated: its ${compression} data ends after ${bytes} unpacked bytes`;
 }
 
 /** Compressed bytes from `offset` to the end. */
@@ -44,32 +78,47 @@ interface Packed {
   readonly compression: "gzip" | "zstd";
 }
 
-/**
- * Unpacks into a walk until it ends or `enough` is true. Returns the number of unpacked bytes, and whether it is all.
- */
+/** What came out. */
+interface Unpacked {
+  readonly bytes: number;
+  /** The number of compressed bytes that went in. */
+  readonly consumed: number;
+  /** `stopped`: nothing is known about the rest. */
+  readonly outcome: "ended" | "stopped" | "truncated" | "damaged";
+}
+
+/** Unpacks into a walk until the data end, `maxBytes`, `enough`, or something that is not an archive. */
 async function unpackInto(
   walk: CpioWalk,
   { bytes: packed, offset, compression }: Packed,
+  maxBytes: number,
   enough: () => boolean,
-): Promise<{ bytes: number; ended: boolean }> {
+): Promise<Unpacked> {
   const stream = compression === "gzip" ? createGunzip() : createZstdDecompress();
-  let [bytes, ended, stopped] = [0, false, false];
+  let [bytes, consumed, ended, walking, stopped] = [0, 0, false, true, false];
+  let error: NodeJS.ErrnoException | undefined;
   walk.restart();
   stream.on("data", (chunk: Uint8Array) => {
     bytes += chunk.length;
-    if (!stopped && (walk.push(chunk) < chunk.length || enough())) stopped = true;
+    // What follows an archive that cannot be read is still unpacked, because it may be truncated.
+    if (walking) walking = walk.push(chunk) === chunk.length;
+    stopped ||= enough() || bytes >= maxBytes;
   });
   const over = new Promise<void>((resolve) => {
-    for (const event of ["error", "close"]) stream.on(event, () => resolve());
+    stream.on("close", () => resolve());
+    stream.on("error", (failure: NodeJS.ErrnoException) => {
+      error = failure;
+      resolve();
+    });
     stream.on("end", () => {
       ended = true;
       resolve();
     });
   });
-  for (let at = offset; at < packed.size && !ended && !stopped && bytes < MAX_UNPACKED_BYTES; ) {
-    const chunk = packed.at(at, CHUNK_BYTES).slice();
+  while (offset + consumed < packed.size && !ended && !stopped) {
+    const chunk = packed.at(offset + consumed, CHUNK_BYTES).slice();
     if (chunk.length === 0) break;
-    at += chunk.length;
+    consumed += chunk.length;
     // After an error the stream does not call the write's callback.
     const failed = await Promise.race([
       over.then(() => true),
@@ -77,10 +126,18 @@ async function unpackInto(
     ]);
     if (failed) break;
   }
-  if (bytes < MAX_UNPACKED_BYTES && !stopped) {
+  if (!stopped) {
     stream.end();
     await over;
   }
   stream.destroy();
-  return { bytes, ended: ended && !stopped };
+  if (error !== undefined) return { bytes, consumed, outcome: faultOf(error) };
+  return { bytes, consumed, outcome: ended && !stopped && walking ? "ended" : "stopped" };
+}
+
+function faultOf({ code, message }: NodeJS.ErrnoException): Unpacked["outcome"] {
+  // zlib's code for data that ends too early is that of a buffer without progress.
+  if (code === "Z_BUF_ERROR") return "truncated";
+  // What follows a whole gzip member is not another one: it is for the kernel to say whether it is an archive.
+  return message.includes("incorrect header check") ? "stopped" : "damaged";
 }

@@ -45,6 +45,6 @@ export async function fileRamdiskWarnings(
 async function inspect(bytes: ByteView, init: InitProgram): Promise<RamdiskInspection> {
   const archives = readPlainArchives(bytes, init.paths, MAX_ENTRIES, CHUNK_BYTES);
   if (archives.compression === undefined) return inspectPlain(bytes, archives);
-  const { inspectCompressed } = await import("./ramdisk-stream.ts");
-  return inspectCompressed(bytes, archives, init.path);
+  const { inspectCompressed, MAX_UNPACKED_BYTES } = await import("./ramdisk-stream.ts");
+  return inspectCompressed(bytes, archives, { program: init.path, maxBytes: MAX_UNPACKED_BYTES });
 }

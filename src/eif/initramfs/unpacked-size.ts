@@ -27,7 +27,8 @@ export function compressionAt(bytes: ByteView, offset: number): Compression | un
 
 /**
  * Returns the size of the content, in bytes, of what is compressed from `offset` to the end; undefined if headers do
- * not state it. It may be too small, never too large: of several concatenated streams it may be that of one.
+ * not state it. It may be too small, because of several concatenated streams it may be that of one. It is too large
+ * only for a truncated gzip file, whose last bytes are not a size.
  */
 export function unpackedSize(bytes: ByteView, offset: number, compression: Compression): number | undefined {
   switch (compression) {

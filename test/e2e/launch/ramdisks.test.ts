@@ -51,4 +51,13 @@ describe.concurrent.skipIf(notHere !== undefined)("ramdisk warnings", () => {
     expect(await warned(...kernel, "-initrd", packed, "-m", "78M")).toEqual([]);
     expect(await warned(...kernel, "-initrd", packed, "-append", "root=/dev/ram0")).toEqual([]);
   });
+
+  test("reports that a gzip ramdisk is truncated instead of the size that its last bytes claim", async () => {
+    const packed = gzip(archive("init", 4_000_000)).subarray(0, -50);
+    // These bytes claim 3.7 GB.
+    packed.set([0xff, 0xee, 0xdd, 0xdc], packed.length - 4);
+    const [warning, ...more] = await warned(...kernel, "-initrd", here.file("truncated.gz", packed));
+    expect(warning).toMatch(/^nitro: warning: the ramdisk is (truncated|damaged): its gzip data /);
+    expect(more).toEqual([]);
+  });
 });

@@ -36,7 +36,9 @@ async function warnings(
   });
   const plain = archives.map((archive) => inspectPlain(archive.view, archive.plain));
   const unpacked = await Promise.all(
-    archives.map((archive) => inspectCompressed(archive.view, archive.plain, init.path)),
+    archives.map((archive) =>
+      inspectCompressed(archive.view, archive.plain, { program: init.path, maxBytes: 2 ** 28 }),
+    ),
   );
   const texts = (inspections: typeof plain) => initramfsWarnings(init, inspections, memory, size);
   return { launch: texts(plain), eif: texts(unpacked) };
@@ -111,7 +113,8 @@ describe("init program", () => {
   test("init program: is not reported as missing if not everything could be read", async () => {
     const noise = crypto.getRandomValues(new Uint8Array(5000));
     noise[0] = 0xff;
-    for (const other of [noise, joined(bare, noise), bare.subarray(0, -130), new Uint8Array(2 ** 21)]) {
+    const withoutTrailer = bare.subarray(0, -124);
+    for (const other of [noise, joined(bare, noise), withoutTrailer, new Uint8Array(2 ** 21)]) {
       expect(await warnings([bare, other])).toEqual(NONE);
     }
     expect(await warnings([])).toEqual(NONE);
@@ -131,13 +134,77 @@ describe("init program", () => {
       expect([launch, eif.length, eif[0]]).toEqual([[], 1, expect.stringContaining(MISSING)]);
       // What follows may contain it.
       expect(await warnings([joined(head, pack(bare), pack(good))])).toEqual(NONE);
-      expect(await warnings([joined(head, pack(bare).subarray(0, -9))])).toEqual(NONE);
       expect(await warnings([joined(head, pack(bare), good)])).toEqual(NONE);
     }
   });
 
   test.each(["xz", "bzip2"])("init program: is not searched for within %s", async (program) => {
     expect(await warnings([through([program, "-c"], bare)])).toEqual(NONE);
+  });
+});
+
+describe("truncated ramdisk", () => {
+  const large = archive(["init", FILE, 3_000_000], ["bin/noise", FILE, 1]);
+  const truncated = (what: string) =>
+    `warning: the ramdisk is truncated: its ${what}; the kernel unpacks only part of it; ` +
+    "copy it again and compare the checksums";
+
+  test.each([1, 4, 9, 1000])(
+    "truncated ramdisk: %i bytes short is reported, and its last bytes are not taken for a size",
+    async (cut) => {
+      const packed = gzip(joined(archive(["init", FILE]), large)).subarray(0, -cut);
+      // These bytes claim 3.7 GB.
+      for (const [at, byte] of [0xff, 0xee, 0xdd, 0xdc].entries()) packed[packed.length - 4 + at] = byte;
+      const { eif } = await warnings([packed], "", { bytes: 2 ** 26, typed: "-m 64M" });
+      expect(eif.length).toBe(1);
+      expect(eif[0]).toMatch(/^warning: the ramdisk is (truncated|damaged): its gzip data /);
+    },
+  );
+
+  test.each([
+    ["gzip", gzip, "gzip data ends after "],
+    ["zstd", zstd, "zstd data ends after "],
+    ["cpio", (bytes: Uint8Array) => bytes, "cpio archive ends within a file"],
+  ] as const)(
+    "truncated ramdisk: of %s is reported by nitro eif wherever it ends",
+    async (name, pack, what) => {
+      const packed = pack(large);
+      for (const size of [packed.length - 300, packed.length >> 1, 100]) {
+        const { launch, eif } = await warnings([packed.subarray(0, size)]);
+        expect(eif).toEqual([expect.stringContaining(truncated(what).slice(0, 60))]);
+        expect(launch).toEqual(name === "cpio" ? eif : []);
+      }
+    },
+  );
+
+  test("truncated ramdisk: is named by its number if there are several", async () => {
+    const { eif } = await warnings([good, gzip(large).subarray(0, 500), good]);
+    expect(eif).toEqual([
+      expect.stringContaining("warning: ramdisk 2 is truncated: its gzip data ends after "),
+    ]);
+  });
+
+  test("truncated ramdisk: is not one that is followed by another archive, or that is damaged", async () => {
+    const packed = gzip(large);
+    for (const more of [good, gzip(good), new Uint8Array(512)])
+      expect(await warnings([joined(packed, more)])).toEqual(NONE);
+    const damaged = packed.with(packed.length >> 1, (packed[packed.length >> 1] ?? 0) ^ 0xff);
+    expect((await warnings([damaged])).eif).toEqual([
+      expect.stringContaining("warning: the ramdisk is damaged: its gzip data cannot be unpacked after "),
+    ]);
+  });
+
+  test("truncated ramdisk: of more than is unpacked has the size that it claims if that fits the rest", async () => {
+    const packed = gzip(large);
+    const end = { program: "init", maxBytes: 2 ** 20 };
+    const inspected = async (bytes: Uint8Array) => {
+      const plain = readPlainArchives(viewOf(bytes), ["init"], 1000, 4096);
+      return (await inspectCompressed(viewOf(bytes), plain, end)).unpackedBytes;
+    };
+    expect(await inspected(packed)).toBe(large.length);
+    const claims = packed.slice();
+    claims.set([0xff, 0xee, 0xdd, 0xdc], packed.length - 4);
+    expect(await inspected(claims)).toBeLessThan(large.length + 2 ** 20);
   });
 });
 
