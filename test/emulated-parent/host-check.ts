@@ -110,11 +110,11 @@ const hostChecks: Record<keyof Host, Check> = {
 export const isHost: Check = objectOf(hostChecks);
 
 /** Returns a type's hardware with the given differences; of m5.xlarge if no known type is named. */
-function hardware(said: string | Partial<TopologyInput>): Topology {
-  const name = typeof said === "string" ? said : (said.instance ?? "m5.xlarge");
+function hardware(given: string | Partial<TopologyInput>): Topology {
+  const name = typeof given === "string" ? given : (given.instance ?? "m5.xlarge");
   const base = instanceTypes.get(name) ?? instanceTypes.get("m5.xlarge");
   if (base === undefined) throw new ScenarioError(`topology: unknown instance type "${name}"`);
-  const input = typeof said === "string" ? base : { ...base, ...said };
+  const input = typeof given === "string" ? base : { ...base, ...given };
   const { cores, nodes, sockets, threadsPerCore } = input;
   if (Math.min(cores, nodes, sockets, threadsPerCore) < 1)
     throw new ScenarioError("topology: cores, threadsPerCore, nodes and sockets must be at least 1");
@@ -127,15 +127,15 @@ function hardware(said: string | Partial<TopologyInput>): Topology {
 
 /** Returns what a topology changes in a scenario: a fresh instance has no pool and no huge pages. */
 export function describe(
-  said: ScenarioInput["topology"],
+  given: ScenarioInput["topology"],
   host: ScenarioInput["host"],
   plain: Partial<Scenario>,
 ): Partial<Scenario> {
-  if (said === undefined) {
+  if (given === undefined) {
     if (host !== undefined) throw new ScenarioError('scenario.host: needs "topology"');
     return {};
   }
-  const topology = hardware(said);
+  const topology = hardware(given);
   for (const key of ["cpus", "threadsPerCore"] as const) {
     if (plain[key] !== undefined) throw new ScenarioError(`scenario.${key}: conflicts with "topology"`);
   }

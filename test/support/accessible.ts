@@ -39,7 +39,9 @@ export function accessibleFile(path: string): string {
   return copy;
 }
 
-/** Returns a path of a script that every user can run; where the checkout is private, it has its imports bundled. */
+/**
+ * Returns a path of a script that every user can run; if the checkout is private, the script has its imports bundled.
+ */
 export function accessibleScript(path: string): string {
   if (isPublic(path)) return path;
   const bundle = join(publicDirectory(), basename(path));

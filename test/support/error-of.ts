@@ -1,14 +1,14 @@
-/** What a UserError says, as plain values that a test can compare. */
+/** The parts of a UserError as plain values that a test can compare. */
 import { UserError } from "../../src/sys/errors.ts";
 
-export interface Told {
+export interface ErrorParts {
   readonly what: string;
   readonly why: string;
   readonly hint: string | undefined;
 }
 
-/** Runs what must end in a UserError and gives its three parts. */
-export function userErrorOf(run: () => unknown): Told {
+/** Runs a function that must throw a UserError, and returns the parts of the error. */
+export function userErrorOf(run: () => unknown): ErrorParts {
   try {
     run();
   } catch (error) {

@@ -6,15 +6,15 @@ import { smallSections, writeEif } from "../../unit/eif/eif-writer.ts";
 import { arm64Image, gzipped, zboot, zstandard } from "../../unit/eif/kernels.ts";
 import { runAarch64, whyNoAarch64 } from "./emulated-processor.ts";
 import { HostileDirectory } from "./hostile.ts";
-import { built, type Ended, firstLine, hasDevice, NO_DEVICE, type Surroundings } from "./nitro.ts";
+import { built, type Ended, firstLine, hasDevice, NO_DEVICE, type RunOptions } from "./nitro.ts";
 
 if (whyNoAarch64 !== undefined) console.log(`test/e2e/binary/aarch64 is skipped: ${whyNoAarch64}`);
 
-function aarch64(args: readonly string[], around: Surroundings = {}): Ended {
-  return runAarch64(built("nitro-aarch64"), args, around);
+function aarch64(args: readonly string[], options: RunOptions = {}): Ended {
+  return runAarch64(built("nitro-aarch64"), args, options);
 }
 
-/** The same with one bit in its middle changed. */
+/** Returns the bytes with one bit in the middle changed. */
 function damaged(bytes: Uint8Array): Uint8Array {
   const copy = new Uint8Array(bytes);
   const middle = copy.length >> 1;
@@ -129,7 +129,7 @@ describe.skipIf(whyNoAarch64 !== undefined)("aarch64 executable", () => {
     using directory = new HostileDirectory();
     const plain = aarch64(["-version"]);
     expect(aarch64(["-version"], { cwd: directory.path })).toEqual(plain);
-    // A start costs a second here: those that run a script stand alone, the rest come together.
+    // A start takes a second here: variables that run a script are tested one by one, the others together.
     const alone = directory.variables.filter(
       ([, value]) => value.includes(directory.script) || value === "1",
     );

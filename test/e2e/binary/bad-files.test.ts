@@ -15,7 +15,7 @@ function put(name: string, bytes: Uint8Array | string): string {
   return directory.file(name);
 }
 
-/** A kernel for this machine, by its looks. */
+/** Returns bytes that look like a kernel for this machine. */
 function kernelBytes(): Buffer {
   const bytes = Buffer.alloc(4096, 1);
   if (ARM) bytes.write("ARM\x64", 0x38, "latin1");
@@ -26,7 +26,7 @@ function kernelBytes(): Buffer {
 const kernel = put("kernel", kernelBytes());
 const eif = put("good.eif", good);
 
-/** Launches and gives the first line, having seen that nothing else went wrong: the device was not reached. */
+/** Launches and returns the first line. The launch must fail before it opens the device. */
 function refused(...args: string[]): string {
   const { out, err, status } = nitro(args, { cwd: directory.path });
   expect({ out, status }).toEqual({ out: "", status: 1 });

@@ -62,7 +62,7 @@ function isBun({ out }: Ended): boolean {
 
 /** Offsets in an executable. */
 interface Layout {
-  /** Of the number by which the runtime finds the program. */
+  /** Offset of the number by which the runtime finds the program. */
   readonly slot: number;
   readonly start: number;
   readonly end: number;
@@ -71,7 +71,7 @@ interface Layout {
 function layoutOf(executable: Buffer): Layout {
   const trailer = "\n---- Bun! ----\n";
   const end = executable.lastIndexOf(trailer) + trailer.length;
-  // The program begins on a page, with its length: everything up to its end but these eight bytes.
+  // The program begins on a page boundary with its length: everything up to its end except these eight bytes.
   for (let start = (end - 8) & -4096; start > 0; start -= 4096) {
     if (executable.readBigUint64LE(start) !== BigInt(end - start - 8)) continue;
     const slot = executable.subarray(0, start).lastIndexOf(addressAt(executable, start));
@@ -81,7 +81,7 @@ function layoutOf(executable: Buffer): Layout {
   throw new Error("the executable contains no program");
 }
 
-/** Returns the address of what is at an offset, as the executable's eight bytes of it: the program headers say it. */
+/** Returns the address of what is at an offset, as eight bytes, from the program headers. */
 function addressAt(executable: Buffer, offset: number): Buffer {
   for (let header = 64; ; header += 56) {
     const [type, start] = [executable.readUint32LE(header), Number(executable.readBigUint64LE(header + 8))];
@@ -153,7 +153,7 @@ for (const { name, original, prefix, loader, run, skip } of BUILDS) {
       copyFileSync(original, copy);
       truncateSync(copy, where(layoutOf(readFileSync(original))));
       const ended = run(copy, "-version");
-      // qemu-user reports a page behind the end of the file by a signal, not by an error of the system call.
+      // qemu-user reports a page beyond the end of the file with a signal, not with an error of the system call.
       if (name === "x86_64") expect(ended).toEqual(REFUSAL);
       expect([ended.status, ended.out]).not.toContain(0);
       expect(isBun(ended)).toBe(false);

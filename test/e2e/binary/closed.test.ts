@@ -1,6 +1,6 @@
 /**
- * The built program is copied to machines and started by root: nothing that others can write (its working directory,
- * its environment) makes it run, load, listen or write anything.
+ * The executable is copied to machines and started by root: nothing that another user can write (its working directory,
+ * its environment) makes it run, load, open or write anything.
  */
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
@@ -65,8 +65,8 @@ ctypes.CDLL(None).execve(sys.argv[1].encode(), argv, envp)`;
   });
 });
 
-/** Whether a word stands among the calls that a program makes about signals and its parent's end. */
-function toldOf(word: string, program: string, variable: string): boolean {
+/** Returns whether a text occurs in the program's calls about signals and the exit of its parent. */
+function callsAbout(word: string, program: string, variable: string): boolean {
   const strace = ["strace", "-f", "-e", "trace=prctl,rt_sigaction", "-E", variable, program, "-version"];
   const { err, status } = runCommand(strace, { cwd: hostile.path });
   expect([status, err.includes("rt_sigaction(")]).toEqual([0, true]);
@@ -75,11 +75,11 @@ function toldOf(word: string, program: string, variable: string): boolean {
 
 describe("environment, seen in system calls", () => {
   test("environment: the parent's exit does not end this program", () => {
-    expect(toldOf("PR_SET_PDEATHSIG", built("nitro"), "BUN_FEATURE_FLAG_NO_ORPHANS=1")).toBe(false);
+    expect(callsAbout("PR_SET_PDEATHSIG", built("nitro"), "BUN_FEATURE_FLAG_NO_ORPHANS=1")).toBe(false);
   });
 
   test("environment: the signal by which the engine stops its threads is the default one", () => {
-    expect(toldOf("SIGUSR1", built("nitro"), "JSC_SIGNAL_FOR_GC=10")).toBe(false);
+    expect(callsAbout("SIGUSR1", built("nitro"), "JSC_SIGNAL_FOR_GC=10")).toBe(false);
   });
 });
 
@@ -128,10 +128,11 @@ describe("control: a program of the plain runtime", () => {
       const [name, value] = ["BUN_OPTIONS", `--preload=${directory.script}`];
       expect(runCommand([program], { cwd: "/", env: { PATH, [name]: value } }).out).toBe("evil\nplain\n");
       expect(directory.ran).toBe(true);
-      // The allocator's options, the engine's and what ties a process to its parent are obeyed as well.
+      // The plain runtime also obeys variables of the allocator and of the engine, and those that tie a process to its
+      // parent.
       expect(runCommand([program], { env: { PATH, MIMALLOC_VERBOSE: "1" } }).err).toContain("mimalloc: ");
-      expect(toldOf("PR_SET_PDEATHSIG", program, "BUN_FEATURE_FLAG_NO_ORPHANS=1")).toBe(true);
-      expect(toldOf("SIGUSR1", program, "JSC_SIGNAL_FOR_GC=10")).toBe(true);
+      expect(callsAbout("PR_SET_PDEATHSIG", program, "BUN_FEATURE_FLAG_NO_ORPHANS=1")).toBe(true);
+      expect(callsAbout("SIGUSR1", program, "JSC_SIGNAL_FOR_GC=10")).toBe(true);
     },
   );
 });

@@ -4,7 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type Ended, runCommand, type Surroundings } from "./nitro.ts";
+import { type Ended, type RunOptions, runCommand } from "./nitro.ts";
 
 const QEMU = "qemu-aarch64-static";
 const sysroot = process.env["NITRO_ARM64_SYSROOT"] ?? "";
@@ -22,12 +22,12 @@ function findReason(): string | undefined {
 export const whyNoAarch64 = findReason();
 
 /** Runs a program for aarch64. Variables are passed to it alone: qemu obeys variables of its own. */
-export function runAarch64(program: string, args: readonly string[], around: Surroundings = {}): Ended {
-  if (native) return runCommand([program, ...args], around);
-  const given = Object.entries(around.env ?? {}).flatMap(([name, value]) => ["-E", `${name}=${value}`]);
+export function runAarch64(program: string, args: readonly string[], options: RunOptions = {}): Ended {
+  if (native) return runCommand([program, ...args], options);
+  const given = Object.entries(options.env ?? {}).flatMap(([name, value]) => ["-E", `${name}=${value}`]);
   const path = process.env["PATH"] ?? "";
   return runCommand([QEMU, "-L", sysroot, ...given, program, ...args], {
-    cwd: around.cwd ?? "/",
+    cwd: options.cwd ?? "/",
     env: { PATH: path },
   });
 }

@@ -1,11 +1,11 @@
 /**
- * What stands around a program that root starts, put there by another user: a working directory with files that Bun
- * reads, and names in the environment that Bun obeys. Each would run a script that leaves a mark, or write a file.
+ * A hostile environment of a program that root starts: a working directory with files that Bun reads, and environment
+ * variables that Bun obeys. Each of them would run a script that creates a file, or write a file.
  */
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { Directory } from "./nitro.ts";
 
-/** The directory, ready to be started in. `mark` exists once anything of it has run. */
+/** The working directory. `mark` exists once one of its files has been executed. */
 export class HostileDirectory extends Directory {
   readonly mark = this.file("mark");
   readonly script = this.file("evil.cjs");
@@ -51,7 +51,7 @@ export class HostileDirectory extends Directory {
     return readdirSync(this.path, { recursive: true, encoding: "utf8" }).sort();
   }
 
-  /** What has been made since: nothing, unless something of it was obeyed. */
+  /** Returns the files that were created: none, unless the program obeyed something. */
   made(): string[] {
     return this.#files().filter((name) => !this.#before.includes(name));
   }
@@ -60,7 +60,7 @@ export class HostileDirectory extends Directory {
     return existsSync(this.mark);
   }
 
-  /** Names that Bun's runtime obeys, with values that do harm here. */
+  /** Variables that Bun's runtime obeys, with values that do harm here. */
   get variables(): readonly (readonly [name: string, value: string])[] {
     const out = this.file("written");
     return [

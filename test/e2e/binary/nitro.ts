@@ -1,11 +1,11 @@
-/** Runs the built program. Nothing of src is imported: what is delivered is what is tested. */
+/** Runs the executable. Nothing of src is imported: the tests check what is delivered. */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const DIST = join(import.meta.dir, "../../../dist");
 
-/** A built program's path. Throws, naming what to type, where it has not been built. */
+/** Returns the path of an executable. Throws with the command to type if it has not been built. */
 export function built(name: "nitro" | "nitro-aarch64"): string {
   const path = join(DIST, name);
   if (!existsSync(path)) throw new Error(`${path} is missing; run: npm run build`);
@@ -18,38 +18,38 @@ export interface Ended {
   readonly status: number | null;
 }
 
-/** Where and how it is run; without `env` in an environment with a PATH and nothing else. */
-export interface Surroundings {
+/** Working directory and environment; without `env` the environment has a PATH only. */
+export interface RunOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Only what hangs takes so long, on a busy machine and in an emulator too. */
-const LONGEST_MS = 50_000;
+/** Only a hanging program takes this long, even on a busy machine or in an emulator. */
+const TIME_LIMIT_MS = 50_000;
 
-/** Runs a command to its end. A status of null tells that it did not end in time. */
-export function runCommand(command: readonly string[], around: Surroundings = {}): Ended {
+/** Runs a command to its end. A status of null means that it did not end in time. */
+export function runCommand(command: readonly string[], options: RunOptions = {}): Ended {
   const { stdout, stderr, exitCode } = Bun.spawnSync([...command], {
-    cwd: around.cwd ?? tmpdir(),
-    env: around.env ?? { PATH: process.env["PATH"] ?? "" },
+    cwd: options.cwd ?? tmpdir(),
+    env: options.env ?? { PATH: process.env["PATH"] ?? "" },
     stdin: "ignore",
-    timeout: LONGEST_MS,
+    timeout: TIME_LIMIT_MS,
     killSignal: "SIGKILL",
   });
   return { out: stdout.toString(), err: stderr.toString(), status: exitCode };
 }
 
 /** Runs dist/nitro with these arguments. */
-export function nitro(args: readonly string[], around: Surroundings = {}): Ended {
-  return runCommand([built("nitro"), ...args], around);
+export function nitro(args: readonly string[], options: RunOptions = {}): Ended {
+  return runCommand([built("nitro"), ...args], options);
 }
 
-/** The first line of what it said. */
+/** Returns the first line of an output. */
 export function firstLine(text: string): string {
   return text.split("\n")[0] ?? "";
 }
 
-/** A directory of a test file's own, gone with it. */
+/** A directory for one test file; disposal removes it. */
 export class Directory implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), "nitro-binary-"));
 
@@ -62,7 +62,7 @@ export class Directory implements Disposable {
   }
 }
 
-/** Whether this machine has the device: what these tests see without one would be a launch with one. */
+/** Whether this machine has the device, with which these tests would launch enclaves. */
 export const hasDevice = existsSync("/dev/nitro_enclaves");
 
 /** The beginning of the message when only the device is missing; the reason depends on the machine. */

@@ -1,4 +1,4 @@
-/** What a launch writes is never what it reads, by whatever name: opening it would empty it. */
+/** A launch never writes to its input files, whatever names they have: opening an output would truncate them. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { linkSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -30,8 +30,8 @@ symlinkSync(eif, soft);
 const INPUTS = [eif, kernel, initrd, second, config, inMemory];
 const before = INPUTS.map((path) => readFileSync(path));
 
-/** First lines; whatever is refused, every input is as it was. */
-function said(...args: string[]): string {
+/** Returns the first line of the message. After a refusal every input file must be unchanged. */
+function firstMessage(...args: string[]): string {
   const { err, out, status } = nitro(args, { cwd: directory.path });
   expect({ out, status }).toEqual({ out: "", status: 1 });
   expect(INPUTS.map((path) => readFileSync(path))).toEqual(before);
@@ -62,7 +62,7 @@ describe("output conflicts", () => {
     test.each(ways(output))(
       `output conflict: an input file ${what} is not overwritten: %s`,
       (typed, more) => {
-        expect(said(...args, ...more)).toBe(
+        expect(firstMessage(...args, ...more)).toBe(
           `nitro: ${typed}: this is also the file of ${input} and would overwrite it`,
         );
       },
@@ -78,12 +78,14 @@ describe("output conflicts between outputs", () => {
     const path = directory.file(isThere ? "log" : "new");
     if (isThere) made(path, "");
     const other = `${directory.path}/./${path.slice(directory.path.length + 1)}`;
-    expect(said("-kernel", eif, "-serial", `file:${path}`, "-D", other)).toBe(
+    expect(firstMessage("-kernel", eif, "-serial", `file:${path}`, "-D", other)).toBe(
       `nitro: -D ${other}: this is also the file of -serial file:${path} and would overwrite it`,
     );
   });
 
   test.skipIf(hasDevice)("output conflict: two outputs may be one device", () => {
-    expect(said("-kernel", eif, "-serial", "file:/dev/null", "-D", "/dev/null")).toStartWith(NO_DEVICE);
+    expect(firstMessage("-kernel", eif, "-serial", "file:/dev/null", "-D", "/dev/null")).toStartWith(
+      NO_DEVICE,
+    );
   });
 });

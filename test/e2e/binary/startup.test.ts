@@ -161,7 +161,7 @@ os.execv(sys.argv[1], [sys.argv[1], "-help"])`;
     expect(runCommand(["sh", "-c", script])).toEqual({ out: "", err: NOT_EXECUTABLE, status: 1 });
   });
 
-  /** prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN), which Linux has since 6.3; systemd's is a filter that does the same. */
+  /** prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN), in Linux since 6.3; systemd uses a filter with the same effect. */
   const denied = (program: string, ...args: string[]) => [
     "python3",
     "-c",

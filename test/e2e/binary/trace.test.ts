@@ -10,7 +10,7 @@ const eif = directory.file("image.eif");
 writeFileSync(eif, writeEif({ flags: process.arch === "arm64" ? 1 : 0, sections: smallSections() }));
 const trace = directory.file("trace");
 
-/** A line of strace's kind: call(arguments) = result. */
+/** A line in strace's format: call(arguments) = result. */
 const LINE = /^[a-zA-Z_0-9]+\(.*\) = (-1 [A-Z]\w+|\d+|0x[0-9a-f]+)$/;
 
 describe.skipIf(hasDevice)("-d syscalls", () => {

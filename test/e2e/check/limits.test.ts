@@ -1,4 +1,4 @@
-/** Hosts with sufficient resources that a limit withholds from the launch. */
+/** Hosts with sufficient resources that a limit makes unavailable to the launch. */
 import { afterAll, describe, test } from "bun:test";
 import { notHere, Workplace } from "../launch/nitro.ts";
 import { type BrokenHost, expectFixable, TEST_TIMEOUT_MS } from "./broken-host.ts";

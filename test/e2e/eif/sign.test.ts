@@ -23,7 +23,7 @@ const [pair256, pair384] = pairs as [Pair, Pair];
 const by = (pair: Pair) => ["-signing-certificate", pair.certificate, "-private-key", pair.key];
 const pcr0Of = (file: EifFile) => new Uint8Array(Buffer.from(file.pcrs[0], "hex"));
 
-/** Whether OpenSSL accepts the image's signature, over a structure that the tests encode. */
+/** Returns whether OpenSSL accepts the image's signature, over a structure that the tests encode. */
 function opensslTakes(file: EifFile, pair: Pair): boolean {
   const [entry] = readCbor(payload(file, "signature")) as [never];
   const certificate = asBytes(keyed(entry, "signing_certificate"));

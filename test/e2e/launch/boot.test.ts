@@ -1,4 +1,4 @@
-/** Debian's cloud kernel with a busybox initrd, booted by the emulated parent out of the donated memory. */
+/** Debian's cloud kernel with a busybox initrd, which the emulated parent boots from the donated memory. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import type { ParentResult } from "../../emulated-parent/run.ts";
@@ -21,9 +21,9 @@ const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
 
 const COMMAND_LINE = "console=ttyS0 panic=-1";
-// Linux may write messages of its own between and amid its init's; after `dmesg -n 1` only of its own end.
+// Linux may print messages between and within those of the init; after `dmesg -n 1` it prints only its last ones.
 const UP = 'dmesg -n 1\necho "init: up"\nsleep 0.3\n';
-// With one thread a core, an enclave has one CPU by default, and boots the sooner where it is emulated.
+// With one thread per core an enclave has one CPU by default, and boots faster in an emulator.
 const scenario = {
   ...{ checkWrites: false, cpus: 8, threadsPerCore: 1, pool: "2-7" },
   enclave: { kind: "boot" as const },
@@ -38,7 +38,7 @@ beforeAll(() => {
   kernel = NITRO_GUEST_KERNEL;
 });
 
-/** Boots a script as the init and gives what came of it. */
+/** Boots a script as the init and returns the result. */
 function boot(script: string, commandLine = `${COMMAND_LINE} quiet`): Promise<ParentResult> {
   boots += 1;
   const initrd = here.file(`initrd.${boots}`, busyboxInitrd(script));

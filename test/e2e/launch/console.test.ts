@@ -48,7 +48,7 @@ describe.concurrent.skipIf(notHere !== undefined)("console flood", () => {
 
   test("console flood: is delivered completely before the launcher exits, long after the enclave has exited", async () => {
     const path = here.path("short");
-    // The enclave exits while the hypervisor still has seven eighths, none of which is being read.
+    // The enclave exits while the hypervisor still has seven eighths of the output, which are not read yet.
     const stall = { consoleStallAfterBytes: MIB, consoleStallMs: 700 };
     const enclave = { consoleFloodBytes: 8 * MIB, heartbeatMs: null, liveMs: 400, ...stall };
     const result = await launch(here.debug("-serial", `file:${path}`), { enclave });
@@ -89,7 +89,7 @@ describe.concurrent.skipIf(notHere !== undefined)("console flood", () => {
     const enclave = { consoleFloodBytes: 64 * MIB, heartbeatMs: 1, liveMs: LIVE_MS };
     const result = await launch(["sh", "-c", script], { enclave });
     const [ended, closed] = ["enclave exited", "slot freed"].map((what) => entries(result, what)[0]?.t ?? 0);
-    expect((closed ?? 0) - (ended ?? 0)).toBeGreaterThan(1000); // the reader slept for three seconds from the first byte on
+    expect((closed ?? 0) - (ended ?? 0)).toBeGreaterThan(1000); // the reader slept for three seconds after the first byte
     expectFlood(readFileSync(path), 64 * MIB);
     expect(lines(result.stderr).slice(1)).toEqual([END_LINE, "status 5"]);
     expectNothingLeft(result);

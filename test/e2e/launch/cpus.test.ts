@@ -1,4 +1,4 @@
-/** CPUs of the parent that are picked by hand. */
+/** CPUs of the parent that the user selects. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { entries, expectNothingLeft, LIVE_MS, launch, lines, notHere, Workplace } from "./nitro.ts";
 
@@ -34,7 +34,7 @@ describe.concurrent.skipIf(notHere !== undefined)("cpu-ids", () => {
     const quoted = rest.map((word) => `'${word}'`).join(" ");
     const second = quoted.replace("cpu-ids=2,,6,enclave-cid=77", "cpu-ids=2,,6,enclave-cid=78");
     const live = { ...instance, enclave: { heartbeatMs: null } };
-    // The second begins when the first has told that it has started.
+    // The second launch begins when the first one has reported its start.
     const started = "until grep -q started first; do sleep 0.05; done";
     const script = `${nitro} ${quoted} 2>first & ${started}; ${nitro} ${second}; kill $!; wait`;
     const result = await launch(["sh", "-c", `cd ${here.directory}; ${script}`], live);

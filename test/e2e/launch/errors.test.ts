@@ -50,11 +50,12 @@ const IOCTLS = [
   "NE_START_ENCLAVE",
 ];
 
-/** Without a topology the modules and the PCI devices are this machine's: they decide which of these is reported. */
-const WHAT_BRINGS_A_DEVICE =
-  /modprobe nitro_enclaves|--enclave-options Enabled=true|another kernel|install -y/;
+/** Without a topology the modules and the PCI devices are this machine's, and decide which fix is printed. */
+const DEVICE_FIX = /modprobe nitro_enclaves|--enclave-options Enabled=true|another kernel|install -y/;
 
-/** A launch that is refused: status 1, what and why on the first line, a hint on the second, and no more. */
+/**
+ * Asserts that a launch is refused: status 1, what and why on the first line, a hint on the second, and nothing else.
+ */
 function expectRefused(result: ParentResult, first: string | RegExp, hint: string | RegExp, lost = 0): void {
   const [message = "", then = "", ...more] = lines(result.stderr);
   expect(message).toMatch(first);
@@ -81,7 +82,7 @@ describe.concurrent.skipIf(notHere !== undefined)("errors after the start, and o
       liveMs: 600,
       message: /^nitro: console: cannot connect \(.*EMFILE.*\); /,
     },
-    // Tried again and again for five seconds: it may take a moment until the console is there.
+    // nitro retries for five seconds, because the console may accept connections a moment after the start.
     {
       call: "connect",
       errno: "ECONNRESET",
@@ -106,7 +107,7 @@ describe.concurrent.skipIf(notHere !== undefined)("errors after the start, and o
 
   for (const ioctl of IOCTLS) {
     test(`${ioctl}: each error is reported by name, with a hint`, async () => {
-      // One parent instance, one launch for each error: launch i meets the problem of the i-th call.
+      // One parent instance and one launch for each error: the i-th launch gets the fault of the i-th call.
       const codes = Object.keys(NE_ERRORS).map(Number);
       const perLaunch = ioctl === "NE_ADD_VCPU" ? 2 : 1;
       // The second vCPU is refused, so that something has been added before.
@@ -220,7 +221,7 @@ describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
     expectRefused(
       result,
       /^nitro: \/dev\/nitro_enclaves: .*\(ENOENT\): .*(driver|device|module)/,
-      WHAT_BRINGS_A_DEVICE,
+      DEVICE_FIX,
     );
     expect(entries(result, "bind")).toEqual([]);
   });
@@ -252,8 +253,8 @@ describe.concurrent.skipIf(notHere !== undefined)("the kernel's errors", () => {
   const cases: { call: string; errno: string; message: RegExp; hint: RegExp }[] = [
     { call: device, errno: "EACCES", message: /\/dev\/nitro_enclaves: .*EACCES/, hint: /usermod -aG ne/ },
     { call: device, errno: "EPERM", message: /EPERM/, hint: /group/ },
-    { call: device, errno: "ENODEV", message: /ENODEV/, hint: WHAT_BRINGS_A_DEVICE },
-    { call: device, errno: "ENXIO", message: /ENXIO/, hint: WHAT_BRINGS_A_DEVICE },
+    { call: device, errno: "ENODEV", message: /ENODEV/, hint: DEVICE_FIX },
+    { call: device, errno: "ENXIO", message: /ENXIO/, hint: DEVICE_FIX },
     { call: device, errno: "EBUSY", message: /EBUSY/, hint: /dmesg/ },
     { call: device, errno: "EMFILE", message: /EMFILE/, hint: /ulimit -n/ },
     { call: device, errno: "ENFILE", message: /ENFILE/, hint: /ulimit -n/ },

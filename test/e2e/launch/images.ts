@@ -29,7 +29,7 @@ export function fakeInitrd(length = 65_537): Uint8Array {
   return pattern(length, 13, 5);
 }
 
-/** Reflips an EIF with these sections, without gaps; big-endian throughout. */
+/** Returns an EIF with these sections, without gaps; big-endian throughout. */
 export function eifOf(parts: readonly EifPart[], flags = 0): Uint8Array {
   const total = parts.reduce((sum, part) => sum + 12 + part.bytes.length, EIF_HEADER_BYTES);
   const image = new Uint8Array(total);
@@ -73,9 +73,9 @@ export function sha256(bytes: Uint8Array): string {
 }
 
 /**
- * Reflips the image with its last four bytes chosen so that it has the given CRC. A CRC is linear: each bit of these
- * bytes flips certain bits of it, and Gaussian elimination finds those that flip the difference.
- * @param crc eight hexadecimal digits.
+ * Returns the image with its last four bytes chosen so that it has the given CRC. A CRC is linear: each bit of these
+ * bytes flips certain bits of it, and Gaussian elimination finds those that flip the difference. @param crc eight
+ * hexadecimal digits.
  */
 export function withCrc(eif: Uint8Array, crc: string): Uint8Array {
   const forged = eif.slice();

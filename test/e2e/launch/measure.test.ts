@@ -174,11 +174,11 @@ describe.concurrent.skipIf(notHere !== undefined)("signed image", () => {
     expectNothingLeft(result);
   });
 
-  const said = [
+  const invalid = [
     { name: "expired" as const, when: "expired on Feb  3 04:05:06 2021 GMT" },
     { name: "early" as const, when: "is not valid before Feb  3 04:05:06 2119 GMT" },
   ];
-  for (const { name, when } of said) {
+  for (const { name, when } of invalid) {
     test(`signed image: a certificate that ${when} is refused before the device is opened`, async () => {
       const path = put(name, signedByOpenssl(signing, pairOf(name), pcr0));
       const result = await launch([NITRO, "-kernel", path, "-m", "64M"], quick);

@@ -1,4 +1,4 @@
-/** The enclave's memory: which pages it is made of, in which order, prepared by how many threads. */
+/** The enclave's memory: its pages, their order, and the threads that allocate them. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, copyFileSync } from "node:fs";
 import type { ScenarioInput } from "../../emulated-parent/scenario.ts";
@@ -7,7 +7,7 @@ import { entries, expectNothingLeft, LIVE_MS, launchAs, lines, NITRO, notHere, W
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
 
-// Each page is some calls that the emulated parent answers, and tests wait for each other as well.
+// The emulated parent answers several calls for each page, and tests wait for each other as well.
 setDefaultTimeout(600_000);
 const launch = (command: readonly string[], scenario: ScenarioInput) =>
   launchAs({ command, scenario, limitSeconds: 240 });
@@ -15,14 +15,14 @@ const launch = (command: readonly string[], scenario: ScenarioInput) =>
 const MIB = 2 ** 20;
 const brief = { heartbeatMs: null, liveMs: LIVE_MS };
 
-/** An instance with 8 CPUs of one node, whose free pages lie like this. */
+/** Returns an instance with 8 CPUs on one node. @param host the state of its free pages. */
 function instance(host: NonNullable<ScenarioInput["host"]>, more: ScenarioInput = {}): ScenarioInput {
   return { topology: "m5.2xlarge", pool: "1,5", hugePages: 1536, enclave: brief, host, ...more };
 }
 
-/** The arguments of a launch with so much memory, allocated by so many threads. */
+/** Returns the arguments of a launch with this memory, allocated by this many threads. */
 function args(memory: string, threads?: number): string[] {
-  // Whether its heartbeat comes before its end depends on how busy this machine is.
+  // Whether the heartbeat comes before the exit depends on how busy this machine is.
   const rest = here
     .debug()
     .slice(0, -2)
@@ -35,7 +35,7 @@ function args(memory: string, threads?: number): string[] {
 const reportedRegions = (stderr: string) => Number(/ in (\d+) regions?[, ]/.exec(stderr)?.[1]);
 
 describe.concurrent.skipIf(notHere !== undefined)("physical order", () => {
-  // 4 regions are all that the hypervisor gives; as they come, each page of the 64 would be one.
+  // The hypervisor accepts only 4 regions; in the order of their allocation each of the 64 pages would be one.
   test.each([
     ["in reverse order", "descending", 0, 1],
     ["in runs of 24, the first of which comes last", "descending", 24, 3],
@@ -96,7 +96,7 @@ describe.concurrent.skipIf(notHere !== undefined)("physical order", () => {
     const host = { pageOrder: "descending" } as const;
     const few = await launch(args("320M"), instance(host, { files, hugePages: 256 }));
     expect([few.status, reportedRegions(few.stderr)]).toEqual([5, 160]);
-    // 144 of the 150 that are left to it.
+    // 144 of the 150 mappings that are left to it.
     const enough = await launch(args("288M"), instance(host, { files, hugePages: 256 }));
     expect([enough.status, reportedRegions(enough.stderr)]).toEqual([5, 1]);
     expectNothingLeft(enough);
@@ -311,7 +311,7 @@ describe.concurrent.skipIf(notHere !== undefined)("preallocation", () => {
       ["nitro: SIGTERM: stopped before the enclave was started"],
     ]);
     expect(entries(result, "NE_SET_USER_MEMORY_REGION")).toEqual([]);
-    // Far from the 64 parts of 32 MiB that there are.
+    // Far below the 64 chunks of 32 MiB.
     expect(entries(result, "fallocate").length).toBeLessThan(32);
     expectNothingLeft(result);
   });

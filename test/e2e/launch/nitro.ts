@@ -20,20 +20,20 @@ import { assembledEif, fakeInitrd, fakeKernel } from "./images.ts";
 /** The built program, at a path that other users can execute. */
 export const NITRO = accessibleFile(join(ROOT, "dist/nitro"));
 
-/** Why these tests cannot run on this machine; undefined where they can. */
+/** Why these tests cannot run on this machine; undefined if they can. */
 export const notHere = whyNotHere();
 if (notHere !== undefined) console.log(`test/e2e/launch is skipped: it ${notHere}`);
 
-/** How long an enclave lives whose heartbeat is to be heard: many times what a launcher needs, on a busy machine too. */
+/** How long an enclave lives that sends its heartbeat: many times what a launcher needs, even on a busy machine. */
 export const LIVE_MS = 300;
 
-/** An enclave that says hello on its console, sends its heartbeat and ends by itself. */
+/** An enclave that prints a line on its console, sends its heartbeat and exits by itself. */
 export const HELLO = { console: ["hello", "from within"], heartbeatMs: 1, liveMs: LIVE_MS };
 
 /** The command line of the assembled fixture. */
 export const COMMAND_LINE = "console=ttyS0 reboot=k";
 
-/** A directory of one test file's own, with images to launch. */
+/** A directory for one test file, with images to launch. */
 export class Workplace implements Disposable {
   readonly directory = mkdtempSync(join(tmpdir(), "nitro-launch-"));
   readonly kernel = this.file("bzImage", fakeKernel());
@@ -75,32 +75,32 @@ export class Workplace implements Disposable {
 const LIMIT_SECONDS = 50;
 setDefaultTimeout(60_000);
 
-/** A parent instance whose huge pages are its own, so that what is missing at the end is this launch's doing. */
+/** Returns a run with its own huge pages, so that only this launch can lose some. */
 function ownPages(run: ParentRun): ParentRun {
   const scenario: ScenarioInput = { memory: "stand-in", ...run.scenario };
   return { limitSeconds: LIMIT_SECONDS, ...run, scenario };
 }
 
-/** Launches mostly wait, so some run at a time; more would only make each other late. */
-const MOST_AT_A_TIME = 3;
-let underWay = 0;
+/** Launches mostly wait, so some run concurrently; more of them would only delay each other. */
+const MAX_CONCURRENT = 3;
+let running = 0;
 const waiting: (() => void)[] = [];
 
-async function oneOfFew<T>(run: () => Promise<T>): Promise<T> {
-  if (underWay >= MOST_AT_A_TIME) await new Promise<void>((resolve) => waiting.push(resolve));
-  else underWay += 1;
+async function limited<T>(run: () => Promise<T>): Promise<T> {
+  if (running >= MAX_CONCURRENT) await new Promise<void>((resolve) => waiting.push(resolve));
+  else running += 1;
   try {
     return await run();
   } finally {
     const next = waiting.shift();
-    if (next === undefined) underWay -= 1;
+    if (next === undefined) running -= 1;
     else next();
   }
 }
 
-/** Launches to the end. Tests of one file run at the same time, but only a few of these do. */
+/** Launches and waits for the end. Tests of one file run concurrently, but only a few of these do. */
 export function launchAs(run: ParentRun): Promise<ParentResult> {
-  return oneOfFew(() => runInParent(ownPages(run)));
+  return limited(() => runInParent(ownPages(run)));
 }
 
 export function launch(command: readonly string[], scenario: ScenarioInput = {}): Promise<ParentResult> {
@@ -111,12 +111,12 @@ export function startLaunch(run: ParentRun): ParentProcess {
   return startInParent(ownPages(run));
 }
 
-/** A shell's word for each of these. */
+/** Quotes arguments for a shell. */
 export function shellWords(args: readonly string[]): string {
   return args.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
 }
 
-/** The lines of the trace about one thing. */
+/** Returns the entries of the trace about one call or event. */
 export function entries(result: ParentResult, what: string): TraceEntry[] {
   return result.trace.filter((entry) => entry.what === what);
 }
@@ -161,7 +161,7 @@ export function expectNothingLeft(result: ParentResult, lostPages = 0): void {
   expect(left).toEqual(nothing);
 }
 
-/** Looks again and again until something is there; the time is that of a slow machine. */
+/** Polls until something is found, with a time limit for a slow machine. */
 export async function eventually<T>(what: string, look: () => T | undefined | false): Promise<T> {
   const giveUp = performance.now() + 30_000;
   for (;;) {

@@ -1,4 +1,4 @@
-/** The bar on a terminal for what takes over half a second. */
+/** The bar on a terminal for steps of more than half a second. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { expectNothingLeft, LIVE_MS, launch, notHere, Workplace } from "./nitro.ts";
@@ -11,11 +11,11 @@ setDefaultTimeout(600_000);
 const PARENT = new URL("../../emulated-parent/main.ts", import.meta.url).pathname;
 const WITH_TERMINAL = join(import.meta.dir, "../monitor/with-terminal.py");
 
-/** The last one that is printed. */
+/** The last message. */
 const END = JSON.stringify([{ wait: "the enclave \\(CID", limit: 240 }]);
 
-/** Each piece of the memory takes longer than the patience of half a second. */
-const slowly = {
+/** Each chunk of the memory takes longer than half a second. */
+const slowFaults = {
   memory: "stand-in" as const,
   faults: [{ call: "fallocate", delayMs: 700 }],
   enclave: { heartbeatMs: 1, liveMs: LIVE_MS },
@@ -26,10 +26,10 @@ function args(threads: number): string[] {
   return [...here.production().slice(0, -2), "-object", object, "-machine", "memory-backend=m"];
 }
 
-/** What a launch draws and tells on a terminal. */
+/** Returns what a launch prints on a terminal. */
 async function onTerminal(command: readonly string[]): Promise<string> {
   const { execPath } = globalThis.process;
-  const parent = [execPath, PARENT, "--limit", "240", "-j", JSON.stringify(slowly), "--"];
+  const parent = [execPath, PARENT, "--limit", "240", "-j", JSON.stringify(slowFaults), "--"];
   const process = Bun.spawn(["python3", WITH_TERMINAL, END, ...parent, ...command], {
     stdout: "pipe",
     stdin: "ignore",
@@ -56,7 +56,7 @@ describe.concurrent.skipIf(notHere !== undefined)("progress bar", () => {
   });
 
   test("progress bar: is not drawn if standard error is not a terminal", async () => {
-    const result = await launch(args(1), slowly);
+    const result = await launch(args(1), slowFaults);
     expect(result.stderr).toStartWith("nitro: enclave started");
     for (const drawing of ["\r", "\x1b"]) expect(result.stderr).not.toContain(drawing);
     expectNothingLeft(result);

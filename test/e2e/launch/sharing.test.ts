@@ -11,7 +11,7 @@ import {
   shellWords,
   Workplace,
 } from "./nitro.ts";
-import { together, type Went, went } from "./together.ts";
+import { type LaunchOutcome, outcomes, together } from "./together.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
@@ -23,7 +23,7 @@ const heldByNitro = (seconds = "1[78]\\d", cid = 16) =>
     `^nitro: port 9000 is in use by nitro \\(pid \\d+, CID ${cid}\\); waiting for it, up to ${seconds} s$`,
   );
 const linesLike = (text: string, pattern: RegExp) => lines(text).filter((line) => pattern.test(line));
-const COUNTED: Went = { status: 0, counted: true };
+const COUNTED: LaunchOutcome = { status: 0, counted: true };
 const HANDOFF = "nitro-heartbeat-1";
 
 /** A launch in production mode that requires its heartbeat. */
@@ -46,7 +46,7 @@ describe.skipIf(notHere !== undefined)("four launches", () => {
       scenario: { enclave: { heartbeatMs: 1 } },
       limitSeconds: 170,
     });
-    expect(went(result.stdout)).toEqual(repeated(4 * rounds, COUNTED));
+    expect(outcomes(result.stdout)).toEqual(repeated(4 * rounds, COUNTED));
     expect(result.report.heartbeats).toHaveLength(4 * rounds);
     expect(result.report.heartbeats.filter(({ outcome }) => outcome !== "answered")).toEqual([]);
     expect(lines(result.stderr).filter((line) => !/ enclave started: |SIGTERM/.test(line))).toEqual([]);
@@ -76,7 +76,7 @@ describe.concurrent.skipIf(notHere !== undefined)("four launches, one stopped", 
         command: together(here, four),
         scenario: { enclave: { heartbeatMs: 30 }, signals },
       });
-      const all = went(result.stdout);
+      const all = outcomes(result.stdout);
       const killed = entries(result, "signal sent").length;
       expect(all.filter(({ status }) => status === 137)).toHaveLength(killed);
       expect(all.filter(({ status }) => status !== 137)).toEqual(repeated(4 - killed, COUNTED));
@@ -90,7 +90,7 @@ describe.concurrent.skipIf(notHere !== undefined)("four launches, one stopped", 
       command: together(here, four),
       scenario: { enclave: { heartbeatMs: 30 }, signals },
     });
-    const all = went(result.stdout).sort((a, b) => a.status - b.status);
+    const all = outcomes(result.stdout).sort((a, b) => a.status - b.status);
     expect(all).toMatchObject([COUNTED, ...repeated(3, { status: 137 })]);
     expectNothingLeft(result);
   });
@@ -106,7 +106,7 @@ describe.concurrent.skipIf(notHere !== undefined)("four launches, one stopped", 
         command: together(here, four),
         scenario: { enclave: { heartbeatMs: 30 }, signals },
       });
-      const rest = went(result.stdout).filter(({ status }) => status !== 137);
+      const rest = outcomes(result.stdout).filter(({ status }) => status !== 137);
       expect(rest).toHaveLength(3);
       expect(rest.filter(({ status, counted }) => status !== 0 || !counted).length).toBeLessThan(2);
       expectNothingLeft(result);
@@ -121,7 +121,7 @@ describe.concurrent.skipIf(notHere !== undefined)("four launches, one stopped", 
         command: together(here, four),
         scenario: { enclave: { heartbeatMs: 30 }, signals },
       });
-      const all = went(result.stdout);
+      const all = outcomes(result.stdout);
       expect(all.map(({ status }) => status)).toEqual([0, 0, 0, 0]);
       expect(all.filter(({ counted }) => !counted).length).toBeLessThan(2);
       expect(result.report.heartbeats.filter(({ outcome }) => outcome === "no answer").length).toBeLessThan(
@@ -162,7 +162,7 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
       command: together(here, four, { before: squatter, rounds: 2 }),
       scenario: brief,
     });
-    expect(went(result.stdout)).toEqual(repeated(8, COUNTED));
+    expect(outcomes(result.stdout)).toEqual(repeated(8, COUNTED));
   });
 
   test("handoff: clients that connect without end, send data or stay silent do not affect a launch", async () => {
@@ -184,7 +184,7 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
       command: together(here, four, { before: clients, rounds: 2 }),
       scenario: { ...brief, takenPorts: [] },
     });
-    expect(went(result.stdout)).toEqual(repeated(8, COUNTED));
+    expect(outcomes(result.stdout)).toEqual(repeated(8, COUNTED));
   });
 
   test("silent connections: those of unprivileged users do not keep the heartbeat out", async () => {
@@ -206,13 +206,13 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
       scenario: { enclave: { heartbeatMs: 200 }, signals },
     });
     expect(result.report.heartbeats).toEqual([{ cid: 16, byte: 0xb7, outcome: "answered" }]);
-    expect(went(result.stdout)).toEqual([COUNTED]);
+    expect(outcomes(result.stdout)).toEqual([COUNTED]);
   });
 
   test("port 9000: a process that holds it is waited for; when it releases the port, all four launches start", async () => {
     const holder = python(...VSOCK_PORT, "there(); time.sleep(2)");
     const result = await launchAs({ command: together(here, four, { before: holder }), scenario: brief });
-    expect(went(result.stdout)).toEqual(repeated(4, COUNTED));
+    expect(outcomes(result.stdout)).toEqual(repeated(4, COUNTED));
     expect(lines(result.stderr).filter((line) => line === HELD)).toHaveLength(4);
     expectNothingLeft(result);
   });
@@ -223,7 +223,7 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
       command: together(here, four),
       scenario: { enclave: { heartbeatMs: 600 }, enclaves: [{ foreignHeartbeats }] },
     });
-    expect(went(result.stdout)).toEqual(repeated(4, COUNTED));
+    expect(outcomes(result.stdout)).toEqual(repeated(4, COUNTED));
     expect(result.report.heartbeats.map(({ outcome }) => outcome)).toEqual(repeated(5, "answered"));
     const message = lines(result.stderr).filter((line) => line.includes("heartbeat from CID"));
     expect(message).toHaveLength(1);
@@ -237,7 +237,7 @@ describe.concurrent.skipIf(notHere !== undefined)("other processes", () => {
     const result = await launchAs({ command: together(here, [args, args]), scenario: { enclave } });
     expect(result.report.heartbeats.map(({ outcome }) => outcome)).toEqual(repeated(2, "answered"));
     expect(result.stderr).toContain("no heartbeat within 1 s; stopping the enclave (heartbeat=require)");
-    expect(went(result.stdout)).toEqual(repeated(2, { status: 3, counted: false }));
+    expect(outcomes(result.stdout)).toEqual(repeated(2, { status: 3, counted: false }));
   });
 });
 
@@ -248,7 +248,7 @@ const keeper = {
 };
 
 /** A script that starts a second launch when the first one has printed `ready`; it prints both exit statuses. */
-function beside(first: readonly string[], next: string, ready = "enclave started"): string[] {
+function afterFirst(first: readonly string[], next: string, ready = "enclave started"): string[] {
   const errors = shellWords([here.path(`errors-${crypto.randomUUID()}`)]);
   const script = [
     `${shellWords(first)} 2> ${errors} & first=$!`,
@@ -280,7 +280,7 @@ describe.concurrent.skipIf(notHere !== undefined)("shared port", () => {
     [`-run-with user=65534:65534,chroot=${here.directory} -sandbox on`],
   ])("shared port (%s): a launch starts and counts its heartbeat", async (args) => {
     const first = here.production(...args.split(" ").filter((word) => word !== ""));
-    const result = await launchAs({ command: beside(first, next), scenario: keeper });
+    const result = await launchAs({ command: afterFirst(first, next), scenario: keeper });
     expect(result.stdout).toBe("5\n0\n");
     expect(result.stderr).not.toContain(HELD);
     expect(result.report.heartbeats).toEqual([{ cid: 17, byte: 0xb7, outcome: "answered" }]);
@@ -290,7 +290,7 @@ describe.concurrent.skipIf(notHere !== undefined)("shared port", () => {
   test("shared port: further launches do not increase the holder's number of descriptors", async () => {
     const count = "ls /proc/$first/fd | wc -l";
     const many = `${next}; ${count}; for i in 1 2 3 4; do ${next}; done; ${count}`;
-    const result = await launchAs({ command: beside(here.production(), many), scenario: keeper });
+    const result = await launchAs({ command: afterFirst(here.production(), many), scenario: keeper });
     const [after1, after5, ...statuses] = lines(result.stdout);
     expect([after5, ...statuses]).toEqual([after1 ?? "", "0", "0"]);
     expect(result.report.heartbeats.map(({ outcome }) => outcome)).toEqual(repeated(5, "answered"));
@@ -323,7 +323,7 @@ describe.concurrent.skipIf(notHere !== undefined)("shared port", () => {
     );
     const directory = here.path(`names-${crypto.randomUUID()}`);
     const keeping = `mkdir -m 777 ${directory}; cd ${directory}; ${squatter}; exec ${shellWords(here.production())}`;
-    const command = beside(["sh", "-c", keeping], next);
+    const command = afterFirst(["sh", "-c", keeping], next);
     const result = await launchAs({ command, scenario: keeper });
     expect(result.stdout).toBe("5\n0\n");
     expect(result.stderr).not.toContain("is in use by");
@@ -349,7 +349,7 @@ describe.concurrent.skipIf(notHere !== undefined)("shared port", () => {
 
   test("port in another network namespace: a launch waits up to the holder's time-out", async () => {
     const waits = untilItWaits(`unshare -n ${next}`);
-    const result = await launchAs({ command: beside(here.production(), waits), scenario: keeper });
+    const result = await launchAs({ command: afterFirst(here.production(), waits), scenario: keeper });
     expect(linesLike(result.stderr, heldByNitro())).toHaveLength(1);
     expect(entries(result, "NE_CREATE_VM")).toHaveLength(1);
     expect(result.stdout).toBe("stopped\n0\n0\n");
@@ -358,7 +358,7 @@ describe.concurrent.skipIf(notHere !== undefined)("shared port", () => {
 
   test("port in another network and pid namespace: a launch, which sees no holder, waits 30 s", async () => {
     const waits = untilItWaits(`unshare -n -p -f --kill-child --mount-proc ${next}`);
-    const result = await launchAs({ command: beside(here.production(), waits), scenario: keeper });
+    const result = await launchAs({ command: afterFirst(here.production(), waits), scenario: keeper });
     expect(lines(result.stderr)).toContain(HELD);
     expect(result.stdout).toBe("stopped\n0\n0\n");
   });
@@ -370,7 +370,7 @@ describe.concurrent.skipIf(notHere !== undefined)("shared port", () => {
       { heartbeatMs: 1, liveMs: LIVE_MS },
     ];
     const result = await launchAs({
-      command: beside(here.production(), waits),
+      command: afterFirst(here.production(), waits),
       scenario: { enclaves },
     });
     expect(linesLike(result.stderr, heldByNitro())).toHaveLength(1);
@@ -385,7 +385,7 @@ describe.concurrent.skipIf(notHere !== undefined)("shared port", () => {
   test("port in another network namespace: a launch starts when the holder's time-out has passed", async () => {
     const first = here.production("-accel", "nitro,heartbeat-timeout=4");
     const waits = `unshare -n ${next}`;
-    const result = await launchAs({ command: beside(first, waits), scenario: keeper });
+    const result = await launchAs({ command: afterFirst(first, waits), scenario: keeper });
     expect(linesLike(result.stderr, heldByNitro("[1-4]"))).toHaveLength(1);
     expect(result.stderr).toContain("no heartbeat within 4 s; no longer waiting, the enclave keeps running");
     expect(result.stdout).toBe("5\n0\n");
@@ -394,7 +394,7 @@ describe.concurrent.skipIf(notHere !== undefined)("shared port", () => {
 
   test("port in another network namespace: a launch gives up after heartbeat-wait=, and names the holder", async () => {
     const waits = `unshare -n ${shellWords(here.production("-accel", "nitro,heartbeat-wait=1"))}`;
-    const result = await launchAs({ command: beside(here.production(), waits), scenario: keeper });
+    const result = await launchAs({ command: afterFirst(here.production(), waits), scenario: keeper });
     expect(linesLike(result.stderr, heldByNitro("1"))).toHaveLength(1);
     expect(result.stderr).toMatch(
       /\nnitro: heartbeat: after 1 s: vsock port 9000 is in use by nitro \(pid \d+, CID 16\), of another user or in /,
@@ -409,7 +409,7 @@ describe.concurrent.skipIf(notHere !== undefined)("shared port", () => {
     const waits = untilItWaits(next);
     const first = ["setpriv", "--reuid=65534", "--clear-groups", ...here.production()];
     const scenario = { ...keeper, deviceMode: "0666" };
-    const result = await launchAs({ command: beside(first, waits), scenario });
+    const result = await launchAs({ command: afterFirst(first, waits), scenario });
     expect(linesLike(result.stderr, heldByNitro())).toHaveLength(1);
     expect(result.stdout).toBe("stopped\n0\n0\n");
   });
@@ -417,7 +417,7 @@ describe.concurrent.skipIf(notHere !== undefined)("shared port", () => {
   test("port of root: a launch of root starts, and one of another user waits", async () => {
     const waits = `${untilItWaits(`setpriv --reuid=65534 --clear-groups ${next}`)}; ${next}`;
     const scenario = { ...keeper, deviceMode: "0666" };
-    const result = await launchAs({ command: beside(here.production(), waits), scenario });
+    const result = await launchAs({ command: afterFirst(here.production(), waits), scenario });
     expect(linesLike(result.stderr, heldByNitro())).toHaveLength(1);
     expect(result.stdout).toBe("stopped\n5\n0\n");
   });
@@ -431,7 +431,7 @@ describe.concurrent.skipIf(notHere !== undefined)("shared port", () => {
     ].join("\n");
     const enclaves = [{ heartbeatMs: null }, { heartbeatMs: 1, liveMs: 3_000 }];
     const result = await launchAs({
-      command: beside(here.production(), stands),
+      command: afterFirst(here.production(), stands),
       scenario: { enclaves, signals },
     });
     expect(result.stdout).toBe("5\n0\n");
@@ -443,7 +443,7 @@ describe.concurrent.skipIf(notHere !== undefined)("shared port", () => {
   test("shared port: a launch reports that it waits for a suspended holder", async () => {
     const first = here.production();
     const waits = `kill -STOP $first; timeout 3 ${next}; echo $?; kill -CONT $first; ${next}`;
-    const result = await launchAs({ command: beside(first, waits), scenario: keeper });
+    const result = await launchAs({ command: afterFirst(first, waits), scenario: keeper });
     expect(result.stderr).toMatch(
       /^nitro: port 9000 is in use by nitro \(pid \d+, CID 16\), which does not reply; waiting for it, up to 150 s$/m,
     );
@@ -478,7 +478,7 @@ describe.skipIf(notHere !== undefined)("five launches", () => {
       command: together(here, repeated(5, required())),
       scenario: { enclave: { heartbeatMs: 30 }, cpus: 32, pool: "1-8,17-24" },
     });
-    const all = went(result.stdout).sort((a, b) => a.status - b.status);
+    const all = outcomes(result.stdout).sort((a, b) => a.status - b.status);
     expect(all).toEqual([...repeated(4, COUNTED), { status: 1, counted: false }]);
     const message = lines(result.stderr).filter((line) => line.includes("failed with"));
     expect(message).toHaveLength(1);
@@ -493,7 +493,7 @@ describe.skipIf(notHere !== undefined)("five launches", () => {
       command: together(here, repeated(4, required())),
       scenario: { enclave: { heartbeatMs: 30 }, pool: "1-2,9-10" },
     });
-    const all = went(result.stdout).sort((a, b) => a.status - b.status);
+    const all = outcomes(result.stdout).sort((a, b) => a.status - b.status);
     expect(all).toEqual([...repeated(2, COUNTED), ...repeated(2, { status: 1, counted: false })]);
     const message = lines(result.stderr).filter((line) => line.includes("failed with"));
     expect(message).toHaveLength(2);

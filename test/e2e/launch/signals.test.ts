@@ -8,7 +8,7 @@ afterAll(() => here[Symbol.dispose]());
 
 const REQUESTS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
-/** A launch that makes the same number of calls on every machine: with several threads, each would have a file. */
+/** Returns a launch that makes the same number of calls on every machine: each of several threads would have a file. */
 function byOneThread(): string {
   const object = "memory-backend-memfd,id=m,size=64M,prealloc-threads=1";
   return shellWords([...here.debug().slice(0, -2), "-object", object, "-machine", "memory-backend=m"]);

@@ -5,7 +5,7 @@
 import { lines, shellWords, type Workplace } from "./nitro.ts";
 
 /** The result of one launcher: its exit status (128 + n for a signal), and whether its enclave's heartbeat came. */
-export interface Went {
+export interface LaunchOutcome {
   readonly status: number;
   readonly counted: boolean;
 }
@@ -49,7 +49,7 @@ export function together(
 }
 
 /** Parses the script's output. */
-export function went(stdout: string): Went[] {
+export function outcomes(stdout: string): LaunchOutcome[] {
   return lines(stdout)
     .filter((line) => /^\d+( counted)?$/.test(line))
     .map((line) => ({ status: Number.parseInt(line, 10), counted: line.endsWith("counted") }));

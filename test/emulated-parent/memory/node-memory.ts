@@ -44,12 +44,12 @@ export class NodeMemory {
   ) {
     this.random = host.seed;
     this.nodes = Array.from({ length: topology.nodes }, (_, node) => {
-      const said = host.nodes[node] ?? {};
-      const total = (said.memoryMiB ?? Math.floor(topology.memoryMiB / topology.nodes)) * MIB;
-      const cached = (said.cachedMiB ?? 0) * MIB;
-      const huge = hugeBytes(said, pages, topology.nodes);
+      const given = host.nodes[node] ?? {};
+      const total = (given.memoryMiB ?? Math.floor(topology.memoryMiB / topology.nodes)) * MIB;
+      const cached = (given.cachedMiB ?? 0) * MIB;
+      const huge = hugeBytes(given, pages, topology.nodes);
       const left = Math.max(0, Math.floor((total * (1 - kernelShare) - cached - huge) / MIB) * MIB);
-      const free = said.freeMiB === undefined ? left : said.freeMiB * MIB;
+      const free = given.freeMiB === undefined ? left : given.freeMiB * MIB;
       return { total, free: free + huge, cached };
     });
     this.pools = new Map(
@@ -65,9 +65,9 @@ export class NodeMemory {
     for (const size of this.host.hugePageSizes) {
       const bytes = pageSizeBytes(size) ?? 0;
       for (let node = 0; node < nodeCount; node++) {
-        const said = this.host.nodes[node]?.pages?.[size];
+        const given = this.host.nodes[node]?.pages?.[size];
         const input: Partial<PagesInput> =
-          typeof said === "object" ? said : said === undefined ? {} : { total: said };
+          typeof given === "object" ? given : given === undefined ? {} : { total: given };
         const total = input.total ?? shareOf(pages.get(bytes) ?? 0, node, nodeCount);
         const pool = this.pools.get(bytes);
         pool?.fill(node, total, input.used ?? 0);
@@ -179,10 +179,10 @@ function shareOf(total: number, node: number, nodeCount: number): number {
   return Math.floor(total / nodeCount) + (node < total % nodeCount ? 1 : 0);
 }
 
-function hugeBytes(said: Partial<NodeInput>, pages: ReadonlyMap<number, number>, nodeCount: number): number {
+function hugeBytes(given: Partial<NodeInput>, pages: ReadonlyMap<number, number>, nodeCount: number): number {
   let sum = 0;
   for (const [bytes, count] of pages) sum += bytes * Math.ceil(count / nodeCount);
-  for (const [size, input] of Object.entries(said.pages ?? {})) {
+  for (const [size, input] of Object.entries(given.pages ?? {})) {
     const bytes = pageSizeBytes(size) ?? 0;
     sum += bytes * (typeof input === "number" ? input : (input.total ?? 0));
     sum -= bytes * Math.ceil((pages.get(bytes) ?? 0) / nodeCount);

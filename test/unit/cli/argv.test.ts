@@ -104,7 +104,7 @@ describe("invalid arguments", () => {
   });
 });
 
-/** QEMU's own options that an enclave cannot have (qemu-options.hx), by what its help puts them under. */
+/** QEMU's own options that an enclave cannot have (qemu-options.hx), by the headings of its help. */
 const QEMU_OPTIONS = `
   numa set global boot mem-path mem-prealloc k audio audiodev device   fda fdb hda hdb hdc hdd cdrom blockdev drive mtdblock sd snapshot fsdev virtfs iscsi usb usbdevice
   spice full-screen g vnc no-fd-bootchk acpitable smbios netdev nic net tpmdev

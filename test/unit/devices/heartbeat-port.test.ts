@@ -223,7 +223,7 @@ describe("a port that cannot be shared", () => {
     `port 9000 is in use by ${holder}; waiting for it, up to ${seconds} s`;
 
   /** Claims a port that is never released. Returns the lines and how long the launch waited. */
-  const inVain = async (more: { waitMs?: number; uses?: PortUse[] }) => {
+  const waitInVain = async (more: { waitMs?: number; uses?: PortUse[] }) => {
     const vsock = new FakeVsock();
     vsock.binds.push(...Array(20_000).fill(-98)); // EADDRINUSE
     using clock = new FakeClock();
@@ -234,13 +234,13 @@ describe("a port that cannot be shared", () => {
   };
 
   test("port that cannot be shared: is waited for up to the time-out of the launch that holds it", async () => {
-    const { reported, seconds } = await inVain({ uses: [nitro(812, 179_400), nitro(812, 0)] });
+    const { reported, seconds } = await waitInVain({ uses: [nitro(812, 179_400), nitro(812, 0)] });
     expect(reported).toEqual([line("nitro (pid 812)", 180)]);
     expect([seconds >= 180, seconds <= 183]).toEqual([true, true]);
   });
 
   test("port that cannot be shared: is waited for 30 s if the holder's time-out is not known", async () => {
-    const { reported, seconds } = await inVain({});
+    const { reported, seconds } = await waitInVain({});
     expect([reported, seconds]).toEqual([[line("qemu (pid 812)", 30)], 30]);
   });
 
@@ -248,7 +248,7 @@ describe("a port that cannot be shared", () => {
     "port that cannot be shared: is waited for as long as heartbeat-wait=%d says, whatever holds it",
     async (wait) => {
       for (const use of [QEMU, nitro(812, 180_000)]) {
-        const { reported, seconds } = await inVain({ waitMs: wait * 1000, uses: [use] });
+        const { reported, seconds } = await waitInVain({ waitMs: wait * 1000, uses: [use] });
         expect([reported, seconds]).toEqual([[line(use.holder, wait)], wait]);
       }
     },
@@ -256,13 +256,13 @@ describe("a port that cannot be shared", () => {
 
   test("port that cannot be shared: is waited for again if another launch holds it by then, which is reported", async () => {
     const uses = [QEMU, nitro(900, 60_000), nitro(900, 0)];
-    const { reported, seconds } = await inVain({ uses });
+    const { reported, seconds } = await waitInVain({ uses });
     expect(reported).toEqual([line("qemu (pid 812)", 30), line("nitro (pid 900)", 60)]);
     expect([seconds >= 90, seconds <= 95]).toEqual([true, true]);
   });
 
   test("port that cannot be shared: a launch does not wait without end if the holder's time is an estimate", async () => {
-    const { reported, seconds } = await inVain({ uses: [nitro(812, 150_000, true)] });
+    const { reported, seconds } = await waitInVain({ uses: [nitro(812, 150_000, true)] });
     expect([reported, seconds]).toEqual([[line("nitro (pid 812)", 150)], 152]);
   });
 });

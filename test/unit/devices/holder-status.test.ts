@@ -1,4 +1,4 @@
-/** What a launch that holds the port tells those that cannot share it. */
+/** The status that a launch which holds the port publishes for those that cannot share it. */
 import { describe, expect, test } from "bun:test";
 import { readlinkSync } from "node:fs";
 import {
