@@ -39,7 +39,6 @@ function toJson({ option, parameters }: CommandLineOptionInfo): Json {
 /** The events that nitro emits, with the types of their data. */
 const EVENTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   GUEST_PANICKED: { action: "str" },
-  POWERDOWN: {},
   RESUME: {},
   SHUTDOWN: { guest: "bool", reason: "str" },
   STOP: {},

@@ -19,10 +19,12 @@ export const RUN_STATE_COMMANDS: readonly Command[] = [
   {
     qmp: "system_powerdown",
     hmp: ["system_powerdown"],
-    help: "emit the POWERDOWN event (an enclave has no power button)",
-    run({ emitEvent }) {
-      emitEvent("POWERDOWN");
-      return {};
+    help: "press the power button (not supported)",
+    run() {
+      throw new CommandError(
+        "an enclave has no power button: QEMU would send ACPI's power-down event, which nothing in an enclave " +
+          "receives; quit stops the enclave",
+      );
     },
   },
   {

@@ -62,6 +62,12 @@ const DEVIATIONS: readonly Deviation[] = [
   },
   { send: /^qom-list \/$/, answer: /^(?!.*audiodevs)/s, why: "an enclave has no sound" },
   {
+    send: /^system_powerdown$|"system_powerdown"/,
+    answer:
+      /^(Error: |\{"error": \{"class": "GenericError", "desc": ")an enclave has no power button: .*; quit stops the enclave/,
+    why: "QEMU sends ACPI's power-down event, which no enclave receives",
+  },
+  {
     send: /^(stop|cont|system_reset)$|"(stop|cont|system_reset)"/,
     answer: PAUSED,
     why: "QEMU changes only its own run state; an enclave can be neither paused nor reset",
