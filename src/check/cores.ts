@@ -12,6 +12,7 @@ import {
 import type { LaunchOptions } from "../launch/options.ts";
 import { pickCpus } from "../launch/plan/cpu-ids.ts";
 import { planVcpus } from "../launch/plan/vcpus.ts";
+import { publishedCids } from "../launch/published-status.ts";
 import {
   type CpuDemand,
   coresInUseProblem,
@@ -55,7 +56,7 @@ export function checkCores(
       poolCommand: state.cpus.length === 0 ? problem.command : undefined,
     };
   }
-  const running = runningEnclaves(system, topology.threadsPerCore);
+  const running = runningEnclaves(system, topology.threadsPerCore, publishedCids(system));
   const inUse = coresInUseProblem(state, running, demand);
   const enclaves = inUse === undefined ? enclavesLine(state, running) : failure("enclaves", inUse);
   return { findings: [vcpus, finding("pool", "ok", poolText(state)), enclaves], poolCommand: undefined };

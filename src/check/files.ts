@@ -4,6 +4,7 @@ import { lockProblem } from "../host/process/locks.ts";
 import type { LaunchOptions } from "../launch/options.ts";
 import { prepareProcess } from "../launch/process/drop-privileges.ts";
 import { checkOutputs } from "../launch/process/output-conflicts.ts";
+import { publishedCids } from "../launch/published-status.ts";
 import { UserError } from "../sys/errors.ts";
 import type { System } from "../sys/system.ts";
 import { attempt, type Finding, failure, failureFromError, finding } from "./finding.ts";
@@ -33,7 +34,8 @@ function fileFailures(system: System, options: LaunchOptions, paths: readonly st
     const problem = directoryProblem(system, path);
     return problem === undefined ? [] : [failure("files", problem)];
   });
-  const locked = pidFile === undefined ? undefined : lockProblem(system, pidFile.value);
+  const locked =
+    pidFile === undefined ? undefined : lockProblem(system, pidFile.value, publishedCids(system));
   if (locked !== undefined)
     failures.push(failure("files", { ...locked, why: `${pidFile?.typed}: ${locked.why}` }));
   const conflicts = attempt("files", () => checkOutputs(system, options));

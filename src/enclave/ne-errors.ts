@@ -53,12 +53,23 @@ function cpuText({ cpuIds, vcpusAdded }: LaunchNumbers): string {
   return cpuIds === undefined ? "the CPU" : `CPU ${cpuIds[vcpusAdded]} (cpu-ids)`;
 }
 
-function moreCpus(n: LaunchNumbers): string {
-  const core = n.threadsPerCore > 1 ? ` with their ${n.threadsPerCore} threads` : "";
+/** How to enlarge the pool. Restarting nitro-enclaves-allocator would stop the services that require it. */
+function moreCpus({ pool = "", vcpus, vcpusAdded, threadsPerCore }: LaunchNumbers): string {
+  const cores = Math.ceil((poolSize(pool) + vcpus - vcpusAdded) / threadsPerCore);
   return (
-    `give the pool more whole cores${core} while no enclave runs, such as: echo 2-5 > ${NE_CPUS_PARAMETER} ` +
-    "(or cpu_count in /etc/nitro_enclaves/allocator.yaml, then: systemctl restart nitro-enclaves-allocator)"
+    `enlarge the pool, as root, while no enclave runs: nitro pool --cpus ${cores * threadsPerCore} ` +
+    "(and cpu_count in /etc/nitro_enclaves/allocator.yaml, if nitro-enclaves-allocator makes the pool at boot)"
   );
+}
+
+/** The number of CPUs in a list such as `1-4,9`. */
+function poolSize(list: string): number {
+  let size = 0;
+  for (const range of list.split(",").filter((text) => text !== "")) {
+    const [first = 0, last = first] = range.split("-").map(Number);
+    size += last - first + 1;
+  }
+  return size;
 }
 
 function report(): string {

@@ -80,6 +80,12 @@ interface ModulePackage {
   readonly isKernel: boolean;
 }
 
+/**
+ * Installs with apt. On Ubuntu needrestart(1) would restart the services that use replaced libraries, and end enclaves
+ * that run in one: NEEDRESTART_MODE=l makes it list them only. --no-remove keeps packages that are in the way.
+ */
+const APT_INSTALL = "env NEEDRESTART_MODE=l apt-get install -y --no-remove";
+
 /** Chooses by os-release(5); undefined for an unknown distribution. @param newer whether a newer kernel is needed. */
 function packageWithModules(system: System, release: string, newer: boolean): ModulePackage | undefined {
   const text = readSmallFile(system, "/etc/os-release") ?? readSmallFile(system, "/usr/lib/os-release") ?? "";
@@ -97,9 +103,9 @@ function packageWithModules(system: System, release: string, newer: boolean): Mo
   }
   if (id === "ubuntu") {
     return newer
-      ? kernel("apt-get install -y linux-aws")
-      : modules(`apt-get install -y linux-modules-extra-${release}`);
+      ? kernel(`${APT_INSTALL} linux-aws`)
+      : modules(`${APT_INSTALL} linux-modules-extra-${release}`);
   }
   if (!family.includes("debian")) return undefined;
-  return kernel(`apt-get install -y linux-image-${process.arch === "arm64" ? "arm64" : "amd64"}`);
+  return kernel(`${APT_INSTALL} linux-image-${process.arch === "arm64" ? "arm64" : "amd64"}`);
 }

@@ -1,6 +1,7 @@
 /** Creates the devices of a launch. */
 import type { Device } from "../devices/device.ts";
 import { Heartbeat } from "../devices/heartbeat/heartbeat.ts";
+import { PublishedStatus } from "../devices/heartbeat/holder-status.ts";
 import { claimHeartbeatPort, type HeartbeatPort } from "../devices/heartbeat/port.ts";
 import { awsTimeoutMs } from "../devices/heartbeat/timeout.ts";
 import { SerialConsole } from "../devices/serial/serial.ts";
@@ -42,6 +43,7 @@ export async function createDevices(context: LaunchContext, run: EnclaveRun): Pr
     cancellation.onCheck = () => heartbeat.serveOtherLaunchers();
   }
   if (options.debugMode && output !== undefined) add(new SerialConsole({ system, report, output }));
+  add(new PublishedStatus(system, timeoutMs));
   const owned = stack.move();
   return {
     all,

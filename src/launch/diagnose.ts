@@ -26,6 +26,7 @@ import type { LaunchOptions, MemoryBackend } from "./options.ts";
 import type { MemoryPlan } from "./plan/memory.ts";
 import { freePagesShortage } from "./plan/page-supply.ts";
 import { findPortUse, portInUse } from "./port-holder.ts";
+import { publishedCids } from "./published-status.ts";
 
 /** The process or the system has no free file descriptors. */
 function tooManyFiles(system: System, what: string, cause: string): UserError {
@@ -72,7 +73,7 @@ export function diagnoseDriver(system: System, error: SyscallError, numbers: Lau
   const demand = { value: numbers.vcpus, typed: numbers.smp };
   const problem =
     (noPlace ? undefined : poolProblem(system, state, demand, numbers.memoryBytes)) ??
-    coresInUseProblem(state, runningEnclaves(system, topology.threadsPerCore), demand);
+    coresInUseProblem(state, runningEnclaves(system, topology.threadsPerCore, publishedCids(system)), demand);
   if (problem === undefined) return plain;
   const after =
     numbers.vcpusAdded === 0 ? "" : ` after ${numbers.vcpusAdded} of ${numbers.vcpus} vCPUs (${numbers.smp})`;
@@ -220,7 +221,7 @@ export function diagnoseOther(system: System, error: UserError, { pidFile }: Lau
     if (problem !== undefined) return problemError(error.what, problem, error.why);
   }
   if (pidFile === undefined || error.what !== pidFile.typed) return error;
-  const held = lockProblem(system, pidFile.value);
+  const held = lockProblem(system, pidFile.value, publishedCids(system));
   if (held !== undefined) return problemError(error.what, held);
   const problem = directoryProblem(system, pidFile.value);
   return problem === undefined ? error : problemError(error.what, problem, error.why);

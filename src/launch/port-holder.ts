@@ -3,24 +3,18 @@
  * kernel's list of vsock sockets and /proc, otherwise from the handoff socket. Loaded only when the port is in use.
  */
 import { HANDOFF_NAME, type PortUse } from "../devices/heartbeat/handoff.ts";
-import {
-  decodeStatus,
-  type HolderStatus,
-  STATUS_BYTES,
-  STATUS_FILE,
-} from "../devices/heartbeat/holder-status.ts";
+import { decodeStatus, type HolderStatus, STATUS_BYTES } from "../devices/heartbeat/holder-status.ts";
 import { PORT_TIMEOUT_MS } from "../devices/heartbeat/port.ts";
 import { HEARTBEAT_PORT } from "../devices/heartbeat/protocol.ts";
+import { launcherOf, launcherText } from "../host/process/launchers.ts";
 import {
+  commandLine,
   type DescriptorHolder,
   descriptorsOf,
   networkNamespace,
   processesWithDescriptor,
 } from "../host/process/processes.ts";
-import { openFile, readSome } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
-import { O_RDONLY } from "../sys/linux/fcntl.ts";
-import { memoryFileLink } from "../sys/memory-file.ts";
 import { isReadable } from "../sys/poll.ts";
 import { copyDescriptor } from "../sys/process-descriptor.ts";
 import { connectAbstract, listeningNames, listeningSockets } from "../sys/socket/abstract.ts";
@@ -29,6 +23,7 @@ import { ownedNames } from "../sys/socket/unix-diag.ts";
 import { boundVsockPort } from "../sys/socket/vsock.ts";
 import { vsockListenerInode } from "../sys/socket/vsock-diag.ts";
 import type { System } from "../sys/system.ts";
+import { publishedStatus } from "./published-status.ts";
 
 /** An enclave that is being prepared holds the port until its start: the driver's longest call takes 120 s. */
 const PREPARATION_MS = 150_000;
@@ -57,8 +52,9 @@ const UNKNOWN: FoundPortUse = {
 };
 
 interface Holder {
-  readonly name: string;
-  readonly pid: number | undefined;
+  readonly program: string;
+  /** The holder in a message. */
+  readonly text: string;
   /** Of a launch of nitro; undefined for another program. */
   readonly status: HolderStatus | "preparing" | undefined;
 }
@@ -90,20 +86,8 @@ function mayHoldPort(system: System, pid: number): boolean {
 function holderOf(system: System, { pid, args }: DescriptorHolder, handoffs: HandoffSockets): Holder {
   const isNitro = () => descriptorsOf(system, pid).some(({ link }) => handoffs.has(link, pid));
   const status = publishedStatus(system, pid) ?? (isNitro() ? "preparing" : undefined);
-  return { name: args[0]?.split("/").at(-1) || "a process", pid, status };
-}
-
-/** Reads what a launch has published about itself. */
-function publishedStatus(system: System, pid: number): Holder["status"] {
-  const found = descriptorsOf(system, pid).find(({ link }) => link === memoryFileLink(STATUS_FILE));
-  if (found === undefined) return undefined;
-  try {
-    using file = openFile(system, `/proc/${pid}/fd/${found.number}`, O_RDONLY);
-    const bytes = new Uint8Array(STATUS_BYTES);
-    return readSome(system, file.number, bytes) === STATUS_BYTES ? decodeStatus(system, bytes) : undefined;
-  } catch {
-    return undefined; // it has just exited, or may not be read
-  }
+  const launcher = launcherOf(pid, args, typeof status === "object" ? status.cid : undefined);
+  return { program: launcher.program, text: launcherText(launcher), status };
 }
 
 /** The handoff sockets of all network namespaces that have a process. */
@@ -148,7 +132,7 @@ function askHolder(system: System): FoundPortUse | undefined {
     if (!isReadable(system, socket.number, ANSWER_MS)) continue;
     const answer = receiveFromProcess(system, socket, STATUS_BYTES);
     const status = answer && decodeStatus(system, answer.body);
-    if (status !== undefined) return describe([{ name: "nitro", pid: answer?.pid, status }]);
+    if (status !== undefined) return describe([answeringHolder(system, answer?.pid, status)]);
   }
   return undefined;
 }
@@ -159,29 +143,34 @@ function handoffNames(system: System): string[] {
   return [HANDOFF_NAME, ...(ownedNames(system, prefix, [0]) ?? []), ...listeningNames(system, prefix)];
 }
 
+function answeringHolder(
+  system: System,
+  pid: number | undefined,
+  status: NonNullable<Holder["status"]>,
+): Holder {
+  const cid = typeof status === "object" ? status.cid : undefined;
+  if (pid === undefined)
+    return { program: "nitro", text: cid === undefined ? "nitro" : `nitro (CID ${cid})`, status };
+  const args = commandLine(system, pid);
+  const launcher = launcherOf(pid, args.length === 0 ? ["nitro"] : args, cid);
+  return { program: "nitro", text: launcherText(launcher), status };
+}
+
 function describe(holders: readonly Holder[]): FoundPortUse | undefined {
   if (holders.length === 0) return undefined;
   const left = holders.map(leftMs).filter((ms) => ms !== undefined);
   return {
-    holder: holders.map(holderText).join(", "),
+    holder: holders.map(({ text }) => text).join(", "),
     leftMs: left.length === 0 ? undefined : Math.max(...left),
     isEstimate: !holders.some(({ status }) => typeof status === "object"),
     isNitro: holders.every(({ status }) => status !== undefined),
   };
 }
 
-function leftMs({ name, status }: Holder): number | undefined {
+function leftMs({ program, status }: Holder): number | undefined {
   if (status === "preparing") return PREPARATION_MS;
   if (status !== undefined) return status.leftMs;
-  return name === "nitro-cli" ? AWS_CLI_MS : undefined;
-}
-
-function holderText({ name, pid, status }: Holder): string {
-  const details = [
-    pid === undefined ? "" : `pid ${pid}`,
-    typeof status === "object" ? `CID ${status.cid}` : "",
-  ].filter((text) => text !== "");
-  return details.length === 0 ? name : `${name} (${details.join(", ")})`;
+  return program === "nitro-cli" ? AWS_CLI_MS : undefined;
 }
 
 /** Returns how long a launch waits for the port without heartbeat-wait=, in seconds. */

@@ -1,7 +1,7 @@
 /**
- * What a launcher that holds the heartbeat's port tells launchers that cannot share it: its enclave's CID, and how long
- * it may hold the port. Clients of the handoff socket that are not trusted receive it as a message. In other network
- * namespaces, where the handoff socket cannot be reached, it is found in /proc, in an anonymous file of the launcher.
+ * What a launcher publishes: its enclave's CID, and how long it may hold the heartbeat's port. It is found in /proc, in
+ * an anonymous file that the launcher keeps while its enclave runs, so that messages of other launches can name the
+ * enclave. Clients of the handoff socket that are not trusted receive it as a message, too.
  */
 import { sharedClockMs } from "../../sys/clock.ts";
 import { SyscallError } from "../../sys/errors.ts";
@@ -10,6 +10,7 @@ import { addressOf } from "../../sys/libc.ts";
 import { createMemoryFile } from "../../sys/memory-file.ts";
 import { struct, u32, u64 } from "../../sys/struct.ts";
 import type { System } from "../../sys/system.ts";
+import type { Device } from "../device.ts";
 
 /** The anonymous file's name. */
 export const STATUS_FILE = "nitro-heartbeat-holder";
@@ -53,6 +54,28 @@ export function decodeStatus(system: System, bytes: Uint8Array): HolderStatus | 
   // The time-out limits it: a time namespace may have shifted the clock (time_namespaces(7)).
   const leftMs = Number(until) - sharedClockMs(system);
   return { cid, leftMs: Math.min(Math.max(leftMs, 0), timeout, MAX_LEFT_MS) };
+}
+
+/** Publishes the status of the enclave from its start on. */
+export class PublishedStatus implements Device {
+  #file: Fd | undefined;
+
+  /** @param timeoutMs how long the heartbeat is awaited; 0 without one. */
+  constructor(
+    private readonly system: System,
+    private readonly timeoutMs: number,
+  ) {}
+
+  enclaveStarted(cid: number): void {
+    const { system, timeoutMs } = this;
+    this.#file = publishStatus(system, encodeStatus(system, { cid, timeoutMs }));
+  }
+
+  addWaiters(): void {}
+
+  [Symbol.dispose](): void {
+    this.#file?.close();
+  }
 }
 
 /** Makes the status readable in /proc until the file is closed; undefined if that fails. */

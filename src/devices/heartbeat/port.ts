@@ -23,7 +23,7 @@ import {
 } from "../../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../../sys/system.ts";
 import { type Claim, openHandoff, receiveShared, type SharedFds, serveHandoff } from "./handoff.ts";
-import { encodeStatus, publishStatus } from "./holder-status.ts";
+import { encodeStatus } from "./holder-status.ts";
 import { createLog, HeartbeatLog } from "./log.ts";
 import { surplusConnection } from "./peer-limits.ts";
 import { answerPeer, HEARTBEAT_PORT, PARENT_CID } from "./protocol.ts";
@@ -43,7 +43,6 @@ export class HeartbeatPort implements Disposable {
   #cid: number | undefined;
   /** undefined before the enclave's start. */
   #status: Uint8Array | undefined;
-  #statusFile: Fd | undefined;
   #early: VsockConnection[] = [];
   #localCid: number | undefined;
   /** CIDs whose heartbeats were answered before the start. */
@@ -132,7 +131,6 @@ export class HeartbeatPort implements Disposable {
     this.#cid = cid;
     this.#localCid = localCid(this.system);
     this.#status = encodeStatus(this.system, { cid, timeoutMs });
-    this.#statusFile = publishStatus(this.system, this.#status);
     this.#log?.started(cid);
   }
 
@@ -175,8 +173,6 @@ export class HeartbeatPort implements Disposable {
     this.#handoff?.close();
     this.#handoff = undefined;
     this.listener.close();
-    this.#statusFile?.close();
-    this.#statusFile = undefined;
   }
 
   /** Releases everything. */

@@ -44,8 +44,7 @@ export function accessProblem(system: System, path: string): Problem {
   if (owner.members.includes(user) || userNamed(system, user)?.gid === owner.gid) {
     return {
       why: `the device belongs to group ${owner.name}, which ${user} joined after this login`,
-      command: `newgrp ${shellQuote(owner.name)}`,
-      advice: "or log in again",
+      advice: `log in again, or start a shell that is in the group: newgrp ${shellQuote(owner.name)}`,
     };
   }
   return {

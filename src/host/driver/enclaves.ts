@@ -3,6 +3,7 @@
  * report an enclave's CPUs; the number of vCPUs is read from the command line of a launcher whose syntax is known.
  */
 import type { System } from "../../sys/system.ts";
+import { lastValue, launcherOf, launcherText, type NamedLauncher } from "../process/launchers.ts";
 import { processesWithDescriptor } from "../process/processes.ts";
 
 /** The link in /proc/PID/fd of an enclave's descriptor (anon_inode_getfile in ne_misc_dev.c). */
@@ -11,11 +12,7 @@ const ENCLAVE_LINK = "anon_inode:ne-vm";
 export const MAX_ENCLAVES = 4;
 
 /** An enclave that runs or is being created. */
-export interface RunningEnclave {
-  /** The launcher's process id. */
-  readonly pid: number;
-  /** The name of the launcher's program. */
-  readonly program: string;
+export interface RunningEnclave extends NamedLauncher {
   /** vCPUs that the launcher asked for; undefined if unknown. */
   readonly vcpus: number | undefined;
 }
@@ -27,13 +24,20 @@ export interface RunningEnclaves {
   readonly complete: boolean;
 }
 
-/** Inspects every process. @param threadsPerCore the vCPUs that nitro gives an enclave without -smp. */
-export function runningEnclaves(system: System, threadsPerCore: number): RunningEnclaves {
+/**
+ * Inspects every process. @param threadsPerCore the vCPUs that nitro gives an enclave without -smp.
+ * @param publishedCid returns the CID that a launcher publishes.
+ */
+export function runningEnclaves(
+  system: System,
+  threadsPerCore: number,
+  publishedCid: (pid: number) => number | undefined,
+): RunningEnclaves {
   const { holders, complete } = processesWithDescriptor(system, (link) => link === ENCLAVE_LINK);
   const enclaves = holders.flatMap(({ pid, args, count }) => {
-    const program = args[0]?.split("/").at(-1) ?? "";
-    const vcpus = vcpusFromArguments(args, program, threadsPerCore);
-    return Array.from({ length: count }, () => ({ pid, program, vcpus }));
+    const launcher = launcherOf(pid, args, publishedCid(pid));
+    const vcpus = vcpusFromArguments(args, launcher.program, threadsPerCore);
+    return Array.from({ length: count }, () => ({ ...launcher, vcpus }));
   });
   return { enclaves, complete };
 }
@@ -44,9 +48,8 @@ export function vcpusFromArguments(
   program: string,
   threadsPerCore: number,
 ): number | undefined {
-  const at = args.findLastIndex((arg) => arg === "-smp" || arg === "--smp");
-  if (at === -1) return defaultVcpus(program, threadsPerCore);
-  const value = args[at + 1] ?? "";
+  const value = lastValue(args, program === "nitro-cli" ? ["cpu-count"] : ["smp"]);
+  if (value === undefined) return defaultVcpus(program, threadsPerCore);
   const number = /^(\d+)/.exec(value)?.[1] ?? /(?:^|,)cpus=(\d+)/.exec(value)?.[1];
   return number === undefined ? undefined : Number(number);
 }
@@ -56,13 +59,12 @@ function defaultVcpus(program: string, threadsPerCore: number): number | undefin
   return program.startsWith("nitro") && program !== "nitro-cli" ? threadsPerCore : undefined;
 }
 
-/** Formats enclaves for a message: `nitro (pid 4711, 2 vCPUs)`. */
+/** Formats enclaves for a message: `nitro (pid 4711, CID 16, 2 vCPUs)`. */
 export function enclavesText(enclaves: readonly RunningEnclave[]): string {
   return enclaves
-    .map(({ pid, program, vcpus }) => {
-      const cpus = vcpus === undefined ? "" : `, ${vcpus} vCPU${vcpus === 1 ? "" : "s"}`;
-      return `${program} (pid ${pid}${cpus})`;
-    })
+    .map(({ vcpus, ...launcher }) =>
+      launcherText(launcher, vcpus === undefined ? [] : [`${vcpus} vCPU${vcpus === 1 ? "" : "s"}`]),
+    )
     .join(", ");
 }
 

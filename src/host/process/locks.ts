@@ -3,6 +3,8 @@ import { fileStatus } from "../../sys/file-status.ts";
 import { readLimited } from "../../sys/files.ts";
 import type { System } from "../../sys/system.ts";
 import type { Problem } from "../problem.ts";
+import { launcherOf, launcherText } from "./launchers.ts";
+import { commandLine } from "./processes.ts";
 
 /** Returns the process that holds a flock(2) lock on a file; undefined if none is found. */
 function lockHolder(system: System, path: string): number | undefined {
@@ -17,12 +19,20 @@ function lockHolder(system: System, path: string): number | undefined {
   return undefined;
 }
 
-/** Returns why a pid file cannot be locked; undefined if no process holds its lock. */
-export function lockProblem(system: System, path: string): Problem | undefined {
+/**
+ * Returns why a pid file cannot be locked; undefined if no process holds its lock.
+ * @param publishedCid returns the CID that a launcher publishes.
+ */
+export function lockProblem(
+  system: System,
+  path: string,
+  publishedCid: (pid: number) => number | undefined,
+): Problem | undefined {
   const holder = lockHolder(system, path);
   if (holder === undefined) return undefined;
+  const launcher = launcherOf(holder, commandLine(system, holder), publishedCid(holder));
   return {
-    why: `in use by another launcher (pid ${holder})`,
-    advice: "choose another file, or stop that launcher first, which also stops its enclave",
+    why: `in use by another launcher: ${launcherText(launcher)}`,
+    advice: "choose another file; this one is free once that launcher and its enclave have ended",
   };
 }

@@ -38,7 +38,7 @@ export function processesWithDescriptor(
   const holders: DescriptorHolder[] = [];
   let complete = true;
   for (const pid of (listDirectory(system, "/proc") ?? []).filter((name) => /^\d+$/.test(name))) {
-    const args = commandLine(system, pid);
+    const args = commandLine(system, Number(pid));
     // A kernel thread has no arguments and no descriptors.
     if (args.length === 0) continue;
     const fds = listDirectory(system, `/proc/${pid}/fd`);
@@ -51,7 +51,8 @@ export function processesWithDescriptor(
   return { holders, complete };
 }
 
-function commandLine(system: System, pid: string): string[] {
+/** Returns the arguments of a process; none for a kernel thread, or if they cannot be read. */
+export function commandLine(system: System, pid: number): string[] {
   const text = readLimited(system, `/proc/${pid}/cmdline`, MAX_ARGS_BYTES) ?? "";
   return text === "" ? [] : text.replace(/\0$/, "").split("\0");
 }

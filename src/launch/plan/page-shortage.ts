@@ -111,7 +111,8 @@ function reserving(system: System, missing: number, node: number | undefined, pa
   const memory = freeMemory(system, node);
   const all = (memory?.free ?? Number.POSITIVE_INFINITY) + (memory?.cached ?? 0);
   const spare = Math.floor((all * (1 - PARENT_SHARE)) / HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES;
-  const obtainable = missing > all ? spare : undefined;
+  // More would leave the parent so little that the kernel ends processes (OOM).
+  const obtainable = missing > spare ? spare : undefined;
   const cached = memory !== undefined && missing > memory.free;
   // Not /proc/sys/vm/nr_hugepages: it is of the default size, which is not 2 MiB on every kernel.
   const echo = (each: number) => {

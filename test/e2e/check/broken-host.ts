@@ -3,7 +3,7 @@
  * the check and the launch, applies the fixes that the check printed, and runs the check and the launch again.
  */
 import { expect } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ParentResult } from "../../emulated-parent/run.ts";
 import type { ScenarioInput } from "../../emulated-parent/scenario.ts";
@@ -66,6 +66,9 @@ export interface BrokenHost {
   readonly pagesInUse?: number;
 }
 
+/** How the fixes for Debian and Ubuntu install a package: without restarting or removing anything. */
+export const APT_INSTALL = "env NEEDRESTART_MODE=l apt-get install -y --no-remove";
+
 /** Enough for the slowest machine, where tests also wait for each other. */
 export const TEST_TIMEOUT_MS = 600_000;
 
@@ -80,7 +83,32 @@ interface HostRun {
   readonly json: (name: string) => CheckJson;
 }
 
+/**
+ * Programs that can end a process, a module, an enclave or the instance. Stand-ins come first in PATH: they record the
+ * call, and go on to the emulated instance's program, if there is one.
+ */
+const RECORDED =
+  "kill pkill killall killall5 skill fuser reboot shutdown poweroff halt init telinit systemctl service loginctl " +
+  "initctl rmmod modprobe kexec docker podman ctr crictl kubectl virsh nitro-cli aws umount swapoff sysctl";
+/** The only recorded calls that a fix may make: they load a module. */
+const HARMLESS = /^modprobe [a-z_]+$/;
+
+const STAND_IN = `#!/bin/sh
+echo "\${0##*/} $*" >>CALLS
+PATH=\${PATH#*:}
+command -v "\${0##*/}" >/dev/null || exit 0
+exec "\${0##*/}" "$@"
+`;
+
+/** Shell functions: lists the background processes that run, and prints those of this list that have ended. */
+const PROCESSES = [
+  "running() { grep -qs '^State:.[^ZX]' /proc/$1/status; }",
+  "list() { jobs -p >jobs; for p in $(cat jobs); do running $p && echo $p; done >before.pids; }",
+  "ended() { for p in $(cat before.pids); do running $p || echo $p; done >>ended; }",
+];
+
 const FILES = [
+  ...["ended", "calls", "blind.err"],
   ...["people.txt", "people.status", "check.json", "check.err", "check.status"],
   ...["launch.out", "launch.err", "launch.status", "fixes.sh", "fixes.err", "options"],
   ...["after.json", "after.err", "after.status", "relaunch.err", "relaunch.status"],
@@ -94,21 +122,39 @@ async function run(here: Workplace, host: BrokenHost): Promise<HostRun> {
     shellWords(["-kernel", here.eif, "-m", "128M", ...options]);
   const args = launchArgs(host.options ?? []);
   const fixedArgs = launchArgs(host.relaunch ?? host.options ?? []);
+  const standIns = join(directory, "stand-ins");
+  mkdirSync(standIns);
+  for (const name of ["calls", "ended", "blind.err"]) writeFileSync(join(directory, name), "");
+  chmodSync(join(directory, "calls"), 0o666);
+  for (const name of RECORDED.split(" ")) {
+    writeFileSync(join(standIns, name), STAND_IN.replace("CALLS", join(directory, "calls")), { mode: 0o755 });
+  }
   const script = [
     `cd ${directory}; chmod 777 .`,
+    ...PROCESSES,
+    "sleep 1000 & victim=$!",
     before,
+    "list",
     `${as} nitro check ${args} >people.txt 2>&1; echo $? >people.status`,
     `${as} nitro check -json ${args} >check.json 2>check.err; echo $? >check.status`,
     `${as} nitro ${args} >launch.out 2>launch.err; echo $? >launch.status`,
     // The printed commands in their order, each once. Their output does not matter unless they fail.
     `sed -n 's/^      "command": "\\(.*\\)",$/\\1/p' check.json | sed 's/\\\\"/"/g' | awk '!seen[$0]++' >fixes.sh`,
     `awk '/"options": \\[/ { on = 1; next } /\\]/ { on = 0 } on { gsub(/[ ",]/, ""); print }' check.json >options`,
+    "OWN=$PATH; PATH=$STAND_INS:$OWN",
     `eval "$(head -n ${manualFixAfter} fixes.sh)" 2>fixes.err`,
+    "PATH=$OWN; ended",
     manualFix,
+    "list; PATH=$STAND_INS:$OWN",
     `eval "$(tail -n +${manualFixAfter + 1} fixes.sh)" 2>>fixes.err`,
+    "PATH=$OWN; ended; list",
     `${fixedAs} nitro check -json ${fixedArgs} $(cat options) >after.json 2>after.err; echo $? >after.status`,
-    `${fixedAs} nitro ${fixedArgs} $(cat options) >relaunch.out 2>relaunch.err; echo $? >relaunch.status`,
-    "[ ! -e pids ] || kill $(cat pids) 2>/dev/null; wait",
+    `${fixedAs} nitro ${fixedArgs} $(cat options) >relaunch.out 2>relaunch.err & launcher=$!`,
+    // The same commands again, each by a shell of its own, while the enclave runs.
+    "until grep -qs 'enclave started' relaunch.err || ! running $launcher; do sleep 0.02; done",
+    `while read -r fix; do PATH=$STAND_INS:$OWN sh -c "$fix" </dev/null >/dev/null 2>>blind.err; done <fixes.sh`,
+    "ended; wait $launcher; echo $? >relaunch.status",
+    "[ ! -e pids ] || kill $(cat pids) 2>/dev/null; kill $victim; wait",
   ];
   const PATH = `${join(NITRO, "..")}:${process.env["PATH"]}`;
   const result = await launchAs({
@@ -116,7 +162,7 @@ async function run(here: Workplace, host: BrokenHost): Promise<HostRun> {
     command: ["unshare", "-n", "sh", "-c", script.filter((line) => line !== "").join("\n")],
     scenario: { enclave: BRIEF, ...host.scenario },
     limitSeconds,
-    env: { PATH },
+    env: { PATH, STAND_INS: standIns },
   });
   const texts = new Map(FILES.map((name) => [name, readFileSync(join(directory, name), "utf8")]));
   rmSync(directory, { recursive: true, force: true });
@@ -137,6 +183,8 @@ export async function expectFixable(here: Workplace, host: BrokenHost): Promise<
   const hostRun = await run(here, host);
   const { text, json } = hostRun;
   expect(text("check.err")).toBe("");
+  // First of all: neither the fixes nor the same commands during a run end a process; the relaunched enclave's status says so, too.
+  expect([text("ended"), lines(text("calls")).filter((call) => !HARMLESS.test(call))]).toEqual(["", []]);
   const before = json("check.json");
   const failures = before.findings.filter(({ status }) => status === "failure");
   expectFailures(failures, host.failures);

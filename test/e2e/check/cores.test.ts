@@ -101,8 +101,8 @@ const HOSTS: readonly BrokenHost[] = [
 
 /** Starts an enclave with this many vCPUs before the check. */
 const startEnclave = (smp: number, name: string) =>
-  `nitro -accel nitro,heartbeat=none -kernel ${here.eif} -m 64M -smp ${smp} 2>${name} & echo $! >>pids; ` +
-  `until grep -q 'enclave started' ${name}; do sleep 0.05; done`;
+  `nitro -name ${name} -accel nitro,heartbeat=none -kernel ${here.eif} -m 64M -smp ${smp} 2>${name} & echo $! >>pids; ` +
+  `until grep -q ' started: ' ${name}; do sleep 0.05; done`;
 const stopLastEnclave = "kill $(tail -n 1 pids); wait $(tail -n 1 pids)";
 const LONG = { liveMs: null, heartbeatMs: null };
 
@@ -115,7 +115,7 @@ const CORES_IN_USE: readonly BrokenHost[] = [
     failures: [
       {
         subject: "enclaves",
-        text: /^all cores of the CPU pool 1,3 are used by 1 enclave: nitro \(pid \d+, 2 vCPUs\)$/,
+        text: /^all cores of the CPU pool 1,3 are used by 1 enclave: first \(nitro, pid \d+, CID 16, 2 vCPUs\)$/,
         fix: "",
       },
     ],
@@ -129,7 +129,7 @@ const CORES_IN_USE: readonly BrokenHost[] = [
     failures: [
       {
         subject: "enclaves",
-        text: /^-smp 4 needs 4 CPUs, but 2 of the CPU pool 1-3,5-7 are free; the others are used by 1 enclave: nitro \(pid \d+, 4 vCPUs\)$/,
+        text: /^-smp 4 needs 4 CPUs, but 2 of the CPU pool 1-3,5-7 are free; the others are used by 1 enclave: first \(nitro, pid \d+, CID 16, 4 vCPUs\)$/,
         fix: "",
       },
     ],
@@ -143,7 +143,7 @@ const CORES_IN_USE: readonly BrokenHost[] = [
     failures: [
       {
         subject: "enclaves",
-        text: /^4 enclaves are running, the most that a parent instance can run: nitro \(pid \d+, 1 vCPU\), nitro /,
+        text: /^4 enclaves are running, the most that a parent instance can run: a \(nitro, pid \d+, CID 16, 1 vCPU\), b \(nitro, pid \d+, CID 17, /,
         fix: "",
       },
     ],

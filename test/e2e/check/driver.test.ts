@@ -1,7 +1,7 @@
 /** Hosts whose driver is missing, or whose device this user may not open. */
 import { afterAll, describe, test } from "bun:test";
 import { notHere, Workplace } from "../launch/nitro.ts";
-import { type BrokenHost, expectFixable, TEST_TIMEOUT_MS } from "./broken-host.ts";
+import { APT_INSTALL, type BrokenHost, expectFixable, TEST_TIMEOUT_MS } from "./broken-host.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
@@ -49,7 +49,7 @@ const HOSTS: readonly BrokenHost[] = [
       {
         subject: "driver",
         text: "kernel 6.8.0-1021-aws has no module nitro_enclaves",
-        fix: "apt-get install -y linux-modules-extra-6.8.0-1021-aws && modprobe nitro_enclaves",
+        fix: `${APT_INSTALL} linux-modules-extra-6.8.0-1021-aws && modprobe nitro_enclaves`,
       },
       POOL_OF_DRIVER,
     ],
@@ -93,6 +93,21 @@ const HOSTS: readonly BrokenHost[] = [
         subject: "device",
         text: "the device belongs to group ne, and alice is not in it",
         fix: "sudo usermod -aG ne alice",
+      },
+    ],
+  },
+  {
+    name: "a user who joined the device's group after the login",
+    scenario: { ...READY, files: USERS, deviceGid: 990 },
+    before: "usermod -aG ne alice",
+    as: "setpriv --reuid 1000 --regid 1000 --clear-groups",
+    // What the advice says: a process that has the group, as after a login.
+    fixedAs: AS_ALICE,
+    failures: [
+      {
+        subject: "device",
+        text: "the device belongs to group ne, which alice joined after this login",
+        fix: "",
       },
     ],
   },

@@ -114,11 +114,22 @@ const HOSTS: readonly BrokenHost[] = [
   },
   {
     name: "a pid file in use by another launcher",
-    scenario: READY,
+    scenario: {
+      ...{ topology: "m5.2xlarge", pool: "1-2,5-6", hugePages: 128 },
+      enclaves: [{ liveMs: null, heartbeatMs: null }],
+    },
     options: ["-pidfile", locked],
-    before: `flock -F -x ${locked} sleep 600 & echo $! >holder; until grep -qs FLOCK /proc/locks && ! flock -n ${locked} true; do sleep 0.05; done`,
+    before:
+      `nitro -name first -kernel ${here.eif} -m 64M -pidfile ${locked} 2>first.err & echo $! >holder; ` +
+      "until grep -q ' started: ' first.err; do sleep 0.05; done",
     manualFix: "kill $(cat holder); wait $(cat holder)",
-    failures: [{ subject: "files", text: /^-pidfile .*: in use by another launcher \(pid \d+\)$/, fix: "" }],
+    failures: [
+      {
+        subject: "files",
+        text: /^-pidfile .*: in use by another launcher: first \(nitro, pid \d+, CID 16\)$/,
+        fix: "",
+      },
+    ],
   },
 ];
 

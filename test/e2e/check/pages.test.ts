@@ -201,6 +201,18 @@ const HOSTS: readonly BrokenHost[] = [
     ],
   },
   {
+    name: "nearly all of the free memory, which would leave the parent too little",
+    scenario: { ...ONE_NODE, host: { nodes: [{ freeMiB: 1000 }] } },
+    options: ["-m", "980M"],
+    failures: [
+      {
+        subject: "pages",
+        text: /not enough memory is free to reserve more$/,
+        fix: "nitro pool --memory 900 | -m 900M",
+      },
+    ],
+  },
+  {
     name: "more than the node has, and no huge pages",
     scenario: { ...TWO_NODES, host: { nodes: [{ freeMiB: 300 }, {}] } },
     options: ["-m", "1G"],

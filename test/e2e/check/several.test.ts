@@ -182,7 +182,7 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro check on a host that is
       expect(ready).toBe(true);
       expect(textOf("port")).toMatch(/^vsock port 9000 is in use by nitro \(pid \d+\), which shares it$/);
       expect(textOf("enclaves")).toMatch(
-        /^1 of at most 4 running: nitro \(pid \d+, 2 vCPUs\); 2 CPUs of the pool are free, /,
+        /^1 of at most 4 running: nitro \(pid \d+, CID 16, 2 vCPUs\); 2 CPUs of the pool are free, /,
       );
     },
     TEST_TIMEOUT_MS,

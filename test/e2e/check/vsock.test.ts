@@ -1,7 +1,13 @@
 /** Hosts whose vsock does not work, or whose heartbeat port is in use. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { launchAs, NITRO, notHere, Workplace } from "../launch/nitro.ts";
-import { type BrokenHost, type CheckJson, expectFixable, TEST_TIMEOUT_MS } from "./broken-host.ts";
+import {
+  APT_INSTALL,
+  type BrokenHost,
+  type CheckJson,
+  expectFixable,
+  TEST_TIMEOUT_MS,
+} from "./broken-host.ts";
 
 const here = new Workplace();
 afterAll(() => here[Symbol.dispose]());
@@ -30,7 +36,7 @@ const HOSTS: readonly BrokenHost[] = [
       {
         subject: "vsock",
         text: "kernel 6.8.0-1021-aws has no module vsock",
-        fix: "apt-get install -y linux-modules-extra-6.8.0-1021-aws && modprobe vmw_vsock_virtio_transport",
+        fix: `${APT_INSTALL} linux-modules-extra-6.8.0-1021-aws && modprobe vmw_vsock_virtio_transport`,
       },
     ],
   },

@@ -246,7 +246,7 @@ describe.concurrent.skipIf(notHere !== undefined)("options", () => {
     const script = `${first} & until grep -qs up ${here.path("first")}; do sleep 0.02; done; ${second}; echo $?; kill $!; wait $!; echo $?`;
     const result = await launch(["sh", "-c", script], { enclave: { console: ["up"] } });
     expect(result.stdout).toBe("1\n0\n");
-    expect(result.stderr).toContain(`nitro: -pidfile ${pidFile}: in use by another launcher (pid `);
+    expect(result.stderr).toContain(`nitro: -pidfile ${pidFile}: in use by another launcher: nitro (pid `);
     expect(entries(result, "NE_CREATE_VM")).toHaveLength(1);
     expect(existsSync(pidFile)).toBe(false);
     expectNothingLeft(result);

@@ -78,7 +78,7 @@ describe("driver error codes", () => {
   /** The user's own options and numbers that each must have. */
   test.each([
     [256, "NE_ADD_VCPU", ["4 of 6 vCPUs"]],
-    [257, "NE_ADD_VCPU", ["pool is 2-5", "ne_cpus"]],
+    [257, "NE_ADD_VCPU", ["pool is 2-5", "nitro pool --cpus 6 "]],
     [258, "NE_ADD_VCPU", ["pool is 2-5", "dmesg"]],
     [259, "NE_SET_USER_MEMORY_REGION", ["-m 513M", `${513 * 2 ** 20} bytes`, "-m 514M"]],
     [263, "NE_SET_USER_MEMORY_REGION", ["-m 513M", "costs one huge page"]],
@@ -87,7 +87,7 @@ describe("driver error codes", () => {
     [268, "NE_START_ENCLAVE", ["-m 513M", "64 MiB", "-m 64M"]],
     [269, "NE_START_ENCLAVE", ["-smp 6", "more threads than CPU 0's (2)", "use -smp 8;"]],
     [271, "NE_ADD_VCPU", ["pool is 2-5", "lscpu"]],
-    [272, "NE_CREATE_VM", ["-smp 6", "pool is 2-5", "all of it in use", "allocator.yaml"]],
+    [272, "NE_CREATE_VM", ["-smp 6", "pool is 2-5", "all of it in use", "nitro pool --cpus 6 "]],
     [272, "NE_ADD_VCPU", ["4 of 6 vCPUs", "-smp 6", "pool is 2-5"]],
     [275, "NE_START_ENCLAVE", ["4242", "enclave-cid"]],
   ])("driver error: %d from %s is reported in the user's numbers", (code, call, args) => {

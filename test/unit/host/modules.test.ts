@@ -50,10 +50,14 @@ describe("missing module", () => {
     ],
     [
       "ID=ubuntu\nID_LIKE=debian",
-      /^apt-get install -y linux-modules-extra-6\.1\.0 && modprobe x$/,
+      /^env NEEDRESTART_MODE=l apt-get install -y --no-remove linux-modules-extra-6\.1\.0 && modprobe x$/,
       undefined,
     ],
-    ["ID=debian", /^apt-get install -y linux-image-(amd64|arm64)$/, /next reboot/],
+    [
+      "ID=debian",
+      /^env NEEDRESTART_MODE=l apt-get install -y --no-remove linux-image-(amd64|arm64)$/,
+      /next reboot/,
+    ],
     ["ID=arch", undefined, /install the package/],
   ] as const)("os-release %j: names the distribution's package", (release, command, advice) => {
     const problem = missingModule(systemWith({ [OSRELEASE]: "6.1.0", "/etc/os-release": release }), "x");
