@@ -4,8 +4,9 @@ import { messagePrefix } from "./cli/options/name.ts";
 import { EXIT } from "./launch/exit-status.ts";
 import { launch } from "./launch/launch.ts";
 import { HANDED_OVER } from "./launch/options.ts";
+import { wasClosed } from "./sys/descriptor-flags.ts";
 import { errnoText, UserError } from "./sys/errors.ts";
-import { escapeControl } from "./sys/escape-control.ts";
+import { escapeLine } from "./sys/escape-control.ts";
 import { messageWriter, readText, STDERR, STDOUT, writeAll } from "./sys/files.ts";
 import { restoreJitThresholds } from "./sys/jit.ts";
 import { ERRNO } from "./sys/linux/errno.ts";
@@ -29,12 +30,13 @@ function drawer(system: System, toStderr: Write): Write {
 }
 
 function reporter(toStderr: Write, prefix: Prefix): (line: string) => void {
-  return (line) => toStderr(`${prefix()}${escapeControl(line)}\n`);
+  return (line) => toStderr(`${prefix()}${escapeLine(line)}\n`);
 }
 
 /** Writes to standard output; returns the exit status. Throws UserError if not everything could be written. */
 function print(system: System, text: string, status = 0): number {
-  const errno = -writeAll(system, STDOUT, text);
+  if (text === "") return status;
+  const errno = wasClosed(system, STDOUT) ? ERRNO.EBADF : -writeAll(system, STDOUT, text);
   if (errno === 0) return status;
   // A reader that closes the pipe early, such as head(1), is no error to report.
   if (errno === ERRNO.EPIPE) return EXIT.notLaunched;
@@ -78,8 +80,8 @@ async function main(): Promise<number> {
 
 function failureText(error: unknown, prefix: string): string {
   if (error instanceof UserError) {
-    const hint = error.hint === undefined ? "" : `hint: ${error.hint}\n`;
-    return escapeControl(`${prefix}${error.message}\n${hint}`);
+    const hint = error.hint === undefined ? "" : `hint: ${escapeLine(error.hint)}\n`;
+    return `${prefix}${escapeLine(error.message)}\n${hint}`;
   }
   const trace = error instanceof Error ? `${error.message}\n${error.stack ?? ""}` : String(error);
   return `${prefix}internal error: ${trace}\nhint: report it with these lines and the command line\n`;

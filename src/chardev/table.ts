@@ -4,6 +4,7 @@ import { Fd } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { OutputLoss } from "../sys/output-loss.ts";
 import type { Waiter } from "../sys/poll.ts";
+import { shellQuote } from "../sys/shell-quote.ts";
 import type { System } from "../sys/system.ts";
 import type { Chardev, ChardevInfo, ChardevSpec, LogFile, SocketBackend } from "./chardev.ts";
 import { PassedDescriptors } from "./descriptors.ts";
@@ -229,7 +230,7 @@ function diagnose(error: SyscallError, { typed, backend, log }: ChardevSpec): Us
   }
   const isFifoWithoutReader = error.errno === ERRNO.ENXIO && backend.kind === "file";
   const hint = isFifoWithoutReader
-    ? `the FIFO has no reader; start one first: cat ${error.subject}`
+    ? `the FIFO has no reader; start one first: cat ${shellQuote(error.subject)}`
     : undefined;
   const typedNamesFile = typed.includes(error.subject) && error.subject !== log?.path;
   const why = typedNamesFile ? error.why : `Could not open '${error.subject}': ${error.why}`;

@@ -4,6 +4,7 @@
  * like, repeats keep their order, and nothing is ignored.
  */
 import { UserError } from "../sys/errors.ts";
+import { shellQuote } from "../sys/shell-quote.ts";
 import { nearest } from "./nearest.ts";
 
 /** What the scanner knows of an option: a row of the option table, or an argument of a subcommand. */
@@ -92,7 +93,7 @@ function unknownOption(dashed: string, { options, help, refusal }: CommandSyntax
   const equals = name.indexOf("=");
   const option = equals === -1 ? undefined : findOption(options, name.slice(0, equals));
   if (option !== undefined) {
-    const hint = `write the argument separately: -${option.name} ${name.slice(equals + 1)}`;
+    const hint = `write the argument separately: -${option.name} ${shellQuote(name.slice(equals + 1))}`;
     return new UserError(dashed, "invalid option", hint);
   }
   const names = options.flatMap((each) => (each.alias === undefined ? [each.name] : [each.name, each.alias]));

@@ -4,6 +4,7 @@
  */
 import type { LaunchOptions } from "../launch/options.ts";
 import { SyscallError, UserError } from "../sys/errors.ts";
+import { shellQuote } from "../sys/shell-quote.ts";
 import { type CommandSyntax, type Occurrence, scanArguments } from "./argv.ts";
 import { readConfig } from "./config-file.ts";
 import { KeyvalError, type Keyvals, parseKeyvals } from "./keyval.ts";
@@ -34,7 +35,7 @@ function diskImage(argument: string): UserError {
   return new UserError(
     argument === "" ? "''" : argument,
     "QEMU reads an argument without a dash as a disk image, and an enclave has no disks",
-    `if it is the image to boot: nitro -kernel ${argument || "FILE"}`,
+    `if it is the image to boot: nitro -kernel ${argument === "" ? "FILE" : shellQuote(argument)}`,
   );
 }
 

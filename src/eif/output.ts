@@ -16,8 +16,10 @@ import {
   writeSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { wasClosed } from "../sys/descriptor-flags.ts";
 import { UserError } from "../sys/errors.ts";
 import { type FileStatus, fileStatus } from "../sys/file-status.ts";
+import { STDOUT } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
 import { shellQuote } from "../sys/shell-quote.ts";
 import type { System } from "../sys/system.ts";
@@ -61,7 +63,10 @@ export function outputTarget(
   path: string,
   inputs: readonly (string | undefined)[],
 ): OutputTarget {
-  if (path === "-") return { kind: "stream", what: "standard output", path: undefined };
+  if (path === "-") {
+    if (wasClosed(system, STDOUT)) throw new UserError("-o -", "standard output is closed", "-o app.eif");
+    return { kind: "stream", what: "standard output", path: undefined };
+  }
   const previous = fileStatus(system, path);
   if (previous === undefined) return { kind: "file", what, path, previous };
   if (previous.isDirectory) throw new UserError(what, "it is a directory", "name a file in it");

@@ -1,6 +1,6 @@
 /** The flags of a file descriptor that another program opened, and duplicates of it (fcntl(2)). */
 import { Fd } from "./files.ts";
-import { F_DUPFD_CLOEXEC, F_GETFL, F_SETFL, O_NONBLOCK } from "./linux/fcntl.ts";
+import { F_DUPFD_CLOEXEC, F_GETFD, F_GETFL, F_SETFL, FD_CLOEXEC, O_NONBLOCK } from "./linux/fcntl.ts";
 import { checked, resultOrErrno, type System } from "./system.ts";
 
 /** Duplicates get numbers from here on: 0 to 2 stay the standard streams. */
@@ -10,6 +10,15 @@ const FIRST_DUPLICATE = 3;
 export function statusFlags(system: System, fd: number): number {
   const flags = system.libc.sharingCalls.fcntl(fd, F_GETFL, 0);
   return resultOrErrno(system, "fcntl", flags, () => `${fd}, F_GETFL`);
+}
+
+/**
+ * Whether a standard stream was closed when the program started. The runtime opens /dev/null in its place, with
+ * FD_CLOEXEC, which no descriptor has that came across execve(2).
+ */
+export function wasClosed(system: System, stream: number): boolean {
+  const flags = system.libc.sharingCalls.fcntl(stream, F_GETFD, 0);
+  return (resultOrErrno(system, "fcntl", flags, () => `${stream}, F_GETFD`) & FD_CLOEXEC) !== 0;
 }
 
 /** Adds status flags, which all programs that share the open file notice. Throws SyscallError. */

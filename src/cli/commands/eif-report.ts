@@ -3,7 +3,7 @@ import type { EifDescription } from "../../eif/describe.ts";
 import { crcText } from "../../eif/format/crc.ts";
 import { type Pcrs, pcrHex, pcrOfCertificate } from "../../eif/format/measurement.ts";
 import { type SigningCertificate, validityAt } from "../../eif/signing/certificate.ts";
-import { escapeControl } from "../../sys/escape-control.ts";
+import { escapeLine } from "../../sys/escape-control.ts";
 
 /** Returns JSON as AWS's tools print it, with the control characters escaped that JSON.stringify leaves. */
 export function jsonText(value: unknown): string {
@@ -69,7 +69,7 @@ function line(name: string, text: string): string {
 }
 
 function oneLine(text: string): string {
-  return escapeControl(text).replaceAll("\n", "\\x0a");
+  return escapeLine(text);
 }
 
 function signatureText({ signature }: EifDescription): string {

@@ -1,5 +1,7 @@
 /** What is printed for a command that does not exist: the commands, and the one that was probably meant. */
+
 import { UserError } from "../../sys/errors.ts";
+import { shellQuote } from "../../sys/shell-quote.ts";
 import { nearest } from "../nearest.ts";
 
 /** The commands of AWS's nitro-cli, each with what does the same here (aws-nitro-enclaves-cli, src/main.rs). */
@@ -43,7 +45,8 @@ export function unknownCommand(name: string, parent: string, known: readonly str
 function hintFor(name: string, parent: string, known: readonly string[]): string {
   const prefix = parent === "" ? "nitro" : `nitro ${parent}`;
   if (Object.hasOwn(NITRO_CLI, name)) return NITRO_CLI[name] ?? "";
-  if (parent === "" && (name.endsWith(".eif") || name.includes("/"))) return `nitro -kernel ${name}`;
+  if (parent === "" && (name.endsWith(".eif") || name.includes("/")))
+    return `nitro -kernel ${shellQuote(name)}`;
   if (parent === "" && Object.hasOwn(NESTED, name)) return `did you mean 'nitro ${NESTED[name]}'?`;
   const similar = nearest(name, known);
   return similar === undefined ? `${prefix} -help shows the usage` : `did you mean '${prefix} ${similar}'?`;

@@ -15,6 +15,7 @@ export const O_DIRECTORY = { x86_64: 0o200000, aarch64: 0o40000 } as const;
 export const O_NOFOLLOW = { x86_64: 0o400000, aarch64: 0o100000 } as const;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
+export const F_GETFD = 1;
 export const F_SETFD = 2;
 export const F_GETFL = 3;
 export const F_SETFL = 4;
