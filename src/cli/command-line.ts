@@ -80,7 +80,7 @@ export function parseOption({ name, dashed, value }: Occurrence): { parsed: Pars
     throw error instanceof KeyvalError ? new UserError(typedText(plain), error.message) : error;
   }
   const parsed = { ...plain, pairs: keyvals.pairs };
-  return keyvals.help ? { parsed, help: argumentHelp(option, keyvals) } : { parsed };
+  return keyvals.help ? { parsed, help: argumentHelp(option, parsed) } : { parsed };
 }
 
 /** Returns the options of a -readconfig file. */

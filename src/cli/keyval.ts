@@ -1,8 +1,8 @@
 /**
- * QEMU's grammar for the argument of an option (util/keyval.c; util/qemu-option.c for flags):
+ * QEMU's grammar for the argument of an option (util/keyval.c; util/qemu-option.c for short booleans):
  *
  *   list  = [ value of the implied key | pair ] { "," pair }
- *   pair  = key "=" value | flag | "no" flag
+ *   pair  = key "=" value | key | "no" key
  *   value = any text, with a comma written as ",,"
  *
  * `help` or `?` in place of a pair asks for help. Each option decides what a repeated key means.
@@ -15,8 +15,11 @@ export type Pair = readonly [key: string, value: string];
 export interface PairSyntax {
   /** The key of a first value that has none: `-M nitro` is `-M type=nitro`. */
   readonly implied?: string;
-  /** Keys that may be written alone: `server` is `server=on`, `noserver` is `server=off`. */
-  readonly flags?: readonly string[];
+  /**
+   * Whether a key may be written alone: `server` is `server=on`, `nowait` is `wait=off`. So it is for the options that
+   * QEMU reads with QemuOpts.
+   */
+  readonly shortBooleans?: boolean;
   /** Whether a JSON object is accepted too: `-object '{"qom-type":…}'`. */
   readonly json?: boolean;
 }
@@ -49,7 +52,7 @@ export function parseKeyvals(text: string, syntax: PairSyntax): Keyvals {
   return { pairs, help: segments.some(isHelp) };
 }
 
-function parsePair(segment: string, { implied, flags = [] }: PairSyntax, isFirst: boolean): Pair {
+function parsePair(segment: string, { implied, shortBooleans }: PairSyntax, isFirst: boolean): Pair {
   const equals = segment.indexOf("=");
   if (equals !== -1) {
     const key = segment.slice(0, equals);
@@ -58,13 +61,13 @@ function parsePair(segment: string, { implied, flags = [] }: PairSyntax, isFirst
   }
   if (segment === "") throw new KeyvalError("Invalid parameter ''");
   if (isFirst && implied !== undefined) return [implied, segment];
-  if (flags.includes(segment)) return [segment, "on"];
+  if (!shortBooleans) throw new KeyvalError(`Expected '=' after parameter '${segment}'`);
+  if (!KEY.test(segment)) throw new KeyvalError(`Invalid parameter '${segment}'`);
   const negated = segment.startsWith("no") ? segment.slice("no".length) : "";
-  if (flags.includes(negated)) return [negated, "off"];
-  throw new KeyvalError(`Expected '=' after parameter '${segment}'`);
+  return negated === "" ? [segment, "on"] : [negated, "off"];
 }
 
-/** A list in JSON stands for repeats of its key. */
+/** A list in JSON stands for repeats of its key; an object in an object for keys with a dot. */
 function jsonPairs(text: string): Pair[] {
   let object: unknown;
   try {
@@ -72,9 +75,19 @@ function jsonPairs(text: string): Pair[] {
   } catch (error) {
     throw new KeyvalError(`JSON parse error, ${error instanceof Error ? error.message : String(error)}`);
   }
-  return Object.entries(Object(object)).flatMap(([key, value]) =>
-    (Array.isArray(value) ? value : [value]).map((item): Pair => [key, jsonText(key, item)]),
-  );
+  return objectPairs(Object(object), "");
+}
+
+function objectPairs(object: object, prefix: string): Pair[] {
+  return Object.entries(object).flatMap(([name, value]) => {
+    const key = `${prefix}${name}`;
+    const items: unknown[] = Array.isArray(value) ? value : [value];
+    return items.flatMap((item): Pair[] => {
+      const isObject = typeof item === "object" && item !== null && !Array.isArray(item);
+      const inner = isObject ? objectPairs(item, `${key}.`) : [];
+      return inner.length > 0 ? inner : [[key, jsonText(key, item)]];
+    });
+  });
 }
 
 function jsonText(key: string, value: unknown): string {

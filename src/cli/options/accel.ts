@@ -61,7 +61,7 @@ export const ACCEL = {
   machines: ["nitro"],
   repeats: "refuse",
   properties: PROPERTIES,
-  syntax: { implied: "accel", type: "nitro-accel", helpArgument: "nitro,help" },
+  syntax: { implied: "accel", type: "nitro-accel", helpArgument: "nitro,help", shortBooleans: true },
   listing: () => "Accelerators supported by nitro:\nnitro\n",
   group: { name: "accel" },
 } as const;

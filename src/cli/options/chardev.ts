@@ -4,7 +4,7 @@ import { UserError } from "../../sys/errors.ts";
 import { addressFamily, isNumericHost } from "../../sys/socket/address.ts";
 import { KeyvalError, parseKeyvals } from "../keyval.ts";
 import { wrapText } from "../wrap.ts";
-import type { Properties, PropertyValues } from "./option.ts";
+import type { Option, Properties, PropertyValues } from "./option.ts";
 import { checkProperties, type ParsedOption, type ParsedOptions, typedText } from "./parsed-options.ts";
 import { filePath, identifier, integer, onOff, rule, size, text, valueForm } from "./values.ts";
 
@@ -77,6 +77,8 @@ const BACKENDS = {
       wait: { schema: onOff, help: "wait for the first client before the start", default: "on" },
       telnet: { schema: onOff, help: "speak telnet", default: "off" },
       nodelay: { schema: onOff, help: "set TCP_NODELAY", default: "off" },
+      // QEMU reads a lone `nodelay` as delay=off.
+      delay: { schema: onOff },
       ipv4: { schema: onOff, help: "use IPv4", default: "on, unless ipv6=on" },
       ipv6: { schema: onOff, help: "use IPv6", default: "on, unless ipv4=on" },
       reconnect: { schema: () => integer(0, MAX_SECONDS, "a number of seconds") },
@@ -123,12 +125,14 @@ interface SocketValues {
   readonly wait?: boolean | undefined;
   readonly telnet?: boolean | undefined;
   readonly nodelay?: boolean | undefined;
+  readonly delay?: boolean | undefined;
   readonly reconnect?: number | undefined;
   readonly "reconnect-ms"?: number | undefined;
 }
 
 function socketBackend(values: SocketValues, typed: string): Backend {
-  const { server = false, wait, telnet = false, nodelay = false, reconnect = 0 } = values;
+  const { server = false, wait, telnet = false, delay = true, reconnect = 0 } = values;
+  const { nodelay = !delay } = values;
   const { "reconnect-ms": reconnectMs = reconnect * 1000 } = values;
   if (server && reconnectMs > 0)
     throw new UserError(typed, "'reconnect-ms' option is incompatible with socket in server listen mode");
@@ -175,10 +179,21 @@ export const CHARDEV = {
     ...BACKENDS.ringbuf.properties,
     ...BACKENDS.socket.properties,
   },
-  syntax: { implied: "backend", flags: ["server", "wait", "telnet", "nodelay", "mux", "ipv4", "ipv6"] },
+  types: chardevTypes,
+  unknownType: (type) => `'${type}' is not a valid char driver name`,
+  syntax: { implied: "backend", helpArgument: "TYPE,help", shortBooleans: true },
   listing: backendHelp,
   group: { name: "chardev", hasId: true },
-} as const;
+} as const satisfies Option;
+
+/** The properties of each backend with the common ones. */
+function chardevTypes(): Readonly<Record<string, Properties>> {
+  const types = Object.entries(BACKENDS).map(([name, { properties }]) => [
+    name,
+    { ...COMMON, ...properties },
+  ]);
+  return Object.fromEntries(types);
+}
 
 /** Returns a line for each backend with its own properties, then the common properties. */
 function backendHelp(): string {
@@ -226,7 +241,7 @@ function readBackend(parsed: ParsedOption, label?: string): ChardevSpec {
   const known = backendNames().find((each) => each === (name === "memory" ? "ringbuf" : name));
   if (known === undefined) {
     const hint = `use one of ${backendNames().join(", ")}`;
-    throw new UserError(typed, `'${name}' is not a valid char driver name`, hint);
+    throw new UserError(typed, CHARDEV.unknownType(name), hint);
   }
   return chardevSpec(known, parsed, id);
 }

@@ -3,9 +3,10 @@
  * completion. It builds the schemas of all options it describes; a launch does not call it.
  */
 import type { CommandLineOptionInfo } from "../../monitor/machine-view.ts";
-import type { Keyvals } from "../keyval.ts";
+import { UserError } from "../../sys/errors.ts";
 import { wrapText } from "../wrap.ts";
 import type { MachineType, Mirror, Option } from "./option.ts";
+import { checkProperties, type ParsedOption, typedText } from "./parsed-options.ts";
 import { findOption, LAUNCH_OPTIONS } from "./table.ts";
 import { type ValueForm, valueForm } from "./values.ts";
 
@@ -68,16 +69,29 @@ function describeMirror(name: string, { option, property }: Mirror): PropertyDes
   return { name, help, type, form, default: undefined, repeats: false };
 }
 
-/** Returns what an option prints where its argument asks for help: `-accel help`, `-accel nitro,help`. */
-export function argumentHelp(option: Option, { pairs }: Pick<Keyvals, "pairs">): string {
+/**
+ * Returns what an option prints where its argument asks for help: `-accel help`, `-accel nitro,help`. Throws UserError
+ * if it names a type that does not exist.
+ */
+export function argumentHelp(option: Option, parsed: ParsedOption): string {
+  const { pairs } = parsed;
   if (option.listing !== undefined && pairs.length === 0) return option.listing();
-  const type = pairs.find(([key]) => key === option.syntax?.implied)?.[1];
-  if (type !== undefined && option.types !== undefined && Object.hasOwn(option.types, type)) {
-    const rows = describeProperties({ ...option, properties: option.types[type] ?? {} }).map(propertyHelp);
+  const implied = option.syntax?.implied ?? "";
+  const ofType = pairs.filter(([key]) => key === implied);
+  const type = ofType.at(-1)?.[1];
+  if (type !== undefined && option.types !== undefined) {
+    const types = option.types();
+    const properties = Object.hasOwn(types, type) ? types[type] : undefined;
+    if (properties === undefined) throw new UserError(typedText(parsed), option.unknownType?.(type) ?? "");
+    const rows = describeProperties({ ...option, properties }).map(propertyHelp);
     return `${type} options:\n${rows.join("")}`;
   }
+  // A property that help does not list is the type.
+  const property = option.properties?.[implied];
+  if (property !== undefined && property.help === undefined)
+    checkProperties(option, { [implied]: property }, [{ ...parsed, pairs: ofType }]);
   const rows = describeProperties(option).map(propertyHelp);
-  return `${option.syntax?.type ?? `-${option.name}`} options:\n${rows.join("")}`;
+  return `${option.syntax?.type ?? option.group?.name ?? option.name} options:\n${rows.join("")}`;
 }
 
 /** A row as QEMU prints it: `  debug-mode=<bool>      - give the enclave a console (default: off)`. */

@@ -27,7 +27,7 @@ export const ADD_FD = {
     },
     opaque: { schema: text, help: "text that QMP's query-fdsets repeats" },
   },
-  syntax: {},
+  syntax: { shortBooleans: true },
   group: { name: "add-fd" },
 } as const;
 

@@ -20,7 +20,7 @@ export const MEMORY = {
     slots: { schema: () => refused(FIXED) },
     maxmem: { schema: () => refused(FIXED) },
   },
-  syntax: { implied: "size", type: "memory" },
+  syntax: { implied: "size", type: "memory", shortBooleans: true },
   group: { name: "memory" },
 } as const;
 

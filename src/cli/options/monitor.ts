@@ -57,7 +57,7 @@ export const MON = {
     mode: { schema: () => oneOf(["readline", "control"]), help: "HMP or QMP", default: "readline" },
     pretty: { schema: onOff, help: "with mode=control: indented JSON", default: "off" },
   },
-  syntax: { implied: "chardev" },
+  syntax: { implied: "chardev", shortBooleans: true },
   group: { name: "mon", hasId: true },
 } as const;
 

@@ -16,7 +16,7 @@ export const NAME = {
     // QEMU names its threads; nitro's do nothing of their own.
     "debug-threads": { schema: onOff },
   },
-  syntax: { implied: "guest" },
+  syntax: { implied: "guest", shortBooleans: true },
   group: { name: "name" },
 } as const;
 
@@ -44,7 +44,7 @@ export const MESSAGES = {
     timestamp: { schema: onOff, help: "the time, in UTC", default: "off" },
     "guest-name": { schema: onOff, help: "the enclave's name", default: "off" },
   },
-  syntax: { flags: ["timestamp", "guest-name"] },
+  syntax: { shortBooleans: true },
   group: { name: "msg" },
 } as const;
 

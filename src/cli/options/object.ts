@@ -41,8 +41,9 @@ export const OBJECT = {
     "monitor-hmp, monitor-qmp: a monitor on a character device",
   repeats: "append",
   properties: { ...MONITOR_HMP, ...MONITOR_QMP, ...MEMORY_BACKEND },
-  types: OBJECT_TYPES,
-  syntax: { implied: "qom-type", helpArgument: "TYPE,help", json: true },
+  types: () => OBJECT_TYPES,
+  unknownType,
+  syntax: { implied: "qom-type", helpArgument: "TYPE,help", json: true, shortBooleans: true },
   listing: () => `List of user creatable objects:\n${TYPE_NAMES.map((name) => `  ${name}\n`).join("")}`,
   group: { name: "object", hasId: true },
 } as const;

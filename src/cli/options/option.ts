@@ -24,7 +24,9 @@ export interface Option {
   /** The properties of an argument that is a list of them: `nitro,debug-mode=on`. */
   readonly properties?: Properties;
   /** The properties of each type, where the implied property is a type with properties of its own. */
-  readonly types?: Readonly<Record<string, Properties>>;
+  readonly types?: () => Readonly<Record<string, Properties>>;
+  /** Why a type that does not exist is refused. */
+  readonly unknownType?: (type: string) => string;
   readonly syntax?: PropertySyntax;
   /** What `-option help` prints, where that is not the list of properties. */
   readonly listing?: () => string;

@@ -44,7 +44,7 @@ export const RUN_WITH = {
     "exit-with-parent": { schema: onOff, help: "terminate when the parent process exits", default: "off" },
     "async-teardown": { schema: () => always("off", TEARDOWN) },
   },
-  syntax: {},
+  syntax: { shortBooleans: true },
   group: { name: "run-with" },
 } as const;
 
@@ -98,7 +98,7 @@ export const SANDBOX = {
     spawn: { schema: () => denied("spawn"), help: "always deny" },
     resourcecontrol: { schema: () => denied("resourcecontrol"), help: "always deny" },
   },
-  syntax: { implied: "enable" },
+  syntax: { implied: "enable", shortBooleans: true },
   group: { name: "sandbox" },
 } as const;
 

@@ -46,7 +46,7 @@ const ROWS: readonly (readonly [args: string, line: string])[] = [
     "-kernel k -accel nitro,debug-mode=maybe",
     "-accel nitro,debug-mode=maybe: Parameter 'debug-mode' expects 'on' or 'off'",
   ],
-  ["-kernel k -accel nitro,oops", "-accel nitro,oops: Expected '=' after parameter 'oops'"],
+  ["-kernel k -accel nitro,oops", "-accel nitro,oops: Property 'nitro-accel.oops' not found"],
   ["-kernel k -accel nitro,=1", "-accel nitro,=1: Invalid parameter ''"],
   ["-kernel k -M q35", "-M q35: unsupported machine type; use -M nitro, which is the default"],
   ["-kernel k --machine nitro,x=1", "--machine nitro,x=1: Property 'nitro-machine.x' not found"],

@@ -78,37 +78,47 @@ describe("list of pairs", () => {
   });
 });
 
-describe("flags", () => {
-  const syntax = { implied: "path", flags: ["server", "wait", "nodelay"] };
+describe("short booleans", () => {
+  const syntax = { implied: "path", shortBooleans: true };
   test.each([
-    [
-      "p,server",
-      [
-        ["path", "p"],
-        ["server", "on"],
-      ],
-    ],
-    [
-      "p,nowait",
-      [
-        ["path", "p"],
-        ["wait", "off"],
-      ],
-    ],
-    [
-      "p,nodelay",
-      [
-        ["path", "p"],
-        ["nodelay", "on"],
-      ],
-    ],
-    ["server", [["path", "server"]]],
-  ] as const)("flags: %s", (text, pairs) => {
-    expect(parseKeyvals(text, syntax).pairs).toEqual(pairs.map(([key, value]) => [key, value]));
+    ["p,server", ["path=p", "server=on"]],
+    ["p,server,nowait", ["path=p", "server=on", "wait=off"]],
+    ["p,nodelay", ["path=p", "delay=off"]],
+    ["p,a.b-c", ["path=p", "a.b-c=on"]],
+    ["p,no", ["path=p", "no=on"]],
+    ["p,server=off,server", ["path=p", "server=off", "server=on"]],
+    // The first word alone is the value of the implied key.
+    ["server", ["path=server"]],
+    ["noserver", ["path=noserver"]],
+  ])("short booleans: %s", (text, pairs) => {
+    expect(parseKeyvals(text, syntax).pairs.map(([key, value]) => `${key}=${value}`)).toEqual(pairs);
   });
 
-  test("flags: a name that is not a flag needs a value", () => {
-    expect(() => parseKeyvals("p,bogus", syntax)).toThrow("Expected '=' after parameter 'bogus'");
+  test("short booleans: without an implied key, the first word is one too", () => {
+    expect(parseKeyvals("timestamp", { shortBooleans: true }).pairs).toEqual([["timestamp", "on"]]);
+  });
+
+  test.each([
+    ["p,a b", "Invalid parameter 'a b'"],
+    ["p,1a", "Invalid parameter '1a'"],
+    ["p,", undefined],
+    ["p,,", undefined],
+    ["p,server,,b", "Invalid parameter 'server,b'"],
+  ])("short booleans: %p is %p", (text, message) => {
+    const parse = () => parseKeyvals(text, syntax);
+    if (message === undefined) expect(parse().pairs.length).toBe(1);
+    else expect(parse).toThrow(new KeyvalError(message));
+  });
+
+  test("short booleans: help stays a request for help", () => {
+    expect(parseKeyvals("p,help", syntax)).toEqual({ pairs: [["path", "p"]], help: true });
+    expect(parseKeyvals("help", { shortBooleans: true })).toEqual({ pairs: [], help: true });
+  });
+
+  test("short booleans: options with another grammar need a value", () => {
+    expect(() => parseKeyvals("p,bogus", { implied: "path" })).toThrow(
+      "Expected '=' after parameter 'bogus'",
+    );
   });
 });
 
@@ -124,9 +134,20 @@ describe("JSON", () => {
     ]);
   });
 
-  test.each(["{", '{"a":{}}', '{"a":null}'])("JSON argument: %s is refused", (text) => {
-    expect(() => parseKeyvals(text, syntax)).toThrow(KeyvalError);
+  test("JSON argument: an object in an object has keys with a dot", () => {
+    expect(parseKeyvals('{"a":{"b":true,"c":{"d":1}},"e":[{"f":2}]}', syntax).pairs).toEqual([
+      ["a.b", "on"],
+      ["a.c.d", "1"],
+      ["e.f", "2"],
+    ]);
   });
+
+  test.each(["{", '{"a":{}}', '{"a":null}', '{"a":{"b":null}}', '{"a":[[1]]}'])(
+    "JSON argument: %s is refused",
+    (text) => {
+      expect(() => parseKeyvals(text, syntax)).toThrow(KeyvalError);
+    },
+  );
 });
 
 describe("help", () => {

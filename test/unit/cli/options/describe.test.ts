@@ -3,6 +3,8 @@ import { argumentHelp, commandLineOptions, describeOptions } from "../../../../s
 import { findOption, LAUNCH_OPTIONS } from "../../../../src/cli/options/table.ts";
 import { parseLaunch } from "./parse-launch.ts";
 
+const PARSED = { dashed: "-x", argument: "", value: "" };
+
 describe("describeOptions", () => {
   const descriptions = describeOptions();
   const property = (option: string, name: string) =>
@@ -55,7 +57,7 @@ describe("help of an option's argument", () => {
     (name) => {
       const option = findOption(name);
       if (option === undefined) throw new Error(`no option ${name}`);
-      const text = argumentHelp(option, { pairs: [["any", "pair"]] });
+      const text = argumentHelp(option, { ...PARSED, name, pairs: [["any", "pair"]] });
       expect(text.split("\n").filter((line) => line.length > 80)).toEqual([]);
       for (const [property, { help }] of Object.entries(option.properties ?? {}))
         if (help !== undefined) expect(text).toContain(`\n  ${property}=<`);

@@ -70,6 +70,8 @@ describe("options", () => {
     ["-accel nitro,debug-mode=on", { debugMode: true }],
     ["-accel nitro,debug-mode=off", { debugMode: false }],
     ["-accel debug-mode=yes", { debugMode: true }],
+    ["-accel nitro,debug-mode", { debugMode: true }],
+    ["-accel nitro,debug-mode=on,nodebug-mode", { debugMode: false }],
     ["-accel nitro,enclave-cid=16", { enclaveCid: 16n }],
     ["-accel nitro,enclave-cid=0x10", { enclaveCid: 16n }],
     ["-accel nitro,enclave-cid=4294967294", { enclaveCid: 0xfffffffen }],
@@ -198,7 +200,8 @@ const BAD: readonly (readonly [args: string, why: string, what?: string])[] = [
     "-accel nitro,heartbeat-wait=5,heartbeat=none",
     "heartbeat=none does not wait for a heartbeat, so heartbeat-wait has no effect",
   ],
-  ["-accel nitro,debug-mode", "Expected '=' after parameter 'debug-mode'"],
+  ["-accel nitro,bogus", "Property 'nitro-accel.bogus' not found"],
+  ["-accel nitro,nobogus", "Property 'nitro-accel.bogus' not found"],
   ["-accel nitro,=1", "Invalid parameter ''"],
   ["-accel ,", "Invalid parameter ''"],
   [
