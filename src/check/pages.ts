@@ -11,7 +11,12 @@ import type { LaunchOptions } from "../launch/options.ts";
 import { planUsualPages } from "../launch/plan/huge-pages.ts";
 import { type MemorySize, planPages } from "../launch/plan/memory.ts";
 import { memorySource } from "../launch/plan/memory-source.ts";
-import { planPagesOfAnySize, supplyOfAnySize } from "../launch/plan/page-supply.ts";
+import {
+  excessWarning,
+  planLargerPages,
+  planPagesOfAnySize,
+  supplyOfAnySize,
+} from "../launch/plan/page-supply.ts";
 import { HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
 import { sizeWithUnit } from "../sys/units.ts";
@@ -53,7 +58,13 @@ export function checkPages(
     return [planned.failure, ...limitLines(system, options, needed, node)];
   }
   const { ranges, node } = planned.value;
-  const line = finding("pages", "ok", `${rangesText(ranges)}${placeText(node)}; ${supplyText(system, node)}`);
+  const excess = excessWarning(planned.value)?.replace(/^warning: /, "");
+  const what = excess ?? rangesText(ranges);
+  const line = finding(
+    "pages",
+    excess === undefined ? "ok" : "warning",
+    `${what}${placeText(node)}; ${supplyText(system, node)}`,
+  );
   return [line, ...limitLines(system, options, ranges, node)];
 }
 
@@ -64,9 +75,10 @@ function pagesOfAnyNode(
   { nodes }: Topology,
   { memory, poolCommand: command }: PageDemand,
 ): Finding {
+  const plan = memoryBackend?.pageBytes === undefined ? planLargerPages : planPages;
   const sufficient = nodes.filter((node) => {
     const supply = supplyOfAnySize(system, node, memoryBackend?.pageBytes);
-    return planPages(memory.bytes, supply) !== undefined;
+    return plan(memory.bytes, supply) !== undefined;
   });
   const each = nodes.map((node) => `node ${node}: ${supplyText(system, node)}`).join("; ");
   if (sufficient.length > 0)

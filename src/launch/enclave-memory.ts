@@ -2,6 +2,7 @@
  * The memory of this launch's enclave. The kernel zeroes huge pages when it allocates them, which takes longer than any
  * other step, so threads allocate them while the launch creates the enclave.
  */
+import { rangesBytes } from "../host/memory/huge-pages.ts";
 import { PageMap } from "../sys/page-map.ts";
 import { sizeWithUnit } from "../sys/units.ts";
 import type { LaunchContext } from "./context.ts";
@@ -39,7 +40,7 @@ export function allocateMemory(context: LaunchContext, plan: MemoryPlan): Pendin
   return {
     finish() {
       using _owner = owner;
-      using _bar = progress.start(`memory ${sizeWithUnit(plan.bytes)}`, plan.bytes);
+      using _bar = progress.start(`memory ${sizeWithUnit(plan.bytes)}`, rangesBytes(plan.ranges));
       return diagnosing(() => allocation.finish());
     },
     [Symbol.dispose]: () => owner.dispose(),

@@ -53,7 +53,7 @@ async function launchEnclave(context: LaunchContext, launcher: LauncherProcess):
   const vcpus = await selectVcpus(context, threads);
   using device = openEnclaveDevice(context);
   const demand = { size, backend: options.memoryBackend, imageBytes: image.size, vcpus: vcpus.value };
-  const memory = await planMemoryPages(context.system, demand);
+  const memory = await planMemoryPages(context.system, demand, context.report);
   const run = new EnclaveRun(options, { image, memory, vcpus, threadsPerCore: threads });
   using allocation = allocateMemory(context, memory);
   using devices = await createDevices(context, run);

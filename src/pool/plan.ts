@@ -166,9 +166,15 @@ export function largePageBytes(sizes: readonly number[]): number | undefined {
 const MAX_SMALL_PAGE_BYTES = 32 * MIB;
 
 /**
- * Returns how many pages of each size a node needs. Each enclave's memory is made of as many whole large pages as fit,
- * and 2 MiB pages for the rest. Existing pages of any size are kept where they fit, so that a repeated request changes
- * nothing. @param enclaves bytes of each.
+ * Part of the memory that is not made into large pages. An enclave of any size then finds pages of exactly its size,
+ * not only one of whole GiB: a larger page is donated whole.
+ */
+const SMALL_SHARE_BYTES = GIGANTIC_PAGE_BYTES;
+
+/**
+ * Returns how many pages of each size a node needs. Each enclave's memory is made of as many whole large pages as fit
+ * beside the small share, and 2 MiB pages for the rest. Existing pages of any size are kept where they fit, so that a
+ * repeated request changes nothing. @param enclaves bytes of each.
  */
 export function pageTargets(enclaves: readonly number[], { sizes, have, maxLarge }: NodeSupply): PageCounts {
   const rests = enclaves.map((bytes) => Math.ceil(bytes / HUGE_PAGE_BYTES) * HUGE_PAGE_BYTES);
@@ -185,8 +191,9 @@ export function pageTargets(enclaves: readonly number[], { sizes, have, maxLarge
     const existing = pagesOf(have, pageBytes);
     // Not more than is missing: smaller pages that exist are kept.
     const missing = needed - rangesBytes(have.filter((each) => each.pageBytes <= pageBytes));
-    const more = pageBytes === large ? Math.min(Math.floor(missing / pageBytes), maxLarge - existing) : 0;
-    place(pageBytes, existing + Math.max(0, more));
+    const outsideShare = Math.floor((needed - SMALL_SHARE_BYTES) / pageBytes);
+    const most = Math.min(existing + Math.floor(missing / pageBytes), outsideShare, maxLarge);
+    place(pageBytes, pageBytes === large ? Math.max(existing, most) : existing);
   }
   place(HUGE_PAGE_BYTES, Number.POSITIVE_INFINITY);
   return targets;

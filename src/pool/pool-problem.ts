@@ -45,7 +45,7 @@ function poolCommand(
 ): string {
   if (topology.nodes.length <= 1 || cpus.length > 0) return asRoot(`nitro pool --cpus ${vcpus}`);
   const nodes = nodesWithCores(topology, cpus, vcpus);
-  const sizes = hugePageSizes(system).filter((pageBytes) => pageBytes <= memoryBytes);
+  const sizes = hugePageSizes(system);
   const bytes = (count: (pageBytes: number) => number | undefined) =>
     sizes.reduce((sum, pageBytes) => sum + pageBytes * (count(pageBytes) ?? 0), 0);
   const free = (node: number) => bytes((pageBytes) => availablePages(system, pageBytes, node));

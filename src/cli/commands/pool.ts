@@ -67,7 +67,7 @@ export const poolCommand = defineSubcommand({
       valueHint: "SIZE",
       description:
         "reserve huge pages for an enclave with this memory (MiB, or with a suffix: 4G); repeat it for several " +
-        "enclaves; the pages are on the pool's NUMA node, as many of 1 GiB as fit",
+        "enclaves; the pages are on the pool's NUMA node: 1 GiB in pages of 2 MiB, the rest in pages of 1 GiB",
     },
     node: { type: "string", valueHint: "N", description: "use this NUMA node only" },
     config: {

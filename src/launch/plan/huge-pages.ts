@@ -5,13 +5,23 @@ import type { System } from "../../sys/system.ts";
 import { type MemoryPlan, type PageSupply, planPages } from "./memory.ts";
 import { type MemoryDemand, type MemorySource, memorySource } from "./memory-source.ts";
 
-/** Selects the pages. Throws UserError if the free ones do not suffice. */
-export async function planMemoryPages(system: System, demand: MemoryDemand): Promise<MemoryPlan> {
+/**
+ * Selects the pages. Throws UserError if the free ones do not suffice. @param report called with a warning if they have
+ * more memory than the demand.
+ */
+export async function planMemoryPages(
+  system: System,
+  demand: MemoryDemand,
+  report: (line: string) => void,
+): Promise<MemoryPlan> {
   const source = memorySource(system, demand.backend);
-  return (
-    planUsualPages(system, demand, source) ??
-    (await import("./page-supply.ts")).planPagesOfAnySize(system, demand, source)
-  );
+  const usual = planUsualPages(system, demand, source);
+  if (usual !== undefined) return usual;
+  const { excessWarning, planPagesOfAnySize } = await import("./page-supply.ts");
+  const plan = planPagesOfAnySize(system, demand, source);
+  const warning = excessWarning(plan);
+  if (warning !== undefined) report(warning);
+  return plan;
 }
 
 /**

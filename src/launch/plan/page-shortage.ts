@@ -5,7 +5,7 @@ import { availablePages, hugePageDirectory, hugePages } from "../../host/memory/
 import { hugePageSizes, pageSizeName } from "../../host/memory/page-sizes.ts";
 import { asRoot } from "../../host/problem.ts";
 import { type Fix, UserError } from "../../sys/errors.ts";
-import { GIGANTIC_PAGE_BYTES, HUGE_PAGE_BYTES } from "../../sys/memory.ts";
+import { HUGE_PAGE_BYTES } from "../../sys/memory.ts";
 import type { System } from "../../sys/system.ts";
 import { MIB, sizeWithUnit } from "../../sys/units.ts";
 import type { MemoryBackend } from "../options.ts";
@@ -35,17 +35,12 @@ export function shortage(system: System, demand: UnmetDemand): UserError {
   const others = node === undefined ? [] : nodes.filter((each) => each !== node);
   const elsewhere = others.map((each) => `${countsText(system, sizes, each)} on node ${each}`).join(", ");
   const where = node === undefined ? "" : ` on NUMA node ${node}, where the CPU pool is`;
-  const up = Math.ceil(size.bytes / GIGANTIC_PAGE_BYTES);
-  const giant = supply.find((each) => each.pageBytes === GIGANTIC_PAGE_BYTES)?.pages ?? 0;
   const option = backend === undefined ? "-m " : "size=";
-  const wholePages = pageBytes === undefined && up <= giant ? up * GIGANTIC_PAGE_BYTES : undefined;
   const why =
     `not enough huge pages: need ${size.bytes / MIB} MiB, ${most / MIB} MiB free ` +
     `(${countsText(system, sizes, node)})${where}` +
-    (elsewhere === "" ? "" : `; the driver does not accept pages of other nodes (${elsewhere})`) +
-    (wholePages === undefined ? "" : "; a page of 1 GiB is donated whole");
-  const fitting = [most >= least ? most : undefined, wholePages].filter((bytes) => bytes !== undefined);
-  const smaller = fitting.map((bytes) => `${option}${sizeText(bytes)}`).join(" or ");
+    (elsewhere === "" ? "" : `; the driver does not accept pages of other nodes (${elsewhere})`);
+  const smaller = most >= least ? `; or use ${option}${sizeText(most)}` : "";
   if (nodes.length > 1 && node === undefined && pageBytes === undefined) {
     const both = asRoot(`nitro pool --cpus ${threadsPerCore(system)} --memory ${size.bytes / MIB}`);
     const hint = `the CPU pool, which determines the NUMA node, is empty; prepare both: ${both}`;
@@ -57,7 +52,7 @@ export function shortage(system: System, demand: UnmetDemand): UserError {
   }
   const withCpus = (text: string) =>
     missingCpus === undefined ? text : text.replace("nitro pool ", `nitro pool --cpus ${missingCpus} `);
-  const hint = `${withCpus(fix.hint)}${smaller === "" ? "" : `; or use ${smaller}`}`;
+  const hint = `${withCpus(fix.hint)}${smaller}`;
   return new UserError(size.typed, why, hint, { command: withCpus(fix.command) });
 }
 

@@ -93,19 +93,6 @@ const HOSTS: readonly BrokenHost[] = [
     ],
   },
   {
-    name: "1 GiB pages only",
-    scenario: { ...ONE_NODE, hugePages1G: 1 },
-    failures: [
-      {
-        subject: "pages",
-        text:
-          "-m 128M: not enough huge pages: need 128 MiB, 0 MiB free (1 of 1 pages of 1 GiB, 0 of 0 pages of 2 MiB); " +
-          "a page of 1 GiB is donated whole",
-        fix: "nitro pool --memory 1152",
-      },
-    ],
-  },
-  {
     name: "hugetlbsize=1G without 1 GiB pages",
     scenario: { ...ONE_NODE, hugePages: 600 },
     options: [

@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, copyFileSync } from "node:fs";
 import type { ScenarioInput } from "../../emulated-parent/scenario.ts";
+import type { CheckJson } from "../check/broken-host.ts";
 import { entries, expectNothingLeft, LIVE_MS, launchAs, lines, NITRO, notHere, Workplace } from "./nitro.ts";
 
 const here = new Workplace();
@@ -185,6 +186,38 @@ describe.concurrent.skipIf(notHere !== undefined)("huge pages of arm64 kernels",
   });
 });
 
+describe.concurrent.skipIf(notHere !== undefined)("huge pages that are larger than needed", () => {
+  test.each([
+    ["-m 512M", { "1G": 1, "2M": 255 }, "1 huge page of 1 GiB is", 512, [1024]],
+    ["", { "1G": 1 }, "1 huge page of 1 GiB is", 896, [1024]],
+    ["-m 130M", { "32M": 6, "1G": 1 }, "5 huge pages of 32 MiB are", 30, [160]],
+    ["-m 1100M", { "32M": 3, "1G": 1, "2M": 1 }, "1 huge page of 1 GiB and 3 of 32 MiB are", 20, [1024, 96]],
+  ])(
+    "huge pages: a launch with %j takes larger ones whole and says how much of them is not needed",
+    async (memory, pages, what, excess, donations) => {
+      const command = args("64M").slice(0, -2);
+      const scenario = { topology: "r6g.2xlarge", pool: "1-2", enclave: brief, host: { nodes: [{ pages }] } };
+      const options = memory === "" ? [] : memory.split(" ");
+      const [result, check] = await Promise.all([
+        launch([...command, ...options], scenario),
+        launch([NITRO, "check", "-json", ...command.slice(1), ...options], scenario),
+      ]);
+      const typed = memory === "" ? "-m 128M (the default)" : memory;
+      const warning = `${typed}: too few smaller huge pages are free, so ${what} donated whole, ${excess} MiB more than needed`;
+      expect(lines(result.stderr)[0]).toBe(`nitro: warning: ${warning}`);
+      expect(result.status).toBe(5);
+      expect(entries(result, "NE_SET_USER_MEMORY_REGION").map(({ bytes }) => Number(bytes) / MIB)).toEqual(
+        donations,
+      );
+      expectNothingLeft(result);
+      const { findings } = JSON.parse(check.stdout) as CheckJson;
+      const finding = findings.find(({ subject }) => subject === "pages");
+      expect(finding).toMatchObject({ status: "warning", text: expect.stringContaining(warning) });
+      expect(check.status).toBe(0);
+    },
+  );
+});
+
 describe.concurrent.skipIf(notHere !== undefined)("shortage of huge pages", () => {
   const start = instance({}, { hugePages: 64, hugePages1G: 2 });
 
@@ -195,14 +228,9 @@ describe.concurrent.skipIf(notHere !== undefined)("shortage of huge pages", () =
       "-m 2176M",
     ],
     [
-      "1200M",
-      "not enough huge pages: need 1200 MiB, 1152 MiB free (2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB)",
-      "-m 1152M or -m 2048M",
-    ],
-    [
-      "512M",
-      "not enough huge pages: need 512 MiB, 128 MiB free (2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB)",
-      "-m 128M or -m 1024M",
+      "4G",
+      "not enough huge pages: need 4096 MiB, 2176 MiB free (2 of 2 pages of 1 GiB, 64 of 64 pages of 2 MiB)",
+      "-m 2176M",
     ],
   ])(
     "shortage: for -m %s it is reported by size, with the sizes that would fit",

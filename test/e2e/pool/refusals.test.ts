@@ -294,9 +294,9 @@ describe.concurrent.skipIf(notHere !== undefined)("nitro pool stopped by signals
     const script = `(with_status ${command}) >/dev/null 2>&1; ${command} >/dev/null; state; ${command}`;
     const { stdout } = await shell(script, { ...scenario, signals });
     expect(lines(stdout)).toEqual([
-      ...["pool 1-2,49-50 online 0,3-48,51-95", "node0 2 128 128", "node1 0 0 0"],
+      ...["pool 1-2,49-50 online 0,3-48,51-95", "node0 1 640 640", "node1 0 0 0"],
       "pool: CPUs 1-2,49-50 (2 cores) on NUMA node 0, unchanged",
-      "memory: 2304 MiB, 2 huge pages of 1 GiB and 128 of 2 MiB on NUMA node 0, unchanged",
+      "memory: 2304 MiB, 1 huge page of 1 GiB and 640 of 2 MiB on NUMA node 0, unchanged",
     ]);
   });
 

@@ -1,6 +1,6 @@
 /** `nitro pool` on various instance types: whole cores of one node, its huge pages, and launches that use them. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { expectNothingLeft, lines, shellWords, Workplace } from "../launch/nitro.ts";
+import { expectNothingLeft, LIVE_MS, lines, shellWords, Workplace } from "../launch/nitro.ts";
 import { GIANT, HUGE, NODE, notHere, POOL, printed, shell } from "./instance.ts";
 
 const here = new Workplace();
@@ -89,21 +89,21 @@ describe.skipIf(notHere !== undefined)("nitro pool by topology", () => {
     ].join("\n");
     expect(await printed(script, { topology })).toEqual([
       "pool: CPUs 1,49 (1 core) on NUMA node 0",
-      "memory: 2.5 GiB, 2 huge pages of 1 GiB and 256 of 2 MiB on NUMA node 0",
+      "memory: 2.5 GiB, 1 huge page of 1 GiB and 768 of 2 MiB on NUMA node 0",
       "status 0",
       "pool: CPUs 1,49 (1 core) on NUMA node 0, unchanged",
-      "memory: 2.5 GiB, 2 huge pages of 1 GiB and 256 of 2 MiB on NUMA node 0, unchanged",
+      "memory: 2.5 GiB, 1 huge page of 1 GiB and 768 of 2 MiB on NUMA node 0, unchanged",
       "status 0",
       "pool 1,49 online 0,2-48,50-95",
-      "node0 2 256 256",
+      "node0 1 768 768",
       "node1 0 0 0",
       "pool: CPUs 1,49 (1 core) on NUMA node 0",
-      "memory: 2 huge pages of 1 GiB on NUMA node 0, 2 free",
-      "memory: 256 huge pages of 2 MiB on NUMA node 0, 256 free",
+      "memory: 1 huge page of 1 GiB on NUMA node 0, 1 free",
+      "memory: 768 huge pages of 2 MiB on NUMA node 0, 768 free",
       "available to enclaves: 2.5 GiB on NUMA node 0",
       "status 0",
       "released CPUs 1,49 to the parent",
-      "freed 2 huge pages of 1 GiB and 256 of 2 MiB",
+      "freed 1 huge page of 1 GiB and 768 of 2 MiB",
       "status 0",
       "pool: empty",
       "memory: no huge pages",
@@ -178,9 +178,10 @@ describe.skipIf(notHere !== undefined)("huge pages of nitro pool", () => {
     return all.at(-1)?.replace(/ \d+$/, "");
   };
 
-  test("huge pages: 1 GiB pages come first, as many as fit; the rest are 2 MiB pages", async () => {
-    expect(await pages({}, "--cpus 2 --memory 5G")).toBe("node0 5 0");
-    expect(await pages({}, "--cpus 2 --memory 5121")).toBe("node0 5 1");
+  test("huge pages: 1 GiB of the memory is in 2 MiB pages, the rest in 1 GiB pages, as many as fit", async () => {
+    expect(await pages({}, "--cpus 2 --memory 5G")).toBe("node0 4 512");
+    expect(await pages({}, "--cpus 2 --memory 5121")).toBe("node0 4 513");
+    expect(await pages({}, "--cpus 2 --memory 1G")).toBe("node0 0 512");
     expect(await pages({}, "--cpus 2 --memory 1536 --memory 1536")).toBe("node0 2 512");
     expect(await pages({ pages: { "1G": { obtainable: 2 } } }, "--cpus 2 --memory 5G")).toBe("node0 2 1536");
     expect(await pages({ pages: { "1G": { obtainable: 0 } } }, "--cpus 2 --memory 2G")).toBe("node0 0 1024");
@@ -225,7 +226,7 @@ describe.skipIf(notHere !== undefined)("huge pages of nitro pool", () => {
     const fragmented = { obtainable: 10, obtainableCompacted: 300 };
     expect(await pages({ pages: { "2M": fragmented } }, "--cpus 2 --memory 512")).toBe("node0 0 256");
     const giants = { obtainable: 1, obtainableCompacted: 4 };
-    expect(await pages({ pages: { "1G": giants } }, "--cpus 2 --memory 4G")).toBe("node0 4 0");
+    expect(await pages({ pages: { "1G": giants } }, "--cpus 2 --memory 5G")).toBe("node0 4 512");
   });
 
   test("huge pages: surplus ones do not count, because the kernel frees them with their user", async () => {
@@ -279,6 +280,33 @@ describe.skipIf(notHere !== undefined)("huge pages of nitro pool", () => {
   });
 });
 
+test.skipIf(notHere !== undefined)(
+  "nitro pool --memory 4096: launches without -m, with 512M and with 1536M find pages of their sizes",
+  async () => {
+    const launch = shellWords(
+      here.production().filter((word, i, all) => word !== "-m" && all[i - 1] !== "-m"),
+    );
+    const script = [
+      "nitro pool --cpus 2 --memory 4096",
+      `for m in "" "-m 512M" "-m 1536M"; do ${launch} $m; done; nitro pool status`,
+    ].join("\n");
+    const scenario = { topology: "m5.xlarge", enclave: { heartbeatMs: 1, liveMs: LIVE_MS } };
+    const result = await shell(script, scenario, { cwd: here.directory });
+    expect(lines(result.stdout)).toEqual([
+      ...["pool: CPUs 1,3 (1 core)", "memory: 4 GiB, 3 huge pages of 1 GiB and 512 of 2 MiB"],
+      ...["pool: CPUs 1,3 (1 core)", "memory: 3 huge pages of 1 GiB, 3 free"],
+      ...["memory: 512 huge pages of 2 MiB, 512 free", "available to enclaves: 4 GiB"],
+    ]);
+    const memories = [...result.stderr.matchAll(/ memory (.*?) in \d+ regions?/g)].map(([, text]) => text);
+    expect(memories).toEqual([
+      "128M, 64 huge pages of 2 MiB",
+      "512M, 256 huge pages of 2 MiB",
+      "1536M, 1 huge page of 1 GiB and 256 of 2 MiB",
+    ]);
+    expect(result.stderr).not.toContain("warning");
+  },
+);
+
 describe.skipIf(notHere !== undefined)("nitro pool --config with allocator.yaml", () => {
   // As AWS's package installs it, apart from the values.
   const file = (...values: string[]) =>
@@ -304,7 +332,7 @@ describe.skipIf(notHere !== undefined)("nitro pool --config with allocator.yaml"
       "m5.2xlarge",
       ["memory_mib: 2560", "#", "cpu_count: 2 # a core"],
       "1,5",
-      "node0 2 256 256",
+      "node0 1 768 768",
     ],
     [
       "cpu_pool is prepared",
@@ -326,7 +354,7 @@ describe.skipIf(notHere !== undefined)("nitro pool --config with allocator.yaml"
       "m5.2xlarge",
       ["- memory_mib: 1536", "  cpu_count: 2", "- memory_mib: 1024", "  cpu_pool: 3,7"],
       "1,3,5,7",
-      "node0 2 256 256",
+      "node0 1 768 768",
     ],
   ])("--config: %s", async (_, topology, values, pool, node) => {
     const all = await prepared(topology, file(...values));

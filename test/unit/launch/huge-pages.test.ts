@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import { rangesBytes } from "../../../src/host/memory/huge-pages.ts";
 import type { MemoryBackend } from "../../../src/launch/options.ts";
 import { planUsualPages } from "../../../src/launch/plan/huge-pages.ts";
 import { memorySource } from "../../../src/launch/plan/memory-source.ts";
-import { planPagesOfAnySize } from "../../../src/launch/plan/page-supply.ts";
+import { excessWarning, planPagesOfAnySize } from "../../../src/launch/plan/page-supply.ts";
 import type { System } from "../../../src/sys/system.ts";
 import { sizeWithUnit } from "../../../src/sys/units.ts";
 import { userErrorOf } from "../../support/error-of.ts";
@@ -74,14 +75,44 @@ describe("on one node", () => {
     });
   });
 
-  test("huge pages: the message says that a larger page, which would suffice, is donated whole", () => {
-    expect(userErrorOf(() => plan(small([2, 4], [10, 20]), 1536 * MIB))).toEqual({
-      what: "-m 1536",
-      why:
-        "not enough huge pages: need 1536 MiB, 1044 MiB free (2 of 4 pages of 1 GiB, 10 of 20 pages of 2 MiB); " +
-        "a page of 1 GiB is donated whole",
-      hint: "nitro pool --memory 4628, or echo 266 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages; or use -m 1044M or -m 2048M",
-    });
+  test.each([
+    ["all of a 1 GiB page", { [GIB]: 1 }, 512, [[GIB, 1]], 512],
+    ["two of them rather than one and too few 2 MiB pages", { [GIB]: 2, [HUGE]: 10 }, 1536, [[GIB, 2]], 512],
+    [
+      "none if smaller ones suffice",
+      { [GIB]: 2, [HUGE]: 256 },
+      1536,
+      [
+        [GIB, 1],
+        [HUGE, 256],
+      ],
+      0,
+    ],
+    [
+      "a 32 MiB page rather than a 1 GiB page",
+      { [GIB]: 1, [32 * MIB]: 5, [HUGE]: 0 },
+      130,
+      [[32 * MIB, 5]],
+      30,
+    ],
+    ["a 1 GiB page where there are too few of 32 MiB", { [GIB]: 1, [32 * MIB]: 4 }, 130, [[GIB, 1]], 894],
+    ["a 16 GiB page", { [16 * GIB]: 1, [512 * MIB]: 1 }, 1024, [[16 * GIB, 1]], 15_360],
+  ] as const)("huge pages: too few small ones: a launch takes %s", (_, free, mib, expected, excess) => {
+    const all = Object.entries({ [HUGE]: 0, ...free }).map(([pageBytes, pages]) =>
+      counters(Number(pageBytes), { free: pages, total: pages }),
+    );
+    const system = systemWith(Object.assign({ [NE_CPUS]: "1" }, ...all));
+    const planned = plan(system, mib * MIB);
+    expect(planned.ranges).toEqual(expected.map(([pageBytes, pages]) => ({ pageBytes, pages })));
+    expect([planned.bytes, rangesBytes(planned.ranges)]).toEqual([mib * MIB, (mib + excess) * MIB]);
+    const warning = excessWarning(planned);
+    if (excess === 0) expect(warning).toBeUndefined();
+    else expect(warning).toEndWith(`, ${excess} MiB more than needed`);
+  });
+
+  test("huge pages: a requested page size is not replaced by a larger one", () => {
+    const why = userErrorOf(() => plan(small([2, 2], [10, 10]), 512 * MIB, { pageBytes: HUGE })).why;
+    expect(why).toBe("not enough huge pages: need 512 MiB, 20 MiB free (10 of 10 pages of 2 MiB)");
   });
 
   test.each([

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { cpuListText, parseCpuList } from "../../../src/host/cpu/cpu-list.ts";
 import { type Core, siblingsByPattern, type Topology } from "../../../src/host/cpu/topology.ts";
 import { rangesBytes } from "../../../src/host/memory/huge-pages.ts";
+import { planLargerPages } from "../../../src/launch/plan/page-supply.ts";
 import { cpusOnNode, type PageCounts, pageTargets, validateCpus } from "../../../src/pool/plan.ts";
 import { userErrorOf } from "../../support/error-of.ts";
 
@@ -129,7 +130,17 @@ describe("huge page counts", () => {
 
   test.each([
     ["512 MiB: 2 MiB pages", [512 * MIB], X86, none, ANY, { 2: 256 }],
-    ["2.5 GiB: 1 GiB pages first", [2.5 * GIB], X86, none, ANY, { 1024: 2, 2: 256 }],
+    [
+      "2.5 GiB: 1 GiB of it and the fraction in 2 MiB pages",
+      [2.5 * GIB],
+      X86,
+      none,
+      ANY,
+      { 1024: 1, 2: 768 },
+    ],
+    ["4 GiB: 1 GiB of it in 2 MiB pages", [4 * GIB], X86, none, ANY, { 1024: 3, 2: 512 }],
+    ["1 GiB: 2 MiB pages", [GIB], X86, none, ANY, { 2: 512 }],
+    ["4 GiB, 1 GiB pages exist: kept", [4 * GIB], X86, { 1024: 4 }, ANY, { 1024: 4 }],
     ["an odd number of MiB: rounded up", [65 * MIB], X86, none, ANY, { 2: 33 }],
     ["a kernel without 1 GiB pages", [2 * GIB], [2 * MIB], none, ANY, { 2: 1024 }],
     ["one of three 1 GiB pages is possible", [3 * GIB], X86, { 1024: 1 }, 1, { 1024: 1, 2: 1024 }],
@@ -144,21 +155,83 @@ describe("huge page counts", () => {
     ["Graviton, 32 MiB pages exist, too few", [514 * MIB], ARM64, { 32: 12 }, ANY, { 32: 12, 2: 65 }],
     ["Graviton, 32 MiB pages exist, too many", [100 * MIB], ARM64, { 32: 16, 2: 9 }, ANY, { 32: 3, 2: 2 }],
     ["Graviton, no memory: all sizes are released", [0], ARM64, { 1024: 1, 32: 16, 2: 9 }, ANY, none],
-    ["64 KiB base pages: 512 MiB pages first", [1100 * MIB], ARM64_64K, none, ANY, { 512: 2, 2: 38 }],
+    ["64 KiB base pages: 512 MiB pages", [3000 * MIB], ARM64_64K, none, ANY, { 512: 3, 2: 732 }],
     [
       "64 KiB base pages: a 16 GiB page exists",
-      [17 * GIB],
+      [18 * GIB],
       ARM64_64K,
       { 16384: 1 },
       ANY,
-      { 16384: 1, 512: 2 },
+      { 16384: 1, 512: 2, 2: 512 },
     ],
-    ["64 KiB base pages: a 16 GiB page does not fit", [GIB], ARM64_64K, { 16384: 1 }, ANY, { 512: 2 }],
+    [
+      "64 KiB base pages: a 16 GiB page does not fit",
+      [2 * GIB],
+      ARM64_64K,
+      { 16384: 1 },
+      ANY,
+      { 512: 2, 2: 512 },
+    ],
   ] as const)("huge page counts: %s", (_, enclaves, sizes, have, maxLarge, expected) => {
     const target = pageTargets(enclaves, { sizes, have: counts(have), maxLarge });
     expect(target).toEqual(counts(expected));
     // A repeated request changes nothing.
     expect(pageTargets(enclaves, { sizes, have: target, maxLarge })).toEqual(target);
     expect(rangesBytes(target)).toBeGreaterThanOrEqual(enclaves.reduce((all, bytes) => all + bytes, 0));
+  });
+
+  /** Whether launches of these sizes, one after another, all find pages, and whether of exactly their sizes. */
+  const served = (total: PageCounts, launches: readonly number[]): string[] => {
+    const left = new Map(total.map(({ pageBytes, pages }) => [pageBytes, pages]));
+    return launches.map((bytes) => {
+      const supply = [...left].map(([pageBytes, pages]) => ({ pageBytes, pages }));
+      const ranges = planLargerPages(bytes, supply) ?? [];
+      for (const { pageBytes, pages } of ranges) left.set(pageBytes, (left.get(pageBytes) ?? 0) - pages);
+      return rangesBytes(ranges) === bytes ? "exactly" : ranges.length > 0 ? "whole pages" : "not at all";
+    });
+  };
+  const made = (...enclaves: number[]) => pageTargets(enclaves, { sizes: X86, have: [], maxLarge: ANY });
+
+  test("huge page counts: a launch of any size up to the request finds pages of exactly its size", () => {
+    for (const total of [512 * MIB, GIB, 1.5 * GIB, 2 * GIB, 4 * GIB, 4.25 * GIB, 64 * GIB]) {
+      for (const bytes of [
+        64 * MIB,
+        128 * MIB,
+        512 * MIB,
+        1022 * MIB,
+        1.5 * GIB,
+        2046 * MIB,
+        3 * GIB,
+        total,
+      ]) {
+        if (bytes <= total)
+          expect([total, bytes, served(made(total), [bytes])]).toEqual([total, bytes, ["exactly"]]);
+      }
+    }
+  });
+
+  test("huge page counts: launches of the sizes that were requested find pages of exactly them, in any order", () => {
+    const sizes = [128 * MIB, 512 * MIB, 1022 * MIB, GIB, 1.5 * GIB, 1.75 * GIB, 4 * GIB];
+    const four = sizes.flatMap((a) => sizes.flatMap((b) => sizes.map((c) => [a, b, c, 1022 * MIB])));
+    for (const enclaves of four) {
+      for (const order of [enclaves, enclaves.toReversed(), enclaves.toSorted((a, b) => a - b)]) {
+        expect([order, new Set(served(made(...enclaves), order))]).toEqual([order, new Set(["exactly"])]);
+      }
+    }
+  });
+
+  test("huge page counts: when the 2 MiB pages are used, launches take whole 1 GiB pages", () => {
+    expect(
+      served(
+        made(4 * GIB),
+        [512, 512, 1536].map((mib) => mib * MIB),
+      ),
+    ).toEqual([...["exactly", "exactly", "whole pages"]]);
+    expect(
+      served(
+        made(4 * GIB),
+        [1000, 1000, 1000, 1000].map((mib) => mib * MIB),
+      ),
+    ).toEqual([...["exactly", "whole pages", "whole pages", "whole pages"]]);
   });
 });
