@@ -129,15 +129,32 @@ const CLOSED_VARIABLES: readonly ClosedVariables[] = [
 
 /**
  * MIMALLOC_X sets option X of the allocator. MIMALLOC_RESERVE_HUGE_OS_PAGES and MIMALLOC_ALLOW_LARGE_OS_PAGES, which
- * some hosts set for all programs, would take the huge pages that the enclave needs; others print. The allocator
- * builds the names from a prefix of eight bytes, whose first byte becomes `=`, with which no shell starts a
- * name. (NUL would leave the bare option names.) The prefix is an immediate operand on x86_64 and a constant on
- * aarch64. When Bun is updated and it is not found exactly once, look for the new form of the constant.
+ * some hosts set for all programs, would take the huge pages that the enclave needs; others print. The allocator has a
+ * function of its own that searches the environment, up to entry 10000; it returns at once where there is no
+ * environment. The patch makes it always return there, so that no name has an effect. When Bun is updated and the
+ * pattern is not found exactly once, disassemble the function that is called after `mimalloc_` was written to the
+ * stack, and write the new pattern; `.` stands for any byte.
  */
-const MIMALLOC_PREFIX: Readonly<Record<Processor, { constant: RegExp; at: number }>> = {
-  // movabs $'mimalloc', %r
-  x86_64: { constant: /[\x48\x49][\xb8-\xbf]mimalloc/gs, at: 2 },
-  aarch64: { constant: /mimalloc\x10\x11\x12\x13/gs, at: 0 },
+const MIMALLOC_ENVIRONMENT: Readonly<
+  Record<Processor, { code: RegExp; patch: (program: Buffer, at: number) => void }>
+> = {
+  x86_64: {
+    // mov (%rax),%rdx; test %rdx,%rdx; je; xor %r9d,%r9d; jmp; ...; cmp $10000,%r9
+    code: /\x48\x8b\x10\x48\x85\xd2\x0f\x84....\x45\x31\xc9\xeb..{1,40}?\x49\x81\xf9\x10\x27\x00\x00/gs,
+    // xor %rdx,%rdx
+    patch: (program, at) => {
+      program[at + 4] = 0x31;
+    },
+  },
+  aarch64: {
+    // ldr x9, [x9]; cbz x9; stp x29, x30, [sp, #-16]!; mov x29, sp; mov x10, xzr; mov w11, #10000
+    code: /\x29\x01\x40\xf9...\xb4\xfd\x7b\xbf\xa9\xfd\x03\x00\x91\xea\x03\x1f\xaa\x0b\xe2\x84\x52/gs,
+    // b, to the same place
+    patch: (program, at) => {
+      const instructions = (program.readUInt32LE(at + 4) >> 5) & 0x7ffff;
+      program.writeUInt32LE(0x14000000 | instructions, at + 4);
+    },
+  },
 };
 
 function fail(message: string): never {
@@ -199,13 +216,14 @@ function runtimeFor(target: Target): string {
 }
 
 /**
- * Makes the environment variables of the runtime ineffective, except for those of its engine: addEngineOptions. Fails if the runtime is not the one that was examined.
+ * Makes the environment variables of the runtime ineffective, except for those of its engine (addEngineOptions). Fails
+ * if the runtime is not the one that was examined.
  */
 function closeEnvironment(program: Buffer, runtimeSize: number, architecture: Processor): void {
   closeVariables(program, runtimeSize);
   const text = program.toString("latin1", 0, runtimeSize);
-  const { constant, at } = MIMALLOC_PREFIX[architecture];
-  program[theOnly(text, constant, "MIMALLOC_PREFIX") + at] = "=".charCodeAt(0);
+  const { code, patch } = MIMALLOC_ENVIRONMENT[architecture];
+  patch(program, theOnly(text, code, "MIMALLOC_ENVIRONMENT"));
 }
 
 function closeVariables(program: Buffer, runtimeSize: number): void {
