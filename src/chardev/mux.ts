@@ -7,28 +7,13 @@ import type { Fd } from "../sys/files.ts";
 import { type PinnedBuffer, pinnedBuffer } from "../sys/pinned-buffer.ts";
 import { nowMs, type Waiter } from "../sys/poll.ts";
 import type { Chardev, Frontend } from "./chardev.ts";
+import { helpText, keyToPress } from "./mux-keys.ts";
 
 const CTRL_A = 1;
+const CTRL_C = 3;
 const LINE_FEED = 10;
 /** How much input a port keeps while its frontend cannot receive. */
 const MAX_QUEUED_BYTES = 4096;
-
-function helpText(key: string): string {
-  return (
-    `\n\r${key} h    print this help` +
-    `\n\r${key} x    exit emulator` +
-    `\n\r${key} s    save disk data back to file (if -snapshot)` +
-    `\n\r${key} t    toggle console timestamps` +
-    `\n\r${key} b    send break (magic sysrq)` +
-    `\n\r${key} c    switch between console and monitor` +
-    `\n\r${key} ${key}  sends ${key}\n\r`
-  );
-}
-
-/** Returns a control character as C-a to C-z, another byte as it is. */
-function keyName(byte: number): string {
-  return byte <= 26 ? `C-${String.fromCharCode(0x60 + byte)}` : String.fromCharCode(byte);
-}
 
 const ENCODER = new TextEncoder();
 
@@ -38,6 +23,8 @@ export interface MuxSetup {
   readonly escapeByte: number | undefined;
   /** Ctrl-A x: terminates the enclave. */
   exit(): void;
+  /** Prints one line to standard error. */
+  readonly report: (line: string) => void;
 }
 
 /** The mux over a device. Owns the device. */
@@ -45,6 +32,7 @@ export class Mux implements Disposable {
   readonly #ports: MuxPort[] = [];
   #focus = 0;
   #escaped = false;
+  #explainedInterrupt = false;
   /** When Ctrl-A t turned timestamps on; undefined while they are off. */
   #timestampsSinceMs: number | undefined;
   #atLineStart = false;
@@ -142,16 +130,26 @@ export class Mux implements Disposable {
         this.#focused?.input(bytes.subarray(from, i));
         this.#escaped = true;
         from = i + 1;
-      }
+      } else if (byte === CTRL_C) this.#explainInterrupt();
     }
     if (!this.#escaped) this.#focused?.input(bytes.subarray(from));
+  }
+
+  /**
+   * On the user's terminal Ctrl-C is a key like any other, as in QEMU; no frontend acts on it. A user who expects it to
+   * stop the enclave learns once how to do that.
+   */
+  #explainInterrupt(): void {
+    if (this.#explainedInterrupt || this.base.type !== "chardev-stdio") return;
+    this.#explainedInterrupt = true;
+    this.setup.report(`Ctrl-C does not stop the enclave; ${keyToPress(this.#escapeByte)} x quits`);
   }
 
   #runCommand(byte: number): void {
     switch (String.fromCharCode(byte)) {
       case "h":
       case "?":
-        return this.#print(`\n\r${helpText(keyName(this.#escapeByte))}`);
+        return this.#print(`\n\r${helpText(this.#escapeByte)}`);
       case "x":
         this.#print("QEMU: Terminated\n\r");
         return this.setup.exit();

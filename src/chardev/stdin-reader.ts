@@ -17,10 +17,12 @@ export interface StdinReader extends Disposable {
 /**
  * Starts to read standard input. End of file (/dev/null, or a pipe whose writer has exited) only stops the reading; the
  * frontend stays open.
- * @param keepSignals whether Ctrl-C still raises SIGINT; otherwise it is passed on like any other key.
+ * @param keepSignals whether Ctrl-C still raises SIGINT; otherwise it is passed on like any other key, from the moment
+ * that keys are read. Until then, while the launch is under way, it raises SIGINT in any case.
  */
 export function openStdin(system: System, frontend: Frontend, keepSignals: boolean): StdinReader {
-  const terminal = rawTerminal(system, STDIN, keepSignals);
+  let isServed = false;
+  const terminal = rawTerminal(system, STDIN, () => keepSignals || !isServed);
   let fd = STDIN;
   const reader = fdReader(system, {
     get fd() {
@@ -33,6 +35,10 @@ export function openStdin(system: System, frontend: Frontend, keepSignals: boole
   });
   return {
     addWaiters: (list) => {
+      if (!isServed) {
+        isServed = true;
+        if (!keepSignals) terminal?.again();
+      }
       if (fd !== -1) list.push(reader);
     },
     processContinued: () => terminal?.again(),

@@ -29,6 +29,7 @@ interface Entry {
 /** The table of character devices. Owns the devices. */
 export class ChardevTable implements Disposable {
   readonly #entries = new Map<string, Entry>();
+  readonly #report: (line: string) => void;
   readonly #stdinLabels: ReadonlySet<string>;
   /** Descriptors that other programs passed. */
   readonly descriptors: PassedDescriptors;
@@ -36,10 +37,10 @@ export class ChardevTable implements Disposable {
   /** @param stdinLabels the devices whose frontend needs input; a stdio device reads standard input only for these. */
   constructor(
     private readonly system: System,
-    private readonly report: (line: string) => void,
     private readonly muxSetup: MuxSetup,
     stdinLabels: readonly string[],
   ) {
+    this.#report = muxSetup.report;
     this.#stdinLabels = new Set(stdinLabels);
     this.descriptors = new PassedDescriptors(system);
   }
@@ -96,7 +97,7 @@ export class ChardevTable implements Disposable {
 
   #openLog(log: LogFile): LogWriter {
     const file = openWritten(this.system, log, this.descriptors);
-    const loss = new OutputLoss(() => `output to the log file ${log.path}`, this.report);
+    const loss = new OutputLoss(() => `output to the log file ${log.path}`, this.#report);
     return new LogWriter(this.system, file, log.timestamp, loss);
   }
 
@@ -116,7 +117,7 @@ export class ChardevTable implements Disposable {
         return new SocketChardev(system, label, backend, this.#passedSocket(backend));
       case "pty": {
         const pty = ptyChardev(system, label, backend.link);
-        this.report(`char device redirected to ${pty.name} (label ${spec.label})`);
+        this.#report(`char device redirected to ${pty.name} (label ${spec.label})`);
         return pty;
       }
       case "stdio": {

@@ -38,7 +38,7 @@ export class Frontends implements Device {
     const { serial, monitors, chardevs, escapeByte, addedFds } = options;
     const readsStdin = monitors.map(({ chardev }) => chardev);
     const exit = () => this.#exitRequested();
-    this.#table = stack.use(new ChardevTable(system, report, { escapeByte, exit }, readsStdin));
+    this.#table = stack.use(new ChardevTable(system, { escapeByte, exit, report }, readsStdin));
     for (const added of addedFds) this.#addDescriptor(added);
     for (const spec of chardevs) this.#table.open(spec);
     if (serial.value !== undefined) {

@@ -46,15 +46,16 @@ function rawSettings(settings: Uint8Array, keepSignals: boolean): Uint8Array {
 
 /** A terminal in raw mode; disposal restores it. */
 export interface RawTerminal extends Disposable {
-  /** Sets raw mode again after the process was stopped and continued, because the shell has restored the terminal. */
+  /** Sets raw mode again: after the process was stopped and continued, or for another value of `keepSignals`. */
   again(): void;
 }
 
 /**
  * Sets a terminal to raw mode. Returns undefined if the descriptor is no terminal, or if the process is in the
  * background of the terminal: changing it would stop the process (SIGTTOU).
+ * @param keepSignals whether Ctrl-C and the like still raise signals; called each time that raw mode is set.
  */
-export function rawTerminal(system: System, fd: number, keepSignals: boolean): RawTerminal | undefined {
+export function rawTerminal(system: System, fd: number, keepSignals: () => boolean): RawTerminal | undefined {
   const before = settingsOf(system, fd);
   if (before === undefined) return undefined;
   const group = processGroup(system);
@@ -63,12 +64,12 @@ export function rawTerminal(system: System, fd: number, keepSignals: boolean): R
     return group === undefined || foreground === undefined || foreground === group;
   };
   if (!isOurs()) return undefined;
-  const change = (settings: Uint8Array) => () => {
+  const change = (settings: Uint8Array) => {
     if (isOurs()) set(system, fd, settings);
   };
-  const again = change(rawSettings(before, keepSignals));
+  const again = () => change(rawSettings(before, keepSignals()));
   again();
-  return { again, [Symbol.dispose]: change(before) };
+  return { again, [Symbol.dispose]: () => change(before) };
 }
 
 /** proc_pid_stat(5): field 5 is the process group. */

@@ -145,6 +145,42 @@ describe.skipIf(notHere !== undefined)("-nographic on a terminal", () => {
     expect([outcome.missing, outcome.status]).toEqual([null, 0]);
   });
 
+  test.each([
+    ["-nographic", ["-nographic"]],
+    ["-serial mon:stdio", ["-serial", "mon:stdio"]],
+  ])("%s: Ctrl-C does not stop the enclave; the first one prints what does", async (_, args) => {
+    const outcome = await onTerminal(args, [
+      { wait: "from within", type: "\x03" },
+      { wait: "nitro: Ctrl-C does not stop the enclave; Ctrl-A x quits\r?\n", type: "\x03\x01c" },
+      { wait: PROMPT, type: "\x03info status\r" },
+      { wait: `VM status: running.*${PROMPT}`, type: "\x01x" },
+      { wait: "Terminated" },
+    ]);
+    expect([outcome.missing, outcome.restored, outcome.status]).toEqual([null, true, 0]);
+    expect(outcome.output.split("Ctrl-A x quits")).toHaveLength(2);
+  });
+
+  test("-nographic: Ctrl-C explains the key of -echr", async () => {
+    const outcome = await onTerminal(
+      ["-nographic", "-echr", "20"],
+      [
+        { wait: "from within", type: "\x03" },
+        { wait: "Ctrl-T x quits", type: "\x14x" },
+        { wait: "Terminated" },
+      ],
+    );
+    expect([outcome.missing, outcome.status]).toEqual([null, 0]);
+  });
+
+  test("-nographic: Ctrl-C stops a launch that waits for port 9000, before any key is read", async () => {
+    const outcome = await onTerminal(
+      ["-nographic"],
+      [{ wait: "port 9000", type: "\x03" }, { wait: "SIGINT: stopped" }],
+      { takenPorts: [9000] },
+    );
+    expect([outcome.missing, outcome.restored, outcome.status]).toEqual([null, true, 0]);
+  });
+
   test("-nographic: Ctrl-A t puts a timestamp before each line", async () => {
     const outcome = await onTerminal(
       ["-nographic"],

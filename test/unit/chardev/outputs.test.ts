@@ -100,7 +100,7 @@ describe("log file", () => {
     const report = (line: string) => void reported.push(line);
     const written: number[] = [];
     {
-      using table = new ChardevTable(fake, report, { escapeByte: undefined, exit() {} }, []);
+      using table = new ChardevTable(fake, { escapeByte: undefined, exit() {}, report }, []);
       const log = { path: `${directory}/log`, append: false, timestamp };
       table.open({ label: "n", typed: "n", backend: { kind: "null" }, mux: false, log });
       const device = table.claim("n", "n");
