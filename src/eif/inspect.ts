@@ -60,7 +60,7 @@ export function readHeaders(file: InputFile): EifHeader {
   return readHeadersWith(file, readEif);
 }
 
-/** The same with another reader, whose EifError becomes a UserError. */
+/** Reads the headers with another reader than readEif; its EifError becomes a UserError. */
 export function readHeadersWith<T>(file: InputFile, read: (file: ByteSource) => T): T {
   try {
     return read(file);

@@ -1,4 +1,4 @@
-/** A 64-bit little-endian ELF file in memory: what the build reads and changes of it. Layouts as in elf(5). */
+/** A 64-bit little-endian ELF file in memory, with the fields that the build reads and changes. Layouts: elf(5). */
 
 /** e_entry, e_shoff, e_shnum and e_shstrndx of Elf64_Ehdr. */
 const HEADER = { entry: 0x18, sections: 0x28, sectionCount: 0x3c, nameSection: 0x3e } as const;
@@ -24,7 +24,7 @@ export interface AddressRange {
   readonly size: number;
 }
 
-/** Methods throw Error if the file has not what they look for. */
+/** Methods throw an Error if the file lacks the section, symbol or address that they look for. */
 export class ElfFile {
   readonly #sections: Section[] = [];
 

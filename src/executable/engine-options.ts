@@ -1,7 +1,7 @@
 /**
  * Options of the JavaScript engine that the executable sets for itself. The runtime reads them from the environment: a
- * variable BUN_JSC_X sets option X, and one of them replaces functions of the program. nitro's code takes the place of
- * the code that reads them, so the environment has no say.
+ * variable BUN_JSC_X sets option X, and one of them replaces functions of the program. The build replaces the code that
+ * reads them, so that the environment cannot set any option.
  */
 import { overwriteFunction, type Processor, quads } from "./added-code.ts";
 import type { ElfFile } from "./elf.ts";
@@ -9,7 +9,7 @@ import type { ElfFile } from "./elf.ts";
 /**
  * The engine makes threads when it needs them, ends them after ten idle seconds, and aborts if it cannot make one: a
  * limit on processes (pids.max of a cgroup, RLIMIT_NPROC) would end a running enclave. With these options it compiles,
- * collects garbage and prepares memory on the only thread there is. The start is 1 ms faster (of 9).
+ * collects garbage and prepares memory on the main thread. The start is 1 ms faster (of 9).
  */
 const OPTIONS = [
   "useConcurrentJIT=0",

@@ -3,7 +3,7 @@
  * runtime finds it by an address in another place. If the address or the program is lost, the runtime starts as the
  * plain bun command, which runs any script; strip(1) did that to every executable. So the executable starts with the
  * code of x86_64.S or aarch64.S, which prints a message and exits with status 1 unless all of the program is there. It
- * takes about 1 µs, because it reads the last bytes alone. It is in the place of a function that nitro never calls.
+ * takes about 1 µs, because it reads only the last bytes. It is in the place of a function that nitro never calls.
  */
 import { overwriteFunction, type Processor, quads } from "./added-code.ts";
 import type { ElfFile } from "./elf.ts";
@@ -58,9 +58,9 @@ export function entryCheck(architecture: Processor, expected: ExpectedProgram): 
 }
 
 /**
- * Makes the executable start with the check, and makes a section include the address of the program: then tools that
- * keep sections alone, such as strip(1), keep all that a start needs. Throws Error if the executable or the runtime in
- * it is laid out in another way than that of the pinned runtime.
+ * Makes the executable start with the check, and makes a section include the address of the program, so that tools that
+ * keep only sections, such as strip(1), keep all that a start needs. Throws Error if the layout of the executable or of
+ * the runtime in it differs from that of the pinned runtime.
  */
 export function addEntryCheck(program: ElfFile, runtime: ElfFile, architecture: Processor): void {
   const slot = runtime.section(PROGRAM_SECTION);

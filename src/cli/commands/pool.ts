@@ -152,7 +152,7 @@ function cpuRequest(count: string | undefined, list: string | undefined): PoolRe
     throw new UserError(
       `--cpu-list ${list}`,
       "expects a list of CPUs",
-      "numbers and ranges joined by commas; or let nitro choose whole cores: --cpus 2",
+      "list numbers and ranges such as 2-3,6-7, or let nitro choose whole cores: --cpus 2",
     );
   return { list: cpus, more: 0, typed: `--cpu-list ${list}` };
 }

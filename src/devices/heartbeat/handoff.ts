@@ -44,7 +44,7 @@ export interface Waits {
   readonly waitReadable: (fd: number, ms: number) => boolean;
 }
 
-/** Who holds the port, as far as a launch can know. */
+/** The process that holds the port, as far as a launch can know. */
 export interface PortUse {
   /** Such as `nitro (pid 812, CID 17)`, or "another process". */
   readonly holder: string;

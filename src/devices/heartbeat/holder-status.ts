@@ -1,7 +1,7 @@
 /**
- * What a launcher publishes: its enclave's CID, and how long it may hold the heartbeat's port. It is found in /proc, in
- * an anonymous file that the launcher keeps while its enclave runs, so that messages of other launches can name the
- * enclave. Clients of the handoff socket that are not trusted receive it as a message, too.
+ * The status that a launcher publishes: its enclave's CID, and how long it may hold the heartbeat's port. The launcher
+ * keeps it in an anonymous file while its enclave runs. Other launches find the file in /proc, so that their messages
+ * can name the enclave. An untrusted client of the handoff socket also receives the status, as a message.
  */
 import { sharedClockMs } from "../../sys/clock.ts";
 import { SyscallError } from "../../sys/errors.ts";

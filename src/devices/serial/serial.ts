@@ -62,7 +62,7 @@ export class SerialConsole implements Device, Waiter {
   #writeDeadlineMs = NEVER;
   /** The receiver has missed its last deadline. */
   #stalled = false;
-  /** Reads the rest after the enclave's exit while the receiver is waited for; its descriptor is -1 otherwise. */
+  /** Reads the rest after the enclave's exit while nitro waits for the receiver; its descriptor is -1 otherwise. */
   readonly #drain: Waiter;
 
   constructor(private readonly setup: SerialSetup) {

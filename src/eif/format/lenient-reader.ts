@@ -1,7 +1,7 @@
 /**
- * Reads the EIFs that AWS's reader reads and a launch does not: of any version, and one section after another from the
- * end of the header on, whatever the header says about them. Source: EifReader::from_eif in src/utils/eif_reader.rs of
- * aws/aws-nitro-enclaves-image-format.
+ * Reads the EIFs that AWS's reader accepts and a launch refuses. It accepts any version, and reads one section after
+ * another from the end of the header on; it ignores the numbers, offsets and sizes of sections in the header. Source:
+ * EifReader::from_eif in src/utils/eif_reader.rs of aws/aws-nitro-enclaves-image-format.
  */
 import type { ByteSource } from "./bytes.ts";
 import { eifHeader, eifSectionHeader } from "./layout.ts";

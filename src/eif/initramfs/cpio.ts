@@ -10,7 +10,7 @@ const MAX_NAME_BYTES = 4096;
 const MAX_HEADER_BYTES = HEADER_BYTES + MAX_NAME_BYTES;
 /** The limit of padding between two archives. */
 const MAX_ZEROS = 64 * 1024;
-/** Of headers and contents, in bytes. */
+/** The alignment of headers and contents in bytes. */
 const ALIGNMENT = 4;
 const MAGIC = "07070";
 const NOTHING = new Uint8Array(0);

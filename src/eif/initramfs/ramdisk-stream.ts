@@ -15,9 +15,9 @@ const CHUNK_BYTES = 64 * 1024;
 
 /** When unpacking stops. */
 export interface UnpackingEnd {
-  /** The path whose entry is enough, if the size and the end of the data are known by headers (zstd). */
+  /** The path after whose entry unpacking stops, if headers state the size and the end of the data (zstd). */
   readonly program: string;
-  /** In bytes of content. */
+  /** The limit of the unpacked bytes. */
   readonly maxBytes: number;
 }
 
@@ -47,7 +47,7 @@ export async function inspectCompressed(
   };
 }
 
-/** A gzip file whose size is not known from unpacking it claims one that is trusted if it fits what was unpacked. */
+/** Whether the size that a gzip file states fits the ratio of the part that was unpacked. */
 function isPlausible(
   { outcome, bytes, consumed }: Unpacked,
   packed: Packed,
@@ -58,7 +58,7 @@ function isPlausible(
   return claimed > expected / 2 && claimed < expected * 2;
 }
 
-/** Returns why not all can be unpacked, as a predicate. @param frameEnd where the zstd frame ends. */
+/** Returns why the ramdisk cannot be unpacked as a whole, as a predicate. @param frameEnd where the zstd frame ends. */
 function damageOf(
   { compression }: Packed,
   { outcome, bytes }: Unpacked,
@@ -78,10 +78,10 @@ interface Packed {
   readonly compression: "gzip" | "zstd";
 }
 
-/** What came out. */
+/** The result of unpackInto. `bytes` is the number of unpacked bytes. */
 interface Unpacked {
   readonly bytes: number;
-  /** The number of compressed bytes that went in. */
+  /** The number of compressed bytes that were read. */
   readonly consumed: number;
   /** `stopped`: nothing is known about the rest. */
   readonly outcome: "ended" | "stopped" | "truncated" | "damaged";
@@ -100,7 +100,7 @@ async function unpackInto(
   walk.restart();
   stream.on("data", (chunk: Uint8Array) => {
     bytes += chunk.length;
-    // What follows an archive that cannot be read is still unpacked, because it may be truncated.
+    // After an archive that cannot be read, unpacking continues, to find out whether the data is truncated.
     if (walking) walking = walk.push(chunk) === chunk.length;
     stopped ||= enough() || bytes >= maxBytes;
   });
@@ -136,8 +136,8 @@ async function unpackInto(
 }
 
 function faultOf({ code, message }: NodeJS.ErrnoException): Unpacked["outcome"] {
-  // zlib's code for data that ends too early is that of a buffer without progress.
+  // zlib reports data that ends too early with the code of a buffer in which it makes no progress.
   if (code === "Z_BUF_ERROR") return "truncated";
-  // What follows a whole gzip member is not another one: it is for the kernel to say whether it is an archive.
+  // The data after a whole gzip member is not another member. Whether it is an archive, only the kernel can tell.
   return message.includes("incorrect header check") ? "stopped" : "damaged";
 }

@@ -26,9 +26,9 @@ export function compressionAt(bytes: ByteView, offset: number): Compression | un
 }
 
 /**
- * Returns the size of the content, in bytes, of what is compressed from `offset` to the end; undefined if headers do
- * not state it. It may be too small, because of several concatenated streams it may be that of one. It is too large
- * only for a truncated gzip file, whose last bytes are not a size.
+ * Returns the unpacked size in bytes of the data from `offset` to the end; undefined if the headers do not state it. If
+ * the data is several concatenated streams, the result may be the size of one of them, which is too small. It is too
+ * large only for a truncated gzip file, whose last bytes are not a size.
  */
 export function unpackedSize(bytes: ByteView, offset: number, compression: Compression): number | undefined {
   switch (compression) {

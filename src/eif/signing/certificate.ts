@@ -1,6 +1,6 @@
 /**
  * Signing certificates: X.509 in PEM, in an image's signature section or in a file of the user, in every form that
- * OpenSSL reads. The runtime's X.509 (BoringSSL) parses them; nothing in them is trusted before.
+ * OpenSSL reads. The runtime's X.509 (BoringSSL) parses them; nothing in them is trusted before that.
  */
 import { type KeyObject, X509Certificate } from "node:crypto";
 import { EifError } from "../format/reader.ts";
@@ -94,7 +94,7 @@ export function readCertificate(text: Uint8Array, where: string): SigningCertifi
   };
 }
 
-/** Returns the first element: data of OpenSSL may follow a trusted certificate, and anything another one. */
+/** Returns the certificate alone: OpenSSL appends data of its own to a trusted one, and other tools other bytes. */
 function withoutTrailing(bytes: Uint8Array, where: string): Uint8Array {
   if (bytes[0] === DER_TAG.sequence && bytes[1] === 0x80)
     throw new EifError(`${where} is in BER with an indefinite length, not in DER`);
@@ -110,7 +110,7 @@ function subjectOf({
   return subjectAltName === undefined ? "" : `subjectAltName=${subjectAltName}`;
 }
 
-/** A block of an old label, or with bytes after the certificate, is encoded again. */
+/** Returns the block as it was read; encoded again if its label is an old one, or bytes follow the certificate. */
 function pemOf({ label, text, bytes }: PemBlock, der: Uint8Array): string {
   if (label === LABELS[0] && equalBytes(bytes, der)) return `${text}\n`;
   const lines = der.toBase64().match(/.{1,64}/g) ?? [];

@@ -53,7 +53,7 @@ function publicKey(spki: Uint8Array): KeyObject | undefined {
   return attempt(() => createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" }));
 }
 
-/** In PEM, because the runtime reads an ECPrivateKey without its public key in that only. */
+/** Passes the key as PEM: only there does the runtime accept an ECPrivateKey that lacks its public key. */
 function privateKey(sec1: Uint8Array): KeyObject {
   return createPrivateKey(
     `-----BEGIN EC PRIVATE KEY-----\n${sec1.toBase64()}\n-----END EC PRIVATE KEY-----\n`,
@@ -81,7 +81,7 @@ function namedPublicKey(spki: Uint8Array): Uint8Array {
   );
 }
 
-/** @param parameters those around an ECPrivateKey that has none of its own. */
+/** @param parameters of the PrivateKeyInfo around the ECPrivateKey; used if the ECPrivateKey itself has none. */
 function namedPrivateKey(sec1: Uint8Array, parameters: Uint8Array | undefined): KeyObject {
   const children = derChildren(sec1, derElement(sec1, 0));
   const [, scalar] = children;

@@ -57,6 +57,6 @@ function checkPolicy(backend: MemoryBackend | undefined, { nodes, node }: Memory
   throw new UserError(
     typed,
     `${why}, but the CPU pool is on NUMA node ${node}, and an enclave's memory must be there too`,
-    `policy=bind,host-nodes=${node}, or leave out -object: memory is bound to the pool's node anyway`,
+    `use policy=bind,host-nodes=${node}, or leave out -object: memory is bound to the pool's node anyway`,
   );
 }

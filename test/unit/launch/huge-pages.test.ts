@@ -270,7 +270,7 @@ describe("on two nodes", () => {
     expect(failure.why).toBe(
       `${why}, but the CPU pool is on NUMA node 1, and an enclave's memory must be there too`,
     );
-    expect(failure.hint).toStartWith("policy=bind,host-nodes=1, ");
+    expect(failure.hint).toStartWith("use policy=bind,host-nodes=1, ");
   });
 
   test("huge pages: a node that does not exist is refused", () => {
