@@ -2,13 +2,15 @@
 import { SyscallError, UserError } from "../sys/errors.ts";
 import { Fd } from "../sys/files.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
+import { logFlags } from "../sys/output-files.ts";
 import { OutputLoss } from "../sys/output-loss.ts";
 import type { Waiter } from "../sys/poll.ts";
+import type { ReopenableFiles } from "../sys/reopenable-files.ts";
 import { shellQuote } from "../sys/shell-quote.ts";
 import type { System } from "../sys/system.ts";
 import type { Chardev, ChardevInfo, ChardevSpec, LogFile, SocketBackend } from "./chardev.ts";
 import { PassedDescriptors } from "./descriptors.ts";
-import { fileChardev, openWritten } from "./file.ts";
+import { fileChardev } from "./file.ts";
 import { LogWriter } from "./log-writer.ts";
 import { Mux, type MuxSetup } from "./mux.ts";
 import { nullChardev } from "./null.ts";
@@ -39,6 +41,7 @@ export class ChardevTable implements Disposable {
     private readonly system: System,
     private readonly muxSetup: MuxSetup,
     stdinLabels: readonly string[],
+    private readonly logs: ReopenableFiles,
   ) {
     this.#report = muxSetup.report;
     this.#stdinLabels = new Set(stdinLabels);
@@ -96,9 +99,14 @@ export class ChardevTable implements Disposable {
   }
 
   #openLog(log: LogFile): LogWriter {
-    const file = openWritten(this.system, log, this.descriptors);
+    const file = this.#openFile(log.path, log.append);
     const loss = new OutputLoss(() => `output to the log file ${log.path}`, this.#report);
     return new LogWriter(this.system, file, log.timestamp, loss);
+  }
+
+  /** Opens a file that a device writes to; /dev/fdset/ID is one that was passed. Throws SyscallError, UserError. */
+  #openFile(path: string, append: boolean): Fd {
+    return this.descriptors.openPath(path, logFlags(append)) ?? this.logs.open(path, append);
   }
 
   #createBackend(spec: ChardevSpec, label: string): Chardev {
@@ -108,7 +116,7 @@ export class ChardevTable implements Disposable {
       case "null":
         return nullChardev(label);
       case "file":
-        return fileChardev(system, label, backend, this.descriptors);
+        return fileChardev(system, label, backend.path, this.#openFile(backend.path, backend.append));
       case "pipe":
         return pipeChardev(system, label, backend.path);
       case "ringbuf":

@@ -9,15 +9,16 @@ import { nullChardev } from "../chardev/null.ts";
 import { stdioChardev } from "../chardev/stdio.ts";
 import { SyscallError, UserError } from "../sys/errors.ts";
 import { ERRNO } from "../sys/linux/errno.ts";
+import type { ReopenableFiles } from "../sys/reopenable-files.ts";
 import type { System } from "../sys/system.ts";
 import type { LaunchContext } from "./context.ts";
 
 /** Opens the console's output; undefined for `-serial none`. Throws UserError. */
-export function openConsole({ system, options }: LaunchContext): ByteOutput | undefined {
+export function openConsole({ system, options, logs }: LaunchContext): ByteOutput | undefined {
   const spec = options.chardevs.find(({ label }) => label === options.serial.value);
   if (spec === undefined) return undefined;
   try {
-    return openChardev(system, spec);
+    return openChardev(system, spec, logs);
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
     const hint =
@@ -26,7 +27,10 @@ export function openConsole({ system, options }: LaunchContext): ByteOutput | un
   }
 }
 
-function openChardev(system: System, { label, backend }: ChardevSpec): Chardev {
-  if (backend.kind === "file") return fileChardev(system, label, backend);
+function openChardev(system: System, { label, backend }: ChardevSpec, logs: ReopenableFiles): Chardev {
+  if (backend.kind === "file") {
+    const { path, append } = backend;
+    return fileChardev(system, label, path, logs.open(path, append));
+  }
   return backend.kind === "null" ? nullChardev(label) : stdioChardev(system, label);
 }

@@ -1,4 +1,5 @@
 /** What every step of a launch needs, created once and passed to each. */
+import type { ReopenableFiles } from "../sys/reopenable-files.ts";
 import type { Signals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 import { type Cancellation, watchCancellation } from "./cancellation.ts";
@@ -27,10 +28,22 @@ export interface LaunchContext {
   readonly report: (line: string) => void;
   readonly progress: Progress;
   readonly cancellation: Cancellation;
+  /** The files that the launch writes until its end. */
+  readonly logs: ReopenableFiles;
+}
+
+/** What exists before the context of a launch does. */
+interface Prepared {
+  readonly signals: Signals;
+  readonly logs: ReopenableFiles;
 }
 
 /** Creates the context of a launch. */
-export function createContext(system: System, request: LaunchRequest, signals: Signals): LaunchContext {
+export function createContext(
+  system: System,
+  request: LaunchRequest,
+  { signals, logs }: Prepared,
+): LaunchContext {
   const { options } = request;
   const cancellation = watchCancellation(system, signals);
   // A progress bar would overwrite a trace on the same terminal.
@@ -40,5 +53,5 @@ export function createContext(system: System, request: LaunchRequest, signals: S
     progress.clear();
     request.report(line);
   };
-  return { system, options, report, progress, cancellation };
+  return { system, options, report, progress, cancellation, logs };
 }

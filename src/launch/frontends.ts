@@ -34,11 +34,11 @@ export class Frontends implements Device {
     private readonly heartbeatTimeoutMs: number,
   ) {
     using stack = new DisposableStack();
-    const { system, options, report } = context;
+    const { system, options, report, logs } = context;
     const { serial, monitors, chardevs, escapeByte, addedFds } = options;
     const readsStdin = monitors.map(({ chardev }) => chardev);
     const exit = () => this.#exitRequested();
-    this.#table = stack.use(new ChardevTable(system, { escapeByte, exit, report }, readsStdin));
+    this.#table = stack.use(new ChardevTable(system, { escapeByte, exit, report }, readsStdin, logs));
     for (const added of addedFds) this.#addDescriptor(added);
     for (const spec of chardevs) this.#table.open(spec);
     if (serial.value !== undefined) {

@@ -4,6 +4,7 @@
  * enclave's descriptor terminates the enclave.
  */
 import { threadsPerCore } from "../host/cpu/cpus.ts";
+import { ReopenableFiles } from "../sys/reopenable-files.ts";
 import { catchSignals } from "../sys/signals.ts";
 import type { System } from "../sys/system.ts";
 import { createContext, type LaunchContext, type LaunchRequest } from "./context.ts";
@@ -18,6 +19,7 @@ import {
 import { allocateMemory } from "./enclave-memory.ts";
 import { EnclaveRun } from "./enclave-run.ts";
 import { EXIT } from "./exit-status.ts";
+import { watchHangup } from "./hangup.ts";
 import { openImage } from "./image/image-files.ts";
 import { loadImage } from "./load-image.ts";
 import { planMemoryPages } from "./plan/huge-pages.ts";
@@ -32,9 +34,11 @@ import { launchFailed, reportVsockProblem } from "./undiagnosed.ts";
 /** Launches an enclave and runs until it exits. Returns the exit status. Throws UserError if it cannot be launched. */
 export async function launch(system: System, request: LaunchRequest): Promise<number> {
   if (startsDaemon(request)) return await startDaemon(system, request);
-  using launcher = await prepareLauncher(system, request);
+  const logs = new ReopenableFiles(system);
+  using launcher = await prepareLauncher(system, request, logs);
   using signals = catchSignals(system);
-  const context = createContext(system, request, signals);
+  const context = createContext(system, request, { signals, logs });
+  watchHangup(context);
   try {
     const status = await launchEnclave(context, launcher);
     if (status === EXIT.noHeartbeat) await reportVsockProblem(context);

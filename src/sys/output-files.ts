@@ -62,15 +62,20 @@ function foreignFile(path: string, kind: string, uid: number | undefined): UserE
   );
 }
 
+/** Returns a path that names the same file when the working directory has changed. */
+export function absolutePath(system: System, path: string): string {
+  return path.startsWith("/") ? path : `${realPath(system, ".") ?? "."}/${path}`;
+}
+
 /**
  * Returns a function that removes a file just created. It uses the absolute path, because the working directory may
  * change; it does nothing if the path names another file by then, or if the root directory has changed.
  */
 export function fileRemover(system: System, path: string): () => void {
-  const directory = path.startsWith("/") ? "" : `${realPath(system, ".") ?? "."}/`;
+  const absolute = absolutePath(system, path);
   const created = linkStatus(system, path)?.identity;
   return () => {
-    if (system.rootChanged || linkStatus(system, `${directory}${path}`)?.identity !== created) return;
-    removeFile(system, `${directory}${path}`);
+    if (system.rootChanged || linkStatus(system, absolute)?.identity !== created) return;
+    removeFile(system, absolute);
   };
 }

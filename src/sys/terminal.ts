@@ -1,8 +1,9 @@
 /** Terminals: raw mode of the user's terminal, and pseudo terminals. */
 
 import { KERNEL_ARCHITECTURE } from "./architecture.ts";
-import { type Fd, openFile, readSmallFile } from "./files.ts";
-import { O_NOCTTY, O_NONBLOCK, O_RDWR } from "./linux/fcntl.ts";
+import { Fd, openFile, readSmallFile, STDERR, STDIN, STDOUT } from "./files.ts";
+import { cString } from "./libc.ts";
+import { O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDWR } from "./linux/fcntl.ts";
 import { TCGETS, TCSETS, TIOCGPGRP, TIOCGPTN, TIOCSPTLCK } from "./linux/ioctls.ts";
 import * as tty from "./linux/termbits.ts";
 import { SYSCALLS } from "./linux/unistd.ts";
@@ -13,6 +14,18 @@ const OWNER_ONLY = 0o600;
 /** Whether a descriptor is a terminal. */
 export function isTerminal(system: System, fd: number): boolean {
   return settingsOf(system, fd) !== undefined;
+}
+
+/**
+ * Whether the process depends on a terminal: standard input, output or error is one, or the process has a controlling
+ * terminal, which /dev/tty names (tty(4)).
+ */
+export function hasTerminal(system: System): boolean {
+  if (isTerminal(system, STDIN) || isTerminal(system, STDOUT) || isTerminal(system, STDERR)) return true;
+  const number = system.libc.open(cString("/dev/tty"), O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0);
+  if (resultOrErrno(system, "open", number, () => '"/dev/tty", O_NONBLOCK|O_CLOEXEC') < 0) return false;
+  new Fd(system, number).close();
+  return true;
 }
 
 /** Returns the settings of a terminal, or undefined for another file. */

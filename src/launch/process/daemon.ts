@@ -5,7 +5,7 @@
  * daemon writes to the caller's stdout and stderr.
  */
 import { SyscallError, UserError } from "../../sys/errors.ts";
-import { openFile, readSome, writeSome } from "../../sys/files.ts";
+import { openFile, readSome, STDERR, writeSome } from "../../sys/files.ts";
 import { addressOf } from "../../sys/libc.ts";
 import { O_RDWR } from "../../sys/linux/fcntl.ts";
 import { POLLIN } from "../../sys/linux/poll.ts";
@@ -23,6 +23,7 @@ import {
   spawnSelf,
   waitForExit,
 } from "../../sys/process.ts";
+import type { ReopenableFile } from "../../sys/reopenable-files.ts";
 import { catchSignals } from "../../sys/signals.ts";
 import { type System, wouldBlock } from "../../sys/system.ts";
 import type { LaunchRequest } from "../context.ts";
@@ -95,12 +96,12 @@ export interface DaemonStatus {
 
 /**
  * Turns this process into the daemon. Throws UserError if the argument names no pipe.
- * @param argument names the file descriptor of the pipe. @param logFd returns the file of -D, which replaces stderr.
+ * @param argument names the file descriptor of the pipe. @param traceFile returns that of -D, which replaces stderr.
  */
 export function becomeDaemon(
   system: System,
   argument: string,
-  logFd: () => number | undefined,
+  traceFile: () => ReopenableFile | undefined,
 ): DaemonStatus {
   const fd = Number(argument.slice(HANDED_OVER.length) || Number.NaN);
   if (!Number.isInteger(fd) || fd <= 2 || !isPipe(system, fd))
@@ -116,7 +117,9 @@ export function becomeDaemon(
     started() {
       replaceFd(system, devNull.number, 0);
       replaceFd(system, devNull.number, 1);
-      replaceFd(system, logFd() ?? devNull.number, 2);
+      const trace = traceFile();
+      if (trace === undefined) replaceFd(system, devNull.number, STDERR);
+      else trace.copyTo(STDERR);
       devNull.close();
       const one = new Uint8Array(1);
       const written = writeSome(system, fd, addressOf(one), 1);

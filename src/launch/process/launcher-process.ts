@@ -2,6 +2,7 @@
  * The process of the launch: daemon, pid file, trace file, another user, sandbox. Few launches use any of it, so what
  * sets it up is loaded for those only.
  */
+import type { ReopenableFiles } from "../../sys/reopenable-files.ts";
 import type { System } from "../../sys/system.ts";
 import type { LaunchRequest } from "../context.ts";
 import type { LaunchOptions } from "../options.ts";
@@ -25,13 +26,17 @@ export async function startDaemon(system: System, request: LaunchRequest): Promi
 }
 
 /** Prepares the process. What can fail does so here, before any request to the host. Throws UserError. */
-export async function prepareLauncher(system: System, request: LaunchRequest): Promise<LauncherProcess> {
+export async function prepareLauncher(
+  system: System,
+  request: LaunchRequest,
+  logs: ReopenableFiles,
+): Promise<LauncherProcess> {
   const { options, daemonArgument } = request;
   if (options.process === undefined && daemonArgument === undefined && !writesFiles(options)) {
     return ORDINARY_PROCESS;
   }
   const { setUpProcess } = await import("./set-up.ts");
-  return await setUpProcess(system, request);
+  return await setUpProcess(system, request, logs);
 }
 
 /** Whether the launch writes files, which must not be its input files, or a trace. */

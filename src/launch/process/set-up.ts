@@ -1,5 +1,6 @@
 /** Sets up the process by its options: daemon, output files, trace, privileges. */
 import { UserError } from "../../sys/errors.ts";
+import type { ReopenableFile, ReopenableFiles } from "../../sys/reopenable-files.ts";
 import type { System } from "../../sys/system.ts";
 import type { LaunchRequest } from "../context.ts";
 import { becomeDaemon } from "./daemon.ts";
@@ -19,16 +20,21 @@ export interface LauncherProcess extends Disposable {
 }
 
 /** Becomes the daemon, opens the trace, looks up user and root directory. Throws UserError that names the option. */
-export async function setUpProcess(system: System, request: LaunchRequest): Promise<LauncherProcess> {
+export async function setUpProcess(
+  system: System,
+  request: LaunchRequest,
+  logs: ReopenableFiles,
+): Promise<LauncherProcess> {
   const { options, daemonArgument } = request;
   using stack = new DisposableStack();
   if (daemonArgument !== undefined && options.process?.daemonize !== true) {
     throw new UserError(daemonArgument, "invalid option");
   }
-  let logFd: number | undefined;
-  const daemon = daemonArgument === undefined ? undefined : becomeDaemon(system, daemonArgument, () => logFd);
+  let traceFile: ReopenableFile | undefined;
+  const daemon =
+    daemonArgument === undefined ? undefined : becomeDaemon(system, daemonArgument, () => traceFile);
   checkOutputs(system, options);
-  logFd = stack.use(openTraceFile(system, options, request)).fd;
+  traceFile = stack.use(openTraceFile(system, options, request, logs)).file;
   const { process, pidFile } = options;
   const prepared =
     process === undefined ? undefined : stack.use(await prepareProcess(system, process, daemon));

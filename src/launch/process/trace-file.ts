@@ -1,16 +1,16 @@
 /** -d and -D: a trace to stderr or to a file. */
 import { SyscallError, UserError } from "../../sys/errors.ts";
 import { messageWriter } from "../../sys/files.ts";
-import { logFlags, openOutput } from "../../sys/output-files.ts";
 import { OutputLoss } from "../../sys/output-loss.ts";
+import type { ReopenableFile, ReopenableFiles } from "../../sys/reopenable-files.ts";
 import type { System } from "../../sys/system.ts";
 import { createTrace } from "../../sys/trace.ts";
 import type { LaunchRequest } from "../context.ts";
 import type { LaunchOptions } from "../options.ts";
 
-/** The trace; `fd` is the file of -D. */
+/** The trace; `file` is that of -D. */
 export interface TraceFile extends Disposable {
-  readonly fd: number | undefined;
+  readonly file: ReopenableFile | undefined;
 }
 
 /** Starts the trace that the options request; disposal ends it. Throws UserError. */
@@ -18,17 +18,17 @@ export function openTraceFile(
   system: System,
   options: LaunchOptions,
   { report, writeStderr }: Pick<LaunchRequest, "report" | "writeStderr">,
+  logs: ReopenableFiles,
 ): TraceFile {
   using stack = new DisposableStack();
   let write = writeStderr;
-  let fd: number | undefined;
+  let file: ReopenableFile | undefined;
   if (options.traceFile !== undefined) {
     try {
       const path = options.traceFile.value;
-      const file = stack.use(openOutput(system, path, logFlags(false), 0o600));
+      file = stack.use(logs.open(path, false, 0o600));
       const loss = new OutputLoss(() => `trace output to ${path}`, report);
       stack.defer(() => loss.ended());
-      fd = file.number;
       write = messageWriter(system, file.number, loss);
     } catch (error) {
       if (!(error instanceof SyscallError)) throw error;
@@ -40,5 +40,5 @@ export function openTraceFile(
   });
   system.trace = createTrace(options.trace, (line) => write(`${line}\n`));
   const owned = stack.move();
-  return { fd, [Symbol.dispose]: () => owned.dispose() };
+  return { file, [Symbol.dispose]: () => owned.dispose() };
 }

@@ -9,6 +9,7 @@ import { ChardevTable } from "../../../src/chardev/table.ts";
 import { SyscallError } from "../../../src/sys/errors.ts";
 import { viewOf } from "../../../src/sys/libc.ts";
 import { pinnedBuffer } from "../../../src/sys/pinned-buffer.ts";
+import { ReopenableFiles } from "../../../src/sys/reopenable-files.ts";
 import { openSystem } from "../../../src/sys/system.ts";
 import { fakeLibc } from "../sys/fake-libc.ts";
 
@@ -22,11 +23,16 @@ function write(output: ByteOutput, text: string): number {
   return output.write(buffer, 0, buffer.bytes.length);
 }
 
+/** Opens a file as a launch does. */
+function file({ path, append }: { readonly path: string; readonly append: boolean }) {
+  return fileChardev(system, "f", path, new ReopenableFiles(system).open(path, append));
+}
+
 describe("file chardev", () => {
   test("file chardev: creates the file and writes everything at once", () => {
     const path = join(directory, "created");
     {
-      using output = fileChardev(system, "f", { path: path, append: false });
+      using output = file({ path: path, append: false });
       expect(output.name).toBe(path);
       expect(write(output, "first ")).toBe(6);
       expect(write(output, "second")).toBe(6);
@@ -37,14 +43,14 @@ describe("file chardev", () => {
   test("file chardev: truncates an existing file and keeps its mode", () => {
     const path = join(directory, "old");
     writeFileSync(path, "old text", { mode: 0o640 });
-    using output = fileChardev(system, "f", { path: path, append: false });
+    using output = file({ path: path, append: false });
     write(output, "new");
     expect(readFileSync(path, "utf8")).toBe("new");
     expect(statSync(path).mode & 0o777).toBe(0o640);
   });
 
   test("file chardev: throws a SyscallError with the user's path if the file cannot be created", () => {
-    expect(() => fileChardev(system, "f", { path: join(directory, "no/such"), append: false })).toThrow(
+    expect(() => file({ path: join(directory, "no/such"), append: false })).toThrow(
       new SyscallError("open", 2, join(directory, "no/such")),
     );
   });
@@ -52,19 +58,17 @@ describe("file chardev", () => {
   test("file chardev: fails with ENXIO at once on a FIFO without a reader", () => {
     const path = join(directory, "fifo");
     Bun.spawnSync(["mkfifo", path]);
-    expect(() => fileChardev(system, "f", { path: path, append: false })).toThrow(
-      new SyscallError("open", 6, path),
-    );
+    expect(() => file({ path: path, append: false })).toThrow(new SyscallError("open", 6, path));
   });
 
   test("file chardev: returns the negative errno on a full disk", () => {
-    using output = fileChardev(system, "f", { path: "/dev/full", append: false });
+    using output = file({ path: "/dev/full", append: false });
     expect(write(output, "x")).toBe(-28);
   });
 
   test("file chardev: writes at the end of a file that is truncated while it is open", () => {
     const path = join(directory, "truncated");
-    using output = fileChardev(system, "f", { path, append: false });
+    using output = file({ path, append: false });
     write(output, "before");
     writeFileSync(path, "");
     write(output, "after");
@@ -74,7 +78,7 @@ describe("file chardev", () => {
   test("file chardev: closes its descriptor at the end of its scope", () => {
     let fd = -1;
     {
-      using output = fileChardev(system, "f", { path: join(directory, "scoped"), append: false });
+      using output = file({ path: join(directory, "scoped"), append: false });
       fd = output.fd;
       expect(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8")).toContain("flags:");
     }
@@ -100,7 +104,12 @@ describe("log file", () => {
     const report = (line: string) => void reported.push(line);
     const written: number[] = [];
     {
-      using table = new ChardevTable(fake, { escapeByte: undefined, exit() {}, report }, []);
+      using table = new ChardevTable(
+        fake,
+        { escapeByte: undefined, exit() {}, report },
+        [],
+        new ReopenableFiles(fake),
+      );
       const log = { path: `${directory}/log`, append: false, timestamp };
       table.open({ label: "n", typed: "n", backend: { kind: "null" }, mux: false, log });
       const device = table.claim("n", "n");
@@ -160,7 +169,8 @@ function withStdout(shell: string, body: string): string[] {
   const script = `
     import { stdioChardev } from "./src/chardev/stdio.ts";
     import { pinnedBuffer } from "./src/sys/pinned-buffer.ts";
-    import { openSystem } from "./src/sys/system.ts";
+    import { ReopenableFiles } from "../../../src/sys/reopenable-files.ts";
+import { openSystem } from "./src/sys/system.ts";
     import { fstatSync, readFileSync } from "node:fs";
     const system = openSystem();
     const log = (...values) => console.error(values.join(" "));

@@ -6,7 +6,7 @@ import { openSystem } from "../../../src/sys/system.ts";
 import { fakeLibc } from "../sys/fake-libc.ts";
 
 function signals(...come: StopSignal[]): Signals {
-  return { fd: -1, next: () => come.shift(), onContinue() {}, [Symbol.dispose]() {} };
+  return { fd: -1, next: () => come.shift(), onHangup() {}, onContinue() {}, [Symbol.dispose]() {} };
 }
 
 describe("cancellation", () => {

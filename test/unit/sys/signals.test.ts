@@ -3,8 +3,11 @@ import { join } from "node:path";
 
 const ROOT = join(import.meta.dir, "../../..");
 
-/** Runs a script in a new process, because handlers remain until the process ends. */
-function inChild(body: string) {
+/**
+ * Runs a script in a new process, because handlers remain until the process ends. @param before a command of the shell
+ * that starts it; every signal has its default action until then.
+ */
+function inChild(body: string, before = ":") {
   const script = `
     import { catchSignals } from "./src/sys/signals.ts";
     import { openSystem } from "./src/sys/system.ts";
@@ -17,7 +20,18 @@ function inChild(body: string) {
     };
     ${body}
   `;
-  const child = Bun.spawnSync([process.execPath, "-e", script], { cwd: ROOT });
+  const command = [
+    "env",
+    "--default-signal",
+    "sh",
+    "-c",
+    `${before}; exec "$@"`,
+    "sh",
+    process.execPath,
+    "-e",
+    script,
+  ];
+  const child = Bun.spawnSync(command, { cwd: ROOT });
   return { out: child.stdout.toString(), err: child.stderr.toString(), code: child.exitCode };
 }
 
@@ -32,6 +46,40 @@ describe("signals", () => {
     `);
     expect(out).toBe("undefined\nSIGTERM\nSIGHUP\nSIGINT\nSIGQUIT\nSIGTERM SIGTERM undefined\n");
     expect(code).toBe(0);
+  });
+
+  test("signals: with onHangup, next calls it for SIGHUP and returns the next stop signal", () => {
+    const { out } = inChild(`
+      signals.onHangup(() => console.log("hung up"));
+      raise("SIGHUP");
+      console.log(signals.next());
+      raise("SIGHUP");
+      raise("SIGTERM");
+      console.log(signals.next());
+    `);
+    expect(out).toBe("hung up\nundefined\nhung up\nSIGTERM\n");
+  });
+
+  test.each(["HUP", "INT", "QUIT"])(
+    "signals: SIG%s stays ignored if it was at the start; others do not",
+    (name) => {
+      const { out } = inChild(
+        `
+      const all = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"];
+      for (const each of all) { raise(each); console.log(each, signals.next()); }
+    `,
+        `trap '' ${name}`,
+      );
+      const expected = ["HUP", "INT", "QUIT", "TERM"].map(
+        (each) => `SIG${each} ${each === name ? undefined : `SIG${each}`}`,
+      );
+      expect(out.trimEnd().split("\n")).toEqual(expected);
+    },
+  );
+
+  test("signals: SIGTERM stops the launcher even if it was ignored at the start", () => {
+    const { out } = inChild(`raise("SIGTERM"); console.log(signals.next());`, "trap '' TERM");
+    expect(out).toBe("SIGTERM\n");
   });
 
   test("signals: SIGCONT calls the function of onContinue and is no stop signal", () => {
