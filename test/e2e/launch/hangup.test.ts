@@ -155,6 +155,12 @@ describe.concurrent.skipIf(notHere !== undefined)("SIGHUP without a terminal", (
 
   const refusals: [string, string[], string, string][] = [
     ["whose directory was removed", [], "mv DIR DIR.1", "No such file or directory (ENOENT)"],
+    [
+      "for which no descriptor is free",
+      [],
+      "prlimit --pid $nitro --nofile=8:",
+      "Too many open files (EMFILE)",
+    ],
     ["in a sandbox", ["-sandbox", "on"], ":", "Operation not permitted (EPERM)"],
     ["outside of the root directory", ["-run-with", "chroot=DIR"], ":", "it is outside of -run-with chroot="],
     [
