@@ -116,7 +116,7 @@ describe.concurrent.skipIf(notHere !== undefined)("SIGHUP without a terminal", (
     const script = new Script("setsid", here.debug("-serial", `file:${log}`));
     script.untilShell(`[ -s ${log} ]`).add("kill -HUP $nitro").until("SIGHUP: reopened");
     await script.run(TALKING);
-    expect(readFileSync(log, "utf8")).toStartWith("line 0\nline 1\n");
+    expect(readFileSync(log, "utf8")).toStartWith("line 0\n");
   });
 
   test("log rotation: a relative path stays in the directory of the start", async () => {
