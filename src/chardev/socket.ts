@@ -4,7 +4,7 @@
  */
 
 import { setNonBlocking } from "../sys/descriptor-flags.ts";
-import { errnoText, UserError } from "../sys/errors.ts";
+import { errnoText, SyscallError, UserError } from "../sys/errors.ts";
 import { type Fd, readSome } from "../sys/files.ts";
 import { POLLIN, POLLOUT } from "../sys/linux/poll.ts";
 import type { PinnedBuffer } from "../sys/pinned-buffer.ts";
@@ -194,6 +194,16 @@ export class SocketChardev implements Chardev {
 
   #connect(): void {
     this.#reconnectAtMs = NEVER;
+    try {
+      this.#startConnect();
+    } catch (error) {
+      // A shortage of descriptors must not end a launch whose enclave runs.
+      if (!(error instanceof SyscallError) || this.backend.reconnectMs === 0) throw error;
+      this.#finishConnect(-error.errno);
+    }
+  }
+
+  #startConnect(): void {
     const { socket, result } = connectSocket(this.system, this.#address);
     this.#connecting = socket;
     // On loopback, connect(2) returns EINPROGRESS although SO_ERROR already holds ECONNREFUSED.

@@ -90,8 +90,10 @@ export function readAt(
   let done = 0;
   while (done < length) {
     const [rest, at] = [length - done, offset + done];
-    const got = Number(system.libc.pread(fd.number, to + done, rest, at));
-    checked(system, "pread", got, { args: () => `${fd.number}, …, ${rest}, ${at}`, subject: path });
+    const returned = Number(system.libc.pread(fd.number, to + done, rest, at));
+    const got = resultOrErrno(system, "pread", returned, () => `${fd.number}, …, ${rest}, ${at}`);
+    if (got === -ERRNO.EINTR) continue; // a signal handler ran, and the file is on FUSE or a network
+    if (got < 0) throw new SyscallError("pread", -got, path);
     if (got === 0) break;
     done += got;
   }
@@ -208,8 +210,9 @@ function waitWritable(system: System, fd: number, untilMs: number): boolean {
     const leftMs = untilMs - Bun.nanoseconds() / 1e6;
     const timeout = leftMs === Number.POSITIVE_INFINITY ? -1 : Math.max(0, Math.ceil(leftMs));
     const ready = system.libc.poll(pollfd, 1, timeout);
-    if (ready > 0) return true;
-    if (ready === 0 || system.libc.errno() !== ERRNO.EINTR) return false;
+    if (ready >= 0) return ready > 0;
+    const errno = system.libc.errno();
+    if (errno !== ERRNO.EINTR && (errno !== ERRNO.ENOMEM || leftMs <= 0)) return false;
   }
 }
 

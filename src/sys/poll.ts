@@ -66,6 +66,9 @@ function isReady(system: System, fd: number, events: number, waitMs: number): bo
   return resultOrErrno(system, "poll", ready, () => `[{${fd}, 0x${events.toString(16)}}], 1, ${waitMs}`) > 0;
 }
 
+/** How long the loop waits for memory or descriptors when a call has failed for want of them. */
+const SHORTAGE_PAUSE_MS = 10;
+
 /** Runs the loop until `done` returns true. Waiters may change descriptor, events and deadline between turns. */
 export function runLoop(system: System, waiters: () => readonly Waiter[], done: () => boolean): void {
   let table = new DataView(new ArrayBuffer(8 * POLLFD_SIZE));
@@ -76,8 +79,10 @@ export function runLoop(system: System, waiters: () => readonly Waiter[], done: 
       table = new DataView(new ArrayBuffer(2 * now.length * POLLFD_SIZE));
       bytes = new Uint8Array(table.buffer);
     }
+    // What could not be done remains ready: the loop would not rest.
+    if (system.isShort) Bun.sleepSync(SHORTAGE_PAUSE_MS);
+    system.isShort = false;
     const ready = turn(system, now, table, bytes);
-    if (ready < 0 && ready !== -ERRNO.EINTR) throw new SyscallError("poll", -ready, "");
     serve(now, ready > 0 ? table : undefined, done);
   }
 }
@@ -93,8 +98,30 @@ function turn(system: System, waiters: readonly Waiter[], table: DataView, bytes
     if (waiter.deadlineMs < deadline) deadline = waiter.deadlineMs;
   }
   const timeout = deadline === Number.POSITIVE_INFINITY ? -1 : timeoutUntil(deadline);
-  const ready = system.libc.poll(bytes, waiters.length, timeout);
-  return resultOrErrno(system, "poll", ready, () => `${pollArgs(waiters)}, ${waiters.length}, ${timeout}`);
+  const returned = system.libc.poll(bytes, waiters.length, timeout);
+  const args = () => `${pollArgs(waiters)}, ${waiters.length}, ${timeout}`;
+  const ready = resultOrErrno(system, "poll", returned, args);
+  if (ready >= 0 || ready === -ERRNO.EINTR) return ready;
+  if (RETRIED.includes(-ready)) return pollEach(system, bytes, waiters.length);
+  throw new SyscallError("poll", -ready, "");
+}
+
+/**
+ * The kernel is short of memory, or the limit of open files has become less than the number of descriptors (EINVAL).
+ */
+const RETRIED: readonly number[] = [ERRNO.ENOMEM, ERRNO.EAGAIN, ERRNO.EINVAL];
+
+/** Polls the descriptors one by one, without waiting: the next turn begins after a pause. */
+function pollEach(system: System, bytes: Uint8Array, count: number): number {
+  let ready = 0;
+  for (let at = 0; at < count * POLLFD_SIZE; at += POLLFD_SIZE) {
+    const one = bytes.subarray(at, at + POLLFD_SIZE);
+    const poll = () => resultOrErrno(system, "poll", system.libc.poll(one, 1, 0), () => "one of them, 1, 0");
+    const first = poll();
+    if ((first < 0 ? poll() : first) > 0) ready += 1;
+  }
+  system.isShort = true;
+  return ready;
 }
 
 /** Milliseconds for poll(2), rounded up so that the deadline has passed when poll returns. */

@@ -10,6 +10,8 @@ export interface System {
   trace: Trace;
   /** Whether the root directory has changed (-run-with chroot=), so that earlier paths mean other files. */
   rootChanged: boolean;
+  /** Whether a call has failed for want of memory or descriptors since the run loop last waited for some. */
+  isShort?: boolean;
 }
 
 /** Opens libc, without a trace. Throws UserError if the process may not have executable memory. */
@@ -62,6 +64,7 @@ export function checked(
 export function resultOrErrno(system: System, call: string, result: number, args: () => string): number {
   if (result === -1) {
     const errno = system.libc.errno();
+    if (SHORTAGES.includes(errno)) system.isShort = true;
     system.trace.call?.(call, args(), result, errno);
     return -errno;
   }
@@ -69,7 +72,18 @@ export function resultOrErrno(system: System, call: string, result: number, args
   return result;
 }
 
-/** Whether a result of resultOrErrno means: try again when poll(2) reports the descriptor. */
+/** The kernel, or this process, is short of memory or descriptors: the call may succeed later. */
+const SHORTAGES: readonly number[] = [ERRNO.ENOMEM, ERRNO.ENOBUFS, ERRNO.EMFILE, ERRNO.ENFILE];
+
+/**
+ * Whether a result of resultOrErrno means: try again when poll(2) reports the descriptor. Memory of the kernel may be
+ * short for a moment.
+ */
 export function wouldBlock(result: number): boolean {
-  return result === -ERRNO.EAGAIN || result === -ERRNO.EINTR;
+  return (
+    result === -ERRNO.EAGAIN ||
+    result === -ERRNO.EINTR ||
+    result === -ERRNO.ENOMEM ||
+    result === -ERRNO.ENOBUFS
+  );
 }

@@ -96,7 +96,7 @@ export interface Offer {
   readonly status: () => Uint8Array;
 }
 
-/** Accepts a client, or returns a negative errno. Throws SyscallError. */
+/** Accepts a client and serves it, or returns a negative errno. A client that is not served connects again. */
 export function serveHandoff(system: System, handoff: Fd, { shared, status }: Offer): number {
   const accepted = acceptAbstract(system, handoff);
   if (typeof accepted === "number") return accepted;
@@ -109,11 +109,20 @@ export function serveHandoff(system: System, handoff: Fd, { shared, status }: Of
     sendSome(system, client.number, addressOf(bytes), bytes.length);
     return 0;
   }
-  const { listener, log } = shared();
-  const result = sendDescriptors(system, client, Uint8Array.of(1), [listener, handoff, ...log]);
+  const result = share(system, client, handoff, shared);
   const outcome = result === 0 ? "is shared with another launch" : `cannot be shared: errno ${-result}`;
   system.trace.vsock?.(`heartbeat: port ${HEARTBEAT_PORT} ${outcome}`);
   return 0;
+}
+
+function share(system: System, client: Fd, handoff: Fd, shared: Offer["shared"]): number {
+  try {
+    const { listener, log } = shared();
+    return sendDescriptors(system, client, Uint8Array.of(1), [listener, handoff, ...log]);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    return -error.errno;
+  }
 }
 
 /**

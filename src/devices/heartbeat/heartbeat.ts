@@ -8,13 +8,12 @@ import { ERRNO } from "../../sys/linux/errno.ts";
 import { POLLIN } from "../../sys/linux/poll.ts";
 import { SOMAXCONN } from "../../sys/linux/socket.ts";
 import { isReadable, nowMs, runLoop, type Waiter, waiter } from "../../sys/poll.ts";
-import type { VsockConnection } from "../../sys/socket/vsock.ts";
-import { type System, wouldBlock } from "../../sys/system.ts";
+import type { System } from "../../sys/system.ts";
 import type { Device, ExitEvidence } from "../device.ts";
 import { limitedReport, OtherCids } from "./other-cids.ts";
 import { oldestConnection, surplusConnection } from "./peer-limits.ts";
 import type { HeartbeatPort } from "./port.ts";
-import { answerPeer, HEARTBEAT_PORT } from "./protocol.ts";
+import { HEARTBEAT_PORT, PeerConnection } from "./protocol.ts";
 
 /** How long another CID's connection may stay silent. */
 const PEER_TIMEOUT_MS = 5_000;
@@ -26,9 +25,6 @@ const LINGER_MS = 200;
 const REQUIRED_HINT =
   `hint: its init must send byte 0xb7 to CID 3, port ${HEARTBEAT_PORT}, as AWS's init does once it is up; ` +
   "-accel nitro,debug-mode=on shows the console";
-
-/** accept4(2): the connection is gone already, and the next one may be accepted. */
-const TRANSIENT_ERRORS: readonly number[] = [ERRNO.ECONNABORTED, ERRNO.EPROTO];
 
 /** What the heartbeat is created from. */
 export interface HeartbeatSetup {
@@ -42,7 +38,7 @@ export interface HeartbeatSetup {
 }
 
 interface Peer extends Waiter {
-  readonly incoming: VsockConnection;
+  readonly connection: PeerConnection;
 }
 
 /** The heartbeat as a device. */
@@ -56,6 +52,8 @@ export class Heartbeat implements Device {
   #missed = false;
   #awaitedAtExit = false;
   #deadlineMs = Number.POSITIVE_INFINITY;
+  /** Those that have been reported. */
+  readonly #acceptErrors = new Set<number>();
   #peers: Peer[] = [];
   #otherCids: OtherCids | undefined;
   readonly #reportPeer: (line: string) => void;
@@ -174,59 +172,71 @@ export class Heartbeat implements Device {
     this.setup.system.trace.vsock?.(`heartbeat: connection from CID ${cid} port ${port}`);
     const surplus = surplusConnection(this.#connections(), cid, this.#cid);
     if (surplus !== undefined) this.#dropPeer(surplus, "dropped for a newer one");
-    this.#addPeer(incoming, cid === this.#cid);
+    this.#addPeer(new PeerConnection(this.setup.system, incoming), cid === this.#cid);
     return true;
   }
 
+  /** No error gives the port back: accept4(2) is called again until the time-out. */
   #acceptFailed(errno: number): void {
-    if (wouldBlock(-errno) || TRANSIENT_ERRORS.includes(errno)) return;
+    if (errno === ERRNO.EAGAIN || errno === ERRNO.EINTR) return;
+    // The connection is gone already.
+    if (errno === ERRNO.ECONNABORTED || errno === ERRNO.EPROTO) return;
+    const { system, report } = this.setup;
+    // The listener stays readable.
+    system.isShort = true;
     const isFull = errno === ERRNO.EMFILE || errno === ERRNO.ENFILE;
     const oldest = oldestConnection(this.#connections(), this.#cid);
     if (isFull && oldest !== undefined) return this.#dropPeer(oldest, "dropped for a newer one");
+    if (this.#acceptErrors.has(errno)) return;
+    this.#acceptErrors.add(errno);
     const error = new SyscallError("accept4", errno, `vsock port ${HEARTBEAT_PORT}`);
-    this.#stopWaiting(`heartbeat: ${error.message}`);
+    report(`heartbeat: ${error.message}; trying again, the enclave keeps running`);
   }
 
-  #connections(): VsockConnection[] {
-    return this.#peers.map(({ incoming }) => incoming);
+  #connections(): PeerConnection[] {
+    return this.#peers.map(({ connection }) => connection);
   }
 
-  #addPeer(incoming: VsockConnection, own: boolean): void {
+  #addPeer(connection: PeerConnection, own: boolean): void {
     this.#peers.push({
-      incoming,
-      fd: incoming.socket.number,
-      events: POLLIN,
+      connection,
+      fd: connection.incoming.socket.number,
+      get events() {
+        return connection.events;
+      },
       deadlineMs: own ? Number.POSITIVE_INFINITY : nowMs() + PEER_TIMEOUT_MS,
-      ready: () => this.#readPeer(incoming, own),
-      expired: () => this.#dropPeer(incoming, "sent nothing"),
+      ready: () => this.#servePeer(connection, own),
+      expired: () => this.#dropPeer(connection, "sent nothing"),
     });
-    this.#readPeer(incoming, own); // init sends its byte as soon as it is connected
+    this.#servePeer(connection, own); // init sends its byte as soon as it is connected
   }
 
-  #readPeer(incoming: VsockConnection, own: boolean): void {
-    const { system, report } = this.setup;
-    const result = answerPeer(system, incoming, () => {
-      if (!own) this.#port?.log?.heartbeat(incoming.cid);
+  #servePeer(connection: PeerConnection, own: boolean): void {
+    const { cid } = connection.incoming;
+    const result = connection.proceed(() => {
+      if (!own) this.#port?.log?.heartbeat(cid);
     });
-    if (result.kind === "nothing yet") return;
-    if (result.kind === "closed") return this.#dropPeer(incoming, result.why);
+    if (result.kind === "waiting") return;
+    if (result.kind === "closed") return this.#dropPeer(connection, result.why);
     if (result.kind === "wrong byte") {
-      const sender = own ? "the enclave" : `CID ${incoming.cid}`;
+      const sender = own ? "the enclave" : `CID ${cid}`;
       const byte = `0x${result.byte.toString(16)}`;
       this.#reportPeer(`heartbeat: ${sender} sent byte ${byte} instead of 0xb7; not answered`);
-      return this.#dropPeer(incoming, "sent a wrong byte");
+      return this.#dropPeer(connection, "sent a wrong byte");
     }
     const { sent } = result;
-    if (!own) this.#otherCids?.answered(incoming.cid);
-    else if (sent !== 1) report(`heartbeat: received, but the answer could not be sent: ${errnoText(-sent)}`);
-    this.#dropPeer(incoming, sent === 1 ? "answered" : "could not be answered");
+    if (!own) this.#otherCids?.answered(cid);
+    else if (sent !== 1)
+      this.setup.report(`heartbeat: received, but the answer could not be sent: ${errnoText(-sent)}`);
+    this.#dropPeer(connection, sent === 1 ? "answered" : "could not be answered");
     if (own && this.isAwaited) this.#arrive("");
   }
 
-  #dropPeer(incoming: VsockConnection, why: string): void {
-    this.setup.system.trace.vsock?.(`heartbeat: CID ${incoming.cid} port ${incoming.port} ${why}`);
-    incoming.socket.close();
-    this.#peers = this.#peers.filter((peer) => peer.incoming !== incoming);
+  #dropPeer(connection: PeerConnection, why: string): void {
+    const { cid, port } = connection.incoming;
+    this.setup.system.trace.vsock?.(`heartbeat: CID ${cid} port ${port} ${why}`);
+    connection.close();
+    this.#peers = this.#peers.filter((peer) => peer.connection !== connection);
     this.#closeUnusedLog();
   }
 
@@ -266,7 +276,7 @@ export class Heartbeat implements Device {
       isOver = true;
     };
     const end: Waiter = { fd: -1, events: 0, deadlineMs: nowMs() + LINGER_MS, ready() {}, expired };
-    const others = () => this.#peers.filter(({ incoming }) => incoming.cid !== this.#cid);
+    const others = () => this.#peers.filter(({ connection }) => connection.incoming.cid !== this.#cid);
     runLoop(
       this.setup.system,
       () => [...others(), end],
@@ -277,7 +287,7 @@ export class Heartbeat implements Device {
   [Symbol.dispose](): void {
     this.#releasePort();
     this.#answerRemainingPeers();
-    for (const peer of this.#peers) peer.incoming.socket.close();
+    for (const { connection } of this.#peers) connection.close();
     this.#peers = [];
     this.#closeUnusedLog();
   }

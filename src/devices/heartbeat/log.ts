@@ -9,6 +9,7 @@ import {
   signalBroadcast,
   watchBroadcastEvent,
 } from "../../sys/broadcast-event.ts";
+import { SyscallError } from "../../sys/errors.ts";
 import type { Fd } from "../../sys/files.ts";
 import { readBytesAt, writeSome } from "../../sys/files.ts";
 import { addressOf } from "../../sys/libc.ts";
@@ -38,6 +39,16 @@ export function createLog(system: System): LogFds {
   const event = stack.use(createBroadcastEvent(system));
   stack.move();
   return [file, event];
+}
+
+/** How often a call is made: the kernel may be short of memory for a moment. */
+const MAX_ATTEMPTS = 3;
+
+/** Calls until the result is not negative, a few times. Returns the last result. */
+function attempts(call: () => number): number {
+  let result = call();
+  for (let i = 1; i < MAX_ATTEMPTS && result < 0; i++) result = call();
+  return result;
 }
 
 /** The log as one launcher reads it. */
@@ -72,18 +83,28 @@ export class HeartbeatLog implements Disposable {
     return this.#watch.number;
   }
 
-  /** Reads the new entries. */
+  /** Reads the new entries. After an error they are read with later ones, or at the time-out. */
   read(): void {
     acknowledgeBroadcast(this.system, this.#watch);
-    const file = { fd: this.fds[0], path: "the heartbeat log" };
     const bytes = new Uint8Array(ENTRIES_PER_READ * entry.size);
     for (;;) {
-      const got = readBytesAt(this.system, file, bytes, this.#readBytes);
+      const got = attempts(() => this.#readInto(bytes));
       for (let i = 0; i + entry.size <= got; i += entry.size) {
         this.#apply(entry.decode(bytes, i));
         this.#readBytes += entry.size;
       }
       if (got < bytes.length) return;
+    }
+  }
+
+  /** Returns the number of bytes, or the negative errno. */
+  #readInto(bytes: Uint8Array): number {
+    try {
+      const file = { fd: this.fds[0], path: "the heartbeat log" };
+      return readBytesAt(this.system, file, bytes, this.#readBytes);
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
+      return -error.errno;
     }
   }
 
@@ -101,7 +122,7 @@ export class HeartbeatLog implements Disposable {
 
   #append(kind: number, cid: number): void {
     const bytes = entry.encode({ kind, cid, launch: this.#launch, padding: 0 });
-    writeSome(this.system, this.fds[0].number, addressOf(bytes), bytes.length);
+    attempts(() => writeSome(this.system, this.fds[0].number, addressOf(bytes), bytes.length));
     signalBroadcast(this.system, this.fds[1]);
   }
 

@@ -2,7 +2,7 @@
  * How many connections that have sent nothing yet are kept. An init sends its byte as soon as it is connected; an
  * enclave that connects again and again must not displace the connections of others.
  */
-import type { VsockConnection } from "../../sys/socket/vsock.ts";
+import type { PeerConnection } from "./protocol.ts";
 
 const MAX_OF_ONE_CID = 8;
 const MAX_CONNECTIONS = 64;
@@ -12,19 +12,16 @@ const MAX_CONNECTIONS = 64;
  * undefined if there is room. @param own the CID whose connections are kept longest.
  */
 export function surplusConnection(
-  kept: readonly VsockConnection[],
+  kept: readonly PeerConnection[],
   cid: number,
   own?: number,
-): VsockConnection | undefined {
-  const ofSameCid = kept.filter((each) => each.cid === cid);
+): PeerConnection | undefined {
+  const ofSameCid = kept.filter(({ incoming }) => incoming.cid === cid);
   if (ofSameCid.length >= MAX_OF_ONE_CID) return ofSameCid[0];
   return kept.length >= MAX_CONNECTIONS ? oldestConnection(kept, own) : undefined;
 }
 
 /** Returns the oldest connection of another CID, or of all if there is none. */
-export function oldestConnection(
-  kept: readonly VsockConnection[],
-  own?: number,
-): VsockConnection | undefined {
-  return kept.find((each) => each.cid !== own) ?? kept[0];
+export function oldestConnection(kept: readonly PeerConnection[], own?: number): PeerConnection | undefined {
+  return kept.find(({ incoming }) => incoming.cid !== own) ?? kept[0];
 }

@@ -21,12 +21,12 @@ import {
   localCid,
   type VsockConnection,
 } from "../../sys/socket/vsock.ts";
-import { type System, wouldBlock } from "../../sys/system.ts";
+import type { System } from "../../sys/system.ts";
 import { type Claim, openHandoff, receiveShared, type SharedFds, serveHandoff } from "./handoff.ts";
 import { encodeStatus } from "./holder-status.ts";
 import { createLog, HeartbeatLog } from "./log.ts";
 import { surplusConnection } from "./peer-limits.ts";
-import { answerPeer, HEARTBEAT_PORT, PARENT_CID } from "./protocol.ts";
+import { HEARTBEAT_PORT, PARENT_CID, PeerConnection } from "./protocol.ts";
 
 /** How long a launch waits for the port if it is not known how long the process that holds it may hold it. */
 export const PORT_TIMEOUT_MS = 30_000;
@@ -43,7 +43,7 @@ export class HeartbeatPort implements Disposable {
   #cid: number | undefined;
   /** undefined before the enclave's start. */
   #status: Uint8Array | undefined;
-  #early: VsockConnection[] = [];
+  #early: PeerConnection[] = [];
   #localCid: number | undefined;
   /** CIDs whose heartbeats were answered before the start. */
   readonly answeredEarly: number[] = [];
@@ -87,20 +87,22 @@ export class HeartbeatPort implements Disposable {
     for (let i = 0; i < SOMAXCONN && isReadable(this.system, this.listener.number); i++) {
       const incoming = this.accept();
       if (incoming === undefined) continue;
+      if (incoming === -ERRNO.EINTR || incoming === -ERRNO.ECONNABORTED) continue;
       if (typeof incoming === "number") break;
-      const { kind } = answerPeer(this.system, incoming, () => this.#log?.heartbeat(incoming.cid));
+      const peer = new PeerConnection(this.system, incoming);
+      const { kind } = peer.proceed(() => this.#log?.heartbeat(incoming.cid));
       if (kind === "answered") this.answeredEarly.push(incoming.cid);
-      if (kind === "nothing yet") this.#keepEarly(incoming);
-      else incoming.socket.close();
+      if (kind === "waiting") this.#keepEarly(peer);
+      else peer.close();
     }
     this.#log?.starting();
   }
 
-  #keepEarly(incoming: VsockConnection): void {
-    const surplus = surplusConnection(this.#early, incoming.cid);
-    surplus?.socket.close();
+  #keepEarly(peer: PeerConnection): void {
+    const surplus = surplusConnection(this.#early, peer.incoming.cid);
+    surplus?.close();
     this.#early = this.#early.filter((each) => each !== surplus);
-    this.#early.push(incoming);
+    this.#early.push(peer);
   }
 
   /**
@@ -120,7 +122,7 @@ export class HeartbeatPort implements Disposable {
   }
 
   /** Returns the connections from before the start that have sent nothing yet. The caller owns them. */
-  takeEarly(): VsockConnection[] {
+  takeEarly(): PeerConnection[] {
     const early = this.#early;
     this.#early = [];
     return early;
@@ -136,18 +138,11 @@ export class HeartbeatPort implements Disposable {
 
   #serveClients(): void {
     for (let i = 0; i < MAX_CLIENTS && this.#handoff !== undefined; i++) {
-      try {
-        const result = serveHandoff(this.system, this.#handoff, {
-          shared: () => this.#sharedFds(),
-          status: () => this.#status ?? encodeStatus(this.system),
-        });
-        if (wouldBlock(result) || result === -ERRNO.ECONNABORTED) return;
-        // A socket that stays readable would keep the loop awake.
-        if (result < 0) return this.#closeHandoff(`accept4: errno ${-result}`);
-      } catch (error) {
-        if (!(error instanceof SyscallError)) throw error;
-        return this.#closeHandoff(error.message);
-      }
+      const result = serveHandoff(this.system, this.#handoff, {
+        shared: () => this.#sharedFds(),
+        status: () => this.#status ?? encodeStatus(this.system),
+      });
+      if (result < 0) return;
     }
   }
 
@@ -157,12 +152,6 @@ export class HeartbeatPort implements Disposable {
       if (this.#cid !== undefined) this.#log.started(this.#cid);
     }
     return { listener: this.listener, log: this.#log.fds };
-  }
-
-  #closeHandoff(why: string): void {
-    this.system.trace.vsock?.(`heartbeat: port ${HEARTBEAT_PORT} is no longer shared: ${why}`);
-    this.#handoff?.close();
-    this.#handoff = undefined;
   }
 
   /**
@@ -178,7 +167,7 @@ export class HeartbeatPort implements Disposable {
   /** Releases everything. */
   close(): void {
     this.release();
-    for (const { socket } of this.takeEarly()) socket.close();
+    for (const peer of this.takeEarly()) peer.close();
     this.#log?.[Symbol.dispose]();
     this.#log = undefined;
   }

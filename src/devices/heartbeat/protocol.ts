@@ -5,6 +5,7 @@
  */
 import { readSome } from "../../sys/files.ts";
 import { addressOf } from "../../sys/libc.ts";
+import { POLLIN, POLLOUT } from "../../sys/linux/poll.ts";
 import { sendSome, type VsockConnection } from "../../sys/socket/vsock.ts";
 import { type System, wouldBlock } from "../../sys/system.ts";
 
@@ -14,25 +15,45 @@ export const HEARTBEAT_PORT = 9000;
 export const PARENT_CID = 3;
 const HEARTBEAT_BYTE = 0xb7;
 
-/** What a peer has sent so far, and the result of the answer: 1 for a sent byte, otherwise a negative errno. */
+/** What has become of a connection; `sent` is the number of bytes of the answer, or a negative errno. */
 export type PeerResult =
-  | { readonly kind: "nothing yet" }
+  | { readonly kind: "waiting" }
   | { readonly kind: "closed"; readonly why: string }
   | { readonly kind: "wrong byte"; readonly byte: number }
   | { readonly kind: "answered"; readonly sent: number };
 
-/** Reads a peer's byte and answers a heartbeat. @param beforeAnswer records it first: the answer may not be lost. */
-export function answerPeer(
-  system: System,
-  { socket }: VsockConnection,
-  beforeAnswer: () => void,
-): PeerResult {
-  const buffer = new Uint8Array(1);
-  const got = readSome(system, socket.number, buffer);
-  if (wouldBlock(got)) return { kind: "nothing yet" };
-  if (got <= 0) return { kind: "closed", why: got === 0 ? "closed without a byte" : "connection lost" };
-  const [byte = 0] = buffer;
-  if (byte !== HEARTBEAT_BYTE) return { kind: "wrong byte", byte };
-  beforeAnswer();
-  return { kind: "answered", sent: sendSome(system, socket.number, addressOf(buffer), 1) };
+/** A connection to the port: its peer sends a byte and receives it back. */
+export class PeerConnection {
+  #hasByte = false;
+
+  constructor(
+    private readonly system: System,
+    readonly incoming: VsockConnection,
+  ) {}
+
+  /** The events of poll(2) that it waits for. */
+  get events(): number {
+    return this.#hasByte ? POLLOUT : POLLIN;
+  }
+
+  /** Reads the byte and answers a heartbeat. @param beforeAnswer records it: the answer may not be lost. */
+  proceed(beforeAnswer: () => void): PeerResult {
+    const { socket } = this.incoming;
+    const buffer = Uint8Array.of(HEARTBEAT_BYTE);
+    if (!this.#hasByte) {
+      const got = readSome(this.system, socket.number, buffer);
+      if (wouldBlock(got)) return { kind: "waiting" };
+      if (got <= 0) return { kind: "closed", why: got === 0 ? "closed without a byte" : "connection lost" };
+      const [byte = 0] = buffer;
+      if (byte !== HEARTBEAT_BYTE) return { kind: "wrong byte", byte };
+      this.#hasByte = true;
+      beforeAnswer();
+    }
+    const sent = sendSome(this.system, socket.number, addressOf(buffer), 1);
+    return wouldBlock(sent) ? { kind: "waiting" } : { kind: "answered", sent };
+  }
+
+  close(): void {
+    this.incoming.socket.close();
+  }
 }

@@ -4,7 +4,9 @@ import type { ParentResult } from "../../emulated-parent/run.ts";
 import type { Problem, ScenarioInput } from "../../emulated-parent/scenario.ts";
 import { eifOf, fakeKernel } from "./images.ts";
 import {
+  CAUSE_UNKNOWN,
   entries,
+  exitLine,
   expectNothingLeft,
   HELLO,
   launch,
@@ -73,7 +75,7 @@ describe.concurrent.skipIf(notHere !== undefined)("errors after the start, and o
       call: "accept4",
       errno: "EMFILE",
       liveMs: 600,
-      message: /^nitro: heartbeat: accept4 .*EMFILE.*; no longer waiting, /,
+      message: /^nitro: heartbeat: accept4 .*EMFILE.*; trying again, /,
     },
     {
       call: "socket",
@@ -99,11 +101,46 @@ describe.concurrent.skipIf(notHere !== undefined)("errors after the start, and o
       expect(started).toContain("enclave started");
       expect(why).toMatch(message);
       expect(why).toContain("the enclave keeps running");
-      expect(ended).toContain("the enclave (CID 16) exited after ");
+      expect(ended).toContain("the enclave (CID 16) exited ");
       expect(entries(result, "enclave exited")[0]).toMatchObject({ reason: "liveMs elapsed" });
       expectNothingLeft(result);
     });
   }
+
+  /** Each fails with every second call, from the first on: what is not tried again is lost. */
+  const TRANSIENT: readonly [call: string, errno: string][] = [
+    ["poll", "ENOMEM"],
+    ["accept4", "ENOMEM"],
+    ["accept4", "EMFILE"],
+    ["accept4", "ENOBUFS"],
+    ["sendto", "EAGAIN"],
+    ["sendto", "EINTR"],
+    ["sendto", "ENOBUFS"],
+    ["pread64", "EINTR"],
+  ];
+  test.each(TRANSIENT)(
+    "transient errno: %s with %s costs neither the enclave nor its heartbeat nor its console",
+    async (call, errno) => {
+      // The loader does not repeat it.
+      const of = call === "pread64" ? ["-P", here.eif] : [];
+      const inject = [...of, "-e", `trace=${call}`, "-e", `inject=${call}:error=${errno}:when=1+2`];
+      const strace = ["strace", "-f", "-o", here.path(`strace-${call}-${errno}`), ...inject];
+      const options = ["-accel", "nitro,debug-mode=on,heartbeat=require", "-serial", "stdio"];
+      const words = here.production(...options);
+      const enclave = { console: ["hello", "from within"], heartbeatMs: 200, liveMs: 500 };
+      const result = await launchAs({ command: [...strace, ...words], scenario: { enclave } });
+      expect(here.text(`strace-${call}-${errno}`)).toContain("(INJECTED)");
+      expect(result.report.heartbeats).toEqual([{ cid: 16, byte: 0xb7, outcome: "answered" }]);
+      expect(result.stdout).toBe("hello\nfrom within\n");
+      const [started, ...more] = lines(result.stderr);
+      expect(started).toContain("enclave started");
+      const told = /^nitro: heartbeat: accept4 vsock port 9000: .*; trying again, the enclave keeps running$/;
+      expect(more.filter((line) => !told.test(line))).toHaveLength(1);
+      expect(more.at(-1)).toMatch(exitLine(CAUSE_UNKNOWN.debug));
+      expect(result.status).toBe(5);
+      expectNothingLeft(result);
+    },
+  );
 
   for (const ioctl of IOCTLS) {
     test(`${ioctl}: each error is reported by name, with a hint`, async () => {

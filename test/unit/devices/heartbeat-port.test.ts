@@ -7,6 +7,7 @@ import { claimHeartbeatPort, HeartbeatPort } from "../../../src/devices/heartbea
 import { Fd } from "../../../src/sys/files.ts";
 import { isReadable, type Waiter } from "../../../src/sys/poll.ts";
 import { openSystem, type System } from "../../../src/sys/system.ts";
+import { fakeLibc } from "../sys/fake-libc.ts";
 import { FakeVsock } from "./fake-vsock.ts";
 
 const system = openSystem();
@@ -90,6 +91,54 @@ describe("heartbeat log", () => {
     for (let cid = 100; cid < 1700; cid++) one?.started(cid);
     two?.read();
     expect([99, 100, 1699, 1700].map((cid) => two?.isKnown(cid))).toEqual([false, true, true, false]);
+  });
+});
+
+describe("the heartbeat log, while the kernel is short of memory", () => {
+  /** A log whose file fails so often, once `fail` is called. */
+  const failing = (call: "write" | "pread", errno: number) => {
+    const [one, two] = logs(2);
+    if (one === undefined || two === undefined) throw new Error("no logs");
+    let left = 0;
+    const broken = fakeLibc({
+      [call]: (...args: Parameters<typeof system.libc.write>) => {
+        if (left === 0) return (system.libc[call] as (...args: unknown[]) => number)(...args);
+        left -= 1;
+        return -1;
+      },
+      errno: () => errno,
+    });
+    const log = stack.use(new HeartbeatLog(broken, one.fds));
+    const fail = (times: number) => {
+      left = times;
+    };
+    return { log, two, fail };
+  };
+
+  test.each([
+    ["EINTR", 4],
+    ["ENOMEM", 12],
+  ])("heartbeat log: records a heartbeat whose entry cannot be written at first (%s)", (_name, errno) => {
+    const { log, two, fail } = failing("write", errno);
+    fail(1);
+    log.heartbeat(17);
+    two.read();
+    expect(two.hasHeartbeat(17)).toBe(true);
+  });
+
+  test.each([
+    ["EINTR", 4, 1],
+    ["ENOMEM", 12, 1],
+    ["EIO", 5, 1000],
+  ])("heartbeat log: a failed read does not end the launch (%s)", (_name, errno, times) => {
+    const { log, two, fail } = failing("pread", errno);
+    two.heartbeat(17);
+    fail(times);
+    log.read();
+    expect(log.hasHeartbeat(17)).toBe(times === 1);
+    fail(0);
+    log.read();
+    expect(log.hasHeartbeat(17)).toBe(true);
   });
 });
 
@@ -428,9 +477,9 @@ describe("a launcher without a free descriptor", () => {
     expect([vsock.closed(silent?.fd ?? -1), heartbeat.isAwaited, reported]).toEqual([true, true, []]);
   });
 
-  test("no free descriptor: without connections the port is released", async () => {
-    const { heartbeat, connects } = await shared(undefined);
+  test("no free descriptor: without connections the port is kept, and that is reported", async () => {
+    const { vsock, heartbeat, connects, reported } = await shared(undefined);
     connects(-24);
-    expect(heartbeat.isAwaited).toBe(false);
+    expect([heartbeat.isAwaited, vsock.closed(50), reported.length]).toEqual([true, false, 1]);
   });
 });

@@ -233,21 +233,91 @@ describe("no heartbeat", () => {
     expect([heartbeat.requiresStop, heartbeat.exitEvidence()]).toEqual([true, { heartbeat: "missed" }]);
     expect([heartbeat.isAwaited, vsock.closed(50), waiters()]).toEqual([false, true, []]);
   });
+});
 
-  test("missing heartbeat: stops the enclave if it is required and no connection can be accepted", async () => {
-    const { heartbeat, reported, waiters, vsock } = await started(5_000, true);
-    vsock.incoming.push(-24);
+describe("an error of accept4", () => {
+  test.each([
+    ["ENOMEM", 12],
+    ["EMFILE", 24],
+    ["ENFILE", 23],
+    ["ENOBUFS", 105],
+    ["EPERM", 1],
+    ["EIO", 5],
+  ])(
+    "error of accept4: %s keeps the port, is reported once, and the heartbeat is counted later",
+    async (name, errno) => {
+      for (const required of [false, true]) {
+        const { heartbeat, reported, waiters, vsock, peer } = await started(5_000, required);
+        for (let i = 0; i < 3; i++) {
+          vsock.incoming.push(-errno);
+          waiters()[0]?.ready(1);
+        }
+        expect(reported).toHaveLength(1);
+        expect(reported[0]).toMatch(
+          new RegExp(
+            `^heartbeat: accept4 vsock port 9000: .*\\(${name}\\); trying again, the enclave keeps running$`,
+          ),
+        );
+        expect([heartbeat.isAwaited, heartbeat.requiresStop, vsock.closed(50)]).toEqual([true, false, false]);
+        // The loop does not spin on a listener that stays readable.
+        expect(vsock.system.isShort).toBe(true);
+        peer(16, [BYTE]);
+        expect(heartbeat.hasArrived).toBe(true);
+      }
+    },
+  );
+
+  test.each([
+    ["EINTR", 4],
+    ["ECONNABORTED", 103],
+    ["EPROTO", 71],
+  ])("error of accept4: %s is not reported", async (_name, errno) => {
+    const { heartbeat, reported, waiters, vsock, peer } = await started();
+    vsock.incoming.push(-errno);
     waiters()[0]?.ready(1);
-    expect(reported[0]).toContain("Too many open files (EMFILE); stopping the enclave (heartbeat=require)");
-    expect([reported.length, heartbeat.requiresStop]).toEqual([1, true]);
+    expect([reported, heartbeat.isAwaited]).toEqual([[], true]);
+    peer(16, [BYTE]);
+    expect(heartbeat.hasArrived).toBe(true);
   });
+});
 
-  test("missing heartbeat: a failure to accept connections is reported", async () => {
-    const { heartbeat, reported, waiters, vsock } = await started();
-    vsock.incoming.push(-24);
-    waiters()[0]?.ready(1);
-    expect(reported[0]).toContain("Too many open files (EMFILE)");
-    expect([heartbeat.isAwaited, vsock.closed(50)]).toEqual([false, true]);
+describe("an answer that cannot be sent now", () => {
+  test.each([
+    ["EAGAIN", 11],
+    ["EINTR", 4],
+    ["ENOBUFS", 105],
+    ["ENOMEM", 12],
+  ])("answer: one that fails with %s is sent when the connection is writable", async (_name, errno) => {
+    for (const cid of [16, 77]) {
+      const { heartbeat, reported, waiters, vsock, peer } = await started();
+      vsock.sendResult = -errno;
+      const fd = peer(cid, [BYTE]);
+      const waiting = waiters().find((each) => each.fd === fd);
+      expect([waiting?.events, vsock.closed(fd), heartbeat.hasArrived, reported]).toEqual([
+        4,
+        false,
+        false,
+        [],
+      ]);
+      vsock.sendResult = 1;
+      waiting?.ready(4);
+      expect([vsock.closed(fd), heartbeat.hasArrived]).toEqual([true, cid === 16]);
+    }
+  });
+});
+
+describe("a byte that cannot be read now", () => {
+  test.each([
+    ["EINTR", 4],
+    ["ENOMEM", 12],
+    ["ENOBUFS", 105],
+  ])("byte of a peer: one whose read fails with %s is read later", async (_name, errno) => {
+    const { heartbeat, peer, vsock, waiters } = await started();
+    const fd = peer(16, -errno);
+    expect([heartbeat.isAwaited, vsock.closed(fd)]).toEqual([true, false]);
+    vsock.readable.set(fd, [[BYTE]]);
+    waiters().at(-1)?.ready(1);
+    expect(heartbeat.hasArrived).toBe(true);
   });
 });
 

@@ -37,6 +37,25 @@ function errnoOf(run: () => unknown): number {
   return 0;
 }
 
+describe("a read at an offset", () => {
+  test("readBytesAt: goes on after a signal has interrupted it, as on FUSE", () => {
+    let calls = 0;
+    const interrupted = fakeLibc({
+      pread: (fd, address, length, offset) => {
+        calls += 1;
+        if (calls !== 2) return -1;
+        return Number(system.libc.pread(Number(fd), Number(address), Number(length), Number(offset)));
+      },
+      errno: () => (calls === 1 ? 4 : 5),
+    });
+    using fd = openFile(system, path, O_RDONLY);
+    const into = new Uint8Array(10);
+    expect(readBytesAt(interrupted, { fd, path }, into, 0)).toBe(10);
+    expect(new TextDecoder().decode(into)).toBe("0123456789");
+    expect(errnoOf(() => readBytesAt(interrupted, { fd, path }, into, 0))).toBe(5);
+  });
+});
+
 describe("Fd", () => {
   test("Fd: close is called once, also when disposed after close", () => {
     const closed: number[] = [];

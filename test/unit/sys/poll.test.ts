@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { SyscallError } from "../../../src/sys/errors.ts";
 import { POLLIN } from "../../../src/sys/linux/poll.ts";
 import { nowMs, runLoop, type Waiter } from "../../../src/sys/poll.ts";
@@ -167,14 +167,60 @@ describe("a failed poll", () => {
     expect(calls()).toBe(3);
   });
 
-  test("failed poll: throws for another errno", () => {
+  test.each([
+    ["ENOMEM", 12],
+    ["EAGAIN", 11],
+    ["EINVAL", 22], // more descriptors than the limit of open files, which was lowered
+  ])(
+    "failed poll: after %s each descriptor is polled by itself, so that what is ready is served",
+    (_name, errno) => {
+      let pause = 0;
+      const sleep = spyOn(Bun, "sleepSync").mockImplementation((ms) => {
+        pause += Number(ms);
+      });
+      const system = fakeLibc({
+        poll: (table, count) => {
+          if (count !== 1) return -1;
+          const view = new DataView((table as Uint8Array).buffer, (table as Uint8Array).byteOffset);
+          if (view.getInt32(0, true) !== 7) return 0;
+          view.setInt16(6, 1, true);
+          return 1;
+        },
+        errno: () => errno,
+      });
+      const served: number[] = [];
+      const each = [5, 7, 9].map((fd) => waiter({ fd, ready: () => served.push(fd) }));
+      runLoop(
+        system,
+        () => each,
+        () => served.length === 3,
+      );
+      sleep.mockRestore();
+      expect(served).toEqual([7, 7, 7]);
+      expect(pause).toBeGreaterThan(0); // the loop does not spin
+    },
+  );
+
+  test("failed poll: deadlines are served though each descriptor fails as well", () => {
     const { system } = failing(12);
+    let expired = 0;
+    const late = waiter({ deadlineMs: 0, expired: () => expired++ });
+    runLoop(
+      system,
+      () => [late, late],
+      () => expired === 4,
+    );
+    expect(expired).toBe(4);
+  });
+
+  test("failed poll: throws for another errno", () => {
+    const { system } = failing(14);
     const run = () =>
       runLoop(
         system,
         () => [waiter({})],
         () => false,
       );
-    expect(run).toThrow(new SyscallError("poll", 12, ""));
+    expect(run).toThrow(new SyscallError("poll", 14, ""));
   });
 });
