@@ -34,8 +34,8 @@ describe("-pidfile", () => {
     const reader = holder.stdout.getReader();
     await reader.read();
     expect(launch(path)).toEqual({
-      line: `nitro: -pidfile ${path}: in use by another launcher (pid ${holder.pid})`,
-      hint: "hint: choose another file, or stop that launcher first, which also stops its enclave",
+      line: `nitro: -pidfile ${path}: in use by another launcher: flock (pid ${holder.pid})`,
+      hint: "hint: choose another file; this one is free once that launcher and its enclave have ended",
       status: 1,
     });
     holder.kill();

@@ -23,6 +23,11 @@ const KNOWN: { what: string; path: RegExp; most: number }[] = [
   { what: "sockets: standard streams and the console", path: /^socket:/, most: 3 },
   { what: "the console's file", path: /\/console$/, most: 1 },
   { what: "the enclave, and standard streams", path: /^pipe:/, most: 4 },
+  {
+    what: "what other launches may ask of the heartbeat's holder",
+    path: /^\/memfd:nitro-heartbeat-holder /,
+    most: 1,
+  },
   { what: "the runtime's event loop, and the signals", path: /^anon_inode:/, most: 4 },
 ];
 
