@@ -36,7 +36,7 @@ export class FakeVsock {
         this.backlogs.push(Number(backlog));
         return this.#note("listen", 0);
       },
-      accept4: (_listener, address) => this.#accept(address as Uint8Array),
+      accept4: (_listener, address) => this.#accept(address as Uint8Array | null),
       connect: () => this.#note("connect", this.connects.shift() ?? -115),
       getsockopt: (_fd, _level, _name, value) => {
         new DataView((value as Uint8Array).buffer).setInt32(0, this.socketErrors.shift() ?? 0, true);
@@ -63,14 +63,16 @@ export class FakeVsock {
     return this.#result(result);
   }
 
-  #accept(address: Uint8Array): number {
+  #accept(address: Uint8Array | null): number {
     const cid = this.incoming.shift();
     if (cid === undefined) return this.#result(-EAGAIN);
     if (cid < 0) return this.#result(cid);
-    const view = new DataView(address.buffer);
-    view.setUint16(0, 40, true);
-    view.setUint32(4, 1024, true);
-    view.setUint32(8, cid, true);
+    if (address !== null) {
+      const view = new DataView(address.buffer);
+      view.setUint16(0, 40, true);
+      view.setUint32(4, 1024, true);
+      view.setUint32(8, cid, true);
+    }
     return this.#note(`accept ${cid}`, this.#next++);
   }
 

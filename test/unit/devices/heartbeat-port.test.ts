@@ -483,3 +483,38 @@ describe("a launcher without a free descriptor", () => {
     expect([heartbeat.isAwaited, vsock.closed(50), reported.length]).toEqual([true, false, 1]);
   });
 });
+
+describe("a handoff socket, while descriptors or memory are short", () => {
+  /** The port with the listener 50 and the handoff socket 51. */
+  const sharing = (calls: Parameters<typeof fakeLibc>[0] = {}) => {
+    const vsock = new FakeVsock();
+    const faulty: System = { ...vsock.system, libc: { ...vsock.system.libc, ...fakeCalls(calls) } };
+    const port = stack.use(new HeartbeatPort(faulty, new Fd(faulty, 50), new Fd(faulty, 51)));
+    return { vsock, port, faulty };
+  };
+  const fakeCalls = (calls: Parameters<typeof fakeLibc>[0]) => {
+    const all = fakeLibc(calls).libc;
+    return Object.fromEntries(Object.keys(calls).map((name) => [name, all[name as keyof typeof all]]));
+  };
+
+  test.each([
+    ["EMFILE", 24],
+    ["ENOMEM", 12],
+    ["ENOBUFS", 105],
+    ["EINTR", 4],
+  ])("handoff socket: accept4 that fails with %s leaves it open", (_name, errno) => {
+    const { vsock, port } = sharing();
+    vsock.incoming.push(-errno);
+    port.serveOtherLaunchers();
+    const waiters: Waiter[] = [];
+    port.addWaiters(waiters);
+    expect([vsock.closed(51), waiters.map(({ fd }) => fd)]).toEqual([false, [51]]);
+  });
+
+  test("handoff socket: a client for which no log can be created connects again, and the socket stays", () => {
+    const { vsock, port } = sharing({ memfd_create: () => -1 });
+    vsock.incoming.push(1);
+    port.serveOtherLaunchers();
+    expect([vsock.closed(100), vsock.closed(51)]).toEqual([true, false]);
+  });
+});
