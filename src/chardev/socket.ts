@@ -10,7 +10,7 @@ import { POLLIN, POLLOUT } from "../sys/linux/poll.ts";
 import type { PinnedBuffer } from "../sys/pinned-buffer.ts";
 import { nowMs, type Waiter, waiter } from "../sys/poll.ts";
 import { addressText, type SocketAddress } from "../sys/socket/address.ts";
-import { receiveBytes } from "../sys/socket/descriptor-passing.ts";
+import { DescriptorReceiver } from "../sys/socket/descriptor-passing.ts";
 import { listenOnPassed, localAddress } from "../sys/socket/passed.ts";
 import {
   acceptSocket,
@@ -54,6 +54,7 @@ export class SocketChardev implements Chardev {
   readonly #address: SocketAddress;
   /** Descriptors that the client has passed with its last message. */
   #received: Fd[] = [];
+  #receiver: DescriptorReceiver | undefined;
 
   /**
    * Listens, starts to connect, or uses a socket that was passed. Throws SyscallError and UserError.
@@ -171,9 +172,13 @@ export class SocketChardev implements Chardev {
   /** Reads from the client. Descriptors that it passed before are closed when it passes others, as in QEMU. */
   #read(buffer: Uint8Array): number {
     if (this.#address.kind !== "unix") return readSome(this.system, this.fd, buffer);
-    const { result, fds } = receiveBytes(this.system, this.fd, buffer);
-    if (fds.length > 0) this.#closeReceived();
-    this.#received.push(...fds);
+    this.#receiver ??= new DescriptorReceiver(this.system);
+    const result = this.#receiver.receive(this.fd, buffer);
+    const { fds } = this.#receiver;
+    if (fds.length > 0) {
+      this.#closeReceived();
+      this.#received.push(...fds);
+    }
     return result;
   }
 

@@ -111,25 +111,54 @@ export function receiveFromProcess(
 const MAX_DESCRIPTORS = 16;
 
 /**
- * recvmsg(2), non-blocking: receives bytes into the buffer, and descriptors that came with them, which the caller owns.
- * `result` is the number of bytes, 0 at the end, or the negative errno.
+ * Receives a stream of bytes, and descriptors that come with them. What recvmsg(2) needs is allocated once: a client
+ * may send megabytes, and garbage for each read would let the process grow by as much.
  */
-export function receiveBytes(
-  system: System,
-  socket: number,
-  buffer: Uint8Array,
-): { readonly result: number; readonly fds: readonly Fd[] } {
-  const control = new Uint8Array(controlSpace(MAX_DESCRIPTORS));
-  const { header, held } = message(buffer, control);
-  const flags = net.MSG_DONTWAIT | net.MSG_CMSG_CLOEXEC;
-  const got = Number(system.libc.sharingCalls.recvmsg(socket, header, flags));
-  const result = resultOrErrno(system, "recvmsg", got, () => `${socket}, …`);
-  if (result < 0 || held.length === 0) return { result, fds: [] };
-  const { msg_controllen } = net.msghdr.decode(header);
-  return {
-    result,
-    fds: descriptors(control, Number(msg_controllen)).map((number) => new Fd(system, number)),
-  };
+export class DescriptorReceiver {
+  readonly #control = new Uint8Array(controlSpace(MAX_DESCRIPTORS));
+  readonly #vector = iovec.encode({ iov_base: 0n, iov_len: 0n });
+  readonly #header = net.msghdr.encode({
+    msg_name: 0n,
+    msg_namelen: 0,
+    padding: 0,
+    msg_iov: BigInt(addressOf(this.#vector)),
+    msg_iovlen: 1n,
+    msg_control: BigInt(addressOf(this.#control)),
+    msg_controllen: 0n,
+    msg_flags: 0,
+    padding_end: 0,
+  });
+  readonly #vectorView = new DataView(this.#vector.buffer);
+  readonly #headerView = new DataView(this.#header.buffer);
+  /** The descriptors of the last message; the caller owns them. */
+  fds: readonly Fd[] = NO_DESCRIPTORS;
+
+  constructor(private readonly system: System) {}
+
+  /** recvmsg(2), non-blocking. Returns the number of bytes, 0 at the end, or the negative errno. */
+  receive(socket: number, buffer: Uint8Array): number {
+    const { system } = this;
+    const { iov_base, iov_len } = iovec.offsets;
+    setWord(this.#vectorView, iov_base, addressOf(buffer));
+    setWord(this.#vectorView, iov_len, buffer.length);
+    const { msg_controllen } = net.msghdr.offsets;
+    setWord(this.#headerView, msg_controllen, this.#control.length);
+    const flags = net.MSG_DONTWAIT | net.MSG_CMSG_CLOEXEC;
+    const got = Number(system.libc.sharingCalls.recvmsg(socket, this.#header, flags));
+    const result = resultOrErrno(system, "recvmsg", got, () => `${socket}, …`);
+    const length = result < 0 ? 0 : this.#headerView.getUint32(msg_controllen, true);
+    this.fds =
+      length === 0 ? NO_DESCRIPTORS : descriptors(this.#control, length).map((fd) => new Fd(system, fd));
+    return result;
+  }
+}
+
+const NO_DESCRIPTORS: readonly Fd[] = [];
+
+/** Stores a number below 2^53 as 64 bits, without a bigint. */
+function setWord(view: DataView, offset: number, value: number): void {
+  view.setUint32(offset, value % 2 ** 32, true);
+  view.setUint32(offset + 4, Math.floor(value / 2 ** 32), true);
 }
 
 function descriptors(control: Uint8Array, length: number): number[] {
