@@ -326,7 +326,7 @@ async function build(target: Target, plugin: Bun.BunPlugin): Promise<string> {
       compile: {
         target: `bun-linux-${target.node}`,
         executablePath: runtime,
-        jitPolicy: 64, // sys/jit.ts restores the usual thresholds
+        jitPolicy: 64, // sys/engine.ts restores the usual thresholds
         autoloadBunfig: false,
         autoloadDotenv: false,
         autoloadTsconfig: false,

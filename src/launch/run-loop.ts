@@ -4,7 +4,7 @@
  */
 import type { Device, ExitEvidence, RunEnd } from "../devices/device.ts";
 import type { Enclave } from "../enclave/enclave.ts";
-import { restoreJitThresholds } from "../sys/jit.ts";
+import { collectGarbage, restoreJitThresholds } from "../sys/engine.ts";
 import { POLLIN } from "../sys/linux/poll.ts";
 import { runLoop, type Waiter, waiter } from "../sys/poll.ts";
 import type { StopSignal } from "../sys/signals.ts";
@@ -21,6 +21,7 @@ export function runUntilExit(
 ): number {
   const loop = new RunLoop(context, run, enclave, devices);
   restoreJitThresholds();
+  collectGarbage();
   runLoop(
     context.system,
     () => loop.waiters(),

@@ -130,8 +130,7 @@ describe.skipIf(notHere !== undefined)("monitor clients", () => {
     }
     const again = await connectQmp();
     expect(await status(again)).toEndWith(RUNNING);
-    // Garbage of the floods may wait for the next collection; what the clients sent is not kept.
-    expect(residentKiB(pid()) - before).toBeLessThan(160 * 1024);
+    expect(residentKiB(pid()) - before).toBeLessThan(96 * 1024);
     again.send('{"execute":"quit"}');
     await end(parent);
   });

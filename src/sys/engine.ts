@@ -8,3 +8,11 @@
 export function restoreJitThresholds(): void {
   Bun.unsafe.setJITPolicy(1);
 }
+
+/**
+ * Collects garbage, which takes 5 to 15 ms. The engine counts views of the enclave's memory as its own and would let
+ * 130 MB of garbage come together before its first collection; after one it collects every 8 MB.
+ */
+export function collectGarbage(): void {
+  Bun.gc(true);
+}
