@@ -11,7 +11,7 @@ import type { PinnedBuffer } from "../sys/pinned-buffer.ts";
 import { nowMs, type Waiter, waiter } from "../sys/poll.ts";
 import { addressText, type SocketAddress } from "../sys/socket/address.ts";
 import { DescriptorReceiver } from "../sys/socket/descriptor-passing.ts";
-import { listenOnPassed, localAddress } from "../sys/socket/passed.ts";
+import { listenOnPassed } from "../sys/socket/passed.ts";
 import {
   acceptSocket,
   connectSocket,
@@ -34,6 +34,14 @@ export function bareAddress(address: SocketBackend["address"]): string {
   return address.kind === "unix" ? address.path : addressText(address).slice("tcp:".length);
 }
 
+/** Where the device's connections come from. */
+export interface SocketSource {
+  /** The address that was given, or that a passed socket has. */
+  readonly address: SocketAddress;
+  /** The socket that another program opened; the device owns it. */
+  readonly passed?: Fd;
+}
+
 /** A socket as a character device. */
 export class SocketChardev implements Chardev {
   readonly type = "chardev-socket";
@@ -50,7 +58,7 @@ export class SocketChardev implements Chardev {
   readonly #acceptor: Waiter;
   readonly #connector: Waiter;
 
-  /** The address that was given, or that a passed socket has. */
+  /** With the port that the kernel chose, if 0 was requested. */
   readonly #address: SocketAddress;
   /** Descriptors that the client has passed with its last message. */
   #received: Fd[] = [];
@@ -58,13 +66,12 @@ export class SocketChardev implements Chardev {
 
   /**
    * Listens, starts to connect, or uses a socket that was passed. Throws SyscallError and UserError.
-   * @param passed the socket for an address that names a descriptor; the device owns it.
    */
   constructor(
     private readonly system: System,
     readonly label: string,
     private readonly backend: SocketBackend,
-    passed?: Fd,
+    { address, passed }: SocketSource,
   ) {
     const self = this;
     this.#reader = fdReader(system, {
@@ -88,20 +95,12 @@ export class SocketChardev implements Chardev {
       () => this.#completeConnect(),
       { deadlineMs: () => this.#reconnectAtMs, expired: () => this.#connect() },
     );
-    const { address, server } = backend;
-    if (address.kind === "fd") {
-      const socket = passed === undefined ? undefined : localAddress(system, passed);
-      if (passed === undefined || socket === undefined)
-        throw new UserError("", `File descriptor '${address.fd}' is not a socket`);
-      this.#address = socket;
-      this.#usePassed(passed);
-    } else if (server) {
+    this.#address = address;
+    if (passed !== undefined) this.#usePassed(passed);
+    else if (backend.server) {
       this.#listener = listenSocket(system, address);
       this.#address = this.#listener.address;
-    } else {
-      this.#address = address;
-      this.#connect();
-    }
+    } else this.#connect();
   }
 
   get name(): string {

@@ -7,6 +7,7 @@ import { OutputLoss } from "../sys/output-loss.ts";
 import type { Waiter } from "../sys/poll.ts";
 import type { ReopenableFiles } from "../sys/reopenable-files.ts";
 import { shellQuote } from "../sys/shell-quote.ts";
+import { localAddress } from "../sys/socket/passed.ts";
 import type { System } from "../sys/system.ts";
 import type { Chardev, ChardevInfo, ChardevSpec, LogFile, SocketBackend } from "./chardev.ts";
 import { PassedDescriptors } from "./descriptors.ts";
@@ -18,7 +19,7 @@ import { pipeChardev } from "./pipe.ts";
 import { ptyChardev } from "./pty.ts";
 import { ReplaceableChardev } from "./replaceable.ts";
 import { ringbufChardev } from "./ringbuf.ts";
-import { bareAddress, SocketChardev } from "./socket.ts";
+import { bareAddress, SocketChardev, type SocketSource } from "./socket.ts";
 import { openStdin } from "./stdin-reader.ts";
 import { stdioChardev } from "./stdio.ts";
 
@@ -93,7 +94,6 @@ export class ChardevTable implements Disposable {
       stack.move();
       return adopted;
     } catch (error) {
-      if (error instanceof UserError && error.what === "") throw new UserError(spec.typed, error.why);
       throw error instanceof SyscallError ? diagnose(error, spec) : error;
     }
   }
@@ -122,7 +122,7 @@ export class ChardevTable implements Disposable {
       case "ringbuf":
         return ringbufChardev(label, backend.size);
       case "socket":
-        return new SocketChardev(system, label, backend, this.#passedSocket(backend));
+        return new SocketChardev(system, label, backend, this.#socketSource(spec.typed, backend));
       case "pty": {
         const pty = ptyChardev(system, label, backend.link);
         this.#report(`char device redirected to ${pty.name} (label ${spec.label})`);
@@ -135,13 +135,16 @@ export class ChardevTable implements Disposable {
     }
   }
 
-  /** Returns the socket of an address that names a descriptor. Throws UserError if no descriptor has the name. */
-  #passedSocket({ address }: SocketBackend): Fd | undefined {
-    if (address.kind !== "fd") return undefined;
-    const named = this.descriptors.takeNamed(address.fd);
-    if (named !== undefined) return named;
-    if (/^\d+$/.test(address.fd)) return new Fd(this.system, Number(address.fd));
-    throw new UserError("", `File descriptor named '${address.fd}' has not been found`);
+  /** Finds the socket of an address that names a descriptor. Throws UserError if there is none. */
+  #socketSource(typed: string, { address }: SocketBackend): SocketSource {
+    if (address.kind !== "fd") return { address };
+    const { fd } = address;
+    const inherited = /^\d+$/.test(fd) ? new Fd(this.system, Number(fd)) : undefined;
+    const passed = this.descriptors.takeNamed(fd) ?? inherited;
+    if (passed === undefined) throw new UserError(typed, `File descriptor named '${fd}' has not been found`);
+    const local = localAddress(this.system, passed);
+    if (local === undefined) throw new UserError(typed, `File descriptor '${fd}' is not a socket`);
+    return { address: local, passed };
   }
 
   /** Whether a device has this label. */

@@ -9,14 +9,9 @@ import { cpusetProblem, hugetlbProblem, memoryProblem } from "../host/process/cg
 import { fileSizeProblem, openFilesProblem } from "../host/process/limits.ts";
 import type { LaunchOptions } from "../launch/options.ts";
 import { planUsualPages } from "../launch/plan/huge-pages.ts";
-import { type MemorySize, planPages } from "../launch/plan/memory.ts";
+import type { MemorySize } from "../launch/plan/memory.ts";
 import { memorySource } from "../launch/plan/memory-source.ts";
-import {
-  excessWarning,
-  planLargerPages,
-  planPagesOfAnySize,
-  supplyOfAnySize,
-} from "../launch/plan/page-supply.ts";
+import { excessWarning, planPagesOfAnySize, suffices, supplyOfAnySize } from "../launch/plan/page-supply.ts";
 import { HUGE_PAGE_BYTES } from "../sys/memory.ts";
 import type { System } from "../sys/system.ts";
 import { sizeWithUnit } from "../sys/units.ts";
@@ -75,11 +70,9 @@ function pagesOfAnyNode(
   { nodes }: Topology,
   { memory, poolCommand: command }: PageDemand,
 ): Finding {
-  const plan = memoryBackend?.pageBytes === undefined ? planLargerPages : planPages;
-  const sufficient = nodes.filter((node) => {
-    const supply = supplyOfAnySize(system, node, memoryBackend?.pageBytes);
-    return plan(memory.bytes, supply) !== undefined;
-  });
+  const sufficient = nodes.filter((node) =>
+    suffices(supplyOfAnySize(system, node, memoryBackend?.pageBytes), memory, memoryBackend),
+  );
   const each = nodes.map((node) => `node ${node}: ${supplyText(system, node)}`).join("; ");
   if (sufficient.length > 0)
     return finding(

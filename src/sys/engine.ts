@@ -1,10 +1,10 @@
-/**
- * Thresholds of the JavaScript engine's compiler. The executable starts with 64 times the usual ones (build.ts): most
- * code of a launch runs once. Compiler threads would compete with the threads that fill the memory (4 % of the time to
- * the donation for a 16 MB image with 128 MiB), and the compiler takes 3 MB of memory (for an EIF of 900 MB).
- */
+/** The JavaScript engine: when it compiles and when it collects garbage. */
 
-/** Restores the usual thresholds, before code that runs often. */
+/**
+ * Restores the usual thresholds of the compiler, before code that runs often. The executable starts with 64 times these
+ * (build.ts): most code of a launch runs once. Compiling would take time from the threads that fill the memory (4 % of
+ * the time to the donation for a 16 MB image with 128 MiB), and 3 MB of memory (for an EIF of 900 MB).
+ */
 export function restoreJitThresholds(): void {
   Bun.unsafe.setJITPolicy(1);
 }

@@ -21,9 +21,7 @@ export function inheritedPipe(system: System): { reading: Fd; writing: Fd } {
   const [from, to] = [view.getInt32(0, true), view.getInt32(4, true)];
   checked(system, "pipe2", created, { args: () => `[${from}, ${to}], O_CLOEXEC` });
   const [reading, writing] = [new Fd(system, from), new Fd(system, to)];
-  checked(system, "fcntl", system.libc.processCalls.fcntl(to, F_SETFD, 0), {
-    args: () => `${to}, F_SETFD, 0`,
-  });
+  keepAcrossExec(system, to);
   return { reading, writing };
 }
 

@@ -25,10 +25,12 @@ export function pcrLines(pcrs: Pcrs, certificate: SigningCertificate | undefined
 
 /** Describes a certificate in one line. */
 export function certificateLine(certificate: SigningCertificate): string {
-  const { subject, notBefore, notAfter } = certificate;
-  return oneLine(
-    `${subject || "a certificate without a name"}, valid from ${notBefore.text} to ${notAfter.text}`,
-  );
+  const { notBefore, notAfter } = certificate;
+  return escapeLine(`${subjectText(certificate)}, valid from ${notBefore.text} to ${notAfter.text}`);
+}
+
+function subjectText({ subject }: SigningCertificate): string {
+  return subject || "a certificate without a name";
 }
 
 /** Returns a size in bytes, and in MiB from 1 MiB on: `1066160 bytes (1 MiB)`. */
@@ -65,11 +67,7 @@ export function describeText(image: EifDescription): string {
 }
 
 function line(name: string, text: string): string {
-  return `${oneLine(name).padEnd(8)} ${oneLine(text)}\n`;
-}
-
-function oneLine(text: string): string {
-  return escapeLine(text);
+  return `${escapeLine(name).padEnd(8)} ${escapeLine(text)}\n`;
 }
 
 function signatureText({ signature }: EifDescription): string {
@@ -81,7 +79,7 @@ function signatureText({ signature }: EifDescription): string {
   const validity = validityAt(certificate, new Date());
   return (
     line("signed", `${state} (${where})`) +
-    line("by", certificate.subject || "a certificate without a name") +
+    line("by", subjectText(certificate)) +
     line("valid", `${certificate.notBefore.text} to ${certificate.notAfter.text} (${validity} now)`)
   );
 }

@@ -5,15 +5,19 @@ import type { PropertyValues } from "./option.ts";
 import { checkProperties, type ParsedOption, type ParsedOptions, typedText } from "./parsed-options.ts";
 import { identifier, only, onOff } from "./values.ts";
 
-const MONITOR_HMP = {
+/** Properties of both kinds of monitors. */
+const MONITOR = {
   id: { schema: identifier, required: true, help: "its name" },
   chardev: { schema: identifier, required: true, help: "the id of the -chardev" },
+} as const;
+
+const MONITOR_HMP = {
+  ...MONITOR,
   readline: { schema: onOff, help: "edit lines, and complete with Tab", default: "on" },
 } as const;
 
 const MONITOR_QMP = {
-  id: { schema: identifier, required: true, help: "its name" },
-  chardev: { schema: identifier, required: true, help: "the id of the -chardev" },
+  ...MONITOR,
   pretty: { schema: onOff, help: "indent the JSON", default: "off" },
   "close-action": {
     schema: () => only("none", "only none is supported"),

@@ -41,10 +41,9 @@ export function processesWithDescriptor(
     const args = commandLine(system, Number(pid));
     // A kernel thread has no arguments and no descriptors.
     if (args.length === 0) continue;
-    const fds = listDirectory(system, `/proc/${pid}/fd`);
-    if (fds === undefined) complete = false;
-    const isMatch = (fd: string) => matches(readLink(system, `/proc/${pid}/fd/${fd}`), Number(pid));
-    const count = (fds ?? []).filter(isMatch).length;
+    const descriptors = listDescriptors(system, Number(pid));
+    if (descriptors === undefined) complete = false;
+    const count = (descriptors ?? []).filter(({ link }) => matches(link, Number(pid))).length;
     if (count > 0)
       holders.push({ pid: Number(pid), uid: fileStatus(system, `/proc/${pid}`)?.uid, args, count });
   }
@@ -66,9 +65,14 @@ export interface Descriptor {
 
 /** Returns the open descriptors of a process; none if it cannot be inspected. */
 export function descriptorsOf(system: System, pid: number): Descriptor[] {
+  return listDescriptors(system, pid) ?? [];
+}
+
+/** Returns undefined if the process cannot be inspected. */
+function listDescriptors(system: System, pid: number): Descriptor[] | undefined {
   const directory = `/proc/${pid}/fd`;
-  const names = listDirectory(system, directory) ?? [];
-  return names.map((name) => ({ number: Number(name), link: readLink(system, `${directory}/${name}`) }));
+  const names = listDirectory(system, directory);
+  return names?.map((name) => ({ number: Number(name), link: readLink(system, `${directory}/${name}`) }));
 }
 
 /** Returns the network namespace of a process, such as `net:[4026531840]`; "" if it cannot be read. */

@@ -78,6 +78,18 @@ export function planMemory(
  * there are none. @param supply largest pages first.
  */
 export function planPages(bytes: number, supply: readonly PageSupply[]): readonly PageRange[] | undefined {
+  const { ranges, rest } = takePages(bytes, supply);
+  return rest === 0 ? ranges : undefined;
+}
+
+/**
+ * Takes pages of each size as often as they fit and are available. `rest` is what they do not cover.
+ * @param supply largest pages first.
+ */
+export function takePages(
+  bytes: number,
+  supply: readonly PageSupply[],
+): { readonly ranges: readonly PageRange[]; readonly rest: number } {
   const ranges: PageRange[] = [];
   let rest = bytes;
   for (const { pageBytes, pages: available } of supply) {
@@ -85,7 +97,7 @@ export function planPages(bytes: number, supply: readonly PageSupply[]): readonl
     if (pages > 0) ranges.push({ pageBytes, pages });
     rest -= pages * pageBytes;
   }
-  return rest === 0 ? ranges : undefined;
+  return { ranges, rest };
 }
 
 /** Throws UserError with the minimum size if the image does not fit. */

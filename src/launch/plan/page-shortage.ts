@@ -9,7 +9,7 @@ import { HUGE_PAGE_BYTES } from "../../sys/memory.ts";
 import type { System } from "../../sys/system.ts";
 import { MIB, sizeWithUnit } from "../../sys/units.ts";
 import type { MemoryBackend } from "../options.ts";
-import { type MemorySize, type PageSupply, sizeText } from "./memory.ts";
+import { type MemorySize, type PageSupply, sizeText, takePages } from "./memory.ts";
 import type { MemorySource } from "./memory-source.ts";
 
 /** Memory that the free pages cannot provide. */
@@ -134,8 +134,5 @@ function reserving(system: System, missing: number, node: number | undefined, pa
 
 /** Returns the largest size up to `bytes` that the supply allows. @param supply largest pages first. */
 export function mostMemory(bytes: number, supply: readonly PageSupply[]): number {
-  let rest = bytes;
-  for (const { pageBytes, pages } of supply)
-    rest -= pageBytes * Math.min(Math.floor(rest / pageBytes), pages);
-  return bytes - rest;
+  return bytes - takePages(bytes, supply).rest;
 }

@@ -56,9 +56,18 @@ export function freePagesShortage(
 ): UserError | undefined {
   const source = memorySource(system, backend);
   const supply = supplyOfAnySize(system, source.node, backend?.pageBytes);
-  const plan = backend?.pageBytes === undefined ? planLargerPages : planPages;
-  if (plan(size.bytes, supply) !== undefined) return undefined;
+  if (suffices(supply, size, backend)) return undefined;
   return shortage(system, { size, source, supply, least: size.bytes, backend, missingCpus: undefined });
+}
+
+/** Whether the pages suffice for the memory. @param backend may permit one page size only. */
+export function suffices(
+  supply: readonly PageSupply[],
+  { bytes }: MemorySize,
+  backend: MemoryBackend | undefined,
+): boolean {
+  const plan = backend?.pageBytes === undefined ? planLargerPages : planPages;
+  return plan(bytes, supply) !== undefined;
 }
 
 /**

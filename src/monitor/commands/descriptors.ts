@@ -6,10 +6,6 @@ import { type Command, CommandError, integerArgument, stringArgument } from "./c
 
 const NOT_PASSED = "No file descriptor supplied via SCM_RIGHTS";
 
-function checkNonNegative(name: string, value: number): void {
-  if (value < 0) throw new CommandError(`Parameter '${name}' expects a non-negative value`);
-}
-
 /** The command table's rows. */
 export const DESCRIPTOR_COMMANDS: readonly Command[] = [
   {
@@ -50,11 +46,9 @@ export const DESCRIPTOR_COMMANDS: readonly Command[] = [
       if (fd === undefined) throw new CommandError(NOT_PASSED);
       const id = args["fdset-id"] === undefined ? undefined : integerArgument(args, "fdset-id");
       const opaque = args["opaque"] === undefined ? undefined : stringArgument(args, "opaque");
-      try {
-        if (id !== undefined) checkNonNegative("fdset-id", id);
-      } catch (error) {
+      if (id !== undefined && id < 0) {
         fd.close();
-        throw error;
+        throw new CommandError("Parameter 'fdset-id' expects a non-negative value");
       }
       return { "fdset-id": machine.descriptors.addToSet(fd, id, opaque), fd: fd.number };
     },

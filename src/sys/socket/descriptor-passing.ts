@@ -14,6 +14,8 @@ function controlSpace(count: number): number {
 
 interface Message {
   readonly header: Uint8Array;
+  /** The iovec of the body. */
+  readonly vector: Uint8Array;
   /** Buffers that the header points to; they must stay referenced as long as the header is used. */
   readonly held: readonly Uint8Array[];
 }
@@ -32,7 +34,7 @@ function message(body: Uint8Array, control: Uint8Array): Message {
     msg_flags: 0,
     padding_end: 0,
   });
-  return { header, held: [vector, body, control] };
+  return { header, vector, held: [vector, body, control] };
 }
 
 /** sendmsg(2), non-blocking: sends `body`, at least one byte, with descriptors. Returns 0 or the negative errno. */
@@ -116,20 +118,10 @@ const MAX_DESCRIPTORS = 16;
  */
 export class DescriptorReceiver {
   readonly #control = new Uint8Array(controlSpace(MAX_DESCRIPTORS));
-  readonly #vector = iovec.encode({ iov_base: 0n, iov_len: 0n });
-  readonly #header = net.msghdr.encode({
-    msg_name: 0n,
-    msg_namelen: 0,
-    padding: 0,
-    msg_iov: BigInt(addressOf(this.#vector)),
-    msg_iovlen: 1n,
-    msg_control: BigInt(addressOf(this.#control)),
-    msg_controllen: 0n,
-    msg_flags: 0,
-    padding_end: 0,
-  });
-  readonly #vectorView = new DataView(this.#vector.buffer);
-  readonly #headerView = new DataView(this.#header.buffer);
+  /** Its body is set for each call. */
+  readonly #message = message(new Uint8Array(1), this.#control);
+  readonly #vectorView = new DataView(this.#message.vector.buffer);
+  readonly #headerView = new DataView(this.#message.header.buffer);
   /** The descriptors of the last message; the caller owns them. */
   fds: readonly Fd[] = NO_DESCRIPTORS;
 
@@ -144,7 +136,7 @@ export class DescriptorReceiver {
     const { msg_controllen } = net.msghdr.offsets;
     setWord(this.#headerView, msg_controllen, this.#control.length);
     const flags = net.MSG_DONTWAIT | net.MSG_CMSG_CLOEXEC;
-    const got = Number(system.libc.sharingCalls.recvmsg(socket, this.#header, flags));
+    const got = Number(system.libc.sharingCalls.recvmsg(socket, this.#message.header, flags));
     const result = resultOrErrno(system, "recvmsg", got, () => `${socket}, …`);
     const length = result < 0 ? 0 : this.#headerView.getUint32(msg_controllen, true);
     this.fds =

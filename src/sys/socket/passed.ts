@@ -10,6 +10,7 @@ import * as net from "../linux/socket.ts";
 import { sockaddrUn } from "../linux/un.ts";
 import { resultOrErrno, type System } from "../system.ts";
 import type { SocketAddress } from "./address.ts";
+import { socketOption } from "./options.ts";
 import { LISTEN_BACKLOG, type Listener } from "./stream.ts";
 
 /**
@@ -21,7 +22,7 @@ export function localAddress(system: System, socket: Fd): SocketAddress | undefi
   const length = Uint8Array.of(name.length, 0, 0, 0);
   const number = system.libc.getsockname(socket.number, name, length);
   if (resultOrErrno(system, "getsockname", number, () => `${socket.number}, …`) < 0) return undefined;
-  if (socketOption(system, socket, net.SO_TYPE) !== net.SOCK_STREAM) return undefined;
+  if (socketOption(system, socket, "SO_TYPE") !== net.SOCK_STREAM) return undefined;
   const view = new DataView(name.buffer);
   const family = view.getUint16(0, true);
   if (family === net.AF_UNIX) {
@@ -39,24 +40,6 @@ export function localAddress(system: System, socket: Fd): SocketAddress | undefi
     groups.push((((sin6_addr[i] ?? 0) << 8) | (sin6_addr[i + 1] ?? 0)).toString(16));
   }
   return { kind: "tcp", host: groups.join(":"), port };
-}
-
-function socketOption(system: System, socket: Fd, name: number): number {
-  const value = new Uint8Array(4);
-  const number = system.libc.getsockopt(
-    socket.number,
-    net.SOL_SOCKET,
-    name,
-    value,
-    Uint8Array.of(value.length, 0, 0, 0),
-  );
-  const result = resultOrErrno(
-    system,
-    "getsockopt",
-    number,
-    () => `${socket.number}, SOL_SOCKET, ${name}, …`,
-  );
-  return result < 0 ? result : new DataView(value.buffer).getInt32(0, true);
 }
 
 /** Listens on a passed socket, which disposal closes; the file of a UNIX socket stays. Throws SyscallError. */

@@ -8,15 +8,14 @@ import {
   AF_VSOCK,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
-  SO_ERROR,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_STREAM,
-  SOL_SOCKET,
   SOMAXCONN,
 } from "../linux/socket.ts";
 import { IOCTL_VM_SOCKETS_GET_LOCAL_CID, sockaddrVm, VMADDR_CID_ANY } from "../linux/vm_sockets.ts";
 import { checked, resultOrErrno, type System } from "../system.ts";
+import { socketOption } from "./options.ts";
 
 const SOCKET_TYPE = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 
@@ -152,14 +151,8 @@ export function connectVsock(system: System, cid: number, port: number): Pending
 
 /** Returns the result of a pending connection, by SO_ERROR: 0, or the negative errno. */
 export function connectResult(system: System, socket: Fd): number {
-  const value = new Uint8Array(4);
-  const length = new Uint8Array(4);
-  new DataView(length.buffer).setUint32(0, 4, true);
-  const number = system.libc.getsockopt(socket.number, SOL_SOCKET, SO_ERROR, value, length);
-  const error = () => new DataView(value.buffer).getInt32(0, true);
-  const args = () => `${socket.number}, SOL_SOCKET, SO_ERROR, [${error()}], [4]`;
-  const result = resultOrErrno(system, "getsockopt", number, args);
-  return result < 0 ? result : -error();
+  const result = socketOption(system, socket, "SO_ERROR");
+  return result < 0 ? result : -result;
 }
 
 /** Non-blocking send(2) without SIGPIPE: returns the number of bytes, or a negative errno. */
